@@ -1,0 +1,50 @@
+PYTHON ?= python3
+FLAVOR ?= cu113
+BUILDER ?= docker
+CORES ?= $(shell nproc)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: help demo test test-floor lint bench image lock
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(BIN)/.ready ## Set everything up in .venv, run the studies on phantoms, print where the page is
+	$(BIN)/snakemake --cores $(CORES) --config scale=demo
+
+test: $(BIN)/.ready-dev ## Run the tests
+	$(BIN)/python -m pytest -n $(CORES) tests
+
+test-floor: ## Run the tests with Python 3.9 and torch 1.12.1, the oldest versions that are supported
+	bash envs/test_floor.sh
+
+lint: $(BIN)/.ready-dev ## Check style, types, the workflow and the study files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/rescan check studies/*.yaml
+
+bench: $(BIN)/.ready ## Measure the speed of the main steps
+	$(BIN)/python -m tests.bench
+
+image: ## Build the container image (FLAVOR=cu113) and, where Apptainer is, images/rescan-<flavor>.sif
+	$(BUILDER) build --build-arg FLAVOR=$(FLAVOR) -t rescan:$(FLAVOR) .
+	mkdir -p images
+	if command -v apptainer; then apptainer build --force images/rescan-$(FLAVOR).sif docker-daemon://rescan:$(FLAVOR); fi
+
+lock: ## Write envs/*.txt anew from pyproject.toml (needs uv)
+	bash envs/lock.sh
+
+$(BIN)/.ready: envs/host.txt envs/current.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Rescan's workflow needs Python 3.11 or newer, this is $$($(PYTHON) --version): make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "Python's venv is missing: on Debian or Ubuntu, apt install python3-venv"; exit 1; }
+	$(PIP) -r envs/host.txt -r envs/current.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(BIN)/.ready-dev: $(BIN)/.ready envs/dev.txt
+	$(PIP) -r envs/dev.txt
+	touch $@

@@ -1,0 +1,39 @@
+"""What gets made. `snakemake --cores 8` runs the studies of config.yaml; `make demo` is the same on phantoms."""
+
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+
+
+container: IMAGE
+
+
+wildcard_constraints:
+    study="[A-Za-z0-9_][A-Za-z0-9_.-]*",
+    arm="[A-Za-z0-9_][A-Za-z0-9_.-]*",
+    preparation="[A-Za-z0-9_][A-Za-z0-9_.-]*",
+    fold="[0-9]+",
+    seed="[0-9]+",
+
+
+rule all:
+    default_target: True
+    input:
+        P.page,
+
+
+onerror:
+    print(
+        "Some jobs failed; their messages are above and under logs/. What is done is kept. For a page of it, add"
+        " partial=true to your --config, as in: snakemake --cores 1 --config partial=true",
+        file=sys.stderr,
+    )
+
+
+onsuccess:
+    print(f"The page: {Path(P.page).resolve()}", file=sys.stderr)

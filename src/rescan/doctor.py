@@ -1,0 +1,56 @@
+"""What a person asks of the machine: what is here, and cleaning up."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rescan.errors import RescanError
+from rescan.log import logger
+
+
+def findings() -> Iterator[tuple[str, str]]:
+    """Yield (what, what was found) about this machine; nothing is changed."""
+    yield "python", platform.python_version()
+    for package in ("rescan", "snakemake", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pydantic", "kaggle"):
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            yield package, "not installed"
+    yield "GPU", _gpu()
+    for program in ("apptainer", "singularity", "docker"):
+        yield program, shutil.which(program) or "not found"
+    yield "cores", str(os.cpu_count())
+    yield "disk", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free here"
+    token = Path(os.environ.get("KAGGLE_CONFIG_DIR", Path.home() / ".kaggle")) / "kaggle.json"
+    known = token.is_file() or {"KAGGLE_USERNAME", "KAGGLE_KEY"} <= set(os.environ) or "KAGGLE_API_TOKEN" in os.environ
+    yield "Kaggle token", "found" if known else "none: needed only to download Kaggle data sets"
+
+
+def _gpu() -> str:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return "none found (no nvidia-smi): trainings run on the CPU"
+    query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
+    return " · ".join(answer.stdout.split("\n")).strip(" ·") or f"nvidia-smi failed: {answer.stderr.strip()}"
+
+
+def remove_states(results: Path) -> None:
+    """Remove the trainers' state folders (`<results>/<scale>/.state`); finished results stay.
+
+    Raises:
+        RescanError: There is no such folder of results.
+    """
+    if not results.is_dir():
+        raise RescanError(f"{results}: no such folder; run this where results/ is, or name the folder")
+    states = [state for state in results.glob("*/.state") if state.is_dir()]
+    size = sum(file.stat().st_size for state in states for file in state.rglob("*") if file.is_file())
+    for state in states:
+        shutil.rmtree(state)
+    logger.info("removed %d folders of training states, %.1f MB", len(states), size / 1e6)

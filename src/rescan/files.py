@@ -1,0 +1,93 @@
+"""Reading and writing the project's files: every output is written beside its place and renamed into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rescan.errors import RescanError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that keeps its suffix; rename it into place if the block succeeds.
+
+    Args:
+        path: The final file. Its folder is made if needed.
+
+    Yields:
+        The temporary path to write to. It is removed if the block raises, and `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as indented UTF-8 JSON."""
+    with writing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RescanError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise RescanError(f"{path}: no such file; run the step that makes it first") from None
+    except ValueError as error:
+        raise RescanError(f"{path}: not valid JSON ({error}); delete it and run the step that makes it again") from None
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as UTF-8 CSV without its index; missing values become empty fields."""
+    with writing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+TEXT_COLUMNS = ("sample", "path", "label", "patient", "eye", "study", "group", "part", "published_part", "mask", "problem")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV that a Rescan step wrote: identifier columns as text ("007" stays "007"; empty is "")."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
+    except FileNotFoundError:
+        raise RescanError(f"{path}: no such file; run the step that makes it first") from None
+    text = table.columns.intersection(list(TEXT_COLUMNS))
+    table[text] = table[text].fillna("")
+    return table
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's content, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fingerprint(content: Any) -> str:
+    """A short stable hash (16 hex digits) of JSON-like content, independent of key order."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

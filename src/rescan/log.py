@@ -1,0 +1,43 @@
+"""Messages and progress: the same lines go to the log file and to stderr; a bar is drawn on a terminal only."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
+logger = logging.getLogger("rescan")
+
+
+def start(log: Path | None) -> None:
+    """Send messages to stderr and, if given, also to the file `log` (made anew)."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
+    logger.handlers[:] = handlers
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """Yield `items`; show how far it is: a tqdm bar on a terminal, else one line every 15 seconds and one at the end."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, total=total, desc=what, leave=False)
+        return
+    began = said = time.monotonic()
+    for count, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - said > 15:
+            logger.info("%s: %d of %d after %.0f s", what, count, total, now - began)
+            said = now
+    logger.info("%s: %d done in %.1f s", what, total, time.monotonic() - began)

@@ -1,0 +1,94 @@
+"""Where everything lies: one place for the paths that the rules declare and the steps use.
+
+`Paths("demo", "{study}")` gives Snakemake's patterns, `Paths("demo", "brain_tumor")` the real files. All are relative to
+the folder that the workflow is run in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The paths of one study at one scale."""
+
+    scale: str
+    study: str
+
+    @property
+    def results(self) -> str:
+        """The study's folder of results."""
+        return f"results/{self.scale}/{self.study}"
+
+    @property
+    def data(self) -> str:
+        """The study's folder of data."""
+        return f"data/{self.scale}/{self.study}"
+
+    @property
+    def resolved(self) -> str:
+        """The study file, merged and checked, as JSON: what every later step reads."""
+        return f"{self.results}/study.json"
+
+    @property
+    def source(self) -> str:
+        return f"{self.data}/source.json"
+
+    @property
+    def raw(self) -> str:
+        return f"{self.data}/raw"
+
+    @property
+    def manifest(self) -> str:
+        return f"{self.results}/manifest.csv"
+
+    @property
+    def audit(self) -> str:
+        return f"{self.results}/audit.json"
+
+    @property
+    def groups(self) -> str:
+        return f"{self.results}/groups.csv"
+
+    @property
+    def splits(self) -> str:
+        return f"{self.results}/splits.csv"
+
+    @property
+    def explore(self) -> str:
+        return f"{self.results}/explore"
+
+    @property
+    def comparison(self) -> str:
+        return f"{self.results}/comparison.csv"
+
+    @property
+    def page(self) -> str:
+        """The one page of all studies at this scale."""
+        return f"results/{self.scale}/index.html"
+
+    def store(self, preparation: str) -> str:
+        """The packed store's folder: images.npy, items.csv and, where the source has masks, masks.npy."""
+        return f"{self.data}/{preparation}"
+
+    def arm(self, arm: str) -> str:
+        return f"{self.results}/{arm}"
+
+    def run(self, arm: str, fold: int | str, seed: int | str) -> str:
+        return f"{self.arm(arm)}/fold{fold}_seed{seed}"
+
+    def state(self, arm: str, fold: int | str, seed: int | str) -> str:
+        """The trainer's state folder: outside the declared outputs, which Snakemake deletes when a job fails."""
+        return f"results/{self.scale}/.state/{self.study}/{arm}/fold{fold}_seed{seed}"
+
+    @staticmethod
+    def weights(encoder: str) -> str:
+        return f"data/weights/{encoder}.safetensors"
+
+    @staticmethod
+    def of(resolved: str) -> Paths:
+        """The paths of the study whose study.json is at `resolved`."""
+        folder = PurePosixPath(resolved).parent
+        return Paths(folder.parent.name, folder.name)

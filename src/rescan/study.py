@@ -1,0 +1,290 @@
+"""The typed model of a study, resolved at one scale (`study.json`). `rescan.study_file` makes it from a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function, no_info_before_validator_function
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.files import fingerprint
+
+SCALES = ("demo", "full")
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Name:
+    """Marks a string as a name of a kind."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(lambda name: names.check(self.kind, name), handler(source))
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"enum": list(names.TABLES[self.kind])}
+
+
+class _Named:
+    """Marks a mapping `{name: …, option: …}`, or the name alone: checks the options and fills in their defaults."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def _validate(self, value: Any) -> dict[str, Any]:
+        value = {"name": value} if isinstance(value, str) else value
+        if not isinstance(value, dict) or "name" not in value:
+            raise ValueError(f"needs a {self.kind}'s name, or a mapping with one under 'name'")
+        name = names.check(self.kind, value["name"])
+        options = names.TABLES[self.kind][name].options
+        checked = {"name": name, **options}
+        for option, given in value.items():
+            if option == "name":
+                continue
+            if option not in options:
+                raise ValueError(f"{self.kind} {name!r} has no option {option!r}{names.suggest(option, options)}")
+            checked[option] = _as_type_of(options[option], given, option)
+        return checked
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(self._validate, handler(source))
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        known = {"enum": list(names.TABLES[self.kind])}
+        options = {option: {} for entry in names.TABLES[self.kind].values() for option in entry.options}
+        mapping = {"type": "object", "properties": {"name": known, **options}, "additionalProperties": False}
+        return {"anyOf": [known, mapping]}
+
+
+def _as_type_of(default: Any, given: Any, option: str) -> Any:
+    kind = type(default)
+    if kind is float and isinstance(given, int) and not isinstance(given, bool):
+        return float(given)
+    if type(given) is not kind or (kind is list and [type(v) for v in given] != [type(v) for v in default]):
+        raise ValueError(f"{option} must be like {default!r}, not {given!r}")
+    return given
+
+
+def _augmentation(value: Any) -> dict[str, Any]:
+    """Check each augmentation's name and the form of its value (names.AUGMENTATIONS)."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError("needs a mapping such as {shear: 0.2, flip_horizontal: 0.5}")
+    for name, given in value.items():
+        form = names.AUGMENTATIONS[names.check("augmentation", name)].options["value"]
+        numbers = given if isinstance(given, list) else [given]
+        good = all(isinstance(n, (int, float)) and not isinstance(n, bool) and n >= 0 for n in numbers)
+        if form == "range":
+            good = good and isinstance(given, list) and len(given) == 2 and given[0] <= given[1]
+        else:
+            good = good and not isinstance(given, list) and (form == "amount" or given <= 1)
+        if not good:
+            wants = {"range": "two numbers [low, high]", "amount": "a number ≥ 0", "probability": "a number in [0, 1]"}
+            raise ValueError(f"{name} needs {wants[form]}, not {given!r}")
+    return dict(value)
+
+
+class Strict(BaseModel):
+    """A model that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """Where the data come from: exactly one of a Kaggle data set, an URL with its SHA-256, or a local folder or archive."""
+
+    kaggle_dataset: str | None = None
+    url: str | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    path: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Source:
+        if sum(value is not None for value in (self.kaggle_dataset, self.url, self.path)) != 1:
+            raise ValueError("needs exactly one of kaggle_dataset, url, path")
+        if (self.url is None) != (self.sha256 is None):
+            raise ValueError("url and sha256 belong together")
+        return self
+
+
+class Data(Strict):
+    """The data set: source, native layout, classes in the order of the network's outputs."""
+
+    source: Source
+    layout: Annotated[dict[str, Any], _Named("layout")]
+    classes: Annotated[list[str], Field(min_length=2)]
+    expected: dict[Literal["train", "test"], dict[str, int]] = {}
+    phantom: Annotated[dict[str, Any], _Named("phantom")] | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Data:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes: a class is named twice")
+        return self
+
+
+class Split(Strict):
+    """How samples are split. `test: published` keeps the data set's own test part."""
+
+    test: Union[Literal["published"], Annotated[float, Field(gt=0, lt=1)]] = "published"
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
+    folds: Positive = 1
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+
+
+class Preparation(Strict):
+    """What turns a sample into network inputs. Images are read as 8-bit gray or RGB; `background` fills what a warp uncovers."""
+
+    steps: Annotated[list[Annotated[dict[str, Any], _Named("operator")]], Field(min_length=1)]
+    channels: Literal["gray", "rgb"] = "rgb"
+    background: Annotated[int, Field(ge=0, le=255)] = 0
+
+
+class Network(Strict):
+    """Encoder, neck, hidden fully connected layers (each with ReLU, then dropout) and one linear classification head."""
+
+    encoder: Annotated[str, _Name("encoder")]
+    weights: Literal["imagenet", "none"] = "imagenet"
+    neck: Annotated[str, _Name("neck")] = "avg"
+    hidden: list[Positive] = []
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Stage(Strict):
+    """One part of a training."""
+
+    epochs: Positive
+    batch_size: Positive = 32
+    accumulate: Positive = 1
+    trainable: Literal["all", "head"] = "all"
+    optimizer: Annotated[dict[str, Any], _Named("optimizer")]
+    schedule: Annotated[dict[str, Any], _Named("schedule")] = {"name": "constant"}
+    losses: dict[Literal["classification"], Annotated[dict[str, Any], _Named("loss")]] = {
+        "classification": {"name": "cross_entropy", "label_smoothing": 0.0}
+    }
+
+
+EpochMetric = Literal["loss", "accuracy", "balanced_accuracy", "macro_f1"]
+
+
+class Best(Strict):
+    """Keep the epoch with the best validation value of a metric."""
+
+    best: EpochMetric
+
+
+class EarlyStopping(Strict):
+    """End a stage after `patience` epochs without a better validation value of a metric."""
+
+    metric: EpochMetric = "loss"
+    patience: Positive = 10
+
+
+class Recipe(Strict):
+    """How an arm is trained. An arm of a study file is a difference from the study's recipe."""
+
+    preparation: str
+    network: Network
+    normalization: Literal["imagenet", "unit", "caffe_fed_unit", "rescaled_twice"] = "imagenet"
+    augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
+    stages: Annotated[dict[str, Stage], Field(min_length=1)]
+    keep: Union[Literal["last"], Best] = "last"
+    early_stopping: EarlyStopping | None = None
+    training_samples: Literal["all", "leak_free", "size_matched", "clean_labels"] = "all"
+
+
+class Published(Strict):
+    """A published number: `value` on the 0–1 scale, on `n` test items; `margin` is the difference that still counts as reproduced."""
+
+    arm: str
+    metric: Literal[names.METRICS]  # type: ignore[valid-type]
+    value: float
+    n: Positive | None = None
+    low: float | None = None
+    high: float | None = None
+    who: str
+    margin: Annotated[float, Field(gt=0)] = 0.05
+    not_comparable: str | None = None
+
+
+class Explanation(Strict):
+    """Grad-CAM: how many right and wrong test images of each class get a map."""
+
+    images_a_class: Positive = 2
+
+
+class Study(Strict):
+    """A study at one scale: the file merged, checked, with every arm's whole recipe."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+    scale: Literal["demo", "full"]
+    title: str
+    cite: str = ""
+    notes: list[str] = []
+    data: Data
+    split: Split = Split()
+    preparations: Annotated[dict[str, Preparation], Field(min_length=1)]
+    arms: Annotated[dict[str, Recipe], Field(min_length=1)]
+    published: list[Published] = []
+    gradcam: Explanation = Explanation()
+
+    def runs(self) -> list[tuple[int, int]]:
+        """All (fold, seed) of an arm."""
+        return [(fold, seed) for fold in range(self.split.folds) for seed in self.split.seeds]
+
+    @property
+    def first_arm(self) -> str:
+        """The arm that the others are compared with, and whose preparation and augmentation `explore` shows."""
+        return next(iter(self.arms))
+
+    def key(self, *sections: str) -> str:
+        """Fingerprint of some sections, as dotted paths: what a rule passes as its parameter, so that only they cause a rerun."""
+        whole = self.model_dump(mode="json")
+        return fingerprint([_pick(whole, section) for section in sections])
+
+    def recipe_key(self, arm: str) -> str:
+        """Fingerprint of all that an arm's training depends on in the study file."""
+        recipe = self.arms[arm]
+        preparation = self.preparations[recipe.preparation].model_dump(mode="json")
+        return fingerprint([recipe.model_dump(mode="json"), self.data.classes, preparation])
+
+
+def read(path: str | Path) -> Study:
+    """Read a resolved study (`study.json`)."""
+    try:
+        return Study.model_validate_json(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise RescanError(f"{path}: cannot be read ({error.strerror}); make it with `rescan resolve`") from None
+    except ValidationError:
+        raise RescanError(f"{path}: not a resolved study of this version; make it again with `rescan resolve`") from None
+
+
+def _pick(tree: Any, path: str) -> Any:
+    for part in path.split("."):
+        tree = tree[part]
+    return tree
+
+
+def __getattr__(name):
+    if name == "load":
+        from rescan.study_file import load
+
+        return load
+    raise AttributeError(name)

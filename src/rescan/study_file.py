@@ -1,0 +1,253 @@
+"""Study files: reading YAML, merging differences, checking, and saying every fault at once."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+from pydantic import BaseModel, Field, ValidationError
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.study import SCALES, Data, Explanation, Preparation, Published, Recipe, Split, Strict, Study
+
+
+class StudyFile(Strict):
+    """A study file as written. `recipe` is whole or filled up by the arms, which are differences from it; `run` picks arms."""
+
+    title: str
+    cite: str = ""
+    notes: list[str] = []
+    data: Data
+    split: Split = Split()
+    preparations: Annotated[dict[str, Preparation], Field(min_length=1)]
+    recipe: dict[str, Any]
+    arms: Annotated[dict[str, Union[dict[str, Any], None]], Field(min_length=1)]
+    run: list[str] | None = None
+    published: list[Published] = []
+    gradcam: Explanation = Explanation()
+
+
+def merge(base: Any, difference: Any) -> Any:
+    """Merge a difference into a base, by the rules of a study file.
+
+    Mappings merge key by key; a mapping whose `name` differs replaces the other whole; `null` removes a key; everything
+    else, lists too, is replaced.
+    """
+    if not isinstance(base, dict) or not isinstance(difference, dict):
+        return difference
+    if "name" in difference and base.get("name", difference["name"]) != difference["name"]:
+        return difference
+    merged = {key: value for key, value in base.items() if key not in difference}
+    for key, value in difference.items():
+        if value is not None:
+            merged[key] = merge(base.get(key, {}), value)
+    return merged
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML 1.2 mapping.
+
+    Raises:
+        RescanError: No such file, or not valid YAML, or not a mapping.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise RescanError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise RescanError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise RescanError(f"{path}: a study file is a mapping with keys such as title, data, recipe, arms")
+    return content
+
+
+def load(
+    path: str | Path,
+    scale: str,
+    weights: str | None = None,
+    seeds: list[int] | None = None,
+    source: str | None = None,
+) -> Study:
+    """Read a study file and resolve it at a scale.
+
+    Args:
+        path: The study file; its stem is the study's name.
+        scale: `demo` or `full`.
+        weights: Replaces every arm's `network.weights`, if given.
+        seeds: Replaces `split.seeds`, if given.
+        source: A local folder or archive that replaces `data.source` and the phantom, if given.
+
+    Returns:
+        The study with every arm's whole recipe.
+
+    Raises:
+        RescanError: With one line for each fault: file, key path, what is wrong, nearest right name.
+    """
+    if scale not in SCALES:
+        raise RescanError(f"scale {scale!r}: use demo or full")
+    raw = read_yaml(path)
+    demo = raw.pop("demo", None) or {}
+    if not isinstance(demo, dict):
+        raise RescanError(f"{path}: demo: needs a mapping of differences")
+    whole = merge(raw, demo if scale == "demo" else {})
+    if scale == "full" or source is not None:
+        whole = merge(whole, {"data": {"phantom": None}})
+    if source is not None and isinstance(whole.get("data"), dict):
+        whole["data"]["source"] = {"path": source}
+    if seeds is not None:
+        whole = merge(whole, {"split": {"seeds": seeds}})
+    faults = _Faults(demo if scale == "demo" else {})
+
+    try:
+        file = StudyFile.model_validate(whole)
+    except ValidationError as error:
+        faults.add(error, StudyFile)
+        file = None
+    recipe, differences, preparations = (
+        part if isinstance(part := whole.get(key), dict) else {} for key in ("recipe", "arms", "preparations")
+    )
+    arms: dict[str, Recipe] = {}
+    for arm, difference in differences.items():
+        difference = difference if isinstance(difference, dict) else {}
+        merged = merge(merge(recipe, difference), {"network": {"weights": weights}} if weights else {})
+        try:
+            arms[arm] = Recipe.model_validate(merged)
+        except ValidationError as error:
+            faults.add(error, Recipe, ("arms", arm), difference)
+        if isinstance(name := merged.get("preparation"), str) and name not in preparations:
+            where = ("arms", arm) if "preparation" in difference else ("recipe",)
+            faults.say((*where, "preparation"), f"no preparation {name!r}{names.suggest(name, preparations)}")
+    run = whole["run"] if isinstance(whole.get("run"), list) else list(differences)
+    compared = [entry.get("arm", "") for entry in whole.get("published") or [] if isinstance(entry, dict)]
+    for key, arms_named in (("run", run), ("published", compared)):
+        for arm in arms_named:
+            if arm not in differences:
+                faults.say((key,), f"no arm {arm!r}{names.suggest(arm, differences)}")
+    if not faults.found and file:
+        content = file.model_dump(exclude={"recipe", "arms", "run"})
+        try:
+            return Study(name=Path(path).stem, scale=scale, arms={arm: arms[arm] for arm in run}, **content)
+        except ValidationError as error:
+            faults.add(error, Study)
+    raise RescanError("\n".join(f"{path}: {fault}" for fault in faults.lines()))
+
+
+def check(paths: list[Path]) -> None:
+    """Check study files at both scales.
+
+    Raises:
+        RescanError: With one line for each fault of all files.
+    """
+    faults: dict[str, None] = {}
+    for path in paths:
+        for scale in SCALES:
+            try:
+                load(path, scale)
+            except RescanError as error:
+                faults.update(dict.fromkeys(str(error).splitlines()))
+    if faults:
+        raise RescanError("\n".join(faults))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a study file, for editors. Differences (`recipe`, `arms`, `demo`) may leave out any key."""
+    whole = StudyFile.model_json_schema()
+    recipe = Recipe.model_json_schema()
+    definitions = {**whole.pop("$defs"), **recipe.pop("$defs"), "Recipe": recipe}
+    for name in list(definitions):
+        definitions[f"{name}Difference"] = _difference(definitions[name])
+    arm = {"anyOf": [{"$ref": "#/$defs/RecipeDifference"}, {"type": "null"}]}
+    whole["properties"]["recipe"] = {"$ref": "#/$defs/RecipeDifference"}
+    whole["properties"]["arms"] = {"type": "object", "additionalProperties": arm}
+    whole["properties"]["demo"] = {**_difference(whole), "type": ["object", "null"]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "$defs": definitions}
+
+
+def _difference(node: Any) -> Any:
+    """A schema in which no key is required and every key may be null."""
+    if isinstance(node, list):
+        return [_difference(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    loose = {key: _difference(value) for key, value in node.items() if key != "required"}
+    if "$ref" in loose and not loose["$ref"].endswith("Difference"):
+        loose["$ref"] += "Difference"
+    if "properties" in loose:
+        loose["properties"] = {key: {"anyOf": [value, {"type": "null"}]} for key, value in loose["properties"].items()}
+    return loose
+
+
+class _Faults:
+    """Collects faults in the order found, each once, with the key path where the user wrote the value."""
+
+    def __init__(self, demo: dict[str, Any]) -> None:
+        self.demo = demo
+        self.found: dict[str, list[str]] = {}
+
+    def say(self, path: tuple[Any, ...], message: str) -> None:
+        """Add a fault at a path of keys of the merged file."""
+        if _leads_on(self.demo, path):
+            path = ("demo", *path)
+        where = ".".join(str(part) for part in path if not _is_union_branch(part))
+        if message not in self.found.setdefault(where, []):
+            self.found[where].append(message)
+
+    def lines(self) -> list[str]:
+        """One line a key path; the branches of a union that all failed are joined."""
+        return [f"{where}: {', or '.join(messages)}" for where, messages in self.found.items()]
+
+    def add(
+        self, error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...] = (), difference: Any = None
+    ) -> None:
+        """Add the faults of a validation; those of an arm that its difference doesn't touch are the recipe's."""
+        for fault in error.errors():
+            loc = fault["loc"]
+            inherited = bool(prefix) and not _leads_on(difference, loc)
+            self.say((*(("recipe",) if inherited else prefix), *loc), _words(fault, model))
+
+
+def _leads_on(tree: Any, path: tuple[Any, ...]) -> bool:
+    """Whether a nested mapping has each key of a path, as far as it is mappings."""
+    for part in path:
+        if not isinstance(tree, dict):
+            return True
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return True
+
+
+def _is_union_branch(part: Any) -> bool:
+    """Pydantic puts the branch of a union into an error's path, such as `literal['last']` or `Best`."""
+    return isinstance(part, str) and (part in ("Best", "constrained-float") or "[" in part)
+
+
+def _words(fault: Any, model: type[BaseModel]) -> str:
+    """One fault of pydantic in words."""
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key{names.suggest(fault['loc'][-1], _fields_at(model, fault['loc'][:-1]))}"
+    if fault["type"] == "missing":
+        return "missing; add this key"
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    """The field names of the model that a path of keys leads to."""
+    for part in loc:
+        if part in model.model_fields:
+            model = _model_in(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model inside an annotation such as `dict[str, Stage]` or `X | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in typing.get_args(annotation) if (found := _model_in(part))), None)

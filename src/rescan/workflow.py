@@ -1,0 +1,141 @@
+"""What the Snakefile needs before the first job: the run's configuration, checked; its image; its environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.study import Strict, Study
+from rescan.study_file import load
+
+
+class Config(Strict):
+    """config.yaml and --config, checked."""
+
+    scale: Literal["demo", "full"]
+    studies: Annotated[list[str], Field(min_length=1)]
+    sources: dict[str, str] = {}
+    image: str = "cu113"
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    weights: Literal["imagenet", "none"] | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(gt=0)] = 2
+    jobs_per_gpu: Annotated[int, Field(gt=0)] = 1
+    partial: bool = False
+
+
+FLAVORS = ("cu113", "current")
+
+
+class Run:
+    """A checked configuration with its studies, each resolved at the configured scale."""
+
+    def __init__(self, config: dict[str, Any], root: Path, launched_in: Path) -> None:
+        """Check everything at once.
+
+        Args:
+            config: Snakemake's config.
+            root: The checkout.
+            launched_in: The folder that relative paths in `studies` and `sources` are relative to.
+
+        Raises:
+            RescanError: One line a fault.
+        """
+        self.root = root
+        try:
+            self.config = Config.model_validate(config)
+        except ValidationError as error:
+            raise RescanError("\n".join(dict.fromkeys(_say(fault) for fault in error.errors()))) from None
+        self.sources = {study: str((launched_in / path).resolve()) for study, path in self.config.sources.items()}
+        faults: list[str] = []
+        self.files = self._find_files(launched_in, faults)
+        for study, source in self.sources.items():
+            if study not in self.files:
+                faults.append(f"config: sources: no study {study!r} in this run{names.suggest(study, self.files)}")
+            if not Path(source).exists():
+                faults.append(f"config: sources.{study}: {source} is not there; give the path of a folder or an archive")
+        self.studies: dict[str, Study] = {}
+        for study, path in self.files.items():
+            try:
+                self.studies[study] = load(path, *self._overrides(study))
+            except RescanError as error:
+                faults.append(str(error))
+        if faults:
+            raise RescanError("\n".join(faults))
+
+    def _find_files(self, launched_in: Path, faults: list[str]) -> dict[str, Path]:
+        """The study files by study name: a name is a file in studies/, anything with .yaml a path."""
+        shipped = {path.stem: path for path in sorted((self.root / "studies").glob("*.yaml"))}
+        files: dict[str, Path] = {}
+        for study in self.config.studies:
+            path = launched_in / study if study.endswith((".yaml", ".yml")) else shipped.get(study)
+            if path is None:
+                faults.append(f"config: studies: no study {study!r}{names.suggest(study, shipped)}")
+            elif not path.is_file():
+                faults.append(f"config: studies: {path} is not there; give a name of studies/ or the path of a study file")
+            elif path.stem in files:
+                faults.append(f"config: studies: two studies are called {path.stem!r}; rename one file")
+            else:
+                files[path.stem] = path.resolve()
+        return files
+
+    def _overrides(self, study: str) -> tuple[str, str | None, list[int] | None, str | None]:
+        """What the configuration changes in a study: the arguments of `study_file.load` after the path."""
+        return self.config.scale, self.config.weights, self.config.seeds, self.sources.get(study)
+
+    def options(self, study: str) -> list[str]:
+        """The same as options of `rescan resolve`."""
+        scale, weights, seeds, source = self._overrides(study)
+        options = ["--scale", scale]
+        options += ["--weights", weights] if weights else []
+        options += [part for seed in seeds or [] for part in ("--seed", str(seed))]
+        return options + (["--source", source] if source else [])
+
+    def image(self, used: bool) -> str:
+        """The container image: a flavor that `make image` builds, a local file, or an URI.
+
+        Raises:
+            RescanError: It is used, but the file isn't there.
+        """
+        chosen = self.config.image
+        path = self.root / "images" / f"rescan-{chosen}.sif" if chosen in FLAVORS else Path(chosen)
+        if "://" in chosen:
+            return chosen
+        if used and not path.is_file():
+            remedy = f"run `make image FLAVOR={chosen}`" if chosen in FLAVORS else "give the path of a .sif file or an URI"
+            raise RescanError(f"config: image: {path} is not there; {remedy}")
+        return str(path.resolve())
+
+    def environment(self) -> dict[str, str]:
+        """Environment of every job: this checkout's code, this interpreter, and what Apptainer shall see."""
+        binds = [str(self.root), str(Path.cwd()), *self.sources.values()]
+        data = Path("data")
+        binds += [str(data.resolve())] if data.is_symlink() else []
+        environment = {
+            "PYTHONPATH": _prepend(f"{self.root}/src", "PYTHONPATH"),
+            "PATH": _prepend(str(Path(sys.executable).parent), "PATH"),
+        }
+        for prefix in ("APPTAINER", "SINGULARITY"):
+            already = os.environ.get(f"{prefix}_BIND", "").split(",")
+            environment[f"{prefix}_BIND"] = ",".join(dict.fromkeys(bind for bind in [*already, *binds] if bind))
+            if self.config.device != "cpu" and Path("/proc/driver/nvidia/version").exists():
+                environment[f"{prefix}_NV"] = "1"
+        return environment
+
+
+def _prepend(first: str, variable: str) -> str:
+    rest = [part for part in os.environ.get(variable, "").split(os.pathsep) if part and part != first]
+    return os.pathsep.join([first, *rest])
+
+
+def _say(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"config: {key}: unknown key{names.suggest(key, Config.model_fields)}"
+    return f"config: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"

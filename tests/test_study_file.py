@@ -1,0 +1,187 @@
+"""Reading study files: differences, merging, faults, fingerprints."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rescan.errors import RescanError
+from rescan.study import Study, read
+from rescan.study_file import check, load, merge, schema
+
+STUDIES = sorted((Path(__file__).parent.parent / "studies").glob("*.yaml"))
+MINIMAL = """
+title: A study
+data:
+  source: {path: somewhere}
+  layout: class_folders
+  classes: [no, yes]
+preparations:
+  small: {steps: [{name: resize, size: [64, 64]}]}
+recipe:
+  preparation: small
+  network: {encoder: resnet18, weights: none}
+  stages: {main: {epochs: 5, optimizer: {name: adam, lr: 1e-4}}}
+arms:
+  base: {}
+  other: {network: {encoder: vgg19}}
+"""
+
+nested = st.recursive(
+    st.integers() | st.lists(st.integers(), max_size=2),
+    lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, name: str = "mine") -> Path:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_an_arm_is_a_difference_from_the_recipe(write):
+    study = load(write(MINIMAL), "full")
+    assert study.name == "mine"
+    assert study.arms["other"].network.encoder == "vgg19"
+    assert study.arms["other"].stages == study.arms["base"].stages
+    assert study.arms["base"].stages["main"].optimizer == {"name": "adam", "lr": 1e-4, "weight_decay": 0.0}
+
+
+def test_yaml_1_2_keeps_no_a_class_and_1e_4_a_number(write):
+    study = load(write(MINIMAL), "full")
+    assert study.data.classes == ["no", "yes"]
+    assert study.arms["base"].stages["main"].optimizer["lr"] == 0.0001
+
+
+def test_merging_follows_the_rules():
+    base = {"optimizer": {"name": "sgd", "lr": 1, "momentum": 0.9}, "list": [1, 2], "keep": 1, "gone": 2}
+    assert merge(base, {"optimizer": {"name": "adam", "lr": 2}})["optimizer"] == {"name": "adam", "lr": 2}
+    assert merge(base, {"optimizer": {"lr": 2}})["optimizer"] == {"name": "sgd", "lr": 2, "momentum": 0.9}
+    assert merge(base, {"list": [3]})["list"] == [3]
+    assert "gone" not in merge(base, {"gone": None})
+    assert merge(base, {})["keep"] == 1
+
+
+@given(nested, nested)
+def test_merging_is_idempotent_and_an_empty_difference_changes_nothing(base, difference):
+    once = merge(base, difference)
+    assert merge(once, difference) == once
+    if isinstance(base, dict):
+        assert merge(base, {}) == base
+
+
+def test_demo_is_a_block_of_differences_and_full_ignores_it(write):
+    text = MINIMAL + "demo: {recipe: {stages: {main: {epochs: 1}}}, data: {phantom: {name: brain_mri, samples: 40}}}\n"
+    assert load(write(text), "demo").arms["base"].stages["main"].epochs == 1
+    assert load(write(text), "full").arms["base"].stages["main"].epochs == 5
+    assert load(write(text), "full").data.phantom is None
+    assert load(write(text), "demo").data.phantom["samples"] == 40
+
+
+def test_a_local_source_wins_over_the_phantom(write):
+    text = MINIMAL + "demo: {data: {phantom: brain_mri}}\n"
+    study = load(write(text), "demo", source="/here")
+    assert study.data.source.path == "/here"
+    assert study.data.phantom is None
+
+
+def test_all_faults_are_said_at_once_with_key_path_and_nearest_name(write):
+    text = (
+        MINIMAL.replace("layout: class_folders", "layout: class_foldrs")
+        .replace("epochs: 5", "epochs: 0, batchsize: 3")
+        .replace("encoder: vgg19", "encoder: vg19")
+        .replace("preparation: small", "preparation: smal")
+        + "published: [{arm: bas, metric: accuracy, value: 1, who: me}]\n"
+    )
+    with pytest.raises(RescanError) as caught:
+        load(path := write(text), "full")
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    said = [line[len(f"{path}: ") :] for line in lines]
+    assert "data.layout: no layout 'class_foldrs'; did you mean 'class_folders'?" in said
+    assert "recipe.stages.main.epochs: input should be greater than 0, not 0" in said
+    assert "recipe.stages.main.batchsize: unknown key; did you mean 'batch_size'?" in said
+    assert "arms.other.network.encoder: no encoder 'vg19'; did you mean 'vgg19'?" in said
+    assert "recipe.preparation: no preparation 'smal'; did you mean 'small'?" in said
+    assert "published: no arm 'bas'; did you mean 'base'?" in said
+    assert len(said) == len(set(said)) == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("size: [64, 64]", "size: 64", "size must be like"),
+        ("encoder: resnet18", "encodr: resnet18", "did you mean 'encoder'?"),
+        ("classes: [no, yes]", "classes: [no, no]", "a class is named twice"),
+        ("classes: [no, yes]", "classes: [no]", "at least 2 items"),
+        ("source: {path: somewhere}", "source: {}", "exactly one of"),
+        ("source: {path: somewhere}", "source: {url: 'https://x'}", "belong together"),
+        ("title: A study", "titel: A study", "did you mean 'title'?"),
+        ("base: {}", "base: {augmentation: {sheer: 1}}", "did you mean 'shear'?"),
+        ("base: {}", "base: {augmentation: {zoom: 2}}", "zoom needs two numbers"),
+        ("base: {}", "base: {augmentation: {flip_vertical: 2}}", "number in [0, 1]"),
+        ("base: {}", "base: {keep: {best: acuracy}}", "'accuracy'"),
+        ("base: {}", "base: 3", "valid dict"),
+    ],
+)
+def test_bad_values_are_refused(write, old, new, message):
+    with pytest.raises(RescanError) as caught:
+        load(write(MINIMAL.replace(old, new)), "full")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "a: 1\na: 2", "\ttitle: x"])
+def test_what_is_no_mapping_is_said_in_one_line(write, text):
+    with pytest.raises(RescanError) as caught:
+        load(write(text), "full")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_fault_in_the_demo_block_is_named_there(write):
+    with pytest.raises(RescanError, match=r"demo\.recipe\.stages\.main\.epochs: input should be greater than 0"):
+        check([write(MINIMAL + "demo: {recipe: {stages: {main: {epochs: -1}}}}\n")])
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(RescanError, match="cannot be read"):
+        load(tmp_path / "no.yaml", "full")
+
+
+def test_fingerprints_follow_what_training_depends_on(write):
+    study = load(write(MINIMAL), "full")
+    title = load(write(MINIMAL.replace("A study", "Another title")), "full")
+    more = load(write(MINIMAL + "  third: {normalization: unit}\n"), "full")
+    longer = load(write(MINIMAL.replace("epochs: 5", "epochs: 6")), "full")
+    larger = load(write(MINIMAL.replace("[64, 64]", "[32, 32]")), "full")
+    key = study.recipe_key("base")
+    assert title.recipe_key("base") == more.recipe_key("base") == key
+    assert longer.recipe_key("base") != key
+    assert larger.recipe_key("base") != key
+    assert study.recipe_key("other") != key
+    assert study.key("data.layout", "split.test") == title.key("data.layout", "split.test")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("scale", ["demo", "full"])
+def test_shipped_studies_are_sound_and_survive_json(path, scale, tmp_path):
+    study = load(path, scale)
+    (tmp_path / "study.json").write_text(study.model_dump_json())
+    assert read(tmp_path / "study.json") == study
+    assert isinstance(study, Study)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_schema_takes_the_shipped_studies(path):
+    jsonschema = pytest.importorskip("jsonschema")
+    from rescan.study_file import read_yaml
+
+    validator = jsonschema.Draft202012Validator(schema())
+    jsonschema.Draft202012Validator.check_schema(validator.schema)
+    assert [error.message for error in validator.iter_errors(read_yaml(path))] == []
+    assert not validator.is_valid({**read_yaml(path), "titel": "x"})
