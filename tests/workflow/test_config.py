@@ -1,0 +1,62 @@
+"""What the Snakefile is told before the first job."""
+
+from pathlib import Path
+
+import pytest
+
+from rescan.errors import RescanError
+from rescan.workflow import Run
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(tmp_path, **config):
+    return Run({"scale": "demo", "studies": ["brain_tumor"], **config}, ROOT, tmp_path)
+
+
+def test_relative_paths_start_where_the_command_was_run(tmp_path):
+    (tmp_path / "slices").mkdir()
+    (tmp_path / "mine.yaml").write_text((ROOT / "studies/brain_tumor.yaml").read_text())
+    given = run(tmp_path, studies=["mine.yaml"], sources={"mine": "slices"})
+    assert given.studies["mine"].data.source.path == str(tmp_path / "slices")
+    assert given.options("mine") == ["--scale", "demo", "--source", str(tmp_path / "slices")]
+
+
+def test_overrides_reach_the_study(tmp_path):
+    given = run(tmp_path, scale="full", weights="none", seeds=[3, 4])
+    study = given.studies["brain_tumor"]
+    assert study.split.seeds == [3, 4]
+    assert {recipe.network.weights for recipe in study.arms.values()} == {"none"}
+    assert given.options("brain_tumor") == ["--scale", "full", "--weights", "none", "--seed", "3", "--seed", "4"]
+
+
+def test_every_fault_of_a_configuration_is_said(tmp_path):
+    with pytest.raises(RescanError) as caught:
+        run(tmp_path, studies=["brain_tumor", "nope"], sources={"other": "missing"})
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == ["studies", "sources", "sources.other"]
+
+
+def test_two_studies_of_one_name_are_refused(tmp_path):
+    (tmp_path / "brain_tumor.yaml").write_text((ROOT / "studies/brain_tumor.yaml").read_text())
+    with pytest.raises(RescanError, match="two studies are called 'brain_tumor'"):
+        run(tmp_path, studies=["brain_tumor", "brain_tumor.yaml"])
+
+
+def test_the_environment_adds_to_what_is_set(tmp_path, monkeypatch):
+    (tmp_path / "slices").mkdir()
+    monkeypatch.setenv("APPTAINER_BIND", "/already")
+    monkeypatch.setenv("PYTHONPATH", "/other")
+    environment = run(tmp_path, sources={"brain_tumor": "slices"}).environment()
+    assert environment["APPTAINER_BIND"].split(",")[:2] == ["/already", str(ROOT)]
+    assert str(tmp_path / "slices") in environment["SINGULARITY_BIND"].split(",")
+    assert environment["PYTHONPATH"] == f"{ROOT}/src:/other"
+
+
+def test_images(tmp_path):
+    assert run(tmp_path, image="docker://somewhere/rescan:1").image(used=True) == "docker://somewhere/rescan:1"
+    assert run(tmp_path).image(used=False).endswith("images/rescan-cu113.sif")
+    with pytest.raises(RescanError, match="run `make image FLAVOR=current`"):
+        run(tmp_path, image="current").image(used=True)
+    with pytest.raises(RescanError, match="give the path"):
+        run(tmp_path, image=str(tmp_path / "no.sif")).image(used=True)

@@ -1,0 +1,158 @@
+"""The workflow as a user runs it: a small study on phantoms, in a folder of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("snakemake")
+ROOT = Path(__file__).parent.parent.parent
+STUDY = """
+title: A small study
+data:
+  source: {path: nowhere}
+  layout: class_folders
+  classes: [glioma, meningioma, notumor, pituitary]
+split: {group_by: [near_duplicate]}
+preparations:
+  small: {steps: [{name: crop_brain}, {name: resize, size: [32, 32]}]}
+recipe:
+  preparation: small
+  network: {encoder: resnet18, weights: none}
+  augmentation: {flip_horizontal: 0.5}
+  stages: {main: {epochs: 2, batch_size: 16, optimizer: {name: adam, lr: 1e-3}}}
+arms:
+  base: {}
+demo: {data: {phantom: {name: brain_mri, samples: 120, size: 64}}}
+"""
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the workflow with the study of `folder`, in `folder`."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2", *arguments]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RESCAN_", "SNAKEMAKE_"))}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
+
+
+def configured(folder: Path, *settings: str) -> tuple[str, ...]:
+    return ("--config", f"studies=[{folder / 'small.yaml'}]", "device=cpu", "threads=1", *settings)
+
+
+def planned(folder: Path, *settings: str) -> list[str]:
+    """The rules that a dry run would run, sorted, once a job."""
+    done = snakemake(folder, "--dry-run", "--quiet", "rules", *configured(folder, *settings))
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    table = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
+    return sorted(rule for rule, count in table if rule not in ("total", "all") for _ in range(int(count)))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.yaml").write_text(STUDY)
+    done = snakemake(folder, *configured(folder))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_whole_study_ends_in_one_page(finished):
+    page = finished / "results/demo/index.html"
+    assert "A small study" in page.read_text()
+    metrics = json.loads((finished / "results/demo/small/base/metrics.json").read_text())
+    score = metrics["parts"]["test"]["image"]["metrics"]["accuracy"]
+    assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1
+
+
+def test_a_finished_study_has_nothing_to_do(finished):
+    assert planned(finished) == []
+
+
+def test_a_new_title_retrains_nothing(finished):
+    file = finished / "small.yaml"
+    try:
+        file.write_text(STUDY.replace("A small study", "Another title"))
+        assert planned(finished) == ["report", "resolve"]
+    finally:
+        file.write_text(STUDY)
+        os.utime(file, (0, 0))
+
+
+def test_a_new_arm_trains_only_itself(finished):
+    file = finished / "small.yaml"
+    try:
+        file.write_text(STUDY.replace("  base: {}\n", "  base: {}\n  unit: {normalization: unit}\n"))
+        rules = planned(finished)
+    finally:
+        file.write_text(STUDY)
+        os.utime(file, (0, 0))
+    assert rules == ["compare", "evaluate", "gradcam", "infer", "posttrain", "report", "resolve", "train"]
+
+
+def test_a_new_recipe_retrains_its_arm_on_the_same_store(finished):
+    file = finished / "small.yaml"
+    try:
+        file.write_text(STUDY.replace("epochs: 2", "epochs: 3"))
+        rules = planned(finished)
+    finally:
+        file.write_text(STUDY)
+        os.utime(file, (0, 0))
+    assert "train" in rules
+    assert not {"preprocess", "split", "audit", "download"} & set(rules)
+
+
+def test_device_and_threads_cause_no_rerun(finished):
+    assert planned(finished, "jobs_per_gpu=2") == []
+    assert planned(finished, "threads=2") == []
+    assert planned(finished, "device=auto") == []
+
+
+def test_further_seeds_train_only_further_runs(finished):
+    rules = planned(finished, "seeds=[0,1]")
+    assert rules.count("train") == 1
+    assert "split" not in rules
+
+
+def test_one_failed_arm_does_not_cost_the_rest(tmp_path, finished):
+    """The failing arm's learning rate makes its loss infinite; the page is made of the other."""
+    study = STUDY.replace("  base: {}\n", "  base: {}\n  broken: {stages: {main: {optimizer: {lr: 1e30}}}}\n")
+    (tmp_path / "small.yaml").write_text(study)
+    failed = snakemake(tmp_path, "--keep-going", *configured(tmp_path))
+    assert failed.returncode != 0
+    assert "partial=true" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "results/demo/index.html").exists()
+    partial = snakemake(tmp_path, *configured(tmp_path, "partial=true"))
+    assert partial.returncode == 0, partial.stderr
+    page = (tmp_path / "results/demo/index.html").read_text()
+    assert "not run" in page
+    assert "broken" in page
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["scale=ful"], "config: scale: input should be 'demo' or 'full', not 'ful'"),
+        (["devise=cpu"], "config: devise: unknown key; did you mean 'device'?"),
+        (["studies=[brain_tumr]"], "config: studies: no study 'brain_tumr'; did you mean 'brain_tumor'?"),
+        (["studies=[nowhere.yaml]"], "nowhere.yaml is not there"),
+        (["sources={brain_tumor: nowhere}"], "nowhere is not there; give the path of a folder or an archive"),
+    ],
+)
+def test_a_wrong_setting_is_said_before_the_first_job(tmp_path, settings, said):
+    done = snakemake(tmp_path, "--dry-run", "--config", *settings)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("results")) == []
+
+
+def test_an_image_that_is_not_there_is_said_before_the_first_job(tmp_path):
+    done = snakemake(tmp_path, "--dry-run", "--use-singularity", "--config", "image=current")
+    assert done.returncode == 1
+    assert "run `make image FLAVOR=current`" in done.stderr
