@@ -43,13 +43,23 @@ def test_normalizations_undo_the_published_conventions():
     """(x / 255 - mean) / std on [0, 255] is what torchvision's V1 weights were trained with."""
     scale, mean, std = names.NORMALIZATIONS["imagenet"]
     assert [(scale * 1.0 - m) / s for m, s in zip(mean, std)] == pytest.approx([2.2489, 2.4286, 2.64], abs=1e-3)
-    # A Caffe-style network sees x - mean (0 to 255, std 1); fed [0, 1] without it, its input is x. In torch's units: x / 255 / std.
+    # A Caffe-style network expects x - mean on [0, 255]. Fed plain [0, 1], it sees x: in torch's units, x / 255 / std.
     scale, mean, std = names.NORMALIZATIONS["caffe_fed_unit"]
-    assert [(scale * 1.0 - m) / s for m, s in zip(mean, std)] == pytest.approx([1 / 255 / s for s in names.IMAGENET_STD])
+    assert [(scale * 1.0 - m) / s for m, s in zip(mean, std)] == pytest.approx(
+        [1 / 255 / s for s in names.IMAGENET_STD]
+    )
 
 
 @pytest.mark.parametrize(
-    "module", ["rescan.study_file", "rescan.workflow", "rescan.data.audit", "rescan.preparation.build", "rescan.evaluation.evaluate", "rescan.reporting.page"]
+    "module",
+    [
+        "rescan.study_file",
+        "rescan.workflow",
+        "rescan.data.audit",
+        "rescan.preparation.build",
+        "rescan.evaluation.evaluate",
+        "rescan.reporting.page",
+    ],
 )
 def test_light_jobs_do_not_import_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -91,6 +91,15 @@ def test_a_local_source_wins_over_the_phantom(write):
     assert study.data.phantom is None
 
 
+def test_other_weights_make_published_numbers_not_comparable(write):
+    path = write(MINIMAL + "published: [{arm: base, metric: accuracy, value: 0.9, who: me}]\n")
+    assert load(path, "full").published[0].not_comparable is None
+    assert load(path, "full", weights="none").published[0].not_comparable is None
+    assert load(path, "full", weights="imagenet").published[0].not_comparable == (
+        "run with weights=imagenet, the study says none"
+    )
+
+
 def test_all_faults_are_said_at_once_with_key_path_and_nearest_name(write):
     text = (
         MINIMAL.replace("layout: class_folders", "layout: class_foldrs")

@@ -23,7 +23,9 @@ Arm = Annotated[str, typer.Option(help="the arm's name")]
 Fold = Annotated[int, typer.Option(help="the fold, from 0")]
 Seed = Annotated[int, typer.Option(help="the seed of the run")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Threads = Annotated[int, typer.Option(help="torch threads on a CPU; more or fewer change the result in its last digits")]
+Threads = Annotated[
+    int, typer.Option(help="torch threads on a CPU; more or fewer change the result in its last digits")
+]
 Processes = Annotated[int, typer.Option(help="processes that read images")]
 JobsPerGpu = Annotated[int, typer.Option(help="how many jobs may share one GPU")]
 
@@ -59,7 +61,9 @@ def download(study: Resolved, log: Log = None) -> None:
 
 
 @app.command()
-def weights(encoder: Annotated[str, typer.Argument(help="an encoder's name, such as resnet18")], log: Log = None) -> None:
+def weights(
+    encoder: Annotated[str, typer.Argument(help="an encoder's name, such as resnet18")], log: Log = None
+) -> None:
     """Bring an encoder's ImageNet weights to data/weights, as safetensors."""
     messages.start(log)
     from rescan.data.weights import fetch
@@ -215,7 +219,9 @@ def compare(
 
 @app.command()
 def report(
-    studies: Annotated[list[Path], typer.Argument(help="resolved studies of one scale: results/<scale>/<study>/study.json")],
+    studies: Annotated[
+        list[Path], typer.Argument(help="resolved studies of one scale: results/<scale>/<study>/study.json")
+    ],
     log: Log = None,
 ) -> None:
     """Write the page of all studies; an arm without metrics.json is listed as not run."""
@@ -230,7 +236,9 @@ def report(
 def predict(
     arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/resnet18")],
     images: Annotated[list[Path], typer.Argument(help="image files, or folders of them")],
-    gradcam: Annotated[Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")] = None,
+    gradcam: Annotated[
+        Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
+    ] = None,
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("predictions.csv"),
     device: Device = "auto",
     log: Log = None,
@@ -291,6 +299,6 @@ def main() -> None:
         for line in str(error).splitlines():
             messages.logger.error(line)
         sys.exit(1)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the log shall have it
         messages.logger.exception("unexpected error; this is a fault of Rescan, please report it with the lines below")
         sys.exit(1)

@@ -17,7 +17,17 @@ from rescan.log import logger
 def findings() -> Iterator[tuple[str, str]]:
     """Yield (what, what was found) about this machine; nothing is changed."""
     yield "python", platform.python_version()
-    for package in ("rescan", "snakemake", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pydantic", "kaggle"):
+    for package in (
+        "rescan",
+        "snakemake",
+        "torch",
+        "torchvision",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+        "pydantic",
+        "kaggle",
+    ):
         try:
             yield package, version(package)
         except PackageNotFoundError:

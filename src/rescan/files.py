@@ -31,7 +31,7 @@ def writing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,7 +62,25 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-TEXT_COLUMNS = ("sample", "path", "label", "patient", "eye", "study", "group", "part", "published_part", "mask", "problem")
+TEXT_COLUMNS = dict.fromkeys(
+    [
+        "sample",
+        "path",
+        "label",
+        "patient",
+        "eye",
+        "study",
+        "site",
+        "device",
+        "sex",
+        "group",
+        "part",
+        "published_part",
+        "mask",
+        "problem",
+    ],
+    str,
+)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -70,7 +88,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
+        table = pd.read_csv(path, dtype=TEXT_COLUMNS, keep_default_na=False, na_values=[""])  # a class may be called NA
     except FileNotFoundError:
         raise RescanError(f"{path}: no such file; run the step that makes it first") from None
     text = table.columns.intersection(list(TEXT_COLUMNS))
@@ -81,7 +99,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's content, read in blocks."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

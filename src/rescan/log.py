@@ -27,7 +27,7 @@ def start(log: Path | None) -> None:
 
 
 def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """Yield `items`; show how far it is: a tqdm bar on a terminal, else one line every 15 seconds and one at the end."""
+    """Yield `items` and show how far it is: a bar on a terminal, else a line every 15 seconds and one in the end."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 

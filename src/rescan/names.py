@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class Entry(NamedTuple):
-    """A name's implementation, `module:attribute`, and its options with their defaults (the type of an option is its default's)."""
+    """A name's implementation, `module:attribute`, and its options with their defaults, which also give their types."""
 
     where: str
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
@@ -75,7 +75,7 @@ SCHEDULES = {
     "cosine": Entry("rescan.training.schedules:cosine", {"warmup": 0.0}),
 }
 
-# The value of an augmentation: "amount" is a number ≥ 0, "range" two numbers [low, high], "probability" a number in [0, 1].
+# What an augmentation's value is: an amount is a number ≥ 0, a range [low, high], a probability a number in [0, 1].
 AUGMENTATIONS = {
     "rotation": Entry("rescan.training.augmentation:rotation", {"value": "amount"}),
     "shear": Entry("rescan.training.augmentation:shear", {"value": "amount"}),

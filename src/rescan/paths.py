@@ -1,7 +1,7 @@
 """Where everything lies: one place for the paths that the rules declare and the steps use.
 
-`Paths("demo", "{study}")` gives Snakemake's patterns, `Paths("demo", "brain_tumor")` the real files. All are relative to
-the folder that the workflow is run in.
+`Paths("demo", "{study}")` gives Snakemake's patterns, `Paths("demo", "brain_tumor")` the real files. All are relative
+to the folder that the workflow is run in.
 """
 
 from __future__ import annotations
@@ -34,34 +34,42 @@ class Paths:
 
     @property
     def source(self) -> str:
+        """What came from where."""
         return f"{self.data}/source.json"
 
     @property
     def raw(self) -> str:
+        """The data set in its native layout, where it was brought here."""
         return f"{self.data}/raw"
 
     @property
     def manifest(self) -> str:
+        """One row a sample."""
         return f"{self.results}/manifest.csv"
 
     @property
     def audit(self) -> str:
+        """What the audit found."""
         return f"{self.results}/audit.json"
 
     @property
     def groups(self) -> str:
+        """Each sample's group."""
         return f"{self.results}/groups.csv"
 
     @property
     def splits(self) -> str:
+        """Each sample's part, a fold."""
         return f"{self.results}/splits.csv"
 
     @property
     def explore(self) -> str:
+        """The folder of figures of the data."""
         return f"{self.results}/explore"
 
     @property
     def comparison(self) -> str:
+        """Arms against each other and against the published numbers."""
         return f"{self.results}/comparison.csv"
 
     @property
@@ -74,9 +82,11 @@ class Paths:
         return f"{self.data}/{preparation}"
 
     def arm(self, arm: str) -> str:
+        """The folder of an arm."""
         return f"{self.results}/{arm}"
 
     def run(self, arm: str, fold: int | str, seed: int | str) -> str:
+        """The folder of a run."""
         return f"{self.arm(arm)}/fold{fold}_seed{seed}"
 
     def state(self, arm: str, fold: int | str, seed: int | str) -> str:
@@ -85,6 +95,7 @@ class Paths:
 
     @staticmethod
     def weights(encoder: str) -> str:
+        """An encoder's pretrained weights."""
         return f"data/weights/{encoder}.safetensors"
 
     @staticmethod

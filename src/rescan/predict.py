@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
-from rescan.data.images import SUFFIXES, Unreadable
+from rescan.data.images import Unreadable
+from rescan.data.layouts import SUFFIXES
 from rescan.errors import RescanError
 from rescan.files import read_json, write_table
 from rescan.log import logger, progress
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | None, device: str) -> None:
-    """Write a table of class probabilities, one row an image; images that cannot be read have their reason in `problem`.
+    """Write a table of class probabilities, one row an image; `problem` says why an image could not be read.
 
     The probabilities are softmax of the temperature-scaled logits, averaged over the arm's runs.
 
@@ -37,7 +39,7 @@ def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | Non
     """
     from rescan.models.network import load
     from rescan.training.infer import predict_logits
-    from rescan.training.lease import choose_device
+    from rescan.training.lease import held
 
     models = sorted(arm_folder.glob("fold*_seed*/model.safetensors"))
     if not models:
@@ -62,10 +64,10 @@ def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | Non
     if not prepared:
         raise RescanError("\n".join(f"{path}: {problem}" for path, problem in zip(paths, problems)))
     batch = np.stack(prepared)
-    where = choose_device(device)
     normalization = header["recipe"]["normalization"]
-    logits = [predict_logits(network.to(where), batch, normalization, where) / temperature for network in networks]
-    probabilities = np.mean([_softmax(values) for values in logits], axis=0)
+    with held(device) as where:
+        logits = [predict_logits(network.to(where), batch, normalization, where) / temperature for network in networks]
+    probabilities = np.mean([softmax(values, axis=1) for values in logits], axis=0)
     good = table["problem"] == ""
     table.loc[good, "predicted"] = [classes[k] for k in probabilities.argmax(1)]
     for k, name in enumerate(classes):
@@ -92,10 +94,7 @@ def _find(images: list[Path]) -> list[Path]:
         else:
             raise RescanError(f"{image}: no such file or folder; give image files or folders of them")
     if not found:
-        raise RescanError(f"{images[0]}: no images in it ({', '.join(sorted(SUFFIXES))}); give image files or folders of them")
+        raise RescanError(
+            f"{images[0]}: no images in it ({', '.join(sorted(SUFFIXES))}); give image files or folders of them"
+        )
     return found
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)

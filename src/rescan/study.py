@@ -107,7 +107,7 @@ class Strict(BaseModel):
 
 
 class Source(Strict):
-    """Where the data come from: exactly one of a Kaggle data set, an URL with its SHA-256, or a local folder or archive."""
+    """Where the data come from: a Kaggle data set, an URL with its SHA-256, or a local folder or archive."""
 
     kaggle_dataset: str | None = None
     url: str | None = None
@@ -150,7 +150,7 @@ class Split(Strict):
 
 
 class Preparation(Strict):
-    """What turns a sample into network inputs. Images are read as 8-bit gray or RGB; `background` fills what a warp uncovers."""
+    """What turns a sample into network inputs, 8-bit gray or RGB; `background` fills what a warp uncovers."""
 
     steps: Annotated[list[Annotated[dict[str, Any], _Named("operator")]], Field(min_length=1)]
     channels: Literal["gray", "rgb"] = "rgb"
@@ -158,13 +158,19 @@ class Preparation(Strict):
 
 
 class Network(Strict):
-    """Encoder, neck, hidden fully connected layers (each with ReLU, then dropout) and one linear classification head."""
+    """Encoder, neck, hidden fully connected layers (each with ReLU, then dropout) and a linear classification head."""
 
     encoder: Annotated[str, _Name("encoder")]
     weights: Literal["imagenet", "none"] = "imagenet"
     neck: Annotated[str, _Name("neck")] = "avg"
     hidden: list[Positive] = []
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _dropout_follows_a_layer(self) -> Network:
+        if self.dropout and not self.hidden:
+            raise ValueError("dropout needs a hidden layer to follow; add hidden: [512], or leave dropout out")
+        return self
 
 
 class Stage(Strict):
@@ -211,7 +217,7 @@ class Recipe(Strict):
 
 
 class Published(Strict):
-    """A published number: `value` on the 0–1 scale, on `n` test items; `margin` is the difference that still counts as reproduced."""
+    """A published number, `value` in [0, 1] on `n` test items; up to `margin` of difference counts as reproduced."""
 
     arm: str
     metric: Literal[names.METRICS]  # type: ignore[valid-type]
@@ -255,7 +261,7 @@ class Study(Strict):
         return next(iter(self.arms))
 
     def key(self, *sections: str) -> str:
-        """Fingerprint of some sections, as dotted paths: what a rule passes as its parameter, so that only they cause a rerun."""
+        """Fingerprint of some sections, as dotted paths: a rule's parameter, so that only they cause its rerun."""
         whole = self.model_dump(mode="json")
         return fingerprint([_pick(whole, section) for section in sections])
 
@@ -273,18 +279,12 @@ def read(path: str | Path) -> Study:
     except OSError as error:
         raise RescanError(f"{path}: cannot be read ({error.strerror}); make it with `rescan resolve`") from None
     except ValidationError:
-        raise RescanError(f"{path}: not a resolved study of this version; make it again with `rescan resolve`") from None
+        raise RescanError(
+            f"{path}: not a resolved study of this version; make it again with `rescan resolve`"
+        ) from None
 
 
 def _pick(tree: Any, path: str) -> Any:
     for part in path.split("."):
         tree = tree[part]
     return tree
-
-
-def __getattr__(name):
-    if name == "load":
-        from rescan.study_file import load
-
-        return load
-    raise AttributeError(name)

@@ -14,18 +14,18 @@ from rescan.study import SCALES, Data, Explanation, Preparation, Published, Reci
 
 
 class StudyFile(Strict):
-    """A study file as written. `recipe` is whole or filled up by the arms, which are differences from it; `run` picks arms."""
+    """A study file as written: arms are differences from `recipe`, and `run` picks some of them."""
 
     title: str
     cite: str = ""
-    notes: list[str] = []
+    notes: list[str] = Field(default=[])
     data: Data
     split: Split = Split()
     preparations: Annotated[dict[str, Preparation], Field(min_length=1)]
     recipe: dict[str, Any]
     arms: Annotated[dict[str, Union[dict[str, Any], None]], Field(min_length=1)]
     run: list[str] | None = None
-    published: list[Published] = []
+    published: list[Published] = Field(default=[])
     gradcam: Explanation = Explanation()
 
 
@@ -94,47 +94,76 @@ def load(
     demo = raw.pop("demo", None) or {}
     if not isinstance(demo, dict):
         raise RescanError(f"{path}: demo: needs a mapping of differences")
-    whole = merge(raw, demo if scale == "demo" else {})
-    if scale == "full" or source is not None:
-        whole = merge(whole, {"data": {"phantom": None}})
-    if source is not None and isinstance(whole.get("data"), dict):
-        whole["data"]["source"] = {"path": source}
-    if seeds is not None:
-        whole = merge(whole, {"split": {"seeds": seeds}})
-    faults = _Faults(demo if scale == "demo" else {})
-
+    demo = demo if scale == "demo" else {}
+    whole = _configured(merge(raw, demo), scale, seeds, source)
+    faults = _Faults(demo)
     try:
         file = StudyFile.model_validate(whole)
     except ValidationError as error:
         faults.add(error, StudyFile)
         file = None
-    recipe, differences, preparations = (
-        part if isinstance(part := whole.get(key), dict) else {} for key in ("recipe", "arms", "preparations")
-    )
-    arms: dict[str, Recipe] = {}
-    for arm, difference in differences.items():
-        difference = difference if isinstance(difference, dict) else {}
-        merged = merge(merge(recipe, difference), {"network": {"weights": weights}} if weights else {})
+    arms = _arms(whole, weights, faults)
+    run = _check_arm_names(whole, faults)
+    if not faults.found and file:
+        published = [_if_comparable(entry, whole, weights) for entry in file.published]
+        content = file.model_dump(exclude={"recipe", "arms", "run", "published"})
         try:
-            arms[arm] = Recipe.model_validate(merged)
+            chosen = {arm: arms[arm] for arm in run}
+            return Study(name=Path(path).stem, scale=scale, arms=chosen, published=published, **content)
+        except ValidationError as error:
+            faults.add(error, Study)
+    raise RescanError("\n".join(f"{path}: {fault}" for fault in faults.lines()))
+
+
+def _configured(whole: dict[str, Any], scale: str, seeds: list[int] | None, source: str | None) -> dict[str, Any]:
+    """A merged file with what the run's configuration changes in it."""
+    if scale == "full" or source is not None:
+        whole = merge(whole, {"data": {"phantom": None}})
+    if source is not None and isinstance(whole.get("data"), dict):
+        whole["data"]["source"] = {"path": source}
+    return merge(whole, {"split": {"seeds": seeds}}) if seeds is not None else whole
+
+
+def _mapping(whole: dict[str, Any], key: str) -> dict[str, Any]:
+    """A key's mapping, or an empty one where the value is something else: that is a fault of its own."""
+    return value if isinstance(value := whole.get(key), dict) else {}
+
+
+def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[str, Recipe]:
+    """Every arm's whole recipe, as far as they are sound."""
+    preparations = _mapping(whole, "preparations")
+    arms: dict[str, Recipe] = {}
+    for arm, written in _mapping(whole, "arms").items():
+        difference = written if isinstance(written, dict) else {}
+        merged = merge(_mapping(whole, "recipe"), difference)
+        try:
+            arms[arm] = Recipe.model_validate(merge(merged, {"network": {"weights": weights}} if weights else {}))
         except ValidationError as error:
             faults.add(error, Recipe, ("arms", arm), difference)
         if isinstance(name := merged.get("preparation"), str) and name not in preparations:
             where = ("arms", arm) if "preparation" in difference else ("recipe",)
             faults.say((*where, "preparation"), f"no preparation {name!r}{names.suggest(name, preparations)}")
-    run = whole["run"] if isinstance(whole.get("run"), list) else list(differences)
-    compared = [entry.get("arm", "") for entry in whole.get("published") or [] if isinstance(entry, dict)]
-    for key, arms_named in (("run", run), ("published", compared)):
-        for arm in arms_named:
-            if arm not in differences:
-                faults.say((key,), f"no arm {arm!r}{names.suggest(arm, differences)}")
-    if not faults.found and file:
-        content = file.model_dump(exclude={"recipe", "arms", "run"})
-        try:
-            return Study(name=Path(path).stem, scale=scale, arms={arm: arms[arm] for arm in run}, **content)
-        except ValidationError as error:
-            faults.add(error, Study)
-    raise RescanError("\n".join(f"{path}: {fault}" for fault in faults.lines()))
+    return arms
+
+
+def _check_arm_names(whole: dict[str, Any], faults: _Faults) -> list[str]:
+    """The arms to run; arms that `run` and `published` name but are not there become faults."""
+    arms = _mapping(whole, "arms")
+    run = value if isinstance(value := whole.get("run"), list) else list(arms)
+    compared = [entry["arm"] for entry in whole.get("published") or [] if isinstance(entry, dict) and "arm" in entry]
+    for key, named in (("run", run), ("published", compared)):
+        for arm in named:
+            if arm not in arms:
+                faults.say((key,), f"no arm {arm!r}{names.suggest(arm, arms)}")
+    return run
+
+
+def _if_comparable(entry: Published, whole: dict[str, Any], weights: str | None) -> Published:
+    """A published number is no longer comparable where the run's configuration changes the recipe behind it."""
+    own = merge(whole["recipe"], whole["arms"][entry.arm] or {})["network"].get("weights", "imagenet")
+    if weights in (None, own) or entry.not_comparable:
+        return entry
+    return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {own}"})
 
 
 def check(paths: list[Path]) -> None:

@@ -20,7 +20,7 @@ class Config(Strict):
 
     scale: Literal["demo", "full"]
     studies: Annotated[list[str], Field(min_length=1)]
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = Field(default={})
     image: str = "cu113"
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     weights: Literal["imagenet", "none"] | None = None
@@ -59,7 +59,9 @@ class Run:
             if study not in self.files:
                 faults.append(f"config: sources: no study {study!r} in this run{names.suggest(study, self.files)}")
             if not Path(source).exists():
-                faults.append(f"config: sources.{study}: {source} is not there; give the path of a folder or an archive")
+                faults.append(
+                    f"config: sources.{study}: {source} is not there; give the path of a folder or an archive"
+                )
         self.studies: dict[str, Study] = {}
         for study, path in self.files.items():
             try:
@@ -78,7 +80,9 @@ class Run:
             if path is None:
                 faults.append(f"config: studies: no study {study!r}{names.suggest(study, shipped)}")
             elif not path.is_file():
-                faults.append(f"config: studies: {path} is not there; give a name of studies/ or the path of a study file")
+                faults.append(
+                    f"config: studies: {path} is not there; give a name of studies/ or the path of a study file"
+                )
             elif path.stem in files:
                 faults.append(f"config: studies: two studies are called {path.stem!r}; rename one file")
             else:
@@ -108,7 +112,9 @@ class Run:
         if "://" in chosen:
             return chosen
         if used and not path.is_file():
-            remedy = f"run `make image FLAVOR={chosen}`" if chosen in FLAVORS else "give the path of a .sif file or an URI"
+            remedy = (
+                f"run `make image FLAVOR={chosen}`" if chosen in FLAVORS else "give the path of a .sif file or an URI"
+            )
             raise RescanError(f"config: image: {path} is not there; {remedy}")
         return str(path.resolve())
 

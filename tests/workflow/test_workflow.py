@@ -118,7 +118,7 @@ def test_further_seeds_train_only_further_runs(finished):
     assert "split" not in rules
 
 
-def test_one_failed_arm_does_not_cost_the_rest(tmp_path, finished):
+def test_one_failed_arm_does_not_cost_the_rest(tmp_path):
     """The failing arm's learning rate makes its loss infinite; the page is made of the other."""
     study = STUDY.replace("  base: {}\n", "  base: {}\n  broken: {stages: {main: {optimizer: {lr: 1e30}}}}\n")
     (tmp_path / "small.yaml").write_text(study)

@@ -25,7 +25,7 @@ rule evaluate:
         report(
             expand(
                 f"{ARM_FOLDER}/{{figure}}.png",
-                figure=["confusion", "roc", "reliability"],
+                figure=["confusion", "roc", "reliability", "curves"],
                 allow_missing=True,
             ),
             category="{study}",

@@ -1,0 +1,1 @@
+"""Download, layouts, phantoms, manifest, audit and split."""

@@ -1,0 +1,111 @@
+"""Safe extraction of zip and tar archives that somebody else made."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Callable, NamedTuple
+
+from rescan.errors import RescanError
+
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
+
+
+class Member(NamedTuple):
+    """What an archive holds under one name."""
+
+    name: str
+    kind: str  # "file" or "folder"; else what it is, and it is refused
+    size: int  # bytes
+    open: Callable[[], IO[bytes] | Any]  # of a file
+
+
+def extract(archive: Path, into: Path) -> None:
+    """Extract a zip or tar archive (plain, gz, bz2, xz) into a new folder, whole or not at all.
+
+    Only plain files and folders are taken, with fresh permissions.
+
+    Args:
+        archive: The archive; its kind is seen from its content.
+        into: The folder to make. It is removed if anything goes wrong.
+
+    Raises:
+        RescanError: The archive is not whole, or larger than the free space, or has a member that is a link or a
+            device, or whose name is absolute, leads out of the folder, is no sane file name, or comes twice.
+    """
+    into.mkdir(parents=True)
+    whole = False
+    try:
+        free = shutil.disk_usage(into).free
+        for member in _members(archive):
+            target = into / _checked(member, archive)
+            free -= member.size
+            if free < 0:
+                raise RescanError(f"{archive}: holds more than the free space of {into.parent}; make room")
+            if member.kind == "folder":
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with member.open() as content, target.open("xb") as out:
+                shutil.copyfileobj(content, out, 1 << 20)
+        whole = True
+    except (FileExistsError, NotADirectoryError) as error:
+        name = Path(error.filename).relative_to(into)
+        raise RescanError(f"{archive}: the member '{name}' comes twice; refused, nothing was extracted") from None
+    except BROKEN as error:
+        reason = " ".join(str(error).split())
+        raise RescanError(f"{archive}: not a whole zip or tar archive ({reason[:100]}); get it again") from None
+    except OSError as error:
+        raise RescanError(f"{archive}: cannot be extracted ({error.strerror or error}); check file and disk") from None
+    finally:
+        if not whole:
+            shutil.rmtree(into)
+
+
+def _checked(member: Member, archive: Path) -> PurePosixPath:
+    """The member's path in the folder.
+
+    Raises:
+        RescanError: The member, or its name, is refused.
+    """
+    name = member.name
+    path = PurePosixPath(name)
+    reason = ""
+    if member.kind not in ("file", "folder"):
+        reason = f"is a {member.kind}"
+    elif path.is_absolute() or re.match(r"[A-Za-z]:|\\", name):
+        reason = "is an absolute path"
+    elif ".." in re.split(r"[/\\]", name):
+        reason = "leads out of the folder"
+    elif any(c < " " or c == "\\" for c in name) or any(len(os.fsencode(part)) > 255 for part in path.parts):
+        reason = "is no sane file name"
+    if reason:
+        raise RescanError(f"{archive}: the member {name[:100]!a} {reason}; refused, nothing was extracted")
+    return path
+
+
+def _members(archive: Path) -> Iterator[Member]:
+    """All members, in order; a tar's can only be opened as they come."""
+    with archive.open("rb") as stream:
+        is_zip = stream.read(2) == b"PK"
+    if is_zip:
+        kinds = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
+        with zipfile.ZipFile(archive) as opened:
+            for info in opened.infolist():
+                kind = "folder" if info.is_dir() else kinds.get(stat.S_IFMT(info.external_attr >> 16), "device")
+                yield Member(info.filename, kind, info.file_size, partial(opened.open, info))
+        return
+    with tarfile.open(archive) as tar:
+        for item in tar:
+            link = "link" if item.issym() or item.islnk() else "device"
+            kind = "file" if item.isreg() else "folder" if item.isdir() else link
+            yield Member(item.name, kind, item.size, partial(tar.extractfile, item))

@@ -1,0 +1,146 @@
+"""Near-duplicate images, mirrored and rotated copies too, and the groups that they make.
+
+A 256-bit perceptual hash (the low frequencies of a discrete cosine transform, DCT, against their median) proposes
+pairs; the correlation of thumbnails decides. Neither sees a change of gain or offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import cv2
+import numpy as np
+from scipy.fft import dct
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from rescan.log import progress
+
+THUMBNAIL_SIDE = 64
+HASH_SIDE = 16
+MAX_DISTANCE = 16  # of HASH_SIDE² bits
+MIN_CORRELATION = 0.95
+ORIENTATIONS = 8  # bit 0: mirrored left-right, bit 1: upside down, bit 2: transposed before that
+BLOCK = 1024  # images compared at once
+# Orthonormal DCT-II: coefficients = BASIS @ thumbnail @ BASIS.T
+BASIS = dct(np.eye(THUMBNAIL_SIDE), axis=0, norm="ortho")[:HASH_SIDE].astype(np.float32)
+
+
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """Shrink an image, (H, W) or (H, W, 3) uint8, to (64, 64) float16 gray in [0, 255]; proportions are not kept."""
+    gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray.astype(np.float32), (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float16)
+
+
+def oriented(images: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn images, (N, S, S) of any type, into one of the 8 orientations of a square."""
+    if orientation & 4:
+        images = images.swapaxes(1, 2)
+    return images[:, :: -1 if orientation & 2 else 1, :: -1 if orientation & 1 else 1]
+
+
+def coefficients(thumbnails: np.ndarray) -> np.ndarray:
+    """Low frequencies of the two-dimensional DCT: (N, 64, 64) to (N, 16, 16) float32."""
+    return np.concatenate([BASIS @ block.astype(np.float32) @ BASIS.T for block in _blocks(thumbnails)])
+
+
+def hashes(coefficients: np.ndarray, orientation: int = 0) -> np.ndarray:
+    """Perceptual hashes of images in one orientation, from the coefficients of the images as they are.
+
+    Mirroring an image changes the sign of its odd frequencies and transposing it transposes them: no image is turned.
+
+    Args:
+        coefficients: (N, 16, 16) float32.
+        orientation: Which of the 8 orientations.
+
+    Returns:
+        (N, 256) float32 of ±1, so that a matrix product counts equal bits. The mean brightness's is always -1.
+    """
+    alternating = np.where(np.arange(HASH_SIDE) % 2, -1, 1).astype(np.float32)
+    turned = coefficients.swapaxes(1, 2) if orientation & 4 else coefficients
+    turned = turned * alternating[:, None] if orientation & 2 else turned
+    turned = turned * alternating if orientation & 1 else turned
+    flat = turned.reshape(len(turned), -1)
+    bits = flat > np.median(flat[:, 1:], axis=1, keepdims=True)
+    bits[:, 0] = False
+    return np.where(bits, np.float32(1), np.float32(-1))
+
+
+def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
+    """Find all pairs of images that match in some orientation.
+
+    Args:
+        thumbnails: (N, 64, 64), from `thumbnail`.
+
+    Returns:
+        (P, 3) int64 rows of (first, second, orientation), first < second: `second` turned into `orientation` looks like
+        `first`. A pair has a row for every orientation it matches in. Images without any contrast match nothing.
+    """
+    frequencies = coefficients(thumbnails)
+    upright = hashes(frequencies)
+    enough = HASH_SIDE**2 - 2 * MAX_DISTANCE  # product of two hashes that differ in MAX_DISTANCE bits
+    found = [np.empty((0, 3), np.int64)]
+    starts = range(0, len(thumbnails), BLOCK)
+    for start in progress(starts, len(starts), "near-duplicates"):
+        turned = [hashes(frequencies[start : start + BLOCK], orientation) for orientation in range(ORIENTATIONS)]
+        for before in range(0, start + 1, BLOCK):
+            for orientation, block in enumerate(turned):
+                first, second = np.nonzero(upright[before : before + BLOCK] @ block.T >= enough)
+                pairs = np.stack([first + before, second + start], axis=1)
+                pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+                pairs = pairs[_correlated(thumbnails, pairs, orientation)]
+                found.append(np.insert(pairs, 2, orientation, axis=1))
+    return np.concatenate(found)
+
+
+def _correlated(thumbnails: np.ndarray, pairs: np.ndarray, orientation: int) -> np.ndarray:
+    """Whether each pair's thumbnails correlate, the second in an orientation: (P,) bool."""
+    good = [np.empty(0, bool)]
+    for block in _blocks(pairs):
+        first = _standardized(thumbnails[block[:, 0]])
+        second = _standardized(oriented(thumbnails[block[:, 1]], orientation))
+        good.append((first * second).sum(axis=1) >= MIN_CORRELATION)
+    return np.concatenate(good)
+
+
+def _standardized(thumbnails: np.ndarray) -> np.ndarray:
+    """(N, 64, 64) to (N, 4096) float32 of mean 0 and length 1; all 0 for an image without contrast."""
+    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.where(length > 1e-3, flat / np.maximum(length, 1e-3), 0)
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    return (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+
+
+def components(count: int, *relations: np.ndarray) -> np.ndarray:
+    """Number the connected components of samples that are related by any of some relations.
+
+    Args:
+        count: Number of samples.
+        relations: (P, 2+) int rows that begin with two related samples' indices.
+
+    Returns:
+        (count,) int: each sample's component, numbered from 0 in the order of their first samples.
+    """
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *(relation[:, :2] for relation in relations)])
+    graph = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    numbers = connected_components(graph, directed=False)[1]
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
+
+
+def same(keys: Iterable[str]) -> np.ndarray:
+    """The relation of having the same key, as a chain: (P, 2) int rows of samples' indices. "" relates to nothing."""
+    last: dict[str, int] = {}
+    pairs = []
+    for index, key in enumerate(keys):
+        if key and key in last:
+            pairs.append((last[key], index))
+        last[key] = index
+    return np.array(pairs, np.int64).reshape(-1, 2)

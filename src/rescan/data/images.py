@@ -1,0 +1,71 @@
+"""Reading an image file as 8-bit gray or RGB, or saying why it cannot be read."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SMALLEST_SIDE = 16  # pixels; below this there is nothing to classify, and no perceptual hash
+GRAY_MODES = {"1", "L", "LA", "La"}
+DEEP_MODES = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+# Pillow turns 16-bit color into 8 bits without a word; only its raw mode still tells. (BMP's "BGR;16" is 5-6-5 bits.)
+DEEP_RAW_MODE = re.compile(r";16[BLN]")
+
+
+class Unreadable(ValueError):  # noqa: N818 - a finding, not a fault of the program
+    """Why an image file cannot be used, in a few words."""
+
+
+def read(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """Read the first frame of an image file.
+
+    EXIF orientation is applied; transparent pixels are laid over black; palette, CMYK and other color modes become RGB.
+
+    Args:
+        path: The image file, of any format that Pillow reads.
+
+    Returns:
+        The image, (H, W) for a gray file, else (H, W, 3), uint8 in [0, 255]; and its `width` and `height` in pixels and
+        `mode`, Pillow's name of the file's own pixel format.
+
+    Raises:
+        Unreadable: No such file, empty, truncated, no image, too small, too large, or more than 8 bits a channel.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size == 0:
+            raise Unreadable("empty file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                return _decode(file)
+    except Unreadable:
+        raise
+    except FileNotFoundError:
+        raise Unreadable("no such file") from None
+    except UnidentifiedImageError:
+        raise Unreadable("not an image") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS} pixels") from None
+    except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise anything, from SyntaxError to struct.error
+        text = str(getattr(error, "strerror", None) or error) or type(error).__name__
+        raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
+
+
+def _decode(file: Image.Image) -> tuple[np.ndarray, dict[str, Any]]:
+    mode = file.mode
+    if mode in DEEP_MODES or DEEP_RAW_MODE.search(repr(getattr(file, "tile", ""))):
+        raise Unreadable("more than 8 bits: a window or percentile is needed")
+    if min(file.size) < SMALLEST_SIDE:
+        raise Unreadable(f"too small: {file.width}x{file.height} pixels, at least {SMALLEST_SIDE} a side are needed")
+    image = ImageOps.exif_transpose(file)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    pixels = np.asarray(image.convert("L" if mode in GRAY_MODES else "RGB"))
+    return pixels, {"width": image.width, "height": image.height, "mode": mode}

@@ -1,0 +1,142 @@
+"""Fetching an archive over the network: from an URL, resumed where it broke off, or from Kaggle by its own client."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from rescan.errors import RescanError
+from rescan.files import sha256
+from rescan.log import logger, progress
+
+TIMEOUT = 60  # seconds without an answer
+BLOCK = 1 << 20  # bytes
+
+
+def fetch_url(url: str, digest: str, folder: Path) -> Path:
+    """Fetch a file, going on where an earlier try broke off, and check it.
+
+    Args:
+        url: An http or https address.
+        digest: The SHA-256 that the file must have, in hexadecimal.
+        folder: Where to keep it.
+
+    Returns:
+        The whole, checked file.
+
+    Raises:
+        RescanError: No such file, no network, or another SHA-256 (then the file is removed).
+    """
+    if not url.startswith(("https://", "http://")):
+        raise RescanError(f"data.source.url: {url}: not an http or https address")
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / digest[:16]
+    part = file.with_suffix(".part")
+    if file.is_file():
+        return file
+    have = part.stat().st_size if part.is_file() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as reply:  # noqa: S310 - checked above
+            have = have if reply.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+            length = reply.headers.get("Content-Length")
+            total = have + int(length) if length else None
+            with part.open("ab" if have else "wb") as out:
+                blocks = -(-(total - have) // BLOCK) if total else 0
+                for block in progress(_blocks(reply), blocks, f"downloading {url} (MiB)"):
+                    out.write(block)
+        if total is not None and part.stat().st_size < total:
+            raise ConnectionError(f"the connection broke off after {part.stat().st_size} of {total} bytes")
+    except urllib.error.HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # else the part is whole, or not of this file
+            raise RescanError(f"{url}: the server answers {error.code} {error.reason}; check data.source.url") from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise RescanError(
+            f"{url}: cannot be fetched ({reason}); check the network and run again, it goes on from there"
+        ) from None
+    found = sha256(part)
+    if found != digest:
+        part.unlink()
+        raise RescanError(
+            f"{url}: its sha256 is {found}, not {digest} as the study says; removed, run again or mend data.source"
+        )
+    part.rename(file)
+    return file
+
+
+def _blocks(reply: IO[bytes]) -> Iterator[bytes]:
+    while block := reply.read(BLOCK):
+        yield block
+
+
+def fetch_kaggle(data_set: str, study: str, folder: Path) -> Path:
+    """Fetch a Kaggle data set's archive by Kaggle's own client, which resumes and uses the user's token.
+
+    Args:
+        data_set: owner/name, as in the data set's address.
+        study: The study's name, for the messages.
+        folder: Where to keep the archive.
+
+    Returns:
+        The archive.
+
+    Raises:
+        RescanError: No token, a refused token, no such data set, no network, or no client installed.
+    """
+    otherwise = f"or use a local copy: --config 'sources={{{study}: /path/to/folder_or_archive}}'"
+    if data_set.count("/") != 1:
+        raise RescanError(f"data.source.kaggle_dataset: {data_set!r} is not owner/name, as in the data set's address")
+    if not _has_token():
+        raise RescanError(
+            "no Kaggle token; make one at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token "
+            f"(or kaggle.json), or set KAGGLE_API_TOKEN (or KAGGLE_USERNAME and KAGGLE_KEY), {otherwise}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    logger.info("downloading %s from Kaggle", data_set)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # the client prints
+            import kaggle
+
+            kaggle.api.authenticate()
+            kaggle.api.dataset_download_files(data_set, path=str(folder), quiet=not sys.stderr.isatty(), unzip=False)
+    except ImportError as error:
+        raise RescanError(f"Kaggle's client is not installed ({error}); pip install kaggle, {otherwise}") from None
+    except SystemExit:
+        raise RescanError(
+            f"Kaggle refuses the token; make a new one at https://www.kaggle.com/settings/api, {otherwise}"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - the client's own words may hold credentials
+        raise RescanError(f"Kaggle data set {data_set}: {_reason(error)}, {otherwise}") from None
+    return folder / f"{data_set.split('/')[1]}.zip"
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in Kaggle's client, in words."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return f"access refused ({status}); check the token, and the data set's terms at kaggle.com"
+    if status == 404:
+        return "no such data set (404); check data.source.kaggle_dataset"
+    if status is not None:
+        return f"the server answers {status}; try again later"
+    if isinstance(error, OSError):  # what `requests` raises is one
+        return f"cannot be fetched ({type(error).__name__}); check the network and run again, it goes on from there"
+    return f"the client failed ({type(error).__name__}); check data.source.kaggle_dataset (owner/name)"
+
+
+def _has_token() -> bool:
+    """Whether one of the places that Kaggle's client looks for a token is filled: importing it without one may exit."""
+    home = Path("~/.kaggle").expanduser()
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "kaggle"
+    files = [home / name for name in ("access_token", "access_token.txt", "credentials.json", "kaggle.json")]
+    files += [Path(os.environ.get("KAGGLE_CONFIG_DIR") or config) / "kaggle.json"]
+    variables = ("KAGGLE_API_TOKEN",), ("KAGGLE_USERNAME", "KAGGLE_KEY")
+    return any(all(map(os.environ.get, group)) for group in variables) or any(file.is_file() for file in files)

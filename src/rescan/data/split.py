@@ -1,0 +1,156 @@
+"""Splits: by group, stratified by label, the same for every seed of training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rescan.errors import RescanError
+from rescan.files import read_table, write_table
+from rescan.log import logger
+from rescan.paths import Paths
+from rescan.study import Study
+
+SEED = 20240601  # of the splits: not a seed of training, so that all runs of a fold share it
+FEWEST_GROUPS = 10  # of a class in a part; with fewer, its metrics say little
+PARTS = ("train", "validation", "test")
+
+
+def split(study: Study) -> None:
+    """Write `splits.csv`: for each fold every readable sample's part.
+
+    A published test part stays as it is. Otherwise the test part is cut first, the same for all folds. One fold cuts
+    `split.validation` from the rest; k folds cut the rest into k validation parts.
+
+    Raises:
+        RescanError: The study asks for a published test part and there is none, or a class has no training sample.
+    """
+    paths = Paths(study.scale, study.name)
+    manifest = read_table(paths.manifest)
+    samples = manifest.merge(read_table(paths.groups), on="sample", validate="one_to_one")
+    samples = samples[samples["problem"] == ""].reset_index(drop=True)
+    if study.split.test == "published":
+        test = samples["published_part"] == "test"
+        if not test.any():
+            raise RescanError(
+                f"{study.name}: split.test: there is no published test part; give the share to hold out, such as 0.15"
+            )
+    else:
+        test = samples["group"].isin(cut(samples, study.split.test, SEED))
+    rest = samples[~test]
+    linked = ~test & samples["group"].isin(samples.loc[test, "group"])
+
+    tables = []
+    for fold in range(study.split.folds):
+        share = study.split.validation if study.split.folds == 1 else 1 / (study.split.folds - fold)
+        validation = cut(rest, share, SEED + 1 + fold)
+        part = samples["group"].isin(validation).map({True: "validation", False: "train"}).mask(test, "test")
+        rest = rest[~rest["group"].isin(validation)]
+        tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int)))
+    splits = pd.concat(tables)[["sample", "group", "label", "patient", "fold", "part", "linked", "conflict"]]
+    _check_classes(study, splits)
+    for warning in check_no_leak(splits, study.split.test == "published"):
+        logger.warning(warning)
+    write_table(paths.splits, splits)
+
+
+def cut(samples: pd.DataFrame, share: float, seed: int) -> set[str]:
+    """Choose groups that hold a share of each class.
+
+    Goes through the groups in random order and takes one if that brings the counts of the classes nearer to the share.
+    Not large ones first, as is common: they would fill a small part, which then had few groups, all of one kind.
+
+    Args:
+        samples: Columns group and label.
+        share: In (0, 1], of the samples of each class.
+        seed: Of the order.
+    """
+    counts = pd.crosstab(samples["group"], samples["label"]).sample(frac=1, random_state=seed)
+    shares = counts.to_numpy() / counts.sum().to_numpy()
+    missing = np.full(shares.shape[1], float(share))
+    taken = set()
+    for group, held in zip(counts.index, shares):
+        if ((missing - held) ** 2).sum() < (missing**2).sum():
+            missing -= held
+            taken.add(group)
+    return taken
+
+
+def _check_classes(study: Study, splits: pd.DataFrame) -> None:
+    groups = splits.groupby(["fold", "part", "label"])["group"].nunique()
+    for fold in range(study.split.folds):
+        for part in PARTS:
+            for label in study.data.classes:
+                count = int(groups.get((fold, part, label), 0))
+                if part == "train" and count == 0:
+                    raise RescanError(
+                        f"{study.name}: split: class {label!r} has no training sample in fold {fold}; get more"
+                    )
+                if count < FEWEST_GROUPS and (part != "test" or fold == 0):
+                    logger.warning("fold %d: class %r has only %d groups in part %r", fold, label, count, part)
+
+
+def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
+    """Refuse groups on both sides of a split that Rescan made.
+
+    Args:
+        splits: `splits.csv`.
+        published: The test part is the data set's own, which is never changed.
+
+    Returns:
+        One warning if groups lie on both sides of a published test part, else nothing.
+
+    Raises:
+        RescanError: A group is in training and in validation, or on both sides of a test part that Rescan cut.
+    """
+    warnings = []
+    made = splits if not published else splits[splits["part"] != "test"]
+    parts = made.groupby(["fold", "group"])["part"].nunique()
+    if (parts > 1).any():
+        fold, group = parts[parts > 1].index[0]
+        raise RescanError(
+            f"splits.csv: group {group!r}, one of {int((parts > 1).sum())}, lies in more than one part of fold {fold}; "
+            "run split again"
+        )
+    test = splits["part"] == "test"
+    across = set(splits.loc[test, "group"]) & set(splits.loc[~test, "group"])
+    if across:
+        share = splits.loc[test, "group"].isin(across).mean()
+        warnings.append(
+            f"{len(across)} groups lie on both sides of the published test part: {share:.1%} of the test samples have "
+            "a relative in training"
+        )
+    return warnings
+
+
+def training_samples(splits: pd.DataFrame, fold: int, subset: str, seed: int) -> list[str]:
+    """The training samples of a run, in the order of `splits.csv`. Validation and test parts stay whole.
+
+    Args:
+        splits: `splits.csv`.
+        fold: The run's fold.
+        subset: `all`; `leak_free` without the samples whose group has a member in the test part; `size_matched` without
+            as many at random of each class; `clean_labels` without images that also exist under another label.
+        seed: The run's seed; only `size_matched` uses it.
+
+    Raises:
+        RescanError: A class has no sample left.
+    """
+    rows = splits[(splits["fold"] == fold) & (splits["part"] == "train")]
+    if subset == "leak_free":
+        kept = rows[rows["linked"] == 0]
+    elif subset == "clean_labels":
+        kept = rows[rows["conflict"] == 0]
+    elif subset == "size_matched":
+        counts = rows["linked"].groupby(rows["label"]).sum()
+        rng = np.random.default_rng([SEED, fold, seed])
+        dropped = [rows[rows["label"] == label].sample(count, random_state=rng) for label, count in counts.items()]
+        kept = rows.drop(pd.concat(dropped).index)
+    else:
+        kept = rows
+    gone = sorted(set(rows["label"]) - set(kept["label"]))
+    if gone:
+        raise RescanError(
+            f"training_samples: {subset}: no training sample of class {gone[0]!r} is left; leave this arm out"
+        )
+    return kept["sample"].tolist()

@@ -1,0 +1,1 @@
+"""From predictions to post-training, metrics with intervals, diagnoses and comparisons; reads CSV and JSON only."""

@@ -1,0 +1,1 @@
+"""Grad-CAM: the maps, their scores, and the pictures."""

@@ -1,0 +1,218 @@
+"""The network of an arm: encoder, neck, hidden layers, named heads; its normalization, its file, its summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.files import writing
+from rescan.models.encoders import Encoder
+from rescan.study import Recipe
+
+
+class Network(nn.Module):
+    """An encoder, a neck, hidden fully connected layers and named linear heads."""
+
+    def __init__(self, encoder: Encoder, neck: nn.Module, hidden: nn.Module, heads: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.neck = neck
+        self.hidden = hidden
+        self.heads = nn.ModuleDict(heads)
+
+    @property
+    def target_layer(self) -> nn.Module:
+        """The module whose output Grad-CAM weighs."""
+        return self.encoder.target_layer
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Compute every head's output.
+
+        Args:
+            images: (B, C, H, W) float32, normalized (see `normalize`), C = 1 or 3.
+
+        Returns:
+            Head name to (B, K) float32; `classification` holds logits.
+        """
+        vectors = self.hidden(self.neck(self.encoder.features(images)))
+        return {name: head(vectors) for name, head in self.heads.items()}
+
+
+def build(recipe: Recipe, classes: int, input_shape: tuple[int, int, int]) -> Network:
+    """Build an arm's network with random weights, drawn from torch's global generator.
+
+    Args:
+        recipe: Its `network` names encoder, neck, hidden layers and dropout.
+        classes: Number of classes.
+        input_shape: (C, H, W) of the prepared images, C = 1 or 3.
+
+    Raises:
+        RescanError: The images are too small for the encoder.
+    """
+    spec = recipe.network
+    encoder: Encoder = names.resolve("encoder", spec.encoder)()
+    try:
+        with torch.no_grad():
+            height, width = encoder.eval().features(torch.zeros(1, *input_shape)).shape[2:]
+    except RuntimeError:
+        pixels = " × ".join(map(str, input_shape[1:]))
+        raise RescanError(
+            f"preparation {recipe.preparation}: images of {pixels} pixels are too small for {spec.encoder}; "
+            "resize to 64 × 64 or more"
+        ) from None
+    neck = names.resolve("neck", spec.neck)(encoder.channels, height, width)
+    layers: list[nn.Module] = []
+    size = neck.out_features
+    for units in spec.hidden:
+        layers += [nn.Linear(size, units), nn.ReLU(inplace=True)]
+        if spec.dropout > 0:
+            layers.append(nn.Dropout(spec.dropout))
+        size = units
+    return Network(encoder, neck, nn.Sequential(*layers), {"classification": nn.Linear(size, classes)}).train()
+
+
+def normalize(images: Tensor, normalization: str) -> Tensor:
+    """Turn pixel values into what the network is fed: (x / 255 · scale − mean) / std, by names.NORMALIZATIONS.
+
+    Args:
+        images: (B, C, …) uint8, or floating point on the same 0–255 scale; C = 1 or 3. One channel takes the mean of
+            the three channels' constants.
+        normalization: A name of names.NORMALIZATIONS.
+
+    Returns:
+        Of the same shape, float32.
+    """
+    scale, *constants = names.NORMALIZATIONS[normalization]
+    mean, std = (torch.tensor(values, device=images.device) for values in constants)
+    if images.shape[1] == 1:
+        mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+    shape = (1, -1) + (1,) * (images.ndim - 2)
+    return (images.float() * (scale / 255) - mean.view(shape)) / std.view(shape)
+
+
+def save(path: str | Path, network: nn.Module, header: dict[str, Any]) -> None:
+    """Write a network's state as safetensors, with `header` as JSON under "rescan" in the file's metadata."""
+    # A copy each: safetensors refuses tensors that share memory, and those that are not contiguous (channels last).
+    state = {
+        key: value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+        for key, value in network.state_dict().items()
+    }
+    with writing(path) as temporary:
+        save_file(state, str(temporary), metadata={"format": "pt", "rescan": json.dumps(header, ensure_ascii=False)})
+
+
+def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors, on the CPU, and its metadata."""
+    try:
+        with safe_open(str(path), framework="pt") as stored:
+            return {key: stored.get_tensor(key) for key in stored.keys()}, stored.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise RescanError(f"{path}: no such file; run the step that makes it first") from None
+    except (SafetensorError, OSError) as error:
+        raise RescanError(f"{path}: not a safetensors file ({error}); make it again") from None
+
+
+def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
+    """Read a model file and build its network from the header alone.
+
+    Returns:
+        The network, on the CPU and in eval mode, and the header.
+
+    Raises:
+        RescanError: No such file, or not a model file that this version of Rescan can read.
+    """
+    state, metadata = _read(path)
+    if "rescan" not in metadata:
+        raise RescanError(
+            f"{path}: holds weights but not a Rescan model (no header); give a model.safetensors that `train` wrote"
+        )
+    try:
+        header = json.loads(metadata["rescan"])
+        network = build(Recipe.model_validate(header["recipe"]), len(header["classes"]), tuple(header["input"]))
+        network.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, ValidationError, RuntimeError, RescanError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RescanError(f"{path}: this version of Rescan cannot read this model ({reason}); train it again") from None
+    return network.eval(), header
+
+
+def load_encoder_weights(network: Network, path: str | Path) -> None:
+    """Load pretrained weights under torchvision's names into the encoder; those of the old head are ignored.
+
+    Raises:
+        RescanError: No such file, or it lacks weights of this encoder, or they have other shapes.
+    """
+    state, _ = _read(path)
+    body = network.encoder.body
+    # Files older than torch 0.4.1 hold no count of batches, which only cumulative batch norm uses.
+    wanted = {key: value for key, value in body.state_dict().items() if not key.endswith("num_batches_tracked")}
+    missing = [key for key in wanted if key not in state]
+    different = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+    if missing or different:
+        what = f"lacks {missing[0]}" if missing else f"has another shape of {different[0]}"
+        count = len(missing) + len(different)
+        raise RescanError(
+            f"{path}: {what} ({count} of {len(wanted)} weights do not fit); it belongs to another encoder"
+        )
+    body.load_state_dict({key: state[key] for key in wanted}, strict=False)
+
+
+def summary(network: Network, input_shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """List the network's top-level layers, in order, and a total.
+
+    Args:
+        network: The network; its mode and state stay as they are.
+        input_shape: (C, H, W).
+
+    Returns:
+        Rows of `layer` (name), `type` (class), `output` (shape without the batch), `parameters` and `trainable`
+        (counts). The last row is `total`; its `output` is the last head's.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, layer: nn.Module, output: Tensor) -> None:
+        rows.append({"layer": name, "type": type(layer).__name__, "output": list(output.shape[1:]), **_count(layer)})
+
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output, name=name: add(name, layer, output))
+        for name, layer in _layers(network)
+    ]
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *input_shape, device=next(network.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes:
+            module.training = training
+    return [*rows, {"layer": "total", "type": "", "output": rows[-1]["output"], **_count(network)}]
+
+
+def _layers(network: Network) -> Iterator[tuple[str, nn.Module]]:
+    """Name the layers that a summary lists: the encoder's, opened up where torchvision keeps them in `features`."""
+    for name, layer in network.encoder.body.named_children():
+        yield from (
+            ((f"features.{inner}", part) for inner, part in layer.named_children())
+            if name == "features"
+            else [(name, layer)]
+        )
+    yield "neck", network.neck
+    yield from ((f"hidden.{name}", layer) for name, layer in network.hidden.named_children())
+    yield from ((f"heads.{name}", layer) for name, layer in network.heads.items())
+
+
+def _count(layer: nn.Module) -> dict[str, int]:
+    """Count a layer's parameters, and those that training changes."""
+    sizes = [(weight.numel(), weight.requires_grad) for weight in layer.parameters()]
+    return {"parameters": sum(n for n, _ in sizes), "trainable": sum(n for n, trainable in sizes if trainable)}

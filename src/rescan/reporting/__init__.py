@@ -1,0 +1,1 @@
+"""Figures, the exploration of a data set, and the one page of all studies."""

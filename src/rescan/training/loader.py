@@ -1,0 +1,121 @@
+"""Reading training data: which items a run uses, and batches of the memory-mapped store cut by a background thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rescan.data.split import check_no_leak, training_samples
+from rescan.errors import RescanError
+from rescan.files import read_table
+from rescan.log import logger
+from rescan.paths import Paths
+from rescan.preparation.build import open_store
+from rescan.study import Study
+
+DEPTH = 3  # batches that wait, cut
+
+
+def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Read what a run trains on and predicts.
+
+    Args:
+        study: The resolved study.
+        arm: Its arm.
+        fold: The fold.
+        seed: The run's seed, which draws the samples of a `size_matched` arm.
+
+    Returns:
+        The store's images, (N, H, W, C) uint8, memory-mapped; and the run's items, by item, with columns `item` (row of
+        the images), `sample`, `group`, `patient`, `target` (index of the class) and `part` (train, validation or test).
+        Training samples that the arm leaves out, and samples that the store lacks, are not in it.
+
+    Raises:
+        RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
+    """
+    paths, recipe = Paths(study.scale, study.name), study.arms[arm]
+    images, stored = open_store(paths.store(recipe.preparation))
+    splits = read_table(paths.splits)
+    for warning in check_no_leak(splits, study.split.test == "published"):
+        logger.warning(warning)
+    rows = splits[splits["fold"] == fold]
+    used = training_samples(splits, fold, recipe.training_samples, seed)
+    rows = rows[(rows["part"] != "train") | rows["sample"].isin(used)]
+    items = stored[["item", "sample"]].merge(rows, on="sample").sort_values("item")
+    items["target"] = items["label"].map({label: index for index, label in enumerate(study.data.classes)})
+    for label in study.data.classes:
+        if not ((items["part"] == "train") & (items["label"] == label)).any():
+            raise RescanError(f"{paths.splits}: fold {fold} has no training image of class {label!r}; see audit.json")
+    for part in ("validation", "test"):
+        if not (items["part"] == part).any():
+            raise RescanError(f"{paths.splits}: fold {fold} has no {part} image; see audit.json")
+    return images, items[["item", "sample", "group", "patient", "target", "part"]].reset_index(drop=True)
+
+
+def cut(items: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Cut items into batches of `batch_size`; the last one may be smaller.
+
+    A single last item joins the batch before it, as batch norm cannot train on one value a channel.
+    """
+    batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
+
+
+@contextmanager
+def loading(
+    images: np.ndarray, batches: Sequence[np.ndarray], *, pin: bool = False
+) -> Iterator[Iterator[torch.Tensor]]:
+    """Cut batches out of `images` in a background thread while the block runs.
+
+    Args:
+        images: (N, H, W, C) uint8.
+        batches: Rows of the images, a batch each.
+        pin: Put the batches into pinned memory, from which a GPU copies by itself.
+
+    Yields:
+        An iterator over the batches, (B, C, H, W) uint8 each. What fails in the thread is raised here.
+    """
+    with closing(_prefetch(images, batches, pin)) as cutting:
+        yield cutting
+
+
+def _prefetch(images: np.ndarray, batches: Sequence[np.ndarray], pin: bool) -> Generator[torch.Tensor, None, None]:
+    ready: queue.Queue[torch.Tensor | Exception] = queue.Queue(DEPTH)
+    stop = threading.Event()
+
+    def put(entry: torch.Tensor | Exception) -> None:
+        while not stop.is_set():
+            with suppress(queue.Full):
+                ready.put(entry, timeout=0.1)
+                return
+
+    def work() -> None:
+        try:
+            for rows in batches:
+                if stop.is_set():
+                    return
+                batch = torch.from_numpy(np.asarray(images[rows]))
+                # Channels last suits a GPU's convolutions as it is, and slows a CPU's.
+                put(batch.pin_memory().permute(0, 3, 1, 2) if pin else batch.permute(0, 3, 1, 2).contiguous())
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that reads
+            put(error)
+
+    thread = threading.Thread(target=work, name="loader", daemon=True)
+    thread.start()
+    try:
+        for _ in batches:
+            entry = ready.get()
+            if isinstance(entry, Exception):
+                raise entry
+            yield entry
+    finally:
+        stop.set()
+        thread.join()

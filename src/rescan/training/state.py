@@ -1,0 +1,210 @@
+"""The state of a training: a folder outside the declared outputs, from which the trainer goes on or is done at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from rescan.errors import RescanError
+from rescan.files import fingerprint, read_json, sha256, write_json, writing
+from rescan.log import logger
+from rescan.paths import Paths
+from rescan.study import Study
+
+TRAINING_VERSION = 1  # raise it when the same recipe and data would give another model
+OUTPUTS = ("model.safetensors", "history.csv", "network.json")
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a training stands. JSON keeps all of it exactly."""
+
+    stage: int = 0  # number of the stage
+    epoch: int = 0  # within the stage
+    step: int = 0  # batches of this epoch that are done
+    sums: list[float] = dataclasses.field(default_factory=lambda: [0.0] * 3)  # of this epoch: loss, correct, images
+    seconds: float = 0.0  # spent on this epoch
+    waited: int = 0  # epochs since the stage's best, for early stopping
+    stage_best: float | None = None
+    best: float | None = None
+    best_epoch: int | None = None  # row of the history whose weights are kept
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    scaler: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's exclusive lock.
+
+    Raises:
+        RescanError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read() or "unknown"
+            raise RescanError(
+                f"{folder}: another training of this run is under way (pid {holder}); wait for it or stop it"
+            ) from None
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+def key_of(
+    study: Study, arm: str, fold: int, seed: int, items: pd.DataFrame, *, device: str, threads: int
+) -> dict[str, Any]:
+    """Collect all that a training's result depends on.
+
+    Args:
+        study: The resolved study.
+        arm: Its arm.
+        fold: The fold.
+        seed: The run's seed.
+        items: The run's items (`loader.read_items`).
+        device: `cpu` or `cuda`.
+        threads: Torch's threads, which change results on a CPU.
+
+    Raises:
+        RescanError: The store or the pretrained weights are missing.
+    """
+    paths, recipe = Paths(study.scale, study.name), study.arms[arm]
+    weights = Path(paths.weights(recipe.network.encoder)) if recipe.network.weights == "imagenet" else None
+    if weights is not None and not weights.exists():
+        raise RescanError(f"{weights}: no such file; run `rescan weights`, or train from scratch with weights=none")
+    learned = items.loc[items["part"] != "test", ["item", "target", "part"]]
+    return {
+        "recipe": study.recipe_key(arm),
+        "images": read_json(f"{paths.store(recipe.preparation)}/preparation.json")["checksum"],
+        "split": fingerprint(learned.to_numpy().tolist()),
+        "fold": fold,
+        "seed": seed,
+        "pretrained weights": sha256(weights) if weights else "",
+        "version of the trainer": TRAINING_VERSION,
+        "device": device,
+        "threads": threads if device == "cpu" else 0,
+    }
+
+
+def finished(folder: Path, key: dict[str, Any]) -> bool:
+    """Whether the folder holds the outputs of a finished training with this key."""
+    saved = _read(folder)
+    return saved.get("key") == key and saved.get("finished", False) and (folder / "outputs").is_dir()
+
+
+def load(folder: Path, key: dict[str, Any]) -> tuple[Progress, dict[str, Any]] | None:
+    """Read an unfinished training with this key: its progress and what was saved with it (see `save`).
+
+    Returns:
+        None if there is none: then the folder is emptied.
+    """
+    saved = _read(folder)
+    if saved.get("key") == key:
+        try:
+            tensors = {name: load_file(folder / file) for name, file in saved["files"].items()}
+            return Progress(**saved["progress"]), {**tensors, "optimizer options": saved["optimizer"]}
+        except (OSError, SafetensorError, KeyError, TypeError):
+            logger.warning("%s: cannot be read: training starts anew", folder)
+    elif saved:
+        other = [name for name in key if saved.get("key", {}).get(name) != key[name]]
+        logger.info("an earlier training of this run had another %s: training starts anew", " and ".join(other))
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+    return None
+
+
+def save(
+    folder: Path,
+    key: dict[str, Any],
+    progress: Progress,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    best: dict[str, torch.Tensor] | None,
+) -> None:
+    """Save an unfinished training. If this is cut short, the folder holds the earlier state or this one, whole."""
+    tensors, options = pack(optimizer)
+    place = f"{progress.stage}-{progress.epoch}-{progress.step}"
+    files = {"network": f"network-{place}.safetensors", "optimizer": f"optimizer-{place}.safetensors"}
+    _write(folder / files["network"], network.state_dict())
+    _write(folder / files["optimizer"], tensors)
+    if best is not None:
+        files["best"] = f"best-{progress.best_epoch}.safetensors"
+        if not (folder / files["best"]).exists():
+            _write(folder / files["best"], best)
+    content = {"key": key, "finished": False, "progress": dataclasses.asdict(progress)}
+    write_json(folder / "state.json", {**content, "files": files, "optimizer": options})
+    _remove_tensors(folder, except_for=set(files.values()))
+
+
+def finish(folder: Path, key: dict[str, Any]) -> None:
+    """Mark the training as finished; its outputs (`OUTPUTS`) lie in the folder's `outputs`."""
+    write_json(folder / "state.json", {"key": key, "finished": True})
+    _remove_tensors(folder, except_for=set())
+
+
+def publish(folder: Path, run: Path) -> None:
+    """Link the outputs of a finished training into the run's folder; copy them where links cannot be."""
+    for name in OUTPUTS:
+        with writing(run / name) as temporary:
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(folder / "outputs" / name, temporary)
+            except OSError:
+                shutil.copyfile(folder / "outputs" / name, temporary)
+            os.utime(temporary)  # newer than the inputs, or the workflow would run this again and again
+
+
+def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Split an optimizer's state into tensors (`<parameter>.<name>`) and what JSON can hold."""
+    state = optimizer.state_dict()
+    flat = {f"{number}.{name}": value for number, values in state["state"].items() for name, value in values.items()}
+    tensors = {name: value for name, value in flat.items() if isinstance(value, torch.Tensor)}
+    return tensors, {"scalars": {n: v for n, v in flat.items() if n not in tensors}, "groups": state["param_groups"]}
+
+
+def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], options: dict[str, Any]) -> None:
+    """Give an optimizer the state that `pack` took."""
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in {**options["scalars"], **tensors}.items():
+        number, _, entry = name.partition(".")
+        state.setdefault(int(number), {})[entry] = value
+    optimizer.load_state_dict({"state": state, "param_groups": options["groups"]})
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "state.json"
+    try:
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError:
+        return {}
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    with writing(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+
+
+def _remove_tensors(folder: Path, except_for: set[str]) -> None:
+    for path in folder.glob("*.safetensors"):
+        if path.name not in except_for:
+            path.unlink()

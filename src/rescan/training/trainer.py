@@ -1,0 +1,288 @@
+"""The training loop: stages of epochs of steps; it can stop after any step and go on from there."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.log import logger
+from rescan.models import network as networks
+from rescan.paths import Paths
+from rescan.study import Stage, Study
+from rescan.training import loader, state
+from rescan.training.augmentation import augment
+from rescan.training.infer import predict_logits
+from rescan.training.losses import total
+from rescan.training.randomness import seed_of
+from rescan.training.scores import better, score
+
+SAVE_AFTER_EPOCH_SECONDS = 20  # quick epochs are not worth a checkpoint each …
+SAVE_IN_EPOCH_SECONDS = 600  # … and long ones are worth several
+CHECK_UPDATES = {"cpu": 1, "cuda": 20}  # looking at a loss makes the CPU wait for the GPU
+
+
+class Trainer:
+    """One training under way: its network, its data, its progress, and the stage that it is in."""
+
+    stage_name: str
+    stage: Stage
+    optimizer: torch.optim.Optimizer
+
+    def __init__(
+        self,
+        study: Study,
+        arm: str,
+        seed: int,
+        *,
+        device: torch.device,
+        images: np.ndarray,
+        items: pd.DataFrame,
+        folder: Path,
+        key: dict[str, Any],
+        run: Path,
+        stop_reason: Callable[[], str | None],
+    ) -> None:
+        """Build the network and, if the state folder holds a training with this key, take up its state.
+
+        Args:
+            study: The resolved study.
+            arm: Its arm.
+            seed: The run's seed.
+            device: Where to train.
+            images: (N, H, W, C) uint8, memory-mapped.
+            items: The run's items (`loader.read_items`).
+            folder: The state folder.
+            key: What the result depends on (`state.key_of`).
+            run: The run's folder, for TensorBoard.
+            stop_reason: Says why to stop, or None (`loop.stop_requests`).
+        """
+        self.arm, self.recipe, self.seed, self.device = arm, study.arms[arm], seed, device
+        self.folder, self.key, self.run, self.stop_reason = folder, key, run, stop_reason
+        self.background = study.preparations[self.recipe.preparation].background
+        self.images = images
+        self.targets = np.zeros(len(images), dtype=np.int64)
+        self.targets[items["item"]] = items["target"]
+        self.rows = {part: rows.to_numpy() for part, rows in items.groupby("part")["item"]}
+
+        torch.manual_seed(seed_of(seed, "initialization"))
+        self.input = (images.shape[3], *images.shape[1:3])
+        self.network = networks.build(self.recipe, len(study.data.classes), self.input)
+        if self.recipe.network.weights == "imagenet":
+            networks.load_encoder_weights(self.network, Paths.weights(self.recipe.network.encoder))
+        self.progress, self.saved = state.load(folder, key) or (state.Progress(), {})
+        if self.saved:
+            self.network.load_state_dict(self.saved["network"])
+        self.best: dict[str, torch.Tensor] | None = self.saved.get("best")
+        self.on_gpu = device.type == "cuda"
+        self.network.to(device)
+        if self.on_gpu:
+            self.network.to(memory_format=torch.channels_last)
+        torch.backends.cudnn.benchmark = self.on_gpu
+        bf16 = self.on_gpu and torch.cuda.get_device_capability() >= (8, 0)  # older cards only emulate it
+        self.half = torch.bfloat16 if bf16 else torch.float16
+        self.scaler = _grad_scaler(enabled=self.on_gpu and self.half == torch.float16)
+        if self.progress.scaler:
+            self.scaler.load_state_dict(self.progress.scaler)
+        self.sums = torch.tensor(self.progress.sums, dtype=torch.float64, device=device)
+        self.tensorboard = _tensorboard(run / "tensorboard", len(self.progress.history))
+        self.saved_at = self.clock = time.monotonic()
+
+    def run_stages(self) -> None:
+        """Train through all stages that are not done.
+
+        Raises:
+            RescanError: The training must stop; the loss is not finite; or the memory is too small.
+        """
+        progress = self.progress
+        first = progress.stage
+        for number, name in list(enumerate(self.recipe.stages))[first:]:
+            self.stage_name, self.stage = name, self.recipe.stages[name]
+            self._start_optimizer()
+            if number > first:
+                progress.stage, progress.epoch, progress.waited, progress.stage_best = number, 0, 0, None
+            elif self.saved:
+                state.unpack(self.optimizer, self.saved["optimizer"], self.saved["optimizer options"])
+                self.saved.clear()
+                logger.info("going on at %s", self._place())
+            try:
+                while progress.epoch < self.stage.epochs:
+                    self._train_epoch()
+                    self._end_epoch()
+                    self._save_if_due(SAVE_AFTER_EPOCH_SECONDS)
+            except RuntimeError as error:
+                if "out of memory" not in str(error):
+                    raise
+                raise RescanError(
+                    f"arm {self.arm}, {self._place()}: GPU out of memory at batch_size {self.stage.batch_size}; divide "
+                    "batch_size and multiply accumulate by the same number"
+                ) from None
+
+    def _start_optimizer(self) -> None:
+        for parameter in self.network.encoder.parameters():
+            parameter.requires_grad_(self.stage.trainable == "all")
+        options = {key: value for key, value in self.stage.optimizer.items() if key != "name"}
+        trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.optimizer = names.resolve("optimizer", self.stage.optimizer["name"])(trainable, **options)
+
+    def _train_epoch(self) -> None:
+        """Train on what is left of an epoch."""
+        stage, progress = self.stage, self.progress
+        order = np.random.default_rng(seed_of(self.seed, "order", self.stage_name, progress.epoch))
+        batches = loader.cut(order.permutation(self.rows["train"]), stage.batch_size)
+        self.network.train()
+        if stage.trainable == "head":
+            self.network.encoder.eval()  # its batch-norm statistics are frozen too
+        self.optimizer.zero_grad(set_to_none=True)
+        left = batches[progress.step :]
+        what = f"{self.stage_name} {progress.epoch + 1}/{stage.epochs}"
+        bar = tqdm(total=len(batches), initial=progress.step, desc=what, leave=False, disable=not sys.stderr.isatty())
+        with bar, loader.loading(self.images, left, pin=self.on_gpu) as loaded:
+            for step, (images, rows) in enumerate(zip(loaded, left), progress.step):
+                update = step // stage.accumulate
+                together = batches[update * stage.accumulate : (update + 1) * stage.accumulate]
+                self._backward(
+                    step, images, torch.from_numpy(self.targets[rows]), share=len(images) / sum(map(len, together))
+                )
+                bar.update()
+                if (step + 1) % stage.accumulate == 0 or step + 1 == len(batches):
+                    self._update(update, of=math.ceil(len(batches) / stage.accumulate))
+                    progress.step = step + 1
+                    if update % CHECK_UPDATES[self.device.type] == 0:
+                        self._read_sums()
+                    self._save_if_due(SAVE_IN_EPOCH_SECONDS)
+
+    def _backward(self, step: int, images: torch.Tensor, targets: torch.Tensor, share: float) -> None:
+        """Add a batch's share to the gradients, and its loss and correct predictions to the epoch's sums."""
+        images, targets = (tensor.to(self.device, non_blocking=True) for tensor in (images, targets))
+        place = (self.stage_name, self.progress.epoch, step)
+        drawn = augment(images, self.recipe.augmentation, seed_of(self.seed, "augmentation", *place), self.background)
+        torch.manual_seed(seed_of(self.seed, "dropout", *place))
+        with torch.autocast("cuda", dtype=self.half) if self.on_gpu else nullcontext():
+            outputs = self.network(networks.normalize(drawn, self.recipe.normalization))
+            loss = total(self.stage.losses, outputs, targets)
+        self.scaler.scale(loss * share).backward()
+        right = outputs["classification"].argmax(dim=1) == targets
+        self.sums[0] += loss.detach().double() * len(targets)
+        self.sums[1] += right.sum()
+        self.sums[2] += len(targets)
+
+    def _update(self, number: int, of: int) -> None:
+        """Take the optimizer's step of a number in the epoch."""
+        schedule = dict(self.stage.schedule)
+        factor = names.resolve("schedule", schedule.pop("name"))
+        rate = factor(self.progress.epoch * of + number, self.stage.epochs * of, **schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.stage.optimizer["lr"] * rate
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _read_sums(self) -> list[float]:
+        """Take the epoch's sums and its time into the progress.
+
+        Raises:
+            RescanError: The loss is not finite.
+        """
+        progress = self.progress
+        progress.sums = self.sums.tolist()
+        if not math.isfinite(progress.sums[0]):
+            raise RescanError(
+                f"arm {self.arm}, {self._place()}: the loss is not finite; lower the learning rate or warm it up "
+                "(schedule: {name: cosine, warmup: 0.1})"
+            )
+        now = time.monotonic()
+        progress.seconds, self.clock = progress.seconds + now - self.clock, now
+        return progress.sums
+
+    def _end_epoch(self) -> None:
+        """Validate; add a row to the history; keep the weights if they are the best; make ready for the next epoch."""
+        progress, recipe = self.progress, self.recipe
+        loss, correct, seen = self._read_sums()
+        rows = self.rows["validation"]
+        logits = predict_logits(self.network, self.images, recipe.normalization, self.device, rows=rows)
+        scores = score(self.stage.losses, logits, self.targets[rows])
+        row = {
+            "stage": self.stage_name,
+            "epoch": len(progress.history),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "train_loss": loss / seen,
+            "train_accuracy": correct / seen,
+            **{f"validation_{metric}": value for metric, value in scores.items()},
+            "seconds": round(progress.seconds, 3),
+            "images_per_second": round(seen / progress.seconds, 1),
+        }
+        progress.history.append(row)
+        self._tell(row)
+        if recipe.keep != "last" and better(recipe.keep.best, scores, progress.best):
+            progress.best, progress.best_epoch = scores[recipe.keep.best], row["epoch"]
+            self.best = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+        progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
+        progress.sums = self.sums.zero_().tolist()
+        self.clock = time.monotonic()
+        if recipe.early_stopping is not None:
+            metric, patience = recipe.early_stopping.metric, recipe.early_stopping.patience
+            if better(metric, scores, progress.stage_best):
+                progress.waited, progress.stage_best = 0, scores[metric]
+            else:
+                progress.waited += 1
+            if progress.waited >= patience and progress.epoch < self.stage.epochs:
+                logger.info("stage %s ends: validation %s no better for %d epochs", self.stage_name, metric, patience)
+                progress.epoch = self.stage.epochs
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        """Log an epoch, for people and for TensorBoard."""
+        numbers = {key: math.nan if value is None else value for key, value in row.items()}
+        logger.info(
+            "stage %(stage)s, epoch %(epoch)d: loss %(train_loss).4f, accuracy %(train_accuracy).3f; validation loss "
+            "%(validation_loss).4f, accuracy %(validation_accuracy).3f; %(images_per_second).0f images/s",
+            numbers,
+        )
+        for key, value in numbers.items():
+            if key not in {"stage", "epoch"}:
+                self.tensorboard.add_scalar(key.replace("_", "/", 1), value, row["epoch"])
+
+    def _save_if_due(self, interval: float) -> None:
+        """Save the state if the last one is older than `interval` seconds, or the training must stop.
+
+        Raises:
+            RescanError: The training must stop.
+        """
+        reason = self.stop_reason()
+        if reason or time.monotonic() - self.saved_at > interval:
+            self._read_sums()
+            self.progress.scaler = self.scaler.state_dict()
+            state.save(self.folder, self.key, self.progress, self.network, self.optimizer, best=self.best)
+            self.saved_at = time.monotonic()
+        if reason:
+            raise RescanError(f"{self.run}: stopped {reason} at {self._place()}; run the same again to go on")
+
+    def _place(self) -> str:
+        return f"stage {self.stage_name}, epoch {self.progress.epoch}, step {self.progress.step}"
+
+
+def _grad_scaler(*, enabled: bool) -> Any:
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler("cuda", enabled=enabled)
+    return torch.cuda.amp.GradScaler(enabled=enabled)  # torch < 2.3
+
+
+def _tensorboard(folder: Path, epoch: int) -> Any:
+    """Open TensorBoard's log of a run, which begins again if `epoch` is 0."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    if epoch == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return SummaryWriter(str(folder), purge_step=epoch)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rescan.data.audit import audit
+from rescan.errors import RescanError
+from rescan.files import read_json, read_table
+
+
+def rows(images, part="", start=0, **more):
+    """Alternately cats and dogs."""
+    return [
+        (f"{index + start:03d}.png", ("cat", "dog")[index % 2], image, {"published_part": part, **more})
+        for index, image in enumerate(images)
+    ]
+
+
+def run(paths, study, processes=1):
+    audit(study, processes)
+    return read_json(paths.audit), read_table(paths.groups).set_index("sample")
+
+
+def test_lists_bad_files_with_reasons_and_describes_good_ones(write_data, study, textures):
+    good = textures(4)
+    bad = [("e.jpg", "cat", b"", {}), ("t.jpg", "dog", b"text", {}), ("gone.jpg", "dog", None, {})]
+    paths = write_data([*rows(good), *bad])
+    report, groups = run(paths, study(), processes=2)
+    assert report["samples"] == 7
+    assert {entry["sample"]: entry["problem"] for entry in report["unreadable"]} == {
+        "e.jpg": "empty file",
+        "t.jpg": "not an image",
+        "gone.jpg": "no such file",
+    }
+    assert report["classes"] == {"all": {"cat": 2, "dog": 2}}
+    assert "3 samples cannot be read and are left out" in report["warnings"]
+    first = groups.loc["000.png"]
+    assert (first["width"], first["height"], first["mode"], first["problem"]) == (100, 80, "L", "")
+    content = Path("raw/000.png").read_bytes()
+    assert first["bytes"] == len(content)
+    assert first["sha256"] == hashlib.sha256(content).hexdigest()
+    assert groups.loc["e.jpg", "problem"] == "empty file"
+    assert groups["group"].nunique() == 7
+
+
+def test_identical_images_and_conflicting_labels(write_data, study, textures):
+    images = textures(10)
+    color = cv2.cvtColor(images[0], cv2.COLOR_GRAY2RGB)
+    copies = [("a.png", "cat", images[0], {}), ("b.png", "dog", color, {})]
+    report, groups = run(write_data([*rows(images), *copies]), study())
+    # 000 is a cat: 000–a agree and are the same bytes, 000–b and a–b are the same pixels and conflict.
+    assert report["identical"] == {
+        "byte_pairs": 1,
+        "pairs": 3,
+        "conflicting_pairs": 2,
+        "label_agreement": pytest.approx(1 / 3),
+    }
+    assert groups["conflict"].sum() == 3
+    assert groups.loc[["000.png", "a.png", "b.png"], "group"].nunique() == 1
+    assert report["mixed_label_groups"] == [["000.png", "a.png", "b.png"]]
+    assert report["near_duplicates"]["pairs"] == 0
+    assert report["largest_group"]["size"] == 3
+
+
+def test_groups_across_a_published_split(write_data, study, textures):
+    images = textures(40)
+    test = [
+        ("copy.png", "cat", cv2.convertScaleAbs(images[0], alpha=0.7), {"published_part": "test"}),
+        ("mirrored.png", "cat", np.ascontiguousarray(np.fliplr(images[2])), {"published_part": "test"}),
+        *rows(textures(6, seed=1), "test", start=500),
+    ]
+    report, groups = run(write_data([*rows(images, "train"), *test]), study())
+    assert report["near_duplicates"] == {"pairs": 2, "groups": 2, "mirrored_pairs": 1}
+    assert report["linked_test"] == {
+        "n": 8,
+        "same_orientation": 1 / 8,
+        "any_orientation": 2 / 8,
+        "classes": {
+            "cat": {"n": 5, "same_orientation": 1 / 5, "any_orientation": 2 / 5},
+            "dog": {"n": 3, "same_orientation": 0, "any_orientation": 0},
+        },
+    }
+    assert groups.loc["mirrored.png", "group"] == groups.loc["002.png", "group"]
+    assert "class 'dog' has only 3 groups in part 'test'" in report["warnings"]
+    assert not any("in part 'train'" in warning for warning in report["warnings"])
+
+
+def test_group_by_says_which_relations_make_groups(write_data, study, textures):
+    images = textures(6)
+    paths = write_data(
+        [
+            *rows(images, patient="", part="train"),
+            ("a.png", "cat", images[0], {"patient": "p", "published_part": "train"}),
+            ("b.png", "dog", textures(1, seed=9)[0], {"patient": "p", "published_part": "test"}),
+        ]
+    )
+    related = ["000.png", "a.png", "b.png"]
+    for group_by, expected in ((["patient", "near_duplicate"], 1), (["patient"], 2), (["near_duplicate"], 2)):
+        report, groups = run(paths, study(group_by=group_by))
+        assert groups.loc[related, "group"].nunique() == expected
+        assert report["patients_in_both_parts"] == 1
+        assert report["patients_known"] is False
+
+
+def test_chained_group_stops_the_run_and_names_it(write_data, study):
+    # A ramp from one texture to another: neighbors are alike, the ends are not.
+    rng = np.random.default_rng(3)
+    ends = [cv2.GaussianBlur(rng.normal(size=(80, 100)).astype(np.float32), (0, 0), 3) for _ in range(2)]
+    ramp = [np.cos(angle) * ends[0] + np.sin(angle) * ends[1] for angle in np.linspace(0, np.pi, 90)]
+    images = [np.clip(128 + 250 * image, 0, 255).astype(np.uint8) for image in ramp]
+    paths = write_data(rows(images))
+    with pytest.raises(RescanError, match=r"pets: group g000000 holds 90 near-duplicate.*000\.png.*split\.group_by"):
+        audit(study(), 1)
+    report, _ = run(paths, study(group_by=["patient"]))
+    assert any("holds 90 near-duplicate images" in warning for warning in report["warnings"])
+
+
+def test_large_group_of_copies_is_only_a_warning(write_data, study, textures):
+    images = [cv2.convertScaleAbs(textures(1)[0], alpha=0.5 + index / 50) for index in range(12)]
+    patient = [(f"p{index}.png", "cat", image, {"patient": "p"}) for index, image in enumerate(textures(15, seed=2))]
+    report, _ = run(write_data([*rows(images), *patient]), study())
+    large = [warning for warning in report["warnings"] if "near-duplicate images, more than" in warning]
+    assert len(large) == 1  # a patient's 15 images are no chain
+    assert "holds 12" in large[0]
+
+
+def test_constant_images_are_counted(write_data, study, textures):
+    black = [np.zeros((40, 40), np.uint8)] * 2
+    report, groups = run(write_data([*rows(textures(4)), *rows(black, start=500)]), study())
+    assert "2 images are constant" in report["warnings"]
+    assert groups.loc["500.png", "group"] == groups.loc["501.png", "group"]
+
+
+def test_a_class_without_a_readable_file_is_an_error(write_data, study, textures):
+    write_data([("a.png", "cat", textures(1)[0], {}), ("b.png", "dog", b"", {})])
+    with pytest.raises(RescanError, match=r"none of the 1 files of class 'dog' can be read .*b\.png: empty file"):
+        audit(study(), 1)
+    write_data([("a.png", "cat", textures(1)[0], {})])
+    with pytest.raises(RescanError, match="class 'dog' has no sample"):
+        audit(study(), 1)
+
+
+def test_metadata_baseline_finds_a_confound_and_nothing_else(write_data, study):
+    rng = np.random.default_rng(0)
+
+    def noise(confounded):
+        sizes = [60 + 20 * (index % 2) if confounded else int(rng.integers(50, 90)) for index in range(80)]
+        return [rng.integers(0, 255, (size, size), dtype=np.uint8) for size in sizes]
+
+    report, _ = run(write_data(rows(noise(confounded=True))), study())
+    assert report["confounds"]["balanced_accuracy"] == 1
+    assert report["confounds"]["features"]["width"] == 1
+    assert any("file metadata alone" in warning for warning in report["warnings"])
+    report, _ = run(write_data(rows(noise(confounded=False))), study())
+    assert report["confounds"]["low"] < 0.5 < report["confounds"]["high"]
+    assert not any("file metadata alone" in warning for warning in report["warnings"])
+
+
+def test_metadata_baseline_without_variation(write_data, study):
+    same = [np.full((40, 40), 7, np.uint8)] * 4
+    report, _ = run(write_data(rows(same)), study())
+    assert report["confounds"] == {"warnings": []}

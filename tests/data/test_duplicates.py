@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from scipy.fft import dctn
+
+from rescan.data import duplicates
+
+TURNS = {
+    0: lambda image: image,
+    1: np.fliplr,
+    2: np.flipud,
+    3: lambda image: np.rot90(image, 2),
+    4: lambda image: image.T,
+    5: lambda image: np.rot90(image, -1),
+    6: np.rot90,
+    7: lambda image: np.rot90(image.T, 2),
+}
+
+
+def textures(count, seed=0):
+    """Images of smooth noise, none like another, of varying size."""
+    rng = np.random.default_rng(seed)
+    shapes = rng.integers(90, 160, (count, 2))
+    noise = [cv2.GaussianBlur(rng.normal(size=shape).astype(np.float32), (0, 0), 3) for shape in shapes]
+    return [cv2.normalize(image, None, 10, 220, cv2.NORM_MINMAX).astype(np.uint8) for image in noise]
+
+
+def thumbnails(images):
+    return np.stack([duplicates.thumbnail(np.ascontiguousarray(image)) for image in images])
+
+
+def test_coefficients_are_those_of_scipy():
+    thumbs = thumbnails(textures(3))
+    expected = [dctn(thumb.astype(float), norm="ortho")[:16, :16] for thumb in thumbs]
+    np.testing.assert_allclose(duplicates.coefficients(thumbs), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_orientations_are_those_of_a_square(orientation):
+    square = np.arange(25).reshape(1, 5, 5)
+    np.testing.assert_array_equal(duplicates.oriented(square, orientation)[0], TURNS[orientation](square[0]))
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_hash_of_an_orientation_is_that_of_the_turned_image(orientation):
+    thumbs = thumbnails(textures(20))
+    turned = duplicates.hashes(duplicates.coefficients(duplicates.oriented(thumbs, orientation)))
+    derived = duplicates.hashes(duplicates.coefficients(thumbs), orientation)
+    assert set(np.unique(derived)) == {-1, 1}
+    assert (turned != derived).sum(axis=1).max() <= 2  # coefficients at the very median may round either way
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_finds_a_copy_in_every_orientation_and_says_which(orientation):
+    images = textures(12)
+    pairs = duplicates.near_duplicates(thumbnails([*images, *(TURNS[orientation](image) for image in images)]))
+    inverse = {5: 6, 6: 5}.get(orientation, orientation)
+    np.testing.assert_array_equal(np.sort(pairs, axis=0), [[i, i + 12, inverse] for i in range(12)])
+
+
+def recompressed(image, quality):
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+
+
+def test_recall_and_precision_on_changed_copies():
+    images = textures(200)
+    changes = [
+        lambda image: cv2.convertScaleAbs(image, alpha=0.6),
+        lambda image: cv2.convertScaleAbs(image, alpha=0.7, beta=60),
+        lambda image: recompressed(image, 60),
+        lambda image: recompressed(np.ascontiguousarray(np.fliplr(cv2.convertScaleAbs(image, alpha=1.1))), 75),
+        lambda image: cv2.cvtColor(np.ascontiguousarray(np.rot90(image, 2)), cv2.COLOR_GRAY2RGB),
+    ]
+    copies = [changes[index % len(changes)](image) for index, image in enumerate(images)]
+    found = duplicates.near_duplicates(thumbnails([*images, *copies]))
+    found = {(first, second) for first, second, _ in found.tolist()}
+    true = {(index, index + 200) for index in range(200)}
+    assert len(found & true) >= 0.95 * len(true)
+    assert len(found & true) >= 0.99 * len(found)
+
+
+def test_blocks_do_not_change_what_is_found(monkeypatch):
+    images = textures(15)
+    thumbs = thumbnails([*images, *map(np.fliplr, images)])
+    whole = duplicates.near_duplicates(thumbs)
+    monkeypatch.setattr(duplicates, "BLOCK", 4)
+    parts = duplicates.near_duplicates(thumbs)
+    assert len(whole) == 15
+    np.testing.assert_array_equal(np.unique(parts, axis=0), np.unique(whole, axis=0))
+
+
+def test_a_hit_that_does_not_correlate_is_no_duplicate(monkeypatch):
+    monkeypatch.setattr(duplicates, "MAX_DISTANCE", 256)
+    assert len(duplicates.near_duplicates(thumbnails(textures(6)))) == 0
+
+
+def test_constant_images_match_nothing():
+    blank = [np.full((40, 40), value, np.uint8) for value in (0, 0, 200)]
+    assert len(duplicates.near_duplicates(thumbnails(blank))) == 0
+
+
+def test_components_chain_relations_and_count_from_the_first_sample():
+    patients = duplicates.same(["a", "", "b", "a", "", "b"])
+    np.testing.assert_array_equal(patients, [[0, 3], [2, 5]])
+    np.testing.assert_array_equal(duplicates.components(6, patients), [0, 1, 2, 0, 3, 2])
+    np.testing.assert_array_equal(
+        duplicates.components(6, patients, np.array([[3, 4, 1], [4, 5, 0]])), [0, 1, 0, 0, 0, 0]
+    )
+    np.testing.assert_array_equal(duplicates.components(2), [0, 1])

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from rescan.data import layouts
+from rescan.errors import RescanError
+from rescan.study import Data, Split, Study
+
+CLASSES = ["glioma", "meningioma", "notumor", "pituitary"]
+
+
+def small_study(split=None, **data) -> Study:
+    """What a layout looks at of a study."""
+    data = {"source": {"path": "raw"}, "layout": "class_folders", "classes": CLASSES, **data}
+    split = Split.model_validate(split or {})
+    return Study.model_construct(name="brain", scale="demo", data=Data.model_validate(data), split=split)
+
+
+def fill(root: Path, parts=("Training", "Testing"), classes=CLASSES, names=("a.jpg",)) -> Path:
+    for part in parts:
+        for label in classes:
+            for name in names:
+                file = root / part / label / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(b"")  # a layout decodes nothing
+    return root
+
+
+def faults(study, root: Path) -> list[str]:
+    with pytest.raises(RescanError) as raised:
+        layouts.read(study, root)
+    lines = str(raised.value).splitlines()
+    assert all(line.startswith("brain: ") for line in lines)
+    return lines
+
+
+def test_class_folders(tmp_path):
+    root = fill(tmp_path / "raw", names=("b (1).jpg", "ä ü.PNG", "a.tiff"))
+    mask = root / "masks" / "Testing" / "glioma" / "b (1).png"
+    mask.parent.mkdir(parents=True)
+    mask.write_bytes(b"")
+    manifest = layouts.read(small_study(), root)
+    assert list(manifest) == layouts.COLUMNS
+    assert manifest["sample"].is_monotonic_increasing
+    assert (manifest["sample"] == manifest["path"]).all()
+    assert manifest.groupby(["published_part", "label"]).size().to_dict() == {
+        (part, label): 3 for part in ("train", "test") for label in CLASSES
+    }
+    assert all((root / path).is_file() for path in manifest["path"])
+    masked = manifest[manifest["mask"] != ""]
+    assert masked[["path", "mask"]].to_numpy().tolist() == [
+        ["Testing/glioma/b (1).jpg", "masks/Testing/glioma/b (1).png"]
+    ]
+
+
+@pytest.mark.parametrize("parts", [("TRAINING", "TESTING"), ("train", "Test"), ("top/Training", "top/Testing")])
+def test_other_spellings_and_a_top_folder(tmp_path, parts):
+    manifest = layouts.read(small_study(), fill(tmp_path / "raw", parts))
+    assert sorted(manifest["published_part"].value_counts().to_dict().items()) == [("test", 4), ("train", 4)]
+    assert all((tmp_path / "raw" / path).is_file() for path in manifest["path"])
+
+
+def test_classes_match_whatever_their_case_and_unicode_form(tmp_path):
+    root = fill(tmp_path / "raw", classes=["Gliome\u0301", "B"])
+    manifest = layouts.read(small_study(classes=["gliom\u00e9", "b"]), root)
+    assert set(manifest["label"]) == {"gliom\u00e9", "b"}
+
+
+def test_no_published_parts(tmp_path):
+    root = fill(tmp_path / "raw", parts=(".",))
+    assert set(layouts.read(small_study(split={"test": 0.2}), root)["published_part"]) == {""}
+    (line,) = faults(small_study(), root)
+    assert "no Testing folder" in line
+    assert "split.test" in line
+
+
+def test_no_testing_folder(tmp_path):
+    (line,) = faults(small_study(), fill(tmp_path / "raw", parts=("Training",)))
+    assert "no Testing folder" in line
+
+
+def test_no_training_folder(tmp_path):
+    (line,) = faults(small_study(), fill(tmp_path / "raw", parts=("Testing",)))
+    assert "no Training part" in line
+
+
+def test_all_faults_of_class_folders_at_once(tmp_path):
+    root = fill(tmp_path / "raw")
+    (root / "Training" / "glioma").rename(root / "Training" / "glioma_tumor")
+    (root / "Testing" / "notumor" / "a.jpg").unlink()
+    fill(root, parts=("Testing",), classes=["Pituitary"])
+    lines = faults(small_study(), root)
+    assert len(lines) == 4
+    (unknown,) = (line for line in lines if "glioma_tumor" in line)
+    assert "did you mean 'glioma'?" in unknown
+    assert "add it to data.classes" in unknown
+    assert any("Training: no folder of class 'glioma'" in line for line in lines)
+    assert any("notumor: no image in it" in line for line in lines)
+    assert any("second folder of class 'pituitary'" in line for line in lines)
+
+
+def test_two_folders_for_one_part(tmp_path):
+    (line,) = faults(small_study(), fill(tmp_path / "raw", parts=("Training", "train", "Testing")))
+    assert "merge" in line
+
+
+@pytest.mark.parametrize("names", [(), ("a.jpg", "b.jpg")])
+def test_no_class_folders(tmp_path, names):
+    root = tmp_path / "raw"
+    root.mkdir()
+    for name in names:
+        (root / name).write_bytes(b"")
+    (line,) = faults(small_study(), root)
+    assert "no class folders" in line
+
+
+def test_the_folder_is_not_there(tmp_path):
+    (line,) = faults(small_study(), tmp_path / "nowhere")
+    assert f"{tmp_path / 'nowhere'} is not there" in line
+
+
+def test_what_is_not_read_is_said(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    root = fill(tmp_path / "raw", names=("a.jpg", "notes.txt", ".hidden.jpg"))
+    (root / "Training" / "glioma" / "deeper").mkdir()
+    with caplog.at_level(logging.WARNING, "rescan"):
+        manifest = layouts.read(small_study(), root)
+    assert len(manifest) == 8
+    assert "9 files or folders are not read, such as Testing/glioma/notes.txt" in caplog.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")
+def test_a_name_that_is_no_text(tmp_path):
+    root = fill(tmp_path / "raw")
+    try:
+        (root / "Training" / "glioma" / os.fsdecode(b"\xff.jpg")).write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    (line,) = faults(small_study(), root)
+    assert "not valid UTF-8" in line
+
+
+def write_table(root: Path, text: str, encoding: str = "utf-8") -> None:
+    root.mkdir(exist_ok=True)
+    for name in ("a.png", "b (ä).png"):
+        (root / name).write_bytes(b"")
+    (root / "samples.csv").write_text(text, encoding)
+
+
+def test_table(tmp_path):
+    root = tmp_path / "raw"
+    lines = ["sample,path,label,patient,side,part,site,extra", "007,a.png,glioma,p1,L,train,x,1"]
+    write_table(root, "\n".join([*lines, "b,./b (ä).png,notumor,p2,R,Test,y,2\n"]), "utf-8-sig")
+    manifest = layouts.read(small_study(layout="table"), root)
+    assert list(manifest) == [*layouts.COLUMNS, "site"]
+    assert manifest.to_numpy().tolist() == [
+        ["007", "a.png", "glioma", "p1", "L", "", "train", "", "x"],
+        ["b", "b (ä).png", "notumor", "p2", "R", "", "test", "", "y"],
+    ]
+
+
+def test_table_without_parts(tmp_path):
+    write_table(tmp_path / "raw", "path,label\na.png,glioma\n")
+    manifest = layouts.read(small_study(layout="table", split={"test": 0.2}), tmp_path / "raw")
+    assert manifest[["sample", "published_part"]].to_numpy().tolist() == [["a.png", ""]]
+    (line,) = faults(small_study(layout="table"), tmp_path / "raw")
+    assert "no Testing folder" in line
+
+
+def test_a_class_may_be_called_none(tmp_path):
+    write_table(tmp_path / "raw", "path,label\na.png,None\nb (ä).png,NA\n")
+    study = small_study(layout="table", split={"test": 0.2}, classes=["None", "NA"])
+    assert layouts.read(study, tmp_path / "raw")["label"].tolist() == ["None", "NA"]
+
+
+def test_all_faults_of_a_table_at_once(tmp_path):
+    root = tmp_path / "raw"
+    rows = ["a.png,gliom,train,s1", "a.png,gliom,train,s2", "../x.png,glioma,train,s3", "/etc/passwd,glioma,train,s4"]
+    rows += ["none.png,glioma,train,s5", ",glioma,train,s6", "a.png,glioma,validation,s7", "a.png,glioma,test,s1"]
+    write_table(root, "path,label,part,sample\n" + "\n".join(rows) + "\n")
+    lines = faults(small_study(layout="table"), root)
+    expected = [
+        "line 2 and 1 more: no class 'gliom'; did you mean 'glioma'?",
+        "line 8: part is 'validation'",
+        "line 4: ../x.png leaves the folder",
+        "line 5: /etc/passwd leaves the folder",
+        "line 6: no file",
+        "line 7: no path",
+        "line 9: sample 's1' is in line 2 too",
+    ]
+    assert len(lines) == len(expected)
+    for line, part in zip(lines, expected):
+        assert part in line
+
+
+def test_many_missing_files_are_counted(tmp_path):
+    write_table(tmp_path / "raw", "path,label\n" + "".join(f"{i}.png,glioma\n" for i in range(500)))
+    lines = faults(small_study(layout="table"), tmp_path / "raw")
+    assert len(lines) == layouts.SHOWN + 1
+    assert "480 more" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not a comma-separated table"),
+        (b'path,label\n"a.png,glioma\n', "not a comma-separated table"),
+        (b"path,label\n\xff.png,glioma\n", "not UTF-8"),
+        (b"path,label\n", "no rows"),
+        (b"file,label\na.png,glioma\n", "no column 'path'"),
+        (b"path;label\na.png;glioma\n", "no column 'path'"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_broken_table(tmp_path, content, said):
+    (tmp_path / "raw").mkdir()
+    if content is not None:
+        (tmp_path / "raw" / "samples.csv").write_bytes(content)
+    assert said in faults(small_study(layout="table"), tmp_path / "raw")[0]

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rescan.data.split import check_no_leak, cut, split, training_samples
+from rescan.errors import RescanError
+from rescan.files import read_table, write_table
+from rescan.paths import Paths
+
+PATHS = Paths("demo", "pets")
+
+
+def write(tmp_path, monkeypatch, groups, labels, parts=None, problems=None, conflicts=None):
+    """Write a manifest and groups.csv for samples s000, s001, …"""
+    monkeypatch.chdir(tmp_path)
+    names = [f"s{index:03d}" for index in range(len(groups))]
+    write_table(
+        PATHS.manifest,
+        pd.DataFrame({"sample": names, "label": labels, "patient": "", "published_part": parts or [""] * len(names)}),
+    )
+    write_table(
+        PATHS.groups,
+        pd.DataFrame(
+            {"sample": names, "group": groups, "problem": problems or "", "conflict": conflicts or [0] * len(names)}
+        ),
+    )
+
+
+def some(count=240):
+    """Groups of 1 to 4 samples of one label each."""
+    rng = np.random.default_rng(0)
+    groups = np.sort(rng.integers(0, count // 2, count))
+    return [f"g{group}" for group in groups], [("cat", "dog")[int(group % 3 == 0)] for group in groups]
+
+
+def run(study):
+    split(study)
+    return read_table(PATHS.splits)
+
+
+def test_cuts_test_and_validation_by_group_stratified(tmp_path, monkeypatch, study):
+    groups, labels = some()
+    write(tmp_path, monkeypatch, groups, labels)
+    splits = run(study(test=0.25, validation=0.2))
+    assert sorted(splits["sample"]) == [f"s{index:03d}" for index in range(240)]
+    assert splits.groupby("group")["part"].nunique().max() == 1
+    assert (splits["linked"] == 0).all()
+    for label, rows in splits.groupby("label"):
+        counts = rows["part"].value_counts()
+        assert counts["test"] == pytest.approx(0.25 * len(rows), abs=2), label
+        assert counts["validation"] == pytest.approx(0.2 * 0.75 * len(rows), abs=2), label
+        groups_of = rows.groupby("part")["group"].nunique()
+        assert groups_of["test"] == pytest.approx(0.25 * groups_of.sum(), rel=0.4), label
+
+
+def test_is_the_same_each_time_and_for_other_seeds(tmp_path, monkeypatch, study):
+    write(tmp_path, monkeypatch, *some())
+    first = run(study(test=0.2, seeds=[0]))
+    pd.testing.assert_frame_equal(first, run(study(test=0.2, seeds=[5, 6])))
+
+
+def test_folds_validate_on_every_rest_sample_once(tmp_path, monkeypatch, study):
+    groups, labels = some()
+    write(tmp_path, monkeypatch, groups, labels)
+    splits = run(study(test=0.2, folds=4))
+    assert len(splits) == 4 * 240
+    tests = [set(rows["sample"]) for _, rows in splits[splits["part"] == "test"].groupby("fold")]
+    assert all(test == tests[0] for test in tests)
+    validation = splits[splits["part"] == "validation"]
+    assert validation["sample"].is_unique
+    assert set(validation["sample"]) | tests[0] == set(splits["sample"])
+    assert validation["fold"].value_counts().max() - validation["fold"].value_counts().min() <= 4
+    assert splits.groupby(["fold", "group"])["part"].nunique().max() == 1
+
+
+def test_published_test_part_stays_and_relatives_are_flagged(tmp_path, monkeypatch, study, caplog):
+    groups, labels = some()
+    parts = ["test" if index % 5 == 0 else "train" for index in range(240)]
+    problems = ["empty file" if index in (3, 5) else "" for index in range(240)]
+    write(tmp_path, monkeypatch, groups, labels, parts, problems)
+    with caplog.at_level(logging.WARNING, "rescan"):
+        splits = run(study()).set_index("sample")
+    assert "both sides of the published test part" in caplog.text
+    assert {"s003", "s005"}.isdisjoint(splits.index)
+    assert len(splits) == 238
+    for index in range(0, 240, 5):
+        if index != 5:
+            assert splits.loc[f"s{index:03d}", "part"] == "test"
+    assert (splits["part"] == "test").sum() == 47
+    in_test = set(splits.loc[splits["part"] == "test", "group"])
+    expected = (splits["part"] != "test") & splits["group"].isin(in_test)
+    assert (splits["linked"] == expected).all()
+    assert splits["linked"].any()
+
+
+def test_says_what_is_wrong(tmp_path, monkeypatch, study, caplog):
+    groups, labels = some()
+    write(tmp_path, monkeypatch, groups, labels)
+    with pytest.raises(RescanError, match=r"pets: split\.test: there is no published test part"):
+        split(study())
+    write(tmp_path, monkeypatch, groups, ["cat"] * 240)
+    with pytest.raises(RescanError, match="class 'dog' has no training sample in fold 0"):
+        split(study(test=0.2))
+    write(tmp_path, monkeypatch, [f"g{index}" for index in range(40)], ["cat", "dog"] * 20)
+    with caplog.at_level(logging.WARNING, "rescan"):
+        split(study(test=0.5, validation=0.5))
+    assert "class 'cat' has only 5 groups in part 'validation'" in caplog.text
+    assert "part 'test'" not in caplog.text
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.sampled_from("ab")), min_size=1, max_size=120),
+    st.floats(0.05, 0.95),
+    st.integers(0, 5),
+)
+def test_cut_takes_whole_groups_near_the_share(rows, share, seed):
+    samples = pd.DataFrame(rows, columns=["group", "label"]).astype(str)
+    taken = cut(samples, share, seed)
+    assert taken <= set(samples["group"])
+    assert taken == cut(samples, share, seed)
+    sizes = samples.groupby("label").size()
+    largest = (pd.crosstab(samples["group"], samples["label"]) / sizes).to_numpy().max()
+    got = samples[samples["group"].isin(taken)].groupby("label").size().reindex(sizes.index, fill_value=0) / sizes
+    assert np.linalg.norm(got - share) <= max(np.sqrt(len(sizes)) * largest, 1e-9) + largest
+
+
+def test_cut_of_everything_takes_everything():
+    groups, labels = some()
+    assert cut(pd.DataFrame({"group": groups, "label": labels}), 1, 0) == set(groups)
+
+
+def table(rows):
+    columns = ["sample", "group", "label", "part", "linked", "conflict"]
+    return pd.DataFrame(rows, columns=columns).assign(fold=0, patient="")
+
+
+def test_a_leak_is_refused_or_flagged():
+    clean = [("a", "g1", "x", "train", 0, 0), ("b", "g2", "x", "validation", 0, 0), ("c", "g3", "x", "test", 0, 0)]
+    assert check_no_leak(table(clean), published=False) == []
+    assert check_no_leak(table(clean), published=True) == []
+    across = table([*clean, ("d", "g3", "x", "train", 1, 0), ("e", "g4", "x", "test", 0, 0)])
+    with pytest.raises(RescanError, match=r"'g3'.*fold 0"):
+        check_no_leak(across, published=False)
+    (warning,) = check_no_leak(across, published=True)
+    assert "1 groups" in warning
+    assert "50.0%" in warning
+    inside = table([*clean, ("d", "g2", "x", "train", 0, 0)])
+    for published in (False, True):
+        with pytest.raises(RescanError, match="'g2'"):
+            check_no_leak(inside, published)
+
+
+def test_training_subsets():
+    train = [
+        (f"{label}{i}", f"g{label}{i}", label, "train", int(i < n), int(i > 17))
+        for label, n in (("x", 3), ("y", 8))
+        for i in range(20)
+    ]
+    splits = table([*train, ("v", "gv", "x", "validation", 1, 1), ("t", "gx0", "x", "test", 0, 0)])
+    everything = [row[0] for row in train]
+    assert training_samples(splits, 0, "all", 0) == everything
+    assert training_samples(splits, 0, "leak_free", 0) == [row[0] for row in train if row[4] == 0]
+    assert training_samples(splits, 0, "clean_labels", 0) == [row[0] for row in train if row[5] == 0]
+    matched = training_samples(splits, 0, "size_matched", 0)
+    assert [sum(name.startswith(label) for name in matched) for label in "xy"] == [17, 12]
+    assert matched == [name for name in everything if name in matched]
+    assert matched == training_samples(splits, 0, "size_matched", 0)
+    assert matched != training_samples(splits, 0, "size_matched", 1)
+
+
+def test_a_subset_without_a_class_is_an_error():
+    splits = table([("a", "g1", "x", "train", 1, 0), ("b", "g2", "y", "train", 0, 0)])
+    with pytest.raises(RescanError, match="leak_free: no training sample of class 'x'"):
+        training_samples(splits, 0, "leak_free", 0)

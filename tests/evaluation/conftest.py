@@ -1,0 +1,110 @@
+"""A small study and predictions of it, made here: no training is needed to test what follows one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rescan.evaluation.posttrain import posttrain
+from rescan.files import write_json, write_table
+from rescan.paths import Paths
+from rescan.study import Study
+
+RECIPE = {
+    "preparation": "plain",
+    "network": {"encoder": "resnet18"},
+    "stages": {"main": {"epochs": 1, "optimizer": {"name": "adam"}}},
+}
+
+
+def make_study(
+    scale: str = "full", arms: dict[str, Any] | None = None, seeds: int = 3, classes: int = 4, **more: Any
+) -> Study:
+    split = {"seeds": list(range(seeds)), **more.pop("split", {})}
+    return Study.model_validate(
+        {
+            "name": "heads",
+            "scale": scale,
+            "title": "Heads",
+            "data": {"source": {"path": "raw"}, "layout": "class_folders", "classes": list("abcdefgh"[:classes])},
+            "split": split,
+            "preparations": {"plain": {"steps": ["resize"]}},
+            "arms": {arm: {**RECIPE, **(difference or {})} for arm, difference in (arms or {"one": {}}).items()},
+            **more,
+        }
+    )
+
+
+def make_table(
+    fold: int,
+    seed: int,
+    *,
+    classes: int = 4,
+    skill: float = 2.0,
+    patients: bool = False,
+    sizes: Any = None,
+    luck: int = 0,
+) -> pd.DataFrame:
+    """Predictions of one run: two items a group, every group in one part; the samples are the same in all runs."""
+    sizes = sizes or {"train": 120, "validation": 60, "test": 80}
+    parts = np.repeat(list(sizes), list(sizes.values()))
+    number = np.arange(len(parts))
+    target = number // 2 % classes
+    generator = np.random.default_rng([fold, seed, luck, 7])
+    logits = generator.normal(size=(len(parts), classes))
+    logits[number, target] += skill
+    table = pd.DataFrame(
+        {
+            "part": parts,
+            "item": number,
+            "sample": [f"s{i}" for i in number],
+            "group": [f"g{i // 2}" for i in number],
+            "patient": [f"p{i // 2}" if patients else "" for i in number],
+            "fold": fold,
+            "seed": seed,
+            "target": target,
+        }
+    )
+    return table.assign(**{f"classification_{k}": logits[:, k] for k in range(classes)})
+
+
+def write_run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame) -> None:
+    write_table(f"{Paths(study.scale, study.name).run(arm, fold, seed)}/predictions.csv", table)
+
+
+def write_arm(study: Study, arm: str, change: Any = None, **options: Any) -> None:
+    """Write all runs of an arm, each table passed through `change`, and fit the post-training."""
+    for fold, seed in study.runs():
+        table = make_table(fold, seed, classes=len(study.data.classes), **options)
+        write_run(study, arm, fold, seed, change(table) if change else table)
+    posttrain(study, arm)
+
+
+def write_metrics(study: Study, arm: str, values: list[float], n: int, low: float, high: float) -> dict[str, Any]:
+    """metrics.json with nothing but the test accuracy of some seeds."""
+    entry = {"value": float(np.mean(values)), "low": low, "high": high, "seed_sd": float(np.std(values, ddof=1))}
+    metrics = {
+        "runs": [{"fold": 0, "seed": seed} for seed in range(len(values))],
+        "interval_units": "group",
+        "parts": {"test": {"image": {"n": n, "metrics": {"accuracy": entry}}}},
+    }
+    write_json(f"{Paths(study.scale, study.name).arm(arm)}/metrics.json", metrics)
+    return metrics
+
+
+@pytest.fixture
+def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The functions above, in a folder of the test's own: all paths of a study are relative to the current one."""
+    monkeypatch.chdir(tmp_path)
+    return SimpleNamespace(
+        make_study=make_study,
+        make_table=make_table,
+        write_run=write_run,
+        write_arm=write_arm,
+        write_metrics=write_metrics,
+    )

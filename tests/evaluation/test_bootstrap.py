@@ -1,0 +1,142 @@
+"""Intervals against brute force, SciPy's Wilson interval and hand calculation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
+
+from rescan.evaluation.bootstrap import distributions, estimate, percentile, resamples, wilson
+from rescan.evaluation.metrics import Run, prepare
+
+CLASSES = ("a", "b", "c")
+
+
+def make_run(
+    seed: int, n: int = 60, units: int = 20, skill: float = 1.0, classes: int = 3
+) -> tuple[Run, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    target = np.arange(n) % classes
+    logits = generator.normal(size=(n, classes))
+    logits[np.arange(n), target] += skill
+    unit = np.arange(n) * units // n
+    return prepare(target, logits, unit, units), target, unit
+
+
+def test_resamples_are_multinomial_seeded_and_independent_of_the_block() -> None:
+    first = np.concatenate(list(resamples(20, 60, 500)))
+    assert first.shape == (500, 20)
+    assert (first.sum(1) == 20).all()
+    assert first.mean() == pytest.approx(1)
+    assert first.var() == pytest.approx(0.95, abs=0.05)  # binomial: n p (1 − p) = 1 − 1/20
+    assert (first == np.concatenate(list(resamples(20, 100_000, 500)))).all()
+    assert (first != np.concatenate(list(resamples(20, 60, 500, seed=1)))).any()
+
+
+def test_bootstrap_equals_a_loop_over_the_same_resamples() -> None:
+    runs = [make_run(seed) for seed in (0, 1)]
+    values = distributions(["balanced_accuracy", "auroc", "auprc"], [run for run, _, _ in runs], 50)
+    for index, weight in enumerate(np.concatenate(list(resamples(20, 60, 50)))):
+        drawn = np.repeat(np.arange(20), weight.astype(int))  # units, some several times
+        for r, (run, target, unit) in enumerate(runs):
+            chosen = np.concatenate([np.flatnonzero(unit == u) for u in drawn])
+            truth, scores = target[chosen], run.probabilities[chosen]
+            assert values["balanced_accuracy"][r, index] == pytest.approx(
+                balanced_accuracy_score(truth, scores.argmax(1))
+            )
+            for k in range(3):
+                assert values["auroc"][r, index, k] == pytest.approx(roc_auc_score(truth == k, scores[:, k]))
+                assert values["auprc"][r, index, k] == pytest.approx(average_precision_score(truth == k, scores[:, k]))
+
+
+def test_value_is_the_mean_over_runs_with_the_same_resamples() -> None:
+    runs = [make_run(seed)[0] for seed in (0, 1, 2)]
+    result = estimate(["accuracy", "sensitivity"], runs, [0, 1, 2], CLASSES, None)[0]
+    entry = result["accuracy"]
+    assert entry["value"] == pytest.approx(np.mean(entry["runs"]))
+    assert entry["seed_sd"] == pytest.approx(np.std(entry["runs"], ddof=1))
+    assert (entry["low"], entry["high"]) == pytest.approx(
+        percentile(distributions(["accuracy"], runs)["accuracy"].mean(0))
+    )
+    assert entry["low"] < entry["value"] < entry["high"]
+    of_classes = result["sensitivity"]["classes"]
+    of_b = distributions(["sensitivity"], runs)["sensitivity"][:, :, 1].mean(0)
+    assert (of_classes["b"]["low"], of_classes["b"]["high"]) == pytest.approx(percentile(of_b))
+    assert result["sensitivity"]["value"] == pytest.approx(
+        np.mean([of_class["value"] for of_class in of_classes.values()])
+    )
+
+
+def test_seed_sd_is_of_the_means_over_folds() -> None:
+    runs = [make_run(seed)[0] for seed in range(4)]
+    entry = estimate(["accuracy"], runs, [0, 1, 0, 1], CLASSES, None)[0]["accuracy"]
+    a, b, c, d = entry["runs"]
+    assert entry["seed_sd"] == pytest.approx(abs((a + c) / 2 - (b + d) / 2) / 2**0.5)
+    assert estimate(["accuracy"], runs[:1], [0], CLASSES, None)[0]["accuracy"]["seed_sd"] is None
+
+
+def test_interval_over_few_units_is_wider_than_over_rows() -> None:
+    _, target, unit = make_run(0)
+    generator = np.random.default_rng(5)
+    logits = 2.0 * np.eye(3)[np.where(generator.random(20)[unit] < 0.7, target, (target + 1) % 3)]  # errors by unit
+    widths = []
+    for labels, units in ((unit, 20), (np.arange(60), 60)):
+        entry = estimate(["accuracy"], [prepare(target, logits, labels, units)], [0], CLASSES, None)[0]["accuracy"]
+        widths.append(entry["high"] - entry["low"])
+    assert widths[0] > 1.4 * widths[1]
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (19, 20), (20, 20), (37, 80)])
+def test_wilson_equals_scipy(k: int, n: int) -> None:
+    interval = binomtest(k, n).proportion_ci(method="wilson")
+    assert wilson(k / n, n) == pytest.approx((interval.low, interval.high))
+
+
+def test_wilson_by_hand() -> None:
+    # z = 1.96: (0.9 + 3.8416/40) / (1 + 3.8416/20) = 0.83556; 1.96/1.19208 · sqrt(0.09/20 + 3.8416/1600) = 0.13660
+    assert wilson(0.9, 20) == pytest.approx((0.6990, 0.9721), abs=2e-4)
+
+
+def test_wilson_only_near_0_or_1_with_few_units() -> None:
+    def method(n: int, wrong: int, units: int | None = None) -> dict[str, object]:
+        target = np.arange(n) % 2
+        logits = 5.0 * np.eye(2)[np.where(np.arange(n) < wrong, 1 - target, target)]
+        unit = np.arange(n) if units is None else np.arange(n) * units // n
+        return estimate(["accuracy", "loss"], [prepare(target, logits, unit, units or n)], [0], ("n", "y"), 1)[0]
+
+    few = method(20, 1)["accuracy"]
+    assert few["method"] == "wilson"
+    assert (few["low"], few["high"]) == pytest.approx(wilson(0.95, 20))
+    assert method(20, 5)["accuracy"]["method"] == "bootstrap"
+    assert method(200, 10)["accuracy"]["method"] == "bootstrap"
+    assert method(200, 0)["accuracy"]["method"] == "wilson"
+    of_units = method(200, 10, units=40)["accuracy"]
+    assert (of_units["low"], of_units["high"]) == pytest.approx(wilson(0.95, 40))
+    assert method(20, 1)["loss"]["method"] == "bootstrap"
+
+
+def test_wilson_of_a_macro_average_is_the_mean_of_the_classes_limits() -> None:
+    target = np.arange(30) % 3
+    run = prepare(target, 5.0 * np.eye(3)[target], np.arange(30), 30)
+    entry = estimate(["sensitivity"], [run], [0], CLASSES, None)[0]["sensitivity"]
+    assert (entry["low"], entry["high"]) == pytest.approx(wilson(1.0, 10))
+
+
+def test_undefined_replicates_are_left_out_and_said() -> None:
+    target = np.array([1] + [0] * 29)  # about a third of the resamples miss the one positive row
+    run = prepare(target, np.random.default_rng(0).normal(size=(30, 2)), np.arange(30), 30)
+    result, warnings = estimate(["auroc", "accuracy"], [run], [0], ("n", "y"), 1)
+    assert result["auroc"]["low"] is not None
+    assert len(warnings) == 1
+    assert warnings[0].startswith("auroc: its interval leaves out 3")
+
+
+def test_undefined_values_are_none_and_said() -> None:
+    target = np.arange(30) % 2
+    run = prepare(target, np.tile([1.0, 0.0], (30, 1)), np.arange(30), 30)
+    result, warnings = estimate(["ppv", "accuracy"], [run], [0], ("n", "y"), 1)
+    assert result["ppv"]["value"] is None
+    assert result["ppv"]["classes"]["y"]["low"] is None
+    assert result["ppv"]["classes"]["n"]["value"] == pytest.approx(0.5)
+    assert warnings == ["undefined: ppv (a class without an item, or one that is never predicted)"]

@@ -1,0 +1,190 @@
+"""metrics.json from predictions made here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+from rescan.errors import RescanError
+from rescan.evaluation.evaluate import METRICS, evaluate
+from rescan.study import Study
+
+
+def evaluated(cases: SimpleNamespace, study: Study, change: Any = None, **options: Any) -> dict[str, Any]:
+    cases.write_arm(study, "one", change, **options)
+    evaluate(study, "one")
+    return json.loads(Path("results/full/heads/one/metrics.json").read_text("utf-8"))
+
+
+def rows_of_test(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["part"] == "test"]
+
+
+def test_values_equal_scikit_learn(cases: SimpleNamespace) -> None:
+    metrics = evaluated(cases, cases.make_study())
+    tables = [rows_of_test(cases.make_table(0, seed)) for seed in range(3)]
+    temperature = json.loads(Path("results/full/heads/one/posttraining.json").read_text())["temperature"]
+    logits = [table.filter(like="classification_").to_numpy() for table in tables]
+    target = tables[0]["target"].to_numpy()
+    probabilities = [np.exp(x / temperature) / np.exp(x / temperature).sum(1, keepdims=True) for x in logits]
+    entry = metrics["parts"]["test"]["image"]
+    assert (entry["n"], entry["groups"]) == (80, 40)
+    assert list(entry["metrics"]) == METRICS
+    found = {name: value["value"] for name, value in entry["metrics"].items()}
+    assert found["accuracy"] == pytest.approx(np.mean([accuracy_score(target, x.argmax(1)) for x in logits]))
+    assert found["loss"] == pytest.approx(np.mean([log_loss(target, p) for p in probabilities]))
+    assert found["auroc"] == pytest.approx(
+        np.mean([roc_auc_score(target, p, multi_class="ovr") for p in probabilities])
+    )
+    raw = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in logits]
+    assert metrics["before_temperature"]["test"]["loss"] == pytest.approx(np.mean([log_loss(target, p) for p in raw]))
+    confusion = np.array(metrics["confusion"]["test"])
+    assert confusion.sum(1) == pytest.approx(20)
+    assert np.trace(confusion) / 80 == pytest.approx(found["accuracy"])
+
+
+def test_keys_and_curves(cases: SimpleNamespace) -> None:
+    metrics = evaluated(cases, cases.make_study(), sizes={"train": 40, "validation": 40, "test": 1200})
+    assert metrics["runs"] == [{"fold": 0, "seed": seed} for seed in range(3)]
+    assert (metrics["head"], metrics["positive_class"], metrics["classes"]) == ("classification", None, list("abcd"))
+    assert list(metrics["parts"]) == ["train", "validation", "test"]
+    assert list(metrics["parts"]["test"]) == ["image"]
+    assert metrics["curves"]["run"] == {"fold": 0, "seed": 0}
+    for curve in metrics["curves"]["roc"]["test"].values():
+        assert len(curve["fpr"]) == len(curve["tpr"]) <= 200
+        assert (curve["fpr"][0], curve["tpr"][0], curve["fpr"][-1], curve["tpr"][-1]) == (0, 0, 1, 1)
+        assert np.all(np.diff(curve["fpr"]) >= 0)
+    bins = metrics["curves"]["reliability"]["test"]
+    assert sum(row["n"] for row in bins) == 1200
+    assert all(row["low"] < row["confidence"] <= row["high"] for row in bins)
+
+
+def test_two_classes_have_a_positive_one(cases: SimpleNamespace) -> None:
+    metrics = evaluated(cases, cases.make_study(classes=2))
+    sensitivity = metrics["parts"]["test"]["image"]["metrics"]["sensitivity"]
+    assert metrics["positive_class"] == "b"
+    assert sensitivity["value"] == sensitivity["classes"]["b"]["value"]
+
+
+def test_patients_unknown_is_said_and_patients_known_are_scored(cases: SimpleNamespace) -> None:
+    study = cases.make_study()
+    unknown = evaluated(cases, study)
+    assert any("patients unknown" in line for line in unknown["warnings"])
+    known = evaluated(cases, study, patients=True, skill=1.0)
+    assert not any("patients unknown" in line for line in known["warnings"])
+    levels = known["parts"]["test"]
+    assert (levels["image"]["n"], levels["image"]["groups"]) == (80, 40)
+    assert (levels["patient"]["n"], levels["patient"]["groups"]) == (40, 40)
+    assert levels["patient"]["metrics"]["accuracy"]["value"] > levels["image"]["metrics"]["accuracy"]["value"]
+    expected = []
+    for seed in range(3):
+        table = rows_of_test(cases.make_table(0, seed, patients=True, skill=1.0))
+        temperature = json.loads(Path("results/full/heads/one/posttraining.json").read_text())["temperature"]
+        scores = np.exp(table.filter(like="classification_") / temperature)
+        mean = scores.div(scores.sum(axis=1), axis=0).groupby(table["patient"]).mean()
+        expected.append((mean.to_numpy().argmax(1) == table.groupby("patient")["target"].first()).mean())
+    assert levels["patient"]["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(expected))
+
+
+def test_patients_whose_labels_tie_are_left_out_and_counted(cases: SimpleNamespace) -> None:
+    def tie(table: pd.DataFrame) -> pd.DataFrame:
+        last = table.index[-1]
+        table.loc[last, "target"] = (table.loc[last, "target"] + 1) % 4
+        return table
+
+    metrics = evaluated(cases, cases.make_study(), tie, patients=True)
+    assert metrics["parts"]["test"]["patient"]["n"] == 39
+    assert metrics["parts"]["test"]["image"]["n"] == 80
+    assert "test: 1 patients whose labels tie are left out" in metrics["warnings"]
+
+
+def linking(share: float) -> Any:
+    """Give the first test items the group of a training item."""
+
+    def link(table: pd.DataFrame) -> pd.DataFrame:
+        tests = table.index[table["part"] == "test"]
+        table.loc[tests[: int(share * len(tests))], "group"] = "g0"
+        return table
+
+    return link
+
+
+def test_group_across_a_published_split_is_flagged_and_the_rest_scored_apart(cases: SimpleNamespace) -> None:
+    metrics = evaluated(cases, cases.make_study(), linking(0.25))
+    assert any("20 of 80 test items (25%)" in line for line in metrics["warnings"])
+    assert metrics["parts"]["test_unlinked"]["image"]["n"] == 60
+    few = evaluated(cases, cases.make_study(), linking(0.75))
+    assert "test_unlinked" not in few["parts"]
+
+
+def test_group_across_a_split_of_ours_is_refused(cases: SimpleNamespace) -> None:
+    with pytest.raises(RescanError, match="group 'g0' is in more than one part"):
+        evaluated(cases, cases.make_study(split={"test": 0.2}), linking(0.25))
+
+    def leak(table: pd.DataFrame) -> pd.DataFrame:
+        table.loc[table["part"] == "validation", "group"] = "g1"
+        return table
+
+    with pytest.raises(RescanError, match="make the split again"):
+        evaluated(cases, cases.make_study(), leak)
+
+
+def test_runs_with_other_test_items_are_refused(cases: SimpleNamespace) -> None:
+    with pytest.raises(RescanError, match="different test items"):
+        evaluated(cases, cases.make_study(), lambda table: table.iloc[: len(table) - int(table["seed"].iloc[0])])
+
+
+@pytest.mark.parametrize("difference", [{"keep": {"best": "accuracy"}}, {"early_stopping": {}}])
+def test_validation_that_chose_an_epoch_is_said(cases: SimpleNamespace, difference: dict[str, Any]) -> None:
+    line = "validation chose the epoch: its scores are selected on, not an estimate of performance"
+    assert line in evaluated(cases, cases.make_study(arms={"one": difference}))["warnings"]
+    assert line not in evaluated(cases, cases.make_study())["warnings"]
+
+
+def test_folds_are_averaged_not_pooled(cases: SimpleNamespace) -> None:
+    def fold_of(table: pd.DataFrame) -> pd.DataFrame:
+        """Each fold validates on another half of the rows that are not of the test part."""
+        number, fold = table["item"] // 8 % 2, table["fold"].iloc[0]
+        table["part"] = table["part"].where(table["part"] == "test", np.where(number == fold, "validation", "train"))
+        table["classification_0"] += 3 * fold  # the folds' probabilities of class a are on different scales
+        return table
+
+    study = cases.make_study(seeds=1, split={"folds": 2})
+    entry = evaluated(cases, study, fold_of)["parts"]["validation"]["image"]
+    folds = [fold_of(cases.make_table(fold, 0)).query("part == 'validation'") for fold in (0, 1)]
+    odds = [softmax(rows.filter(like="classification_").to_numpy(), axis=1)[:, 0] for rows in folds]
+    # The temperature of a row's cross-fitting fold may reorder rows, but little.
+    expected = np.mean([roc_auc_score(rows["target"] == 0, odd) for rows, odd in zip(folds, odds)])
+    pooled = roc_auc_score(pd.concat(folds)["target"] == 0, np.concatenate(odds))
+    assert (entry["n"], entry["groups"]) == (180, 90)
+    assert entry["metrics"]["auroc"]["classes"]["a"]["value"] == pytest.approx(expected, abs=0.01)
+    assert abs(pooled - expected) > 0.03
+    assert entry["metrics"]["auroc"]["seed_sd"] is None
+
+
+def test_collapsed_arm_is_named_and_is_valid_json(cases: SimpleNamespace) -> None:
+    def collapse(table: pd.DataFrame) -> pd.DataFrame:
+        table[[f"classification_{k}" for k in range(4)]] = [0.0, 1.0, 0.0, 0.0]
+        return table
+
+    metrics = evaluated(cases, cases.make_study(seeds=1), collapse)
+    assert [finding["finding"] for finding in metrics["diagnosis"]] == ["collapsed", "underfitting"]
+    assert any(
+        "collapsed: 80 of 80 test predictions are 'b'" in line and "20/80" in line for line in metrics["warnings"]
+    )
+    assert metrics["parts"]["test"]["image"]["metrics"]["ppv"]["value"] is None
+    assert any("undefined: ppv" in line for line in metrics["warnings"])
+
+
+def test_missing_run_is_said(cases: SimpleNamespace) -> None:
+    cases.write_arm(cases.make_study(), "one")
+    with pytest.raises(RescanError, match=r"fold0_seed3/predictions\.csv: no such file"):
+        evaluate(cases.make_study(seeds=4), "one")

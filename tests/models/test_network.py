@@ -1,0 +1,210 @@
+"""The network: its size, normalization, file and summary."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.models.network import build, load, load_encoder_weights, normalize, save, summary
+from rescan.study import Recipe
+
+RESNET18 = 11_689_512 - 513_000
+
+
+def recipe(encoder="resnet18", **network):
+    """A recipe with this network."""
+    return Recipe.model_validate(
+        {
+            "preparation": "small",
+            "network": {"encoder": encoder, "weights": "none", **network},
+            "stages": {"main": {"epochs": 1, "optimizer": "adam"}},
+        }
+    )
+
+
+def header_of(described, shape=(3, 64, 64), classes=("a", "b", "c")):
+    """A model file's header."""
+    return {"recipe": described.model_dump(mode="json"), "classes": list(classes), "input": list(shape)}
+
+
+def count(module):
+    """Number of parameters."""
+    return sum(weight.numel() for weight in module.parameters())
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    """A small network, built once."""
+    torch.manual_seed(0)
+    return build(recipe(neck="avg", hidden=[10]), 3, (3, 64, 64))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "neck", "pooled"),
+    [*((name, "flatten", 4) for name in sorted(names.ENCODERS)), ("resnet18", "avg+max", 2)],
+)
+def test_heads_by_formula(encoder, neck, pooled):
+    network = build(recipe(encoder, neck=neck, hidden=[1000], dropout=0.5), 4, (3, 64, 64))
+    features = network.encoder.channels * pooled  # every encoder reduces 64 pixels to 2
+    assert count(network) - count(network.encoder) == features * 1000 + 1000 + 1000 * 4 + 4
+    network.eval()
+    with torch.no_grad():
+        outputs = network(torch.rand(2, 3, 64, 64))
+    assert list(outputs) == ["classification"]
+    assert outputs["classification"].shape == (2, 4)
+    assert network.target_layer is network.encoder.target_layer
+
+
+def test_the_papers_vgg19_head_on_256_pixels_has_33_million_parameters():
+    network = build(recipe("vgg19", neck="flatten", hidden=[1000]), 4, (3, 256, 256))
+    assert network.hidden[0].in_features == 512 * 8 * 8
+    assert count(network) - count(network.encoder) == 32_768_000 + 1000 + 4004
+
+
+def test_dropout_follows_each_hidden_layer_and_is_left_out_at_zero():
+    with_dropout = build(recipe(hidden=[8, 4], dropout=0.5), 2, (1, 64, 64)).hidden
+    assert [type(layer).__name__ for layer in with_dropout] == ["Linear", "ReLU", "Dropout"] * 2
+    assert [type(layer).__name__ for layer in build(recipe(hidden=[8]), 2, (1, 64, 64)).hidden] == ["Linear", "ReLU"]
+    assert len(build(recipe(), 2, (1, 64, 64)).hidden) == 0
+
+
+def test_building_leaves_batch_norm_untouched_and_follows_the_seed():
+    built = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        built.append(build(recipe(hidden=[5]), 2, (3, 64, 64)))
+    assert built[0].training
+    assert all(module.training for module in built[0].modules())
+    assert built[0].encoder.body.bn1.num_batches_tracked == 0
+    for first, second in zip(built[0].state_dict().values(), built[1].state_dict().values()):
+        assert torch.equal(first, second)
+
+
+def test_images_too_small_are_said_in_one_line():
+    with pytest.raises(RescanError, match="preparation small: images of 16 × 16 pixels are too small for vgg19"):
+        build(recipe("vgg19"), 2, (3, 16, 16))
+
+
+@pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalize_by_hand(name, channels):
+    images = torch.arange(2 * channels * 4 * 5, dtype=torch.uint8).view(2, channels, 4, 5) * 2
+    scale, mean, std = names.NORMALIZATIONS[name]
+    if channels == 1:
+        mean, std = [np.mean(mean)], [np.mean(std)]
+    expected = np.stack([(images[:, c].numpy() / 255 * scale - mean[c]) / std[c] for c in range(channels)], axis=1)
+    found = normalize(images, name)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(normalize(images.float(), name).numpy(), expected, rtol=1e-5, atol=1e-5)
+    volumes = images[:, :, None]
+    np.testing.assert_allclose(normalize(volumes, name).numpy()[:, :, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_save_and_load_give_the_same_network_and_header(tmp_path):
+    described = recipe(neck="avg", hidden=[10])
+    network = build(described, 3, (3, 64, 64)).to(memory_format=torch.channels_last)
+    assert not network.encoder.body.layer1[0].conv1.weight.is_contiguous()
+    header = {**header_of(described), "study": "prüfung"}
+    save(tmp_path / "model.safetensors", network, header)
+    again, found = load(tmp_path / "model.safetensors")
+    assert found == header
+    assert not again.training
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            again(images)["classification"], network.eval()(images)["classification"], rtol=1e-5, atol=1e-6
+        )
+
+
+def test_save_takes_tensors_that_share_memory(tmp_path):
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    save(tmp_path / "tied.safetensors", tied, {})
+    assert (tmp_path / "tied.safetensors").exists()
+
+
+def test_files_that_are_no_models_are_said_in_one_line(tmp_path, resnet18):
+    with pytest.raises(RescanError, match="no such file"):
+        load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello, this is not a model at all")
+    with pytest.raises(RescanError, match="not a safetensors file"):
+        load(tmp_path / "text.safetensors")
+    save_file({"a": torch.zeros(2)}, str(tmp_path / "bare.safetensors"))
+    with pytest.raises(RescanError, match="no header"):
+        load(tmp_path / "bare.safetensors")
+    for change in ({"classes": ["a"]}, {"recipe": {}}, {"input": [3]}):
+        save(tmp_path / "other.safetensors", resnet18, {**header_of(recipe(hidden=[10])), **change})
+        with pytest.raises(RescanError, match="cannot read this model") as caught:
+            load(tmp_path / "other.safetensors")
+        assert "\n" not in str(caught.value)
+    save_file({"a": torch.zeros(2)}, str(tmp_path / "json.safetensors"), metadata={"rescan": "{"})
+    with pytest.raises(RescanError, match="cannot read this model"):
+        load(tmp_path / "json.safetensors")
+
+
+def test_encoder_weights_load_without_the_old_head(tmp_path, resnet18):
+    state = {
+        key: torch.rand(value.shape)
+        for key, value in resnet18.encoder.body.state_dict().items()
+        if "num_batches" not in key
+    }
+    save_file(
+        {**state, "fc.weight": torch.rand(1000, 512), "fc.bias": torch.rand(1000)}, str(tmp_path / "w.safetensors")
+    )
+    network = build(recipe(hidden=[10]), 3, (3, 64, 64))
+    head = network.heads["classification"].weight.clone()
+    load_encoder_weights(network, tmp_path / "w.safetensors")
+    for key, value in state.items():
+        assert torch.equal(network.encoder.body.state_dict()[key], value)
+    assert torch.equal(network.heads["classification"].weight, head)
+
+
+def test_encoder_weights_that_do_not_fit_are_refused(tmp_path, resnet18):
+    state = {key: value.clone() for key, value in resnet18.encoder.body.state_dict().items()}
+    missing = {key: value for key, value in state.items() if key != "conv1.weight"}
+    save_file(missing, str(tmp_path / "missing.safetensors"))
+    with pytest.raises(RescanError, match=r"lacks conv1\.weight \(1 of"):
+        load_encoder_weights(resnet18, tmp_path / "missing.safetensors")
+    save_file({**state, "conv1.weight": torch.rand(64, 1, 7, 7)}, str(tmp_path / "shape.safetensors"))
+    with pytest.raises(RescanError, match=r"another shape of conv1\.weight"):
+        load_encoder_weights(resnet18, tmp_path / "shape.safetensors")
+
+
+def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
+    resnet18.encoder.requires_grad_(False)
+    resnet18.encoder.body.bn1.eval()
+    try:
+        before = json.dumps({key: value.sum().item() for key, value in resnet18.state_dict().items()})
+        rows = summary(resnet18, (3, 64, 64))
+        assert json.dumps({key: value.sum().item() for key, value in resnet18.state_dict().items()}) == before
+        assert not resnet18.encoder.body.bn1.training
+        assert resnet18.encoder.body.bn1 is not None
+        assert resnet18.training
+    finally:
+        resnet18.encoder.requires_grad_(True)
+        resnet18.train()
+    *layers, total = rows
+    assert [row["layer"] for row in layers] == [
+        *("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"),
+        *("neck", "hidden.0", "hidden.1", "heads.classification"),
+    ]
+    assert layers[0] == {"layer": "conv1", "type": "Conv2d", "output": [64, 32, 32], "parameters": 9408, "trainable": 0}
+    assert total["parameters"] == sum(row["parameters"] for row in layers) == RESNET18 + 512 * 10 + 10 + 33
+    assert total["trainable"] == 512 * 10 + 10 + 33
+    assert total["output"] == [3]
+
+
+@pytest.mark.parametrize("encoder", ["densenet169", "mobilenet_v3_large"])
+def test_summary_opens_up_the_features(encoder):
+    rows = summary(build(recipe(encoder), 2, (1, 64, 64)), (1, 64, 64))
+    assert rows[0]["layer"].startswith("features.")
+    assert rows[-1]["parameters"] == sum(row["parameters"] for row in rows[:-1])
+    assert len(rows) > 10

@@ -1,0 +1,163 @@
+"""What the figures show, read back from the figure object, and that nothing is cut off or too small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
+from PIL import Image
+
+from rescan.reporting import figures, grids, style
+
+LONG = ["glioma", "$\\frac{1}$ <b>", "a class whose name is far too long for an axis", "ü"]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were drawn, in order."""
+    made = []
+
+    def figure(*args, **kwargs):
+        made.append(original(*args, **kwargs))
+        return made[-1]
+
+    original = style.Figure
+    monkeypatch.setattr(style, "Figure", figure)
+    return made
+
+
+def history(path, stages=("warm", "main", "main"), kept=1):
+    epochs = np.arange(len(stages))
+    columns = {
+        f"{part}_{metric}": 0.1 * (epochs + 1) for part in ("train", "validation") for metric in ("loss", "accuracy")
+    }
+    pd.DataFrame({"stage": stages, "epoch": epochs, **columns, "kept": (epochs == kept).astype(int)}).to_csv(
+        path, index=False
+    )
+    return path
+
+
+def draw_all(folder):
+    """One of each figure, with names that are hard to place."""
+    k = len(LONG)
+    bins = [{"low": i / 5, "high": (i + 1) / 5, "n": i, "confidence": i / 5 + 0.1, "accuracy": 0.5} for i in range(5)]
+    image = np.full((40, 80, 3), 200, np.uint8)
+    random = np.random.default_rng(0)
+    line = {"fpr": [0, 0.5, 1], "tpr": [0, 0.9, 1]}
+    area = {"value": 0.7, "low": 0.61, "high": 0.79}
+    arm = {"arm": LONG[2], "value": 0.7, "low": 0.6, "high": 0.8, "published": [0.9]}
+    figures.curves(history(folder / "h.csv"), folder / "curves.png")
+    figures.confusion(random.integers(0, 9999, (k, k)), LONG, folder / "confusion.png")
+    figures.roc(dict.fromkeys(LONG, line), dict.fromkeys(LONG, area), folder / "roc.png")
+    figures.reliability(bins, folder / "reliability.png")
+    counts = {part: dict.fromkeys(LONG, 12345) for part in figures.PARTS}
+    figures.class_distribution(counts, LONG, folder / "classes.png")
+    figures.forest([arm], "test accuracy", folder / "forest.png", (f"always “{LONG[2]}”", 0.25))
+    grids.grid([(LONG[2] * 3, [image] * 6, [LONG[2]] * 6)], folder / "grid.png")
+    figures.scatter(random.normal(size=(50, 2)), [LONG[2]] * 50, ["train"] * 50, LONG, folder / "scatter.png")
+    figures.note("No group has more than one sample.", folder / "note.png")
+
+
+def test_nothing_is_cut_off_or_too_small(tmp_path, monkeypatch):
+    shown = []
+
+    def draw(text, renderer):
+        original(text, renderer)
+        if text.get_text().strip():
+            shown.append(
+                (text.get_text(), text.get_fontsize(), text.get_window_extent(renderer), text.figure.bbox.bounds)
+            )
+
+    original = Text.draw
+    monkeypatch.setattr(Text, "draw", draw)
+    draw_all(tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == 9
+    assert len(shown) > 100
+    for text, size, box, (_, _, width, height) in shown:
+        assert size >= 8, text
+        assert min(box.x0, box.y0) >= -1, (text, box)
+        assert box.x1 <= width + 1, (text, box)
+        assert box.y1 <= height + 1, (text, box)
+
+
+def test_files_are_sharp_and_modest(tmp_path):
+    draw_all(tmp_path)
+    for path in tmp_path.glob("*.png"):
+        with Image.open(path) as image:
+            assert image.width >= 700
+            assert image.info["dpi"][0] == pytest.approx(image.width / style.WIDTH, rel=0.01)
+        assert path.stat().st_size < 200_000
+
+
+def test_curves_mark_stages_and_the_kept_epoch(tmp_path, drawn):
+    files = [history(tmp_path / "a.csv"), history(tmp_path / "b.csv", kept=2)]
+    figures.curves(files, tmp_path / "out.png")
+    loss, accuracy = drawn[0].axes
+    dots = [tuple(line.get_xydata()[0]) for line in loss.lines if line.get_marker() == "o"]
+    assert dots == [pytest.approx((2, 0.2)), pytest.approx((3, 0.3))]
+    marks = [line.get_xdata()[0] for line in accuracy.lines if line.get_linestyle() == ":"]
+    assert marks == [0.5, 1.5]
+    assert {"warm", "main"} <= {text.get_text() for text in accuracy.texts}
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["training", "validation", "kept epoch"]
+
+
+def test_confusion_shows_counts_and_shares_of_the_true_class(tmp_path, drawn):
+    figures.confusion([[3, 1], [0, 0]], ["a", "b"], tmp_path / "out.png")
+    assert [text.get_text() for text in drawn[0].axes[0].texts] == ["3\n75%", "1\n25%", "0\n0%", "0\n0%"]
+
+
+def test_confusion_of_a_mean_over_runs_keeps_its_fraction(tmp_path, drawn):
+    figures.confusion([[2.5, 1.5], [0, 4]], ["a", "b"], tmp_path / "out.png")
+    assert drawn[0].axes[0].texts[0].get_text() == "2.5\n62%"
+
+
+def test_roc_names_area_and_interval(tmp_path, drawn):
+    areas = {"a": {"value": 0.75, "low": 0.625, "high": 0.8}, "b": {"value": 0.5, "low": None, "high": None}}
+    line = {"fpr": [0, 1], "tpr": [0, 1]}
+    figures.roc({"a": line, "b": line, "c": line}, areas, tmp_path / "out.png")
+    said = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert said == ["a  0.750 (0.625–0.800)", "b  0.500", "c"]
+
+
+def test_reliability_leaves_empty_bins_out(tmp_path, drawn):
+    bins = [
+        {"low": 0.0, "high": 0.5, "n": 0, "confidence": None, "accuracy": None},
+        {"low": 0.5, "high": 1.0, "n": 7, "confidence": 0.8, "accuracy": 0.6},
+    ]
+    figures.reliability(bins, tmp_path / "out.png")
+    above, below = drawn[0].axes
+    assert above.lines[1].get_xydata().tolist() == [[0.8, 0.6]]
+    assert [bar.get_height() for bar in below.patches] == [0, 7]
+
+
+def test_class_distribution_has_a_bar_for_each_class_and_part(tmp_path, drawn):
+    counts = {"test": {"a": 5}, "train": {"a": 7, "b": 2}}
+    figures.class_distribution(counts, ["a", "b"], tmp_path / "out.png")
+    assert [bar.get_width() for bar in drawn[0].axes[0].patches] == [7, 2, 5, 0]
+
+
+def test_forest_draws_interval_and_published_value(tmp_path, drawn):
+    rows = [
+        {"arm": "one", "value": 0.7, "low": 0.6, "high": 0.8, "published": [0.9]},
+        {"arm": "two", "value": 0.5, "low": None, "high": None, "published": []},
+        {"arm": "three", "value": None, "low": None, "high": None, "published": []},
+    ]
+    figures.forest(rows, "accuracy", tmp_path / "out.png")
+    lines = [line for line in drawn[0].axes[0].lines if len(line.get_xdata())]
+    assert [list(line.get_xdata()) for line in lines] == [[0.6, 0.7, 0.8], [0.9], [0.5, 0.5, 0.5]]
+
+
+def test_scatter_marks_classes_by_color_and_parts_by_marker(tmp_path, drawn):
+    figures.scatter(np.zeros((3, 2)), ["a", "b", "b"], ["train", "train", "test"], ["a", "b"], tmp_path / "out.png")
+    points = [(len(c.get_offsets()), to_hex(c.get_facecolor()[0]).upper()) for c in drawn[0].axes[0].collections[:4]]
+    assert points == [(1, style.COLORS[0]), (0, style.COLORS[0]), (1, style.COLORS[1]), (1, style.COLORS[1])]
+    assert [t.get_text() for legend in drawn[0].legends for t in legend.get_texts()] == ["a", "b", "train", "test"]
+
+
+def test_a_tile_keeps_the_aspect(tmp_path, drawn):
+    grids.grid([("wide", [np.full((10, 20), 255, np.uint8)], [])], tmp_path / "out.png")
+    shown = drawn[0].axes[0].images[0].get_array()
+    assert shown.shape[0] == shown.shape[1]
+    assert (shown[..., 0] > 128).mean() == pytest.approx(0.5, abs=0.02)

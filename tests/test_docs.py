@@ -1,0 +1,37 @@
+"""The docs name what there is."""
+
+import re
+from pathlib import Path
+
+from rescan import names, study, study_file
+from rescan.workflow import Config
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_the_study_file_page_names_every_key_and_name():
+    words = set(re.findall(r"[\w+]+", (DOCS / "study-file.md").read_text()))
+    models = [
+        study_file.StudyFile,
+        study.Data,
+        study.Source,
+        study.Split,
+        study.Preparation,
+        study.Network,
+        study.Stage,
+    ]
+    models += [study.Recipe, study.Published, study.Explanation, study.Best, study.EarlyStopping]
+    keys = {key for model in models for key in model.model_fields}
+    keys |= {name for kind, table in names.TABLES.items() if kind not in ("encoder",) for name in table}
+    keys |= {
+        option
+        for kind in ("operator", "phantom", "optimizer")
+        for entry in names.TABLES[kind].values()
+        for option in entry.options
+    }
+    assert keys - words == set()
+
+
+def test_the_settings_page_names_every_setting():
+    words = set(re.findall(r"\w+", (DOCS / "running.md").read_text()))
+    assert set(Config.model_fields) - words == set()

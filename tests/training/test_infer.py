@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rescan.models import network as networks
+from rescan.training.infer import infer, predict_logits
+from rescan.training.loop import train
+
+RUN = Path("results/demo/toy/plain/fold0_seed0")
+
+
+def rewrite_model(change):
+    """Change the trained weights in place."""
+    network, header = networks.load(RUN / "model.safetensors")
+    change(network)
+    networks.save(RUN / "model.safetensors", network, header)
+
+
+@pytest.fixture
+def trained(make_study, make_store):
+    stages = {"main": {"epochs": 12, "batch_size": 6, "optimizer": {"name": "adam", "lr": 0.03}}}
+    study = make_study(stages=stages, augmentation={"noise": 0.1}, network={"encoder": "tiny", "weights": "none"})
+    splits = make_store(study, per_class=(12, 4, 2))
+    train(study, "plain", 0, 0, device="cpu")
+    return study, splits
+
+
+def test_predictions_of_every_item(trained):
+    study, splits = trained
+    infer(study, "plain", 0, 0, device="cpu")
+    table = pd.read_csv(RUN / "predictions.csv", dtype={"patient": str})
+    logits = [f"classification_{k}" for k in range(3)]
+    assert list(table) == ["part", "item", "sample", "group", "patient", "fold", "seed", "target", *logits]
+    assert table["part"].value_counts().to_dict() == {"train": 36, "validation": 12, "test": 6}
+    assert dict(zip(table["sample"], table["part"])) == dict(zip(splits["sample"], splits["part"]))
+
+    # By hand: each image alone through the network, in eval mode, without augmentation.
+    network, _ = networks.load(RUN / "model.safetensors")
+    images = torch.from_numpy(np.load("data/demo/toy/small/images.npy")).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        fed = networks.normalize(images[table["item"]], "imagenet")
+        expected = torch.cat([network(image[None])["classification"] for image in fed]).numpy()
+    np.testing.assert_allclose(table[logits].to_numpy(), expected, atol=1e-4)
+    history = pd.read_csv(RUN / "history.csv")
+    validation = table[table["part"] == "validation"]
+    accuracy = (validation[logits].to_numpy().argmax(axis=1) == validation["target"]).mean()
+    assert accuracy == history.loc[history["kept"] == 1, "validation_accuracy"].item()
+    assert json.loads((RUN / "diagnosis.json").read_text()) == {"collapsed": False}
+
+
+def test_logits_are_written_in_full(trained):
+    study, _ = trained
+    infer(study, "plain", 0, 0, device="cpu")
+    table = pd.read_csv(RUN / "predictions.csv")
+    network, _ = networks.load(RUN / "model.safetensors")
+    images = np.load("data/demo/toy/small/images.npy", mmap_mode="r")
+    logits = predict_logits(network, images, "imagenet", "cpu", rows=table["item"].to_numpy())
+    written = table[[f"classification_{k}" for k in range(3)]].to_numpy().astype(np.float32)
+    np.testing.assert_array_equal(written, logits)
+
+
+def test_a_model_with_stale_statistics_is_named_and_recalibrated(trained, caplog):
+    study, _ = trained
+
+    def spoil(network):
+        network.encoder.body.norm.running_mean += 1000
+
+    rewrite_model(spoil)
+    before = load_file(RUN / "model.safetensors")
+    infer(study, "plain", 0, 0, device="cpu")
+    diagnosis = json.loads((RUN / "diagnosis.json").read_text())
+    assert diagnosis["collapsed"]
+    assert diagnosis["class"] in study.data.classes
+    assert diagnosis["share"] == 1
+    assert diagnosis["eval_mode_accuracy"] == pytest.approx(1 / 3)
+    assert diagnosis["recalibrated_accuracy"] > 0.9
+    assert diagnosis["train_mode_accuracy"] > 0.6
+    assert "collapsed" in caplog.text
+    assert all(torch.equal(value, before[key]) for key, value in load_file(RUN / "model.safetensors").items())
+
+
+def test_a_collapsed_head_is_not_mended_by_recalibration(trained):
+    study, _ = trained
+    rewrite_model(lambda network: network.heads["classification"].bias.data.copy_(torch.tensor([0.0, 1e6, 0.0])))
+    infer(study, "plain", 0, 0, device="cpu")
+    diagnosis = json.loads((RUN / "diagnosis.json").read_text())
+    assert diagnosis["class"] == "b"
+    for mode in ("train_mode", "eval_mode", "recalibrated"):
+        assert diagnosis[f"{mode}_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_prediction_restores_the_networks_mode(make_study):
+    network = networks.build(make_study().arms["plain"], 3, (1, 64, 64))
+    images = np.zeros((5, 64, 64, 1), np.uint8)
+    network.train()
+    logits = predict_logits(network, images, "imagenet", "cpu", 2)
+    assert network.training
+    np.testing.assert_array_equal(logits, predict_logits(network.eval(), images, "imagenet", "cpu", 2))
+    assert logits.shape == (5, 3)
+    assert logits.dtype == np.float32

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rescan.errors import RescanError
+from rescan.files import read_table, write_table
+from rescan.training.loader import DEPTH, cut, loading, read_items
+
+
+def loader_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "loader"]
+
+
+@given(st.integers(1, 60), st.integers(1, 20))
+def test_cut_keeps_every_item_in_order_and_leaves_none_alone(count, size):
+    batches = cut(np.arange(count), size)
+    assert np.concatenate(batches).tolist() == list(range(count))
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert len(batches[-1]) <= size + 1
+    assert len(batches[-1]) > 1 or size == 1 or count == 1
+
+
+def test_batches_are_the_stores_rows(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 2), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", array)
+    stored = np.load(tmp_path / "images.npy", mmap_mode="r")
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    with loading(stored, [np.array([5, 0, 5]), np.array([2])]) as batches:
+        first, second = batches
+    assert first.dtype == torch.uint8
+    np.testing.assert_array_equal(first.numpy(), array[[5, 0, 5]].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(second.numpy(), array[[2]].transpose(0, 3, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not loader_threads()
+
+
+def test_the_thread_ends_when_the_reader_leaves():
+    images = np.zeros((100, 2, 2, 1), np.uint8)
+    with loading(images, cut(np.arange(100), 1)) as batches:
+        next(batches)
+        time.sleep(0.2)  # the queue is full now, and the thread waits
+        assert loader_threads()
+    assert not loader_threads()
+
+
+def test_only_a_few_batches_are_cut_ahead():
+    class Counting(np.ndarray):
+        cuts = 0
+
+        def __getitem__(self, rows):
+            Counting.cuts += 1
+            return np.zeros((len(rows), 2, 2, 1), np.uint8)
+
+    images = np.zeros((100, 2, 2, 1), np.uint8).view(Counting)
+    with loading(images, cut(np.arange(100), 1)) as batches:
+        next(batches)
+        time.sleep(0.3)
+        assert Counting.cuts <= DEPTH + 2
+
+
+def test_what_fails_in_the_thread_is_raised():
+    with (
+        pytest.raises(IndexError),
+        loading(np.zeros((3, 2, 2, 1), np.uint8), [np.array([0]), np.array([9])]) as batches,
+    ):
+        list(batches)
+    assert not loader_threads()
+
+
+def test_items_of_a_run(make_study, make_store):
+    study = make_study(training_samples="leak_free")
+    splits = make_store(study)
+    splits.loc[splits["sample"] == "train/b/000.png", "linked"] = 1
+    write_table("results/demo/toy/splits.csv", splits)
+    items = read_table("data/demo/toy/small/items.csv")
+    gone = items[items["sample"] == "validation/c/001.png"].index  # an image that could not be prepared
+    items.loc[gone, "sample"] = "other.png"
+    write_table("data/demo/toy/small/items.csv", items)
+
+    images, used = read_items(study, "plain", 0, 0)
+    assert images.shape == (33, 64, 64, 1)
+    assert list(used) == ["item", "sample", "group", "patient", "target", "part"]
+    expected = set(splits["sample"]) - {"train/b/000.png", "validation/c/001.png"}
+    assert set(used["sample"]) == expected
+    assert used.loc[used["sample"] == "test/c/000.png", "target"].item() == 2
+    row = used[used["sample"] == "train/c/000.png"].iloc[0]
+    assert abs(float(images[row["item"]].mean()) - 200) < 5
+    assert used["patient"].iloc[0] == "000"  # text, not a number
+
+
+@pytest.mark.parametrize(("part", "label"), [("train", "b"), ("validation", None)])
+def test_a_part_or_class_without_images(make_study, make_store, part, label):
+    study = make_study()
+    splits = make_store(study)
+    dropped = (splits["part"] == part) & ((splits["label"] == label) if label else True)
+    items = pd.DataFrame({"item": range(len(splits)), "sample": splits["sample"].where(~dropped, "x"), "mask": 0})
+    write_table("data/demo/toy/small/items.csv", items)
+    with pytest.raises(RescanError, match=f"no training image of class '{label}'" if label else "no validation image"):
+        read_items(study, "plain", 0, 0)

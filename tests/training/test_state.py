@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.training import state
+from rescan.training.loader import read_items
+
+KEY = {"recipe": "r", "threads": 1}
+HOLD = """
+import sys, pathlib
+from rescan.training import state
+with state.locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def small_network(seed):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
+
+
+def steps(network, optimizer, count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        optimizer.zero_grad()
+        network(torch.randn(5, 3, generator=generator)).square().sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in names.OPTIMIZERS), ("sgd", {"momentum": 0.9})])
+def test_optimizers_resume_bit_for_bit(tmp_path, name, options):
+    make = names.resolve("optimizer", name)
+    network = small_network(0)
+    optimizer = make(network.parameters(), lr=0.01, weight_decay=0.1, **options)
+    steps(network, optimizer, 3, seed=1)
+    progress = state.Progress(
+        stage=1, epoch=2, step=3, sums=[0.1, 2.0, 3.0], best=1 / 3, best_epoch=0, history=[{"lr": 0.1}]
+    )
+    best = {key: value.clone() for key, value in network.state_dict().items()}
+    with state.locked(tmp_path):
+        state.save(tmp_path, KEY, progress, network, optimizer, best=best)
+    steps(network, optimizer, 3, seed=2)
+
+    assert not list(tmp_path.rglob("*.pt"))
+    loaded, saved = state.load(tmp_path, KEY)
+    assert loaded == progress
+    assert all(torch.equal(saved["best"][key], value) for key, value in best.items())
+    other = small_network(9)
+    other.load_state_dict(saved["network"])
+    again = make(other.parameters(), lr=0.5, **options)
+    state.unpack(again, saved["optimizer"], saved["optimizer options"])
+    steps(other, again, 3, seed=2)
+    for one, two in zip(network.state_dict().values(), other.state_dict().values()):
+        assert torch.equal(one, two)
+
+
+def test_a_save_cut_short_leaves_the_earlier_state(tmp_path, monkeypatch):
+    network = small_network(0)
+    optimizer = torch.optim.Adam(network.parameters())
+    state.save(tmp_path, KEY, state.Progress(step=1), network, optimizer, best=None)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    steps(network, optimizer, 1, seed=0)
+
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "write_json", fail)
+    with pytest.raises(KeyboardInterrupt):
+        state.save(tmp_path, KEY, state.Progress(step=2), network, optimizer, best=None)
+    progress, saved = state.load(tmp_path, KEY)
+    assert progress.step == 1
+    assert all(torch.equal(saved["network"][key], value) for key, value in before.items())
+
+
+def test_old_generations_are_removed(tmp_path):
+    network = small_network(0)
+    optimizer = torch.optim.Adam(network.parameters())
+    for step in range(4):
+        progress = state.Progress(step=step, best_epoch=step // 2)
+        state.save(tmp_path, KEY, progress, network, optimizer, best=network.state_dict())
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+    state.finish(tmp_path, KEY)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_another_key_starts_anew_and_says_why(tmp_path, caplog):
+    network = small_network(0)
+    state.save(tmp_path, KEY, state.Progress(), network, torch.optim.SGD(network.parameters(), 0.1), best=None)
+    with caplog.at_level("INFO", "rescan"):
+        assert state.load(tmp_path, {**KEY, "threads": 2}) is None
+    assert "another threads" in caplog.text
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("damage", ["state.json", "network-0-0-0.safetensors"])
+def test_a_damaged_state_starts_anew(tmp_path, damage):
+    network = small_network(0)
+    state.save(tmp_path, KEY, state.Progress(), network, torch.optim.SGD(network.parameters(), 0.1), best=None)
+    (tmp_path / damage).write_text("{")
+    assert state.load(tmp_path, KEY) is None
+
+
+def test_a_second_trainer_is_kept_out(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(RescanError, match=rf"another training.*pid {process.pid}"), state.locked(tmp_path):
+            pass
+    finally:
+        process.communicate("")
+    with state.locked(tmp_path):
+        pass
+
+
+def test_key_holds_what_the_result_depends_on(make_study, make_store):
+    study = make_study()
+    make_store(study)
+    _, items = read_items(study, "plain", 0, 0)
+
+    def key(study=study, items=items, **changed):
+        arguments = {"fold": 0, "seed": 0, "device": "cpu", "threads": 1, **changed}
+        return state.key_of(study, "plain", arguments.pop("fold"), arguments.pop("seed"), items, **arguments)
+
+    assert json.loads(json.dumps(key())) == key()
+    assert key(study.model_copy(update={"title": "Another"})) == key()
+    without_test = items[items["part"] != "test"]
+    assert key(items=without_test) == key()
+    assert key(items=without_test[1:]) != key()
+    assert key(threads=2) != key()
+    assert key(device="cuda", threads=2) == key(device="cuda")
+    assert key(device="cuda") != key()
+    assert key(seed=1) != key()
+    assert key(make_study(normalization="unit")) != key()
+    with pytest.raises(RescanError, match=r"resnet18\.safetensors.*rescan weights"):
+        key(make_study(network={"encoder": "resnet18", "weights": "imagenet"}))
