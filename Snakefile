@@ -1,16 +1,19 @@
 """What gets made. `snakemake --cores 8` runs the studies of config.yaml; `make demo` is the same on phantoms."""
 
+
 configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+
+
+container: IMAGE
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
-
-
-container: IMAGE
 
 
 wildcard_constraints:

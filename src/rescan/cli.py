@@ -22,12 +22,12 @@ Log = Annotated[Optional[Path], typer.Option(help="write the messages to this fi
 Arm = Annotated[str, typer.Option(help="the arm's name")]
 Fold = Annotated[int, typer.Option(help="the fold, from 0")]
 Seed = Annotated[int, typer.Option(help="the seed of the run")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda", envvar="RESCAN_DEVICE")]
 Threads = Annotated[
-    int, typer.Option(help="torch threads on a CPU; more or fewer change the result in its last digits")
+    int, typer.Option(help="torch threads on a CPU; another number changes last digits", envvar="RESCAN_THREADS")
 ]
 Processes = Annotated[int, typer.Option(help="processes that read images")]
-JobsPerGpu = Annotated[int, typer.Option(help="how many jobs may share one GPU")]
+JobsPerGpu = Annotated[int, typer.Option(help="how many jobs may share one GPU", envvar="RESCAN_JOBS_PER_GPU")]
 
 
 @app.command()

@@ -66,7 +66,7 @@ class _Named:
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         known = {"enum": list(names.TABLES[self.kind])}
-        options = {option: {} for entry in names.TABLES[self.kind].values() for option in entry.options}
+        options: dict[str, Any] = {option: {} for entry in names.TABLES[self.kind].values() for option in entry.options}
         mapping = {"type": "object", "properties": {"name": known, **options}, "additionalProperties": False}
         return {"anyOf": [known, mapping]}
 

@@ -33,6 +33,16 @@ class Config(Strict):
 FLAVORS = ("cu113", "current")
 
 
+def launch_folder(moved: bool) -> Path:
+    """The folder in which the command was run, and in which the cluster's jobs that it submits take it to be.
+
+    Args:
+        moved: Whether Snakemake was told to work in another folder (`--directory`), where it is by now.
+    """
+    here = os.environ.get("PWD", ".") if moved else str(Path.cwd())
+    return Path(os.environ.setdefault("RESCAN_LAUNCHED_IN", here))
+
+
 class Run:
     """A checked configuration with its studies, each resolved at the configured scale."""
 
@@ -118,14 +128,21 @@ class Run:
             raise RescanError(f"config: image: {path} is not there; {remedy}")
         return str(path.resolve())
 
+    def set_environment(self) -> None:
+        """Set `environment` for this process and the jobs that it starts."""
+        os.environ.update(self.environment())
+
     def environment(self) -> dict[str, str]:
-        """Environment of every job: this checkout's code, this interpreter, and what Apptainer shall see."""
+        """Environment of every job: code, interpreter, what Apptainer shall see, and settings that cause no rerun."""
         binds = [str(self.root), str(Path.cwd()), *self.sources.values()]
         data = Path("data")
         binds += [str(data.resolve())] if data.is_symlink() else []
         environment = {
             "PYTHONPATH": _prepend(f"{self.root}/src", "PYTHONPATH"),
             "PATH": _prepend(str(Path(sys.executable).parent), "PATH"),
+            "RESCAN_DEVICE": self.config.device,
+            "RESCAN_THREADS": str(self.config.threads),
+            "RESCAN_JOBS_PER_GPU": str(self.config.jobs_per_gpu),
         }
         for prefix in ("APPTAINER", "SINGULARITY"):
             already = os.environ.get(f"{prefix}_BIND", "").split(",")

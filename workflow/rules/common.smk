@@ -1,33 +1,31 @@
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from snakemake.exceptions import WorkflowError
-from snakemake.logging import logger
 
 from rescan.errors import RescanError
 from rescan.paths import Paths
-from rescan.workflow import Run
+from rescan.workflow import Run, launch_folder
 
-# Relative paths in the config are relative to where the command was run, also with --directory, and in a cluster's jobs.
-os.environ.setdefault(
-    "RESCAN_LAUNCHED_IN",
-    os.environ.get("PWD", ".") if workflow.overwrite_workdir else os.getcwd(),
-)
 try:
-    RUN = Run(config, Path(workflow.basedir), Path(os.environ["RESCAN_LAUNCHED_IN"]))
+    RUN = Run(
+        config, Path(workflow.basedir), launch_folder(bool(workflow.overwrite_workdir))
+    )
     IMAGE = RUN.image(
         used="apptainer"
-        in {str(m) for m in workflow.deployment_settings.deployment_method}
+        in {str(method) for method in workflow.deployment_settings.deployment_method}
     )
 except RescanError as error:
     raise WorkflowError(str(error))
-os.environ.update(RUN.environment())
+RUN.set_environment()
 
 CONFIG = RUN.config
 P = Paths(CONFIG.scale, "{study}")
+ARM_FOLDER = P.arm("{arm}")
+RUN_FOLDER = P.run("{arm}", "{fold}", "{seed}")
+STUDY_FILES = expand(P.resolved, study=RUN.studies)
 GPU = 0 if CONFIG.device == "cpu" else 1
 
 
@@ -36,18 +34,49 @@ def key(*sections):
     return lambda wildcards: RUN.studies[wildcards.study].key(*sections)
 
 
-def arms_to_report(study):
-    """All arms; with partial=true, those that are scored already."""
+def recipe_of(wildcards, arm=None):
+    """The whole recipe of an arm: that of the wildcards, or the study's first."""
+    study = RUN.studies[wildcards.study]
+    return study.arms[study.first_arm if arm == "first" else wildcards.arm]
+
+
+def store_files(wildcards, arm=None):
+    """The packed store that an arm is trained on."""
+    folder = Paths(CONFIG.scale, wildcards.study).store(
+        recipe_of(wildcards, arm).preparation
+    )
     return [
-        arm
-        for arm in RUN.studies[study].arms
-        if not CONFIG.partial or Path(f"{Paths(CONFIG.scale, study).arm(arm)}/metrics.json").exists()
+        f"{folder}/{name}" for name in ("images.npy", "items.csv", "preparation.json")
     ]
 
 
-def of_runs(pattern):
-    """The files of a pattern with {{fold}} and {{seed}}, for every run of an arm."""
+def weights_file(wildcards):
+    """The pretrained weights that an arm starts from, as a declared input: training nodes need no network."""
+    network = recipe_of(wildcards).network
+    return [] if network.weights == "none" else [Paths.weights(network.encoder)]
+
+
+def of_runs(name):
+    """A file of every run of an arm."""
     return lambda wildcards: [
-        pattern.format(**wildcards, fold=fold, seed=seed)
+        f"{Paths(CONFIG.scale, wildcards.study).run(wildcards.arm, fold, seed)}/{name}"
         for fold, seed in RUN.studies[wildcards.study].runs()
+    ]
+
+
+def arms_to_report(study):
+    """All arms; with partial=true, those that are scored already."""
+    folder = Paths(CONFIG.scale, study).arm
+    arms = RUN.studies[study].arms
+    return [
+        arm
+        for arm in arms
+        if not CONFIG.partial or Path(f"{folder(arm)}/metrics.json").exists()
+    ]
+
+
+def of_arms(study, name):
+    """A file of every arm of a study that the page shows."""
+    return [
+        f"{Paths(CONFIG.scale, study).arm(arm)}/{name}" for arm in arms_to_report(study)
     ]

@@ -19,6 +19,7 @@ rule resolve:
         "exec python -m rescan resolve {input:q} {params.options:q} --out {output:q} --log {log:q}"
 
 
+# The only rules that need a network, and so run outside the container.
 rule download:
     input:
         study=ancient(P.resolved),
@@ -26,12 +27,12 @@ rule download:
         P.source,
     log:
         f"logs/{P.scale}/{{study}}/download.log",
-    params:
-        key=key("data"),
     container:
         None
-    shell:
-        "exec python -m rescan download {input.study:q} --log {log:q}"
+    params:
+        key=key("data"),
+    run:
+        shell("exec python -m rescan download {input.study:q} --log {log:q}")
 
 
 rule weights:
@@ -41,8 +42,8 @@ rule weights:
         "logs/weights/{encoder}.log",
     container:
         None
-    shell:
-        "exec python -m rescan weights {wildcards.encoder:q} --log {log:q}"
+    run:
+        shell("exec python -m rescan weights {wildcards.encoder:q} --log {log:q}")
 
 
 rule index:
@@ -68,9 +69,9 @@ rule audit:
         P.groups,
     log:
         f"logs/{P.scale}/{{study}}/audit.log",
+    threads: workflow.cores
     params:
         key=key("data.classes", "split.group_by"),
-    threads: workflow.cores
     shell:
         "exec python -m rescan audit {input.study:q} --processes {threads} --log {log:q}"
 
@@ -101,9 +102,11 @@ rule preprocess:
         f"{P.store('{preparation}')}/preparation.json",
     log:
         f"logs/{P.scale}/{{study}}/preprocess_{{preparation}}.log",
-    params:
-        key=lambda wildcards: RUN.studies[wildcards.study].key(f"preparations.{wildcards.preparation}"),
     threads: workflow.cores
+    params:
+        key=lambda wildcards: RUN.studies[wildcards.study].key(
+            f"preparations.{wildcards.preparation}"
+        ),
     shell:
         "exec python -m rescan preprocess {input.study:q} --preparation {wildcards.preparation:q}"
         " --processes {threads} --log {log:q}"
@@ -113,7 +116,7 @@ rule explore:
     input:
         P.audit,
         P.splits,
-        lambda wildcards: store_files(wildcards, RUN.studies[wildcards.study].arms[RUN.studies[wildcards.study].first_arm].preparation),
+        lambda wildcards: store_files(wildcards, "first"),
         study=ancient(P.resolved),
     output:
         report(
@@ -125,6 +128,8 @@ rule explore:
     log:
         f"logs/{P.scale}/{{study}}/explore.log",
     params:
-        key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(RUN.studies[wildcards.study].first_arm),
+        key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(
+            RUN.studies[wildcards.study].first_arm
+        ),
     shell:
         "exec python -m rescan explore {input.study:q} --log {log:q}"

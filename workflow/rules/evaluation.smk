@@ -1,9 +1,6 @@
-ARM_FOLDER = P.arm("{arm}")
-
-
 rule posttrain:
     input:
-        of_runs(f"{RUN_FOLDER}/predictions.csv"),
+        of_runs("predictions.csv"),
         study=ancient(P.resolved),
     output:
         f"{ARM_FOLDER}/posttraining.json",
@@ -15,9 +12,9 @@ rule posttrain:
 
 rule evaluate:
     input:
-        of_runs(f"{RUN_FOLDER}/predictions.csv"),
-        of_runs(f"{RUN_FOLDER}/diagnosis.json"),
-        of_runs(f"{RUN_FOLDER}/history.csv"),
+        of_runs("predictions.csv"),
+        of_runs("diagnosis.json"),
+        of_runs("history.csv"),
         f"{ARM_FOLDER}/posttraining.json",
         study=ancient(P.resolved),
     output:
@@ -40,9 +37,9 @@ rule evaluate:
 
 rule gradcam:
     input:
-        arm_store,
-        of_runs(f"{RUN_FOLDER}/predictions.csv"),
-        of_runs(f"{RUN_FOLDER}/model.safetensors"),
+        store_files,
+        of_runs("predictions.csv"),
+        of_runs("model.safetensors"),
         f"{ARM_FOLDER}/posttraining.json",
         study=ancient(P.resolved),
     output:
@@ -55,23 +52,19 @@ rule gradcam:
         ),
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/gradcam.log",
-    params:
-        key=key("gradcam"),
     threads: CONFIG.threads
     resources:
         gpu=GPU,
+    params:
+        key=key("gradcam"),
     shell:
         "exec python -m rescan gradcam {input.study:q} --arm {wildcards.arm:q}"
-        " --device {CONFIG.device:q} --threads {CONFIG.threads} --log {log:q}"
+        " --log {log:q}"
 
 
 rule compare:
     input:
-        metrics=lambda wildcards: expand(
-            f"{ARM_FOLDER}/metrics.json",
-            study=wildcards.study,
-            arm=arms_to_report(wildcards.study),
-        ),
+        lambda wildcards: of_arms(wildcards.study, "metrics.json"),
         study=ancient(P.resolved),
     output:
         P.comparison,

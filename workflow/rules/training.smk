@@ -1,27 +1,8 @@
-def store_files(wildcards, preparation):
-    folder = Paths(CONFIG.scale, wildcards.study).store(preparation)
-    return [f"{folder}/{name}" for name in ("images.npy", "items.csv", "preparation.json")]
-
-
-def arm_store(wildcards):
-    """The packed store that an arm is trained on."""
-    return store_files(wildcards, RUN.studies[wildcards.study].arms[wildcards.arm].preparation)
-
-
-def arm_weights(wildcards):
-    """The pretrained weights that an arm starts from, as a declared input: training nodes need no network."""
-    network = RUN.studies[wildcards.study].arms[wildcards.arm].network
-    return [] if network.weights == "none" else [Paths.weights(network.encoder)]
-
-
-RUN_FOLDER = P.run("{arm}", "{fold}", "{seed}")
-
-
 rule train:
     input:
-        arm_store,
+        store_files,
         P.splits,
-        arm_weights,
+        weights_file,
         study=ancient(P.resolved),
     output:
         f"{RUN_FOLDER}/model.safetensors",
@@ -35,20 +16,20 @@ rule train:
         ),
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/train_fold{{fold}}_seed{{seed}}.log",
-    params:
-        key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(wildcards.arm),
-        state=P.state("{arm}", "{fold}", "{seed}"),
     threads: CONFIG.threads
     resources:
         gpu=GPU,
+    params:
+        key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(wildcards.arm),
+        state=P.state("{arm}", "{fold}", "{seed}"),
     shell:
         "exec python -m rescan train {input.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
-        " --device {CONFIG.device:q} --threads {CONFIG.threads} --jobs-per-gpu {CONFIG.jobs_per_gpu} --log {log:q}"
+        " --log {log:q}"
 
 
 rule infer:
     input:
-        arm_store,
+        store_files,
         P.splits,
         model=f"{RUN_FOLDER}/model.safetensors",
         study=ancient(P.resolved),
@@ -62,4 +43,4 @@ rule infer:
         gpu=GPU,
     shell:
         "exec python -m rescan infer {input.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
-        " --device {CONFIG.device:q} --threads {CONFIG.threads} --jobs-per-gpu {CONFIG.jobs_per_gpu} --log {log:q}"
+        " --log {log:q}"
