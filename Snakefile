@@ -30,6 +30,10 @@ rule all:
         P.page,
 
 
+onstart:
+    RUN.write_studies()
+
+
 onerror:
     print(
         "Some jobs failed; their messages are above and under logs/. What is done is kept. For a page of it, add"

@@ -42,12 +42,9 @@ def resolve(
 ) -> None:
     """Merge and check a study file; write every arm's whole recipe as JSON."""
     messages.start(log)
-    from rescan.files import writing
-    from rescan.study_file import load
+    from rescan.study_file import load, write_resolved
 
-    study = load(study_file, scale, weights, seed, source)
-    with writing(out) as temporary:
-        temporary.write_text(study.model_dump_json(indent=1) + "\n", "utf-8")
+    write_resolved(load(study_file, scale, weights, seed, source), out)
 
 
 @app.command()

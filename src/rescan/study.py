@@ -261,9 +261,9 @@ class Study(Strict):
         return next(iter(self.arms))
 
     def key(self, *sections: str) -> str:
-        """Fingerprint of some sections, as dotted paths: a rule's parameter, so that only they cause its rerun."""
+        """Fingerprint of some sections, as dotted paths, or of all: a rule's parameter, so that only they make it rerun."""
         whole = self.model_dump(mode="json")
-        return fingerprint([_pick(whole, section) for section in sections])
+        return fingerprint([_pick(whole, section) for section in sections] or whole)
 
     def recipe_key(self, arm: str) -> str:
         """Fingerprint of all that an arm's training depends on in the study file."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from rescan import names
 from rescan.errors import RescanError
+from rescan.files import writing
 from rescan.study import SCALES, Data, Explanation, Preparation, Published, Recipe, Split, Strict, Study
 
 
@@ -113,6 +114,12 @@ def load(
         except ValidationError as error:
             faults.add(error, Study)
     raise RescanError("\n".join(f"{path}: {fault}" for fault in faults.lines()))
+
+
+def write_resolved(study: Study, out: Path) -> None:
+    """Write a resolved study as JSON."""
+    with writing(out) as temporary:
+        temporary.write_text(study.model_dump_json(indent=1) + "\n", "utf-8")
 
 
 def _configured(whole: dict[str, Any], scale: str, seeds: list[int] | None, source: str | None) -> dict[str, Any]:

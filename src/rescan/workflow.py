@@ -11,8 +11,9 @@ from pydantic import Field, ValidationError
 
 from rescan import names
 from rescan.errors import RescanError
+from rescan.paths import Paths
 from rescan.study import Strict, Study
-from rescan.study_file import load
+from rescan.study_file import load, write_resolved
 
 
 class Config(Strict):
@@ -75,7 +76,9 @@ class Run:
         self.studies: dict[str, Study] = {}
         for study, path in self.files.items():
             try:
-                self.studies[study] = load(path, *self._overrides(study))
+                self.studies[study] = load(
+                    path, self.config.scale, self.config.weights, self.config.seeds, self.sources.get(study)
+                )
             except RescanError as error:
                 faults.append(str(error))
         if faults:
@@ -99,17 +102,10 @@ class Run:
                 files[path.stem] = path.resolve()
         return files
 
-    def _overrides(self, study: str) -> tuple[str, str | None, list[int] | None, str | None]:
-        """What the configuration changes in a study: the arguments of `study_file.load` after the path."""
-        return self.config.scale, self.config.weights, self.config.seeds, self.sources.get(study)
-
-    def options(self, study: str) -> list[str]:
-        """The same as options of `rescan resolve`."""
-        scale, weights, seeds, source = self._overrides(study)
-        options = ["--scale", scale]
-        options += ["--weights", weights] if weights else []
-        options += [part for seed in seeds or [] for part in ("--seed", str(seed))]
-        return options + (["--source", source] if source else [])
+    def write_studies(self) -> None:
+        """Write every study, resolved, where the steps read it; no rule does, as none shall rerun for it."""
+        for name, study in self.studies.items():
+            write_resolved(study, Path(Paths(study.scale, name).resolved))
 
     def image(self, used: bool) -> str:
         """The container image: a flavor that `make image` builds, a local file, or an URI.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rescan.errors import RescanError
+from rescan.study import read
 from rescan.workflow import Run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -19,7 +20,6 @@ def test_relative_paths_start_where_the_command_was_run(tmp_path):
     (tmp_path / "mine.yaml").write_text((ROOT / "studies/brain_tumor.yaml").read_text())
     given = run(tmp_path, studies=["mine.yaml"], sources={"mine": "slices"})
     assert given.studies["mine"].data.source.path == str(tmp_path / "slices")
-    assert given.options("mine") == ["--scale", "demo", "--source", str(tmp_path / "slices")]
 
 
 def test_overrides_reach_the_study(tmp_path):
@@ -27,7 +27,13 @@ def test_overrides_reach_the_study(tmp_path):
     study = given.studies["brain_tumor"]
     assert study.split.seeds == [3, 4]
     assert {recipe.network.weights for recipe in study.arms.values()} == {"none"}
-    assert given.options("brain_tumor") == ["--scale", "full", "--weights", "none", "--seed", "3", "--seed", "4"]
+
+
+def test_the_studies_that_the_steps_read_are_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = run(tmp_path, seeds=[7])
+    given.write_studies()
+    assert read(tmp_path / "results/demo/brain_tumor/study.json") == given.studies["brain_tumor"]
 
 
 def test_every_fault_of_a_configuration_is_said(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("snakemake")
+pytestmark = pytest.mark.xdist_group("workflow")  # the finished study is made once
 ROOT = Path(__file__).parent.parent.parent
 STUDY = """
 title: A small study
@@ -48,8 +49,8 @@ def planned(folder: Path, *settings: str) -> list[str]:
     done = snakemake(folder, "--dry-run", "--quiet", "rules", *configured(folder, *settings))
     assert done.returncode == 0, done.stderr
     text = done.stdout + done.stderr
-    table = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
-    return sorted(rule for rule, count in table if rule not in ("total", "all") for _ in range(int(count)))
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE))
+    return sorted(rule for rule, count in counts.items() if rule not in ("total", "all") for _ in range(int(count)))
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +78,9 @@ def test_a_new_title_retrains_nothing(finished):
     file = finished / "small.yaml"
     try:
         file.write_text(STUDY.replace("A small study", "Another title"))
-        assert planned(finished) == ["report", "resolve"]
+        assert planned(finished) == ["report"]
     finally:
         file.write_text(STUDY)
-        os.utime(file, (0, 0))
 
 
 def test_a_new_arm_trains_only_itself(finished):
@@ -90,8 +90,7 @@ def test_a_new_arm_trains_only_itself(finished):
         rules = planned(finished)
     finally:
         file.write_text(STUDY)
-        os.utime(file, (0, 0))
-    assert rules == ["compare", "evaluate", "gradcam", "infer", "posttrain", "report", "resolve", "train"]
+    assert rules == ["compare", "evaluate", "gradcam", "infer", "posttrain", "report", "train"]
 
 
 def test_a_new_recipe_retrains_its_arm_on_the_same_store(finished):
@@ -101,7 +100,6 @@ def test_a_new_recipe_retrains_its_arm_on_the_same_store(finished):
         rules = planned(finished)
     finally:
         file.write_text(STUDY)
-        os.utime(file, (0, 0))
     assert "train" in rules
     assert not {"preprocess", "split", "audit", "download"} & set(rules)
 
@@ -147,12 +145,12 @@ def test_one_failed_arm_does_not_cost_the_rest(tmp_path):
 def test_a_wrong_setting_is_said_before_the_first_job(tmp_path, settings, said):
     done = snakemake(tmp_path, "--dry-run", "--config", *settings)
     assert done.returncode == 1
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
     assert list(tmp_path.glob("results")) == []
 
 
 def test_an_image_that_is_not_there_is_said_before_the_first_job(tmp_path):
     done = snakemake(tmp_path, "--dry-run", "--use-singularity", "--config", "image=current")
     assert done.returncode == 1
-    assert "run `make image FLAVOR=current`" in done.stderr
+    assert "run `make image FLAVOR=current`" in done.stdout + done.stderr

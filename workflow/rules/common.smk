@@ -25,7 +25,6 @@ CONFIG = RUN.config
 P = Paths(CONFIG.scale, "{study}")
 ARM_FOLDER = P.arm("{arm}")
 RUN_FOLDER = P.run("{arm}", "{fold}", "{seed}")
-STUDY_FILES = expand(P.resolved, study=RUN.studies)
 GPU = 0 if CONFIG.device == "cpu" else 1
 
 

@@ -1,28 +1,12 @@
 localrules:
-    resolve,
     download,
     weights,
 
 
-# Every step reads the resolved study, but as `ancient`: a new title must not retrain an arm. What a step depends on in it
+# Every step reads the resolved study, but it is no input: a new title must not retrain an arm. What a step depends on in it
 # is the step's `key`.
-rule resolve:
-    input:
-        lambda wildcards: RUN.files[wildcards.study],
-    output:
-        P.resolved,
-    log:
-        f"logs/{P.scale}/{{study}}/resolve.log",
-    params:
-        options=lambda wildcards: RUN.options(wildcards.study),
-    shell:
-        "exec python -m rescan resolve {input:q} {params.options:q} --out {output:q} --log {log:q}"
-
-
 # The only rules that need a network, and so run outside the container.
 rule download:
-    input:
-        study=ancient(P.resolved),
     output:
         P.source,
     log:
@@ -30,9 +14,10 @@ rule download:
     container:
         None
     params:
+        study=P.resolved,
         key=key("data"),
     run:
-        shell("exec python -m rescan download {input.study:q} --log {log:q}")
+        shell("exec python -m rescan download {params.study:q} --log {log:q}")
 
 
 rule weights:
@@ -49,21 +34,20 @@ rule weights:
 rule index:
     input:
         P.source,
-        study=ancient(P.resolved),
     output:
         P.manifest,
     log:
         f"logs/{P.scale}/{{study}}/index.log",
     params:
+        study=P.resolved,
         key=key("data.layout", "data.classes", "split.test"),
     shell:
-        "exec python -m rescan index {input.study:q} --log {log:q}"
+        "exec python -m rescan index {params.study:q} --log {log:q}"
 
 
 rule audit:
     input:
         P.manifest,
-        study=ancient(P.resolved),
     output:
         P.audit,
         P.groups,
@@ -71,31 +55,31 @@ rule audit:
         f"logs/{P.scale}/{{study}}/audit.log",
     threads: workflow.cores
     params:
+        study=P.resolved,
         key=key("data.classes", "split.group_by"),
     shell:
-        "exec python -m rescan audit {input.study:q} --processes {threads} --log {log:q}"
+        "exec python -m rescan audit {params.study:q} --processes {threads} --log {log:q}"
 
 
 rule split:
     input:
         P.manifest,
         P.groups,
-        study=ancient(P.resolved),
     output:
         P.splits,
     log:
         f"logs/{P.scale}/{{study}}/split.log",
     params:
+        study=P.resolved,
         key=key("data.classes", "split.test", "split.validation", "split.folds"),
     shell:
-        "exec python -m rescan split {input.study:q} --log {log:q}"
+        "exec python -m rescan split {params.study:q} --log {log:q}"
 
 
 rule preprocess:
     input:
         P.manifest,
         P.groups,
-        study=ancient(P.resolved),
     output:
         f"{P.store('{preparation}')}/images.npy",
         f"{P.store('{preparation}')}/items.csv",
@@ -104,11 +88,12 @@ rule preprocess:
         f"logs/{P.scale}/{{study}}/preprocess_{{preparation}}.log",
     threads: workflow.cores
     params:
+        study=P.resolved,
         key=lambda wildcards: RUN.studies[wildcards.study].key(
             f"preparations.{wildcards.preparation}"
         ),
     shell:
-        "exec python -m rescan preprocess {input.study:q} --preparation {wildcards.preparation:q}"
+        "exec python -m rescan preprocess {params.study:q} --preparation {wildcards.preparation:q}"
         " --processes {threads} --log {log:q}"
 
 
@@ -117,7 +102,6 @@ rule explore:
         P.audit,
         P.splits,
         lambda wildcards: store_files(wildcards, "first"),
-        study=ancient(P.resolved),
     output:
         report(
             directory(P.explore),
@@ -128,8 +112,9 @@ rule explore:
     log:
         f"logs/{P.scale}/{{study}}/explore.log",
     params:
+        study=P.resolved,
         key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(
             RUN.studies[wildcards.study].first_arm
         ),
     shell:
-        "exec python -m rescan explore {input.study:q} --log {log:q}"
+        "exec python -m rescan explore {params.study:q} --log {log:q}"

@@ -1,13 +1,14 @@
 rule posttrain:
     input:
         of_runs("predictions.csv"),
-        study=ancient(P.resolved),
     output:
         f"{ARM_FOLDER}/posttraining.json",
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/posttrain.log",
+    params:
+        study=P.resolved,
     shell:
-        "exec python -m rescan posttrain {input.study:q} --arm {wildcards.arm:q} --log {log:q}"
+        "exec python -m rescan posttrain {params.study:q} --arm {wildcards.arm:q} --log {log:q}"
 
 
 rule evaluate:
@@ -16,7 +17,6 @@ rule evaluate:
         of_runs("diagnosis.json"),
         of_runs("history.csv"),
         f"{ARM_FOLDER}/posttraining.json",
-        study=ancient(P.resolved),
     output:
         f"{ARM_FOLDER}/metrics.json",
         report(
@@ -31,8 +31,10 @@ rule evaluate:
         ),
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/evaluate.log",
+    params:
+        study=P.resolved,
     shell:
-        "exec python -m rescan evaluate {input.study:q} --arm {wildcards.arm:q} --log {log:q}"
+        "exec python -m rescan evaluate {params.study:q} --arm {wildcards.arm:q} --log {log:q}"
 
 
 rule gradcam:
@@ -41,7 +43,6 @@ rule gradcam:
         of_runs("predictions.csv"),
         of_runs("model.safetensors"),
         f"{ARM_FOLDER}/posttraining.json",
-        study=ancient(P.resolved),
     output:
         report(
             directory(f"{ARM_FOLDER}/gradcam"),
@@ -56,24 +57,25 @@ rule gradcam:
     resources:
         gpu=GPU,
     params:
+        study=P.resolved,
         key=key("gradcam"),
     shell:
-        "exec python -m rescan gradcam {input.study:q} --arm {wildcards.arm:q}"
+        "exec python -m rescan gradcam {params.study:q} --arm {wildcards.arm:q}"
         " --log {log:q}"
 
 
 rule compare:
     input:
         lambda wildcards: of_arms(wildcards.study, "metrics.json"),
-        study=ancient(P.resolved),
     output:
         P.comparison,
     log:
         f"logs/{P.scale}/{{study}}/compare.log",
     params:
+        study=P.resolved,
         key=key("published"),
         arms=lambda wildcards: [
             part for arm in arms_to_report(wildcards.study) for part in ("--arm", arm)
         ],
     shell:
-        "exec python -m rescan compare {input.study:q} {params.arms:q} --log {log:q}"
+        "exec python -m rescan compare {params.study:q} {params.arms:q} --log {log:q}"

@@ -1,6 +1,5 @@
 rule report:
     input:
-        STUDY_FILES,
         expand(P.comparison, study=RUN.studies),
         expand(P.audit, study=RUN.studies),
         expand(P.explore, study=RUN.studies),
@@ -11,6 +10,7 @@ rule report:
     log:
         f"logs/{P.scale}/report.log",
     params:
-        studies=STUDY_FILES,
+        studies=expand(P.resolved, study=RUN.studies),
+        key=[study.key() for study in RUN.studies.values()],
     shell:
         "exec python -m rescan report {params.studies:q} --log {log:q}"

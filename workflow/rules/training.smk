@@ -3,7 +3,6 @@ rule train:
         store_files,
         P.splits,
         weights_file,
-        study=ancient(P.resolved),
     output:
         f"{RUN_FOLDER}/model.safetensors",
         f"{RUN_FOLDER}/history.csv",
@@ -20,10 +19,11 @@ rule train:
     resources:
         gpu=GPU,
     params:
+        study=P.resolved,
         key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(wildcards.arm),
         state=P.state("{arm}", "{fold}", "{seed}"),
     shell:
-        "exec python -m rescan train {input.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
+        "exec python -m rescan train {params.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
         " --log {log:q}"
 
 
@@ -32,7 +32,6 @@ rule infer:
         store_files,
         P.splits,
         model=f"{RUN_FOLDER}/model.safetensors",
-        study=ancient(P.resolved),
     output:
         f"{RUN_FOLDER}/predictions.csv",
         f"{RUN_FOLDER}/diagnosis.json",
@@ -41,6 +40,8 @@ rule infer:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
+    params:
+        study=P.resolved,
     shell:
-        "exec python -m rescan infer {input.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
+        "exec python -m rescan infer {params.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
         " --log {log:q}"

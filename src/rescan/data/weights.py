@@ -71,7 +71,7 @@ def fetch(encoder: str, folder: str | Path = "data/weights") -> Path:
         raise RescanError(f"{source}: damaged (its SHA-256 does not begin with {expected}); delete it and run again")
     state = {_today(key): array for key, array in read_pth(source).items()}
     with writing(made) as temporary:
-        save_file(state, temporary, metadata={"format": "np", "source": source.name})
+        save_file(state, temporary, metadata={"source": source.name})
     logger.info("%s: %d arrays from %s", made, len(state), source.name)
     return made
 

@@ -107,8 +107,8 @@ def save(path: str | Path, network: nn.Module, header: dict[str, Any]) -> None:
         key: value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         for key, value in network.state_dict().items()
     }
-    with writing(path) as temporary:
-        save_file(state, str(temporary), metadata={"format": "pt", "rescan": json.dumps(header, ensure_ascii=False)})
+    with writing(path) as temporary:  # one key: several are written in a random order, and equal files shall be equal
+        save_file(state, str(temporary), metadata={"rescan": json.dumps(header, ensure_ascii=False)})
 
 
 def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
