@@ -16,7 +16,7 @@ run_tests() {
     cd "$3"
     [ -x "$2/bin/python" ] || "$1" -m venv "$2"
     "$2/bin/python" -m pip install --quiet --disable-pip-version-check -r envs/cu113.txt -r envs/floor.txt
-    PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 "$2/bin/python" -m pytest -n "$(nproc)" -p no:cacheprovider --ignore tests/workflow tests
+    PYTHONPATH="$PWD/src" PYTHONDONTWRITEBYTECODE=1 "$2/bin/python" -m pytest -n "$(nproc)" -p no:cacheprovider --ignore tests/workflow tests
   ' sh "$python" "$venv" "$place"
 }
 

@@ -4,8 +4,7 @@ Every step takes the resolved study (`results/<scale>/<study>/study.json`) and f
 (`rescan.paths`), in the folder that it is run in.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: on Python 3.9, typer cannot read annotations that are strings.
 import sys
 from pathlib import Path
 from typing import Annotated, Optional

@@ -261,7 +261,7 @@ class Study(Strict):
         return next(iter(self.arms))
 
     def key(self, *sections: str) -> str:
-        """Fingerprint of some sections, as dotted paths, or of all: a rule's parameter, so that only they make it rerun."""
+        """Fingerprint of some sections, as dotted paths, or of all: a rule's parameter, so that only they rerun it."""
         whole = self.model_dump(mode="json")
         return fingerprint([_pick(whole, section) for section in sections] or whole)
 

@@ -1,0 +1,61 @@
+"""The command line: exit codes, one line a fault, every rule's help."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rescan.cli import app
+
+ROOT = Path(__file__).parent.parent
+RULES = sorted(
+    set(re.findall(r"python -m rescan (\w+)", "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk"))))
+)
+
+
+def rescan(*arguments, cwd):
+    command = [sys.executable, "-m", "rescan", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_option_that_a_rule_gives_is_known(rule):
+    lines = "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk")).split("python -m rescan ")
+    given = {option for line in lines if line.startswith(rule) for option in re.findall(r" (--[a-z-]+)", line)}
+    shown = CliRunner().invoke(app, [rule, "--help"], terminal_width=200, color=False)
+    assert shown.exit_code == 0
+    assert given - set(re.findall(r"--[a-z-]+", shown.output)) == set()
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_1(tmp_path):
+    done = rescan("check", tmp_path / "no.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "no.yaml: cannot be read (No such file or directory); check the path" in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2(tmp_path):
+    assert rescan("train", "--speed", "9", cwd=tmp_path).returncode == 2
+
+
+def test_a_log_file_holds_what_stderr_shows(tmp_path):
+    done = rescan("index", "results/demo/x/study.json", "--log", "logs/index.log", cwd=tmp_path)
+    assert done.returncode == 1
+    assert (tmp_path / "logs/index.log").read_text() == done.stderr
+
+
+def test_schema_and_doctor_and_clean(tmp_path):
+    assert '"additionalProperties": false' in rescan("schema", cwd=tmp_path).stdout
+    assert "numpy" in rescan("doctor", cwd=tmp_path).stdout
+    state = tmp_path / "results/demo/.state/s/a/fold0_seed0/state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text("{}")
+    kept = tmp_path / "results/demo/s/a/metrics.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    assert rescan("clean", cwd=tmp_path).returncode == 0
+    assert not state.exists()
+    assert kept.exists()
