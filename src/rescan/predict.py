@@ -18,6 +18,8 @@ from rescan.preparation.build import prepare_image
 from rescan.preparation.operators import CannotPrepare
 from rescan.study import Preparation
 
+CHUNK = 256  # images held in memory at once
+
 if TYPE_CHECKING:
     from rescan.models.network import Network
 
@@ -37,6 +39,7 @@ def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | Non
     Raises:
         RescanError: No trained run in the folder, no image found, or none could be read.
     """
+    from rescan.explanation.overlays import draw_predictions
     from rescan.models.network import load
     from rescan.training.infer import predict_logits
     from rescan.training.lease import held
@@ -50,38 +53,53 @@ def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | Non
     for model in models:
         network, header = load(model)
         networks.append(network)
-    preparation = Preparation.model_validate(header["preparation"])
-    classes = header["classes"]
-    prepared: list[np.ndarray] = []
-    problems: list[str] = []
-    for path in progress(paths, len(paths), "reading"):
-        try:
-            prepared.append(prepare_image(path, preparation)[0])
-            problems.append("")
-        except (Unreadable, CannotPrepare) as error:
-            problems.append(str(error))
-    table = pd.DataFrame({"image": [path.as_posix() for path in paths], "predicted": "", "problem": problems})
-    if not prepared:
-        raise RescanError("\n".join(f"{path}: {problem}" for path, problem in zip(paths, problems)))
-    batch = np.stack(prepared)
-    normalization = header["recipe"]["normalization"]
+    classes, normalization = header["classes"], header["recipe"]["normalization"]
+    rows: list[dict[str, object]] = []
     with held(device) as where:
-        logits = [predict_logits(network.to(where), batch, normalization, where) / temperature for network in networks]
-    probabilities = np.mean([softmax(values, axis=1) for values in logits], axis=0)
-    good = table["problem"] == ""
-    table.loc[good, "predicted"] = [classes[k] for k in probabilities.argmax(1)]
-    for k, name in enumerate(classes):
-        table.loc[good, name] = probabilities[:, k].round(6)
-    write_table(out, table[["image", "predicted", *classes, "problem"]])
-    for path, problem in zip(paths, problems):
-        if problem:
-            logger.warning("%s: %s; no prediction", path, problem)
-    logger.info("%s: %d images, %d predicted by %d runs", out, len(paths), len(prepared), len(networks))
-    if gradcam is not None:
-        from rescan.explanation.overlays import draw_predictions
+        for network in networks:
+            network.to(where)
+        for start in progress(range(0, len(paths), CHUNK), -(-len(paths) // CHUNK), f"predicting (chunks of {CHUNK})"):
+            found = _read(paths[start : start + CHUNK], Preparation.model_validate(header["preparation"]))
+            good = {path: image for path, image in found.items() if isinstance(image, np.ndarray)}
+            probabilities = np.empty((0, len(classes)))
+            if good:
+                batch = np.stack(list(good.values()))
+                logits = [predict_logits(network, batch, normalization, where) for network in networks]
+                probabilities = np.mean([softmax(values / temperature, axis=1) for values in logits], axis=0)
+            if good and gradcam is not None:
+                named = [f"{number:05d}_{path.stem}" for number, path in enumerate(found, start) if path in good]
+                draw_predictions(networks[0], batch, named, probabilities, classes, normalization, gradcam)
+            by_path = dict(zip(good, probabilities))
+            rows += [_row(path, by_path.get(path), found[path], classes) for path in found]
+    table = pd.DataFrame(rows, columns=["image", "predicted", *classes, "problem"])
+    bad = table[table["problem"] != ""]
+    if len(bad) == len(table):
+        raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in bad.itertuples()))
+    write_table(out, table)
+    for row in bad.itertuples():
+        logger.warning("%s: %s; no prediction", row.image, row.problem)
+    logger.info("%s: %d images, %d predicted by %d runs", out, len(table), len(table) - len(bad), len(networks))
 
-        names = [path for path, fine in zip(paths, good) if fine]
-        draw_predictions(networks[0], batch, names, probabilities, classes, normalization, gradcam)
+
+def _read(paths: list[Path], preparation: Preparation) -> dict[Path, np.ndarray | str]:
+    """Each image, prepared, or why it cannot be."""
+    found: dict[Path, np.ndarray | str] = {}
+    for path in paths:
+        try:
+            found[path] = prepare_image(path, preparation)[0]
+        except (Unreadable, CannotPrepare) as error:
+            found[path] = str(error)
+    return found
+
+
+def _row(
+    path: Path, probabilities: np.ndarray | None, found: np.ndarray | str, classes: list[str]
+) -> dict[str, object]:
+    row: dict[str, object] = {"image": path.as_posix(), "problem": found if isinstance(found, str) else ""}
+    if probabilities is not None:
+        row["predicted"] = classes[int(probabilities.argmax())]
+        row.update(zip(classes, probabilities.round(6)))
+    return row
 
 
 def _find(images: list[Path]) -> list[Path]:

@@ -187,9 +187,8 @@ def test_draw_predictions_names_a_file_for_each_image():
     network, _ = load(ARM / "fold0_seed4/model.safetensors")
     images = np.load("data/demo/made_up/p/images.npy")[:2]
     probabilities = np.array([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
-    names = [Path("one/scan.png"), Path("two/scan.jpg")]
-    overlays.draw_predictions(network, images, names, probabilities, CLASSES, "imagenet", Path("out"))
-    assert sorted(path.name for path in Path("out").iterdir()) == ["000_scan.png", "001_scan.png"]
+    overlays.draw_predictions(network, images, ["one", "two"], probabilities, CLASSES, "imagenet", Path("out"))
+    assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
 
 
 def test_overlay_by_hand():

@@ -170,6 +170,7 @@ def _gradcam(folder: Path) -> None:
         "empty": 3,
         "energies": energies,
         "rule": "By rank.",
+        "cells": [2, 2],
         "chosen": [],
     }
     write_json(folder / "summary.json", summary)

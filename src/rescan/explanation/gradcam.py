@@ -60,3 +60,10 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
     raw = functional.interpolate(maps, size=images.shape[2:], mode=mode, align_corners=False).squeeze(1)
     highest = raw.flatten(1).amax(1).view(-1, *[1] * (raw.ndim - 1))
     return raw, torch.where(highest > 0, raw / highest, raw)
+
+
+def cells(network: nn.Module, images: Tensor) -> tuple[int, ...]:
+    """How many cells a map has along each spatial dimension before it is upsampled to the images' size."""
+    with torch.no_grad(), _recording(cast(nn.Module, network.target_layer)) as outputs:
+        network(images[:1])
+    return tuple(outputs[0].shape[2:])

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from rescan.errors import RescanError
 from rescan.explanation import faithfulness
 from rescan.explanation.drawing import Tile, draw
-from rescan.explanation.gradcam import gradcam
+from rescan.explanation.gradcam import cells, gradcam
 from rescan.files import read_json, read_table, write_json, write_table, writing
 from rescan.log import logger, progress
 from rescan.models.network import Network, build, load, normalize
@@ -74,6 +74,7 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2) -> N
         explain = partial(compute_maps, network.to(where), header["recipe"]["normalization"])
         chosen = _show(folder, study, rows, store, explain)
         scores = _score(rows, store, network, header)
+        grid = cells(network, torch.zeros(1, *header["input"], device=where))
     write_table(folder / "scores.csv", scores)
     complete = scores.dropna(subset=SCORES)
     units = complete["patient"].where(complete["patient"] != "", complete["group"]).to_numpy(str)
@@ -83,6 +84,7 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2) -> N
     summary = {
         "run": {"fold": fold, "seed": seed},
         "scored": "the map of the predicted class",
+        "cells": grid,
         "n": len(complete),
         "empty": len(scores) - len(complete),
         "energies": {name: dict(zip(("value", "low", "high"), values)) for name, values in means.items()},
@@ -97,18 +99,18 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2) -> N
 def draw_predictions(
     network: Network,
     images: Images,
-    names: Sequence[Path],
+    names: Sequence[str],
     probabilities: NDArray[np.floating],
     classes: Sequence[str],
     normalization: str,
     folder: Path,
 ) -> None:
-    """Draw new images under the maps of their two most probable classes: `<folder>/<number>_<name>.png`.
+    """Draw new images under the maps of their two most probable classes: `<folder>/<name>.png`.
 
     Args:
         network: In eval mode, on the device to use.
         images: (N, H, W, C) uint8, prepared.
-        names: (N,) the image files.
+        names: (N,) of the pictures.
         probabilities: (N, K) in [0, 1].
         classes: (K,) names.
         normalization: A name of names.NORMALIZATIONS.
@@ -118,7 +120,7 @@ def draw_predictions(
     _, scaled = compute_maps(network, normalization, images, shown)
     for number, name in enumerate(names):
         panels = _panels(("prediction", "runner-up"), shown[number], classes, probabilities[number], scaled[number])
-        draw(folder / f"{number:03d}_{name.stem}.png", [("", [Tile("prepared image", images[number], panels)])])
+        draw(folder / f"{name}.png", [("", [Tile("prepared image", images[number], panels)])])
 
 
 def compute_maps(
