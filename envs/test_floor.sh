@@ -36,7 +36,7 @@ if [ ! -e "$root/.complete" ]; then
   command -v debootstrap >/dev/null || { apt-get update -q && apt-get install -y -q debootstrap; }
   # The system's own mirror, where it names one, else debootstrap's default.
   mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null |
-    awk '$1 == "URIs:" {print $2; exit} $1 == "deb" {print ($2 ~ /^\[/) ? $3 : $2; exit}')
+    awk '$1 == "URIs:" {print $2; exit} $1 == "deb" {print ($2 ~ /^\[/) ? $3 : $2; exit}' || true)
   rm -rf "$root"
   debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bullseye "$root" ${mirror:+"$mirror"}
   touch "$root/.complete"
