@@ -44,5 +44,10 @@ fi
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 rm -rf "$root/rescan" && mkdir "$root/rescan"
-cp -r pyproject.toml envs src tests studies config.yaml Snakefile "$root/rescan/"
-run_tests python3.9 /floor /rescan chroot "$root"
+cp -r pyproject.toml config.yaml Snakefile docs envs src studies tests workflow "$root/rescan/"
+# Python's multiprocessing needs /proc and /dev/shm; the mounts go with the namespace.
+run_tests python3.9 /floor /rescan unshare --mount sh -ec '
+  root=$1; shift
+  mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
+  exec chroot "$root" "$@"
+' sh "$root"
