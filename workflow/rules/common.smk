@@ -25,6 +25,7 @@ CONFIG = RUN.config
 P = Paths(CONFIG.scale, "{study}")
 ARM_FOLDER = P.arm("{arm}")
 RUN_FOLDER = P.run("{arm}", "{fold}", "{seed}")
+ALL_CORES = 1024  # Snakemake lowers it to --cores
 GPU = 0 if CONFIG.device == "cpu" else 1
 
 

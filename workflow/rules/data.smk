@@ -53,7 +53,7 @@ rule audit:
         P.groups,
     log:
         f"logs/{P.scale}/{{study}}/audit.log",
-    threads: workflow.cores
+    threads: ALL_CORES
     params:
         study=P.resolved,
         key=key("data.classes", "split.group_by"),
@@ -86,7 +86,7 @@ rule preprocess:
         f"{P.store('{preparation}')}/preparation.json",
     log:
         f"logs/{P.scale}/{{study}}/preprocess_{{preparation}}.log",
-    threads: workflow.cores
+    threads: ALL_CORES
     params:
         study=P.resolved,
         key=lambda wildcards: RUN.studies[wildcards.study].key(
