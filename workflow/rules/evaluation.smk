@@ -46,7 +46,7 @@ rule gradcam:
     output:
         report(
             directory(f"{ARM_FOLDER}/gradcam"),
-            patterns=["sheet.png"],
+            patterns=["{figure,sheet}.png"],
             category="{study}",
             subcategory="Grad-CAM",
             labels={"arm": "{arm}"},
