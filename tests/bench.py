@@ -58,14 +58,14 @@ def main() -> None:
         files = [Path(paths.raw) / path for path in read_table(paths.manifest)["path"]]
         decoding = seconds(lambda: [read(file) for file in files])
         say("phantoms", f"{SAMPLES / made:.0f} images/s")
-        say("audit, beside decoding the files", f"{seconds(lambda: audit(study, 1)) / decoding:.2f} x")
+        say("audit", f"{SAMPLES / seconds(lambda: audit(study, 1)):.0f} images/s")
         split(study)
         preparing = seconds(lambda: preprocess(study, recipe.preparation, 1))
         say("preprocessing, beside decoding the files", f"{preparing / decoding:.2f} x")
 
         torch.set_num_threads(THREADS)
         images, _ = open_store(paths.store(recipe.preparation))
-        batch = torch.from_numpy(np.asarray(images[:32])).permute(0, 3, 1, 2).contiguous()
+        batch = torch.from_numpy(np.array(images[:32])).permute(0, 3, 1, 2).contiguous()
         network = build(recipe, len(study.data.classes), tuple(batch.shape[1:])).train()
         optimizer = torch.optim.Adam(network.parameters(), 1e-4)
         targets = torch.arange(len(batch)) % len(study.data.classes)
