@@ -2,6 +2,7 @@ PYTHON ?= python3
 FLAVOR ?= cu113
 BUILDER ?= docker
 CORES ?= $(shell nproc)
+IMAGE_current := --build-arg BASE_IMAGE=python:3.11-slim-bookworm --build-arg PYTHON=python3.11 --build-arg TORCH_SOURCE=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
@@ -29,8 +30,8 @@ lint: $(BIN)/.ready-dev ## Check style, types, the workflow and the study files
 bench: $(BIN)/.ready ## Measure the speed of the main steps
 	$(BIN)/python -m tests.bench
 
-image: ## Build the container image (FLAVOR=cu113) and, where Apptainer is, images/rescan-<flavor>.sif
-	$(BUILDER) build --build-arg FLAVOR=$(FLAVOR) -t rescan:$(FLAVOR) .
+image: ## Build the container image (FLAVOR=cu113 or current) and, where Apptainer is, images/rescan-<flavor>.sif
+	$(BUILDER) build --build-arg FLAVOR=$(FLAVOR) $(IMAGE_$(FLAVOR)) -t rescan:$(FLAVOR) .
 	mkdir -p images
 	if command -v apptainer; then apptainer build --force images/rescan-$(FLAVOR).sif docker-daemon://rescan:$(FLAVOR); fi
 

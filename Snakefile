@@ -31,7 +31,10 @@ rule all:
 
 
 onstart:
-    RUN.write_studies()
+    try:
+        RUN.write_studies()
+    except RescanError as error:
+        raise WorkflowError(str(error))
 
 
 onerror:

@@ -23,8 +23,11 @@ def rescan(*arguments, cwd):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_option_that_a_rule_gives_is_known(rule):
-    lines = "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk")).split("python -m rescan ")
-    given = {option for line in lines if line.startswith(rule) for option in re.findall(r" (--[a-z-]+)", line)}
+    text = "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk"))
+    commands = [command.split("\n\n")[0] for command in text.split("python -m rescan ")]
+    given = {
+        option for command in commands if command.startswith(rule) for option in re.findall(r" (--[a-z-]+)", command)
+    }
     shown = CliRunner().invoke(app, [rule, "--help"], terminal_width=200, color=False)
     assert shown.exit_code == 0
     assert given - set(re.findall(r"--[a-z-]+", shown.output)) == set()
@@ -53,6 +56,7 @@ def test_schema_and_doctor_and_clean(tmp_path):
     state = tmp_path / "results/demo/.state/s/a/fold0_seed0/state.json"
     state.parent.mkdir(parents=True)
     state.write_text("{}")
+    (state.parent / "lock").touch()
     kept = tmp_path / "results/demo/s/a/metrics.json"
     kept.parent.mkdir(parents=True)
     kept.write_text("{}")

@@ -39,7 +39,9 @@ def arm(tmp_path):
             "input": [3, 32, 32],
         }
         save(folder / f"fold0_seed{seed}/model.safetensors", build(RECIPE, 3, (3, 32, 32)), header)
-    (folder / "posttraining.json").write_text(json.dumps({"temperature": 2.0}))
+    (folder / "posttraining.json").write_text(
+        json.dumps({"temperature": 2.0, "runs": [{"fold": 0, "seed": seed} for seed in (0, 1)]})
+    )
     return folder
 
 
@@ -86,7 +88,7 @@ def test_unreadable_images_stay_in_the_table_and_chunks_change_nothing(arm, imag
 @pytest.mark.parametrize(
     ("folder", "image", "said"),
     [
-        ("nowhere", "a.png", "no fold*_seed*/model.safetensors in it"),
+        ("nowhere", "a.png", "no posttraining.json in it"),
         ("arm", "nowhere.png", "no such file or folder"),
         ("arm", "empty", "no images in it"),
         ("arm", "bad.jpg", "bad.jpg: not an image"),

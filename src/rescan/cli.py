@@ -6,6 +6,7 @@ Every step takes the resolved study (`results/<scale>/<study>/study.json`) and f
 
 # No `from __future__ import annotations` here: on Python 3.9, typer cannot read annotations that are strings.
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -16,12 +17,21 @@ from rescan.errors import RescanError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
+
+class DeviceName(str, Enum):
+    """What can be asked for; `auto` takes a GPU if there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 Resolved = Annotated[Path, typer.Argument(help="the resolved study: results/<scale>/<study>/study.json")]
 Log = Annotated[Optional[Path], typer.Option(help="write the messages to this file too")]
 Arm = Annotated[str, typer.Option(help="the arm's name")]
 Fold = Annotated[int, typer.Option(help="the fold, from 0")]
 Seed = Annotated[int, typer.Option(help="the seed of the run")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda", envvar="RESCAN_DEVICE")]
+Device = Annotated[DeviceName, typer.Option(help="what to compute on", envvar="RESCAN_DEVICE")]
 Threads = Annotated[
     int, typer.Option(help="torch threads on a CPU; another number changes last digits", envvar="RESCAN_THREADS")
 ]
@@ -109,7 +119,7 @@ def preprocess(
     from rescan.preparation.build import preprocess
     from rescan.study import read
 
-    preprocess(read(study), preparation, processes)
+    preprocess(read(study, preparation=preparation), preparation, processes)
 
 
 @app.command()
@@ -128,7 +138,7 @@ def train(
     arm: Arm,
     fold: Fold = 0,
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Device = DeviceName.auto,
     threads: Threads = 2,
     jobs_per_gpu: JobsPerGpu = 1,
     runtime: Annotated[Optional[float], typer.Option(help="minutes after which to stop with a checkpoint")] = None,
@@ -142,7 +152,14 @@ def train(
     from rescan.training.loop import train
 
     train(
-        read(study), arm, fold, seed, device=device, threads=threads, runtime_minutes=runtime, jobs_per_gpu=jobs_per_gpu
+        read(study, arm),
+        arm,
+        fold,
+        seed,
+        device=device,
+        threads=threads,
+        runtime_minutes=runtime,
+        jobs_per_gpu=jobs_per_gpu,
     )
     run = Path(Paths.of(study.as_posix()).run(arm, fold, seed))
     curves(run / "history.csv", run / "curves.png")
@@ -154,7 +171,7 @@ def infer(
     arm: Arm,
     fold: Fold = 0,
     seed: Seed = 0,
-    device: Device = "auto",
+    device: Device = DeviceName.auto,
     threads: Threads = 2,
     jobs_per_gpu: JobsPerGpu = 1,
     log: Log = None,
@@ -164,7 +181,7 @@ def infer(
     from rescan.study import read
     from rescan.training.infer import infer
 
-    infer(read(study), arm, fold, seed, device=device, threads=threads, jobs_per_gpu=jobs_per_gpu)
+    infer(read(study, arm), arm, fold, seed, device=device, threads=threads, jobs_per_gpu=jobs_per_gpu)
 
 
 @app.command()
@@ -174,7 +191,7 @@ def posttrain(study: Resolved, arm: Arm, log: Log = None) -> None:
     from rescan.evaluation.posttrain import posttrain
     from rescan.study import read
 
-    posttrain(read(study), arm)
+    posttrain(read(study, arm), arm)
 
 
 @app.command()
@@ -185,18 +202,25 @@ def evaluate(study: Resolved, arm: Arm, log: Log = None) -> None:
     from rescan.reporting.figures import evaluation
     from rescan.study import read
 
-    evaluate(read(study), arm)
-    evaluation(read(study), arm)
+    evaluate(read(study, arm), arm)
+    evaluation(read(study, arm), arm)
 
 
 @app.command()
-def gradcam(study: Resolved, arm: Arm, device: Device = "auto", threads: Threads = 2, log: Log = None) -> None:
+def gradcam(
+    study: Resolved,
+    arm: Arm,
+    device: Device = DeviceName.auto,
+    threads: Threads = 2,
+    jobs_per_gpu: JobsPerGpu = 1,
+    log: Log = None,
+) -> None:
     """Draw Grad-CAM maps of right and wrong test images, and score them where lesion masks are known."""
     messages.start(log)
     from rescan.explanation.overlays import make
     from rescan.study import read
 
-    make(read(study), arm, device=device, threads=threads)
+    make(read(study, arm), arm, device=device, threads=threads, jobs_per_gpu=jobs_per_gpu)
 
 
 @app.command()
@@ -236,7 +260,7 @@ def predict(
         Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
     ] = None,
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("predictions.csv"),
-    device: Device = "auto",
+    device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
     """Classify new images with a trained arm: class probabilities, averaged over the arm's runs."""
@@ -294,6 +318,10 @@ def main() -> None:
     except RescanError as error:
         for line in str(error).splitlines():
             messages.logger.error(line)
+        sys.exit(1)
+    except OSError as error:
+        where = error.filename or "a file"
+        messages.logger.error("%s: %s; check the path, its permissions and the disk", where, error.strerror or error)
         sys.exit(1)
     except Exception:  # noqa: BLE001 - whatever it is, the log shall have it
         messages.logger.exception("unexpected error; this is a fault of Rescan, please report it with the lines below")

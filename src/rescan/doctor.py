@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rescan.data.remote import has_kaggle_token
 from rescan.errors import RescanError
 from rescan.log import logger
 
@@ -37,9 +38,7 @@ def findings() -> Iterator[tuple[str, str]]:
         yield program, shutil.which(program) or "not found"
     yield "cores", str(os.cpu_count())
     yield "disk", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free here"
-    token = Path(os.environ.get("KAGGLE_CONFIG_DIR", Path.home() / ".kaggle")) / "kaggle.json"
-    known = token.is_file() or {"KAGGLE_USERNAME", "KAGGLE_KEY"} <= set(os.environ) or "KAGGLE_API_TOKEN" in os.environ
-    yield "Kaggle token", "found" if known else "none: needed only to download Kaggle data sets"
+    yield "Kaggle token", "found" if has_kaggle_token() else "none: needed only to download Kaggle data sets"
 
 
 def _gpu() -> str:
@@ -55,12 +54,15 @@ def remove_states(results: Path) -> None:
     """Remove the trainers' state folders (`<results>/<scale>/.state`); finished results stay.
 
     Raises:
-        RescanError: There is no such folder of results.
+        RescanError: There is no such folder of results, or a training is under way.
     """
+    from rescan.training.state import locked
+
     if not results.is_dir():
         raise RescanError(f"{results}: no such folder; run this where results/ is, or name the folder")
-    states = [state for state in results.glob("*/.state") if state.is_dir()]
+    states = [lock.parent for lock in results.glob("*/.state/*/*/*/lock")]
     size = sum(file.stat().st_size for state in states for file in state.rglob("*") if file.is_file())
     for state in states:
-        shutil.rmtree(state)
-    logger.info("removed %d folders of training states, %.1f MB", len(states), size / 1e6)
+        with locked(state):
+            shutil.rmtree(state)
+    logger.info("removed the states of %d trainings, %.1f MB", len(states), size / 1e6)

@@ -31,6 +31,8 @@ def writing(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield temporary
+        os.umask(umask := os.umask(0))
+        temporary.chmod(0o666 & ~umask)  # some libraries make files that only their owner can read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -37,40 +37,42 @@ def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | Non
         device: auto, cpu or cuda.
 
     Raises:
-        RescanError: No trained run in the folder, no image found, or none could be read.
+        RescanError: No finished arm in the folder, no image found, or none could be read.
     """
     from rescan.explanation.overlays import draw_predictions
-    from rescan.models.network import load
     from rescan.training.infer import predict_logits
     from rescan.training.lease import held
 
-    models = sorted(arm_folder.glob("fold*_seed*/model.safetensors"))
-    if not models:
-        raise RescanError(f"{arm_folder}: no fold*_seed*/model.safetensors in it; give the folder of a trained arm")
-    temperature = read_json(arm_folder / "posttraining.json")["temperature"]
+    posttraining = arm_folder / "posttraining.json"
+    if not posttraining.is_file():
+        raise RescanError(
+            f"{arm_folder}: no posttraining.json in it; give the folder of an arm that was run to its end"
+        )
+    fitted = read_json(posttraining)
     paths = _find(images)
-    networks: list[Network] = []
-    for model in models:
-        network, header = load(model)
-        networks.append(network)
-    classes, normalization = header["classes"], header["recipe"]["normalization"]
+    networks, header = _load(arm_folder, fitted["runs"])
+    preparation, classes = Preparation.model_validate(header["preparation"]), header["classes"]
+    normalization, shape = header["recipe"]["normalization"], tuple(header["input"])
     rows: list[dict[str, object]] = []
     with held(device) as where:
         for network in networks:
             network.to(where)
         for start in progress(range(0, len(paths), CHUNK), -(-len(paths) // CHUNK), f"predicting (chunks of {CHUNK})"):
-            found = _read(paths[start : start + CHUNK], Preparation.model_validate(header["preparation"]))
-            good = {path: image for path, image in found.items() if isinstance(image, np.ndarray)}
-            probabilities = np.empty((0, len(classes)))
-            if good:
-                batch = np.stack(list(good.values()))
-                logits = [predict_logits(network, batch, normalization, where) for network in networks]
-                probabilities = np.mean([softmax(values / temperature, axis=1) for values in logits], axis=0)
-            if good and gradcam is not None:
-                named = [f"{number:05d}_{path.stem}" for number, path in enumerate(found, start) if path in good]
-                draw_predictions(networks[0], batch, named, probabilities, classes, normalization, gradcam)
-            by_path = dict(zip(good, probabilities))
-            rows += [_row(path, by_path.get(path), found[path], classes) for path in found]
+            chunk = paths[start : start + CHUNK]
+            found = [_read(path, preparation, shape) for path in chunk]
+            good = [place for place, image in enumerate(found) if isinstance(image, np.ndarray)]
+            rows += [{"image": path.as_posix(), "problem": found[place]} for place, path in enumerate(chunk)]
+            if not good:
+                continue
+            batch = np.stack([found[place] for place in good])
+            logits = [predict_logits(network, batch, normalization, where) for network in networks]
+            probabilities = np.mean([softmax(values / fitted["temperature"], axis=1) for values in logits], axis=0)
+            for place, values in zip(good, probabilities):
+                named = dict(zip(classes, values.round(6)))
+                rows[start + place].update(named, problem="", predicted=classes[int(values.argmax())])
+            if gradcam is not None:
+                titles = [f"{start + place:05d}_{chunk[place].stem}" for place in good]
+                draw_predictions(networks[0], batch, titles, probabilities, classes, normalization, gradcam)
     table = pd.DataFrame(rows, columns=["image", "predicted", *classes, "problem"])
     bad = table[table["problem"] != ""]
     if len(bad) == len(table):
@@ -81,25 +83,25 @@ def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | Non
     logger.info("%s: %d images, %d predicted by %d runs", out, len(table), len(table) - len(bad), len(networks))
 
 
-def _read(paths: list[Path], preparation: Preparation) -> dict[Path, np.ndarray | str]:
-    """Each image, prepared, or why it cannot be."""
-    found: dict[Path, np.ndarray | str] = {}
-    for path in paths:
-        try:
-            found[path] = prepare_image(path, preparation)[0]
-        except (Unreadable, CannotPrepare) as error:
-            found[path] = str(error)
-    return found
+def _load(arm_folder: Path, runs: list[dict[str, int]]) -> tuple[list[Network], dict[str, Any]]:
+    """The networks of an arm's runs, and what their headers have in common."""
+    from rescan.models.network import load
+
+    found = [load(arm_folder / f"fold{run['fold']}_seed{run['seed']}" / "model.safetensors") for run in runs]
+    headers = [{key: header[key] for key in ("recipe", "preparation", "classes", "input")} for _, header in found]
+    if any(header != headers[0] for header in headers):
+        raise RescanError(f"{arm_folder}: its runs were trained with different recipes; run the arm again")
+    return [network for network, _ in found], headers[0]
 
 
-def _row(
-    path: Path, probabilities: np.ndarray | None, found: np.ndarray | str, classes: list[str]
-) -> dict[str, object]:
-    row: dict[str, object] = {"image": path.as_posix(), "problem": found if isinstance(found, str) else ""}
-    if probabilities is not None:
-        row["predicted"] = classes[int(probabilities.argmax())]
-        row.update(zip(classes, probabilities.round(6)))
-    return row
+def _read(path: Path, preparation: Preparation, shape: tuple[int, ...]) -> np.ndarray | str:
+    """An image, prepared, (H, W, C) uint8; or why it cannot be."""
+    try:
+        image = prepare_image(path, preparation)[0]
+    except (Unreadable, CannotPrepare) as error:
+        return str(error)
+    fits = (image.shape[2], *image.shape[:2]) == shape
+    return image if fits else f"is {image.shape[:2]} pixels when prepared, the network takes {shape[1:]}"
 
 
 def _find(images: list[Path]) -> list[Path]:

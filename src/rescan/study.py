@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,11 +21,28 @@ from pydantic_core.core_schema import no_info_after_validator_function, no_info_
 
 from rescan import names
 from rescan.errors import RescanError
-from rescan.files import fingerprint
+from rescan.files import fingerprint, read_json
+from rescan.paths import Paths
 
 SCALES = ("demo", "full")
+TRAINING_VERSION = 1  # raise it when the same recipe and data would give another model
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+
+
+def _no_folder_of_ours(*reserved: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name in reserved:
+            raise ValueError(f"{name!r} is the name of a folder that Rescan uses; take another")
+        return name
+
+    return AfterValidator(check)
+
+
+# Names of folders: of a study, an arm, a preparation.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+ArmName = Annotated[Name, _no_folder_of_ours("explore")]
+PreparationName = Annotated[Name, _no_folder_of_ours("raw", "download")]
 
 
 class _Name:
@@ -77,6 +95,10 @@ def _as_type_of(default: Any, given: Any, option: str) -> Any:
         return float(given)
     if type(given) is not kind or (kind is list and [type(v) for v in given] != [type(v) for v in default]):
         raise ValueError(f"{option} must be like {default!r}, not {given!r}")
+    if kind is list and min(given) <= 0:
+        raise ValueError(f"{option} must be positive, but is {given!r}")
+    if kind in (int, float) and given < 0:
+        raise ValueError(f"{option} must not be negative, but is {given!r}")
     return given
 
 
@@ -147,6 +169,12 @@ class Split(Strict):
     group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
     folds: Positive = 1
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> Split:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: a seed is named twice")
+        return self
 
 
 class Preparation(Strict):
@@ -229,6 +257,14 @@ class Published(Strict):
     margin: Annotated[float, Field(gt=0)] = 0.05
     not_comparable: str | None = None
 
+    @model_validator(mode="after")
+    def _is_a_share_with_a_whole_interval(self) -> Published:
+        if self.metric != "loss" and not -1 <= self.value <= 1:
+            raise ValueError(f"value {self.value:g} is not in [0, 1]; write 88.94 % as 0.8894")
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high belong together")
+        return self
+
 
 class Explanation(Strict):
     """Grad-CAM: how many right and wrong test images of each class get a map."""
@@ -239,21 +275,27 @@ class Explanation(Strict):
 class Study(Strict):
     """A study at one scale: the file merged, checked, with every arm's whole recipe."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+    name: Name
     scale: Literal["demo", "full"]
+    file: str = Field(default="", description="where it was read from")
     title: str
     cite: str = ""
     notes: list[str] = []
     data: Data
     split: Split = Split()
-    preparations: Annotated[dict[str, Preparation], Field(min_length=1)]
-    arms: Annotated[dict[str, Recipe], Field(min_length=1)]
+    preparations: Annotated[dict[PreparationName, Preparation], Field(min_length=1)]
+    arms: Annotated[dict[ArmName, Recipe], Field(min_length=1)]
     published: list[Published] = []
     gradcam: Explanation = Explanation()
 
     def runs(self) -> list[tuple[int, int]]:
         """All (fold, seed) of an arm."""
         return [(fold, seed) for fold in range(self.split.folds) for seed in self.split.seeds]
+
+    def is_scored(self, arm: str) -> bool:
+        """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder)."""
+        path = Path(Paths(self.scale, self.name).arm(arm), "metrics.json")
+        return path.is_file() and read_json(path).get("recipe_key") == self.recipe_key(arm)
 
     @property
     def first_arm(self) -> str:
@@ -266,22 +308,28 @@ class Study(Strict):
         return fingerprint([_pick(whole, section) for section in sections] or whole)
 
     def recipe_key(self, arm: str) -> str:
-        """Fingerprint of all that an arm's training depends on in the study file."""
+        """Fingerprint of all that an arm's training depends on in the study file, and of the trainer's version."""
         recipe = self.arms[arm]
         preparation = self.preparations[recipe.preparation].model_dump(mode="json")
-        return fingerprint([recipe.model_dump(mode="json"), self.data.classes, preparation])
+        return fingerprint([recipe.model_dump(mode="json"), self.data.classes, preparation, TRAINING_VERSION])
 
 
-def read(path: str | Path) -> Study:
-    """Read a resolved study (`study.json`)."""
+def read(path: str | Path, arm: str | None = None, preparation: str | None = None) -> Study:
+    """Read a resolved study (`study.json`).
+
+    Raises:
+        RescanError: It is missing or of another version, or has no such arm or preparation.
+    """
     try:
-        return Study.model_validate_json(Path(path).read_text("utf-8"))
+        study = Study.model_validate_json(Path(path).read_text("utf-8"))
     except OSError as error:
         raise RescanError(f"{path}: cannot be read ({error.strerror}); make it with `rescan resolve`") from None
     except ValidationError:
-        raise RescanError(
-            f"{path}: not a resolved study of this version; make it again with `rescan resolve`"
-        ) from None
+        raise RescanError(f"{path}: not a resolved study of this version; make it with `rescan resolve`") from None
+    for kind, name, known in (("arm", arm, study.arms), ("preparation", preparation, study.preparations)):
+        if name is not None and name not in known:
+            raise RescanError(f"{path}: no {kind} {name!r}{names.suggest(name, known)}")
+    return study
 
 
 def _pick(tree: Any, path: str) -> Any:

@@ -11,7 +11,19 @@ from pydantic import BaseModel, Field, ValidationError
 from rescan import names
 from rescan.errors import RescanError
 from rescan.files import writing
-from rescan.study import SCALES, Data, Explanation, Preparation, Published, Recipe, Split, Strict, Study
+from rescan.study import (
+    SCALES,
+    ArmName,
+    Data,
+    Explanation,
+    Preparation,
+    PreparationName,
+    Published,
+    Recipe,
+    Split,
+    Strict,
+    Study,
+)
 
 
 class StudyFile(Strict):
@@ -22,9 +34,9 @@ class StudyFile(Strict):
     notes: list[str] = Field(default=[])
     data: Data
     split: Split = Split()
-    preparations: Annotated[dict[str, Preparation], Field(min_length=1)]
+    preparations: Annotated[dict[PreparationName, Preparation], Field(min_length=1)]
     recipe: dict[str, Any]
-    arms: Annotated[dict[str, Union[dict[str, Any], None]], Field(min_length=1)]
+    arms: Annotated[dict[ArmName, Union[dict[str, Any], None]], Field(min_length=1)]
     run: list[str] | None = None
     published: list[Published] = Field(default=[])
     gradcam: Explanation = Explanation()
@@ -97,6 +109,7 @@ def load(
         raise RescanError(f"{path}: demo: needs a mapping of differences")
     demo = demo if scale == "demo" else {}
     whole = _configured(merge(raw, demo), scale, seeds, source)
+    _anchor_source(whole, Path(path).parent)
     faults = _Faults(demo)
     try:
         file = StudyFile.model_validate(whole)
@@ -110,7 +123,8 @@ def load(
         content = file.model_dump(exclude={"recipe", "arms", "run", "published"})
         try:
             chosen = {arm: arms[arm] for arm in run}
-            return Study(name=Path(path).stem, scale=scale, arms=chosen, published=published, **content)
+            about = {"name": Path(path).stem, "file": str(path), "scale": scale}
+            return Study(**about, arms=chosen, published=published, **content)
         except ValidationError as error:
             faults.add(error, Study)
     raise RescanError("\n".join(f"{path}: {fault}" for fault in faults.lines()))
@@ -129,6 +143,13 @@ def _configured(whole: dict[str, Any], scale: str, seeds: list[int] | None, sour
     if source is not None and isinstance(whole.get("data"), dict):
         whole["data"]["source"] = {"path": source}
     return merge(whole, {"split": {"seeds": seeds}}) if seeds is not None else whole
+
+
+def _anchor_source(whole: dict[str, Any], folder: Path) -> None:
+    """Make a relative `data.source.path` start at the study file's folder."""
+    source = _mapping(_mapping(whole, "data"), "source")
+    if isinstance(source.get("path"), str):
+        source["path"] = str(Path(folder, Path(source["path"]).expanduser()).resolve())
 
 
 def _mapping(whole: dict[str, Any], key: str) -> dict[str, Any]:

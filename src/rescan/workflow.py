@@ -7,23 +7,30 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from rescan import names
+from rescan.data.phantoms import VERSION as PHANTOM_VERSION
 from rescan.errors import RescanError
+from rescan.files import fingerprint
 from rescan.paths import Paths
 from rescan.study import Strict, Study
 from rescan.study_file import load, write_resolved
+
+
+def _listed(value: Any) -> Any:
+    """One study or seed may be given without brackets."""
+    return [value] if isinstance(value, (str, int)) else value
 
 
 class Config(Strict):
     """config.yaml and --config, checked."""
 
     scale: Literal["demo", "full"]
-    studies: Annotated[list[str], Field(min_length=1)]
+    studies: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
     sources: dict[str, str] = Field(default={})
     image: str = "cu113"
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_listed), Field(min_length=1)] | None = None
     weights: Literal["imagenet", "none"] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(gt=0)] = 2
@@ -32,6 +39,13 @@ class Config(Strict):
 
 
 FLAVORS = ("cu113", "current")
+
+
+def state_of(path: str) -> list[Any]:
+    """Names, sizes and times of change of a folder's files, or of one file; enough to see that they changed."""
+    files = sorted(Path(path).rglob("*")) if Path(path).is_dir() else [Path(path)]
+    found = ((file, file.stat()) for file in files if file.is_file())
+    return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in found]
 
 
 def launch_folder(moved: bool) -> Path:
@@ -63,9 +77,10 @@ class Run:
             self.config = Config.model_validate(config)
         except ValidationError as error:
             raise RescanError("\n".join(dict.fromkeys(_say(fault) for fault in error.errors()))) from None
-        self.sources = {study: str((launched_in / path).resolve()) for study, path in self.config.sources.items()}
+        self.launched_in = launched_in
+        self.sources = {study: str(self._path(path)) for study, path in self.config.sources.items()}
         faults: list[str] = []
-        self.files = self._find_files(launched_in, faults)
+        self.files = self._find_files(faults)
         for study, source in self.sources.items():
             if study not in self.files:
                 faults.append(f"config: sources: no study {study!r} in this run{names.suggest(study, self.files)}")
@@ -84,12 +99,16 @@ class Run:
         if faults:
             raise RescanError("\n".join(faults))
 
-    def _find_files(self, launched_in: Path, faults: list[str]) -> dict[str, Path]:
+    def _path(self, written: str) -> Path:
+        """A path of the configuration: relative ones start where the command was run."""
+        return (self.launched_in / Path(written).expanduser()).resolve()
+
+    def _find_files(self, faults: list[str]) -> dict[str, Path]:
         """The study files by study name: a name is a file in studies/, anything with .yaml a path."""
         shipped = {path.stem: path for path in sorted((self.root / "studies").glob("*.yaml"))}
         files: dict[str, Path] = {}
         for study in self.config.studies:
-            path = launched_in / study if study.endswith((".yaml", ".yml")) else shipped.get(study)
+            path = self._path(study) if study.endswith((".yaml", ".yml")) else shipped.get(study)
             if path is None:
                 faults.append(f"config: studies: no study {study!r}{names.suggest(study, shipped)}")
             elif not path.is_file():
@@ -99,13 +118,17 @@ class Run:
             elif path.stem in files:
                 faults.append(f"config: studies: two studies are called {path.stem!r}; rename one file")
             else:
-                files[path.stem] = path.resolve()
+                files[path.stem] = path
         return files
 
     def write_studies(self) -> None:
         """Write every study, resolved, where the steps read it; no rule does, as none shall rerun for it."""
         for name, study in self.studies.items():
-            write_resolved(study, Path(Paths(study.scale, name).resolved))
+            path = Path(Paths(study.scale, name).resolved)
+            try:
+                write_resolved(study, path)
+            except OSError as error:
+                raise RescanError(f"{path}: cannot be written ({error.strerror}); check the folder") from None
 
     def image(self, used: bool) -> str:
         """The container image: a flavor that `make image` builds, a local file, or an URI.
@@ -114,7 +137,7 @@ class Run:
             RescanError: It is used, but the file isn't there.
         """
         chosen = self.config.image
-        path = self.root / "images" / f"rescan-{chosen}.sif" if chosen in FLAVORS else Path(chosen)
+        path = self.root / "images" / f"rescan-{chosen}.sif" if chosen in FLAVORS else self._path(chosen)
         if "://" in chosen:
             return chosen
         if used and not path.is_file():
@@ -122,7 +145,13 @@ class Run:
                 f"run `make image FLAVOR={chosen}`" if chosen in FLAVORS else "give the path of a .sif file or an URI"
             )
             raise RescanError(f"config: image: {path} is not there; {remedy}")
-        return str(path.resolve())
+        return str(path)
+
+    def data_key(self, study: str) -> str:
+        """What the download depends on: the data section, the phantom's version, the state of a local source."""
+        data = self.studies[study].data
+        made = PHANTOM_VERSION if data.phantom else state_of(data.source.path) if data.source.path else ""
+        return fingerprint([self.studies[study].key("data"), made])
 
     def set_environment(self) -> None:
         """Set `environment` for this process and the jobs that it starts."""
@@ -130,7 +159,8 @@ class Run:
 
     def environment(self) -> dict[str, str]:
         """Environment of every job: code, interpreter, what Apptainer shall see, and settings that cause no rerun."""
-        binds = [str(self.root), str(Path.cwd()), *self.sources.values()]
+        local = [study.data.source.path for study in self.studies.values() if not study.data.phantom]
+        binds = [str(self.root), str(Path.cwd()), *(path for path in local if path)]
         data = Path("data")
         binds += [str(data.resolve())] if data.is_symlink() else []
         environment = {

@@ -105,7 +105,7 @@ def test_says_what_is_wrong(tmp_path, monkeypatch, study, caplog):
     with pytest.raises(RescanError, match=r"pets: split\.test: there is no published test part"):
         split(study())
     write(tmp_path, monkeypatch, groups, ["cat"] * 240)
-    with pytest.raises(RescanError, match="class 'dog' has no training sample in fold 0"):
+    with pytest.raises(RescanError, match="class 'dog' has no readable sample in part 'train' of fold 0"):
         split(study(test=0.2))
     write(tmp_path, monkeypatch, [f"g{index}" for index in range(40)], ["cat", "dog"] * 20)
     with caplog.at_level(logging.WARNING, "rescan"):

@@ -13,6 +13,8 @@ from sklearn.metrics import accuracy_score
 from rescan.errors import RescanError
 from rescan.evaluation.compare import COLUMNS, compare, leak_pairs
 from rescan.evaluation.evaluate import evaluate
+from rescan.files import write_json
+from rescan.paths import Paths
 
 FILE = "results/full/heads/comparison.csv"
 PUBLISHED = [{"arm": "one", "metric": "accuracy", "value": 0.7589, "n": 1311, "who": "someone"}]
@@ -145,4 +147,15 @@ def test_arms_with_other_test_items_are_not_compared(cases: SimpleNamespace) -> 
     for arm in study.arms:
         evaluate(study, arm)
     row = compared(study=study).iloc[0]
-    assert (row["verdict"], row["reason"]) == ("not comparable", "the arms' test items differ")
+    assert (row["verdict"], row["reason"]) == ("not comparable", "the arms' test samples differ")
+
+
+def test_other_data_than_the_published_are_not_comparable(cases: SimpleNamespace) -> None:
+    study = cases.make_study(published=PUBLISHED)
+    cases.write_arm(study, "one")
+    evaluate(study, "one")
+    differs = ["train/a: 9 files, 10 expected", "train/b: 8 files, 10 expected"]
+    write_json(Paths(study.scale, study.name).source, {"differs": differs})
+    row = compared(study=study).iloc[0]
+    assert row["verdict"] == "not comparable"
+    assert "the data differ from the published set: train/a: 9 files, 10 expected and 1 more" in row["reason"]

@@ -105,7 +105,7 @@ def test_every_published_number_has_its_row(page, full_tree):
         row = next(row for row in page.rows if row[0] == entry.arm and len(row) == 8)
         assert f"{entry.value:.4f}" in row[2]
         assert entry.who in row[2]
-    assert "Of 3 published numbers: 2 inconclusive, 1 not run." in page.text
+    assert "Of 3 published numbers: 2 not comparable, 1 not run." in page.text
 
 
 def test_what_did_not_run_is_listed(page):
@@ -134,11 +134,11 @@ def test_maps_stand_beside_their_references(page):
     assert [row[1] for row in rows] == [f"{v:.3f} ({v - 0.05:.3f}–{v + 0.05:.3f})" for v in (0.4, 0.3, 0.2, 0.1)]
 
 
-def test_how_to_run_it_again(page):
-    command = (
-        "snakemake --cores 2 --config scale=full 'studies=[tumors]' 'seeds=[0, 1]' 'sources={tumors: raw}' weights=none"
-    )
-    assert command in page.text
+def test_how_to_run_it_again(page, full_tree):
+    folder, study = full_tree
+    named = f"'studies=[{study.file}]' 'seeds=[0, 1]' 'sources={{tumors: {study.data.source.path}}}' weights=none"
+    assert f"snakemake --cores 2 --config scale=full {named}" in page.text
+    assert study.file == str(folder / "tumors.yaml")
     assert "resnet18: rescan 0.1.0, torch 1.12.1" in page.text
     assert ["conv1", "64 × 24 × 24", "3,136"] in page.rows
 

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from rescan.errors import RescanError
 from rescan.paths import Paths
+from rescan.training.lease import count_gpus
 from rescan.workflow import Run, launch_folder
 
 try:
@@ -26,7 +28,7 @@ P = Paths(CONFIG.scale, "{study}")
 ARM_FOLDER = P.arm("{arm}")
 RUN_FOLDER = P.run("{arm}", "{fold}", "{seed}")
 ALL_CORES = 1024  # Snakemake lowers it to --cores
-GPU = 0 if CONFIG.device == "cpu" else 1
+GPU = int(CONFIG.device == "cuda" or (CONFIG.device == "auto" and count_gpus() > 0))
 
 
 def key(*sections):
@@ -65,18 +67,40 @@ def of_runs(name):
 
 
 def arms_to_report(study):
-    """All arms; with partial=true, those that are scored already."""
-    folder = Paths(CONFIG.scale, study).arm
+    """All arms; with partial=true, those that are scored already, as their recipes are now."""
     arms = RUN.studies[study].arms
     return [
-        arm
-        for arm in arms
-        if not CONFIG.partial or Path(f"{folder(arm)}/metrics.json").exists()
+        arm for arm in arms if not CONFIG.partial or RUN.studies[study].is_scored(arm)
     ]
 
 
-def of_arms(study, name):
-    """A file of every arm of a study that the page shows."""
-    return [
-        f"{Paths(CONFIG.scale, study).arm(arm)}/{name}" for arm in arms_to_report(study)
+def of_arms(study, *names):
+    """Files of every arm of a study that the page shows; with partial=true, those that are there."""
+    files = [
+        f"{Paths(CONFIG.scale, study).arm(arm)}/{name}"
+        for arm in arms_to_report(study)
+        for name in names
     ]
+    return [file for file in files if not CONFIG.partial or Path(file).exists()]
+
+
+def everything(study):
+    """All that lies between a study's source and the page. Snakemake deletes the outputs of a failed job, and makes a file
+    that is only a step on the way again only if it is asked for: unasked, what was made of its predecessor would stay.
+    """
+    paths, runs = Paths(CONFIG.scale, study), RUN.studies[study].runs()
+    of_run = [
+        f"fold{fold}_seed{seed}/{name}"
+        for fold, seed in runs
+        for name in ("model.safetensors", "history.csv", "predictions.csv")
+    ]
+    data = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits]
+    arms = of_arms(study, *of_run, "posttraining.json", "metrics.json", "gradcam")
+    return [*data, paths.explore, *arms, paths.comparison]
+
+
+def run_on_host(*arguments):
+    """Run a step outside the container. Its own message says what is wrong."""
+    command = [sys.executable, "-m", "rescan", *map(str, arguments)]
+    if subprocess.run(command).returncode:
+        raise WorkflowError(f"{arguments[0]} failed: see its message above")

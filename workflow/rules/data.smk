@@ -15,9 +15,9 @@ rule download:
         None
     params:
         study=P.resolved,
-        key=key("data"),
+        key=lambda wildcards: RUN.data_key(wildcards.study),
     run:
-        shell("exec python -m rescan download {params.study:q} --log {log:q}")
+        run_on_host("download", params.study, "--log", log)
 
 
 rule weights:
@@ -28,7 +28,7 @@ rule weights:
     container:
         None
     run:
-        shell("exec python -m rescan weights {wildcards.encoder:q} --log {log:q}")
+        run_on_host("weights", wildcards.encoder, "--log", log)
 
 
 rule index:
@@ -113,8 +113,6 @@ rule explore:
         f"logs/{P.scale}/{{study}}/explore.log",
     params:
         study=P.resolved,
-        key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(
-            RUN.studies[wildcards.study].first_arm
-        ),
+        key=key("arms", "split.seeds"),
     shell:
         "exec python -m rescan explore {params.study:q} --log {log:q}"

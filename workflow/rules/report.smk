@@ -1,10 +1,6 @@
 rule report:
     input:
-        expand(P.comparison, study=RUN.studies),
-        expand(P.audit, study=RUN.studies),
-        expand(P.explore, study=RUN.studies),
-        [of_arms(study, "metrics.json") for study in RUN.studies],
-        [of_arms(study, "gradcam") for study in RUN.studies],
+        [everything(study) for study in RUN.studies],
     output:
         report(P.page, category="page"),
     log:

@@ -34,6 +34,7 @@ def metadata_baseline(samples: pd.DataFrame) -> dict[str, Any]:
         }
     )
     features = features.loc[:, (features != features.iloc[0]).any()]
+    codes = samples["label"].astype("category").cat.codes.to_numpy()  # scikit-learn takes "0" for 0
     groups = samples.groupby("label")["group"].nunique()
     folds = min(FOLDS, int(groups.min()))
     if features.empty or folds < 2 or len(groups) < 2:
@@ -43,13 +44,13 @@ def metadata_baseline(samples: pd.DataFrame) -> dict[str, Any]:
         # Stumps of a few samples would learn single files by their size in bytes.
         forest = RandomForestClassifier(100, min_samples_leaf=5, class_weight="balanced", random_state=0)
         cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
-        predicted = cross_val_predict(forest, features[columns], samples["label"], groups=samples["group"], cv=cut)
-        return pd.Series(predicted == samples["label"]).groupby(samples["label"]).mean()
+        predicted = cross_val_predict(forest, features[columns], codes, groups=samples["group"], cv=cut)
+        return pd.Series(predicted == codes).groupby(codes).mean()
 
     columns = list(map(str, features))
     recall = recalls(columns)
     value, chance = float(recall.mean()), 1 / len(recall)
-    half = 1.96 * float(np.sqrt((recall * (1 - recall) / groups).sum()) / len(recall))
+    half = 1.96 * float(np.sqrt((recall * (1 - recall) / groups.to_numpy()).sum()) / len(recall))
     said = (
         f"file metadata alone ({', '.join(columns)}) predict the label with balanced accuracy {value:.2f}, "
         f"chance {chance:.2f}"

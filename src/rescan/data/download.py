@@ -116,11 +116,13 @@ def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
 
 
 def _unpack(archive: Path, into: Path) -> None:
-    """Extract a downloaded archive; then, or if it is refused, remove it."""
+    """Extract a downloaded archive; then, or if it is refused, remove it. A full disk doesn't cost the download."""
     try:
         extract(archive, into)
-    finally:
+    except RescanError:
         shutil.rmtree(archive.parent)
+        raise
+    shutil.rmtree(archive.parent)
 
 
 def _count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -94,7 +94,7 @@ def fetch_kaggle(data_set: str, study: str, folder: Path) -> Path:
     otherwise = f"or use a local copy: --config 'sources={{{study}: /path/to/folder_or_archive}}'"
     if data_set.count("/") != 1:
         raise RescanError(f"data.source.kaggle_dataset: {data_set!r} is not owner/name, as in the data set's address")
-    if not _has_token():
+    if not has_kaggle_token():
         raise RescanError(
             "no Kaggle token; make one at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token "
             f"(or kaggle.json), or set KAGGLE_API_TOKEN (or KAGGLE_USERNAME and KAGGLE_KEY), {otherwise}"
@@ -132,7 +132,7 @@ def _reason(error: Exception) -> str:
     return f"the client failed ({type(error).__name__}); check data.source.kaggle_dataset (owner/name)"
 
 
-def _has_token() -> bool:
+def has_kaggle_token() -> bool:
     """Whether one of the places that Kaggle's client looks for a token is filled: importing it without one may exit."""
     home = Path("~/.kaggle").expanduser()
     config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "kaggle"

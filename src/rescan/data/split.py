@@ -23,7 +23,8 @@ def split(study: Study) -> None:
     `split.validation` from the rest; k folds cut the rest into k validation parts.
 
     Raises:
-        RescanError: The study asks for a published test part and there is none, or a class has no training sample.
+        RescanError: The study asks for a published test part and there is none, or a class
+            has no training or no test sample.
     """
     paths = Paths(study.scale, study.name)
     manifest = read_table(paths.manifest)
@@ -82,9 +83,10 @@ def _check_classes(study: Study, splits: pd.DataFrame) -> None:
         for part in PARTS:
             for label in study.data.classes:
                 count = int(groups.get((fold, part, label), 0))
-                if part == "train" and count == 0:
+                if part != "validation" and count == 0:
                     raise RescanError(
-                        f"{study.name}: split: class {label!r} has no training sample in fold {fold}; get more"
+                        f"{study.name}: split: class {label!r} has no readable sample in "
+                        f"part {part!r} of fold {fold}; get more"
                     )
                 if count < FEWEST_GROUPS and (part != "test" or fold == 0):
                     logger.warning("fold %d: class %r has only %d groups in part %r", fold, label, count, part)

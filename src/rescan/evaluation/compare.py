@@ -32,21 +32,21 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
 
     Args:
         study: The study.
-        arms: The arms that have results; None for those with a metrics.json. All others are listed as "not run".
+        arms: The arms that have results; None for those that are scored. All others are listed as "not run".
 
     Raises:
         RescanError: A result of a listed arm is missing.
     """
     paths = Paths(study.scale, study.name)
     if arms is None:
-        arms = [arm for arm in study.arms if Path(f"{paths.arm(arm)}/metrics.json").exists()]
+        arms = [arm for arm in study.arms if study.is_scored(arm)]
     metrics = {arm: read_json(f"{paths.arm(arm)}/metrics.json") for arm in arms}
     tests = {}
     for arm in arms:
         everything = predictions.read(study, arm)
         tests[arm] = everything.where(everything.rows["part"] == PART)
     rows = []
-    for entry in study.published:
+    for entry in _published(study):
         own = metrics.get(entry.arm)
         seeds = len({run["seed"] for run in own["runs"]}) if own else 0
         columns = {**_published_columns(entry), **verdict(study, entry, _result(own), seeds)}
@@ -62,6 +62,16 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
         rows += [{**_row(kind, arm, name, metrics), "against": against, **columns} for name, columns in found.items()]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64", "published_n": "Int64"})
     write_table(paths.comparison, table)
+
+
+def _published(study: Study) -> list[Published]:
+    """The published numbers; on other data than theirs they are not comparable."""
+    source = Path(Paths(study.scale, study.name).source)
+    differs = read_json(source)["differs"] if source.exists() else []
+    if not differs:
+        return study.published
+    why = f"the data differ from the published set: {differs[0]}" + f" and {len(differs) - 1} more" * (len(differs) > 1)
+    return [entry.model_copy(update={"not_comparable": entry.not_comparable or why}) for entry in study.published]
 
 
 def _row(kind: str, arm: str, metric: str, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -116,9 +126,9 @@ def paired(ours: Predictions, theirs: Predictions, metrics: dict[str, Any]) -> d
     unit = metrics["interval_units"]
     (a, which_a), (b, which_b) = predictions.runs_of(ours, unit), predictions.runs_of(theirs, unit)
     both = [run for run in which_a if run in which_b]
-    same = both and sorted(ours.rows["item"].unique()) == sorted(theirs.rows["item"].unique())
+    same = both and sorted(ours.rows["sample"].unique()) == sorted(theirs.rows["sample"].unique())
     if not same:
-        why = "the arms share no run (fold, seed)" if not both else "the arms' test items differ"
+        why = "the arms share no run (fold, seed)" if not both else "the arms' test samples differ"
         return _all_paired("not comparable", why)
     a, b = [a[which_a.index(run)] for run in both], [b[which_b.index(run)] for run in both]
     ones = np.ones((1, len(a[0].features)))

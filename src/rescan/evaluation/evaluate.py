@@ -81,6 +81,7 @@ def evaluate(study: Study, arm: str) -> None:
         {
             "study": study.name,
             "arm": arm,
+            "recipe_key": study.recipe_key(arm),
             "head": "classification",
             "positive_class": None if positive is None else classes[positive],
             "classes": classes,

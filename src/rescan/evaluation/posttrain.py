@@ -42,6 +42,7 @@ def posttrain(study: Study, arm: str) -> None:
     others = [fit(scores[fold != k], target[fold != k]) for k in range(CROSSFIT)]
     logger.info("%s: temperature %.3f, fitted on %d validation predictions", arm, temperature, len(rows))
     content = {"head": "classification", "temperature": temperature, "fit_on": "validation", "n": len(rows)}
+    content["runs"] = [{"fold": fold, "seed": seed} for fold, seed in study.runs()]
     write_json(path, {**content, "crossfit": others})
 
 

@@ -55,8 +55,8 @@ def attainable(value: float, n: int) -> int | None:
 
 
 def _rounding(value: float) -> float:
-    """Half a unit of a number's last written decimal."""
-    return float(0.5 * 10.0 ** -len(f"{value:.12f}".rstrip("0").partition(".")[2]))
+    """Half a unit of a number's last decimal; at least the second, as YAML drops zeros at the end."""
+    return float(0.5 * 10.0 ** -max(2, len(f"{value:.12f}".rstrip("0").partition(".")[2])))
 
 
 def _identical_test_set(study: Study, entry: Published) -> bool:

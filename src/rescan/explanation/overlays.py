@@ -45,7 +45,7 @@ class Store(NamedTuple):
     masks: Images | None
 
 
-def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2) -> None:
+def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs_per_gpu: int = 1) -> None:
     """Write `<arm>/gradcam/` for the arm's first run.
 
     `sheet.png` and `images/<item>.png` show the chosen images under the maps of the predicted class and of the true
@@ -59,6 +59,7 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2) -> N
         arm: Its arm.
         device: `auto`, `cpu` or `cuda`.
         threads: Torch's threads on a CPU.
+        jobs_per_gpu: How many jobs may share a GPU.
 
     Raises:
         RescanError: An input is missing, or there is no test image.
@@ -68,7 +69,7 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2) -> N
     run, folder = Path(paths.run(arm, fold, seed)), Path(paths.arm(arm), "gradcam")
     rows = _test_rows(study, run / "predictions.csv", read_json(f"{paths.arm(arm)}/posttraining.json")["temperature"])
     store = _open(Path(paths.store(study.arms[arm].preparation)))
-    with held(device) as where:
+    with held(device, jobs_per_gpu) as where:
         torch.set_num_threads(threads)
         network, header = load(run / "model.safetensors")
         explain = partial(compute_maps, network.to(where), header["recipe"]["normalization"])

@@ -19,7 +19,7 @@ from rescan import names
 from rescan.data import images
 from rescan.data.pool import pooled
 from rescan.errors import RescanError
-from rescan.files import fingerprint, read_json, read_table, write_json, write_table, writing
+from rescan.files import read_json, read_table, write_json, write_table, writing
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.operators import CannotPrepare
@@ -90,10 +90,9 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     """
     began = time.monotonic()
     paths, preparation = Paths(study.scale, study.name), study.preparations[name]
-    source, folder = read_json(paths.source), Path(paths.store(name))
+    root, folder = Path(read_json(paths.source)["root"]), Path(paths.store(name))
     samples = read_table(paths.manifest).merge(read_table(paths.groups), on="sample", validate="one_to_one")
     readable = samples[samples["problem"] == ""].reset_index(drop=True)
-    root = Path(source["root"])
     tasks = [
         _Task(row, root / path, root / mask if mask else None)
         for row, (path, mask) in enumerate(zip(readable["path"], readable["mask"]))
@@ -126,7 +125,6 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     write_json(
         folder / "preparation.json",
         {
-            "key": fingerprint([preparation.model_dump(mode="json"), source["checksum"]]),
             "items": len(items),
             "shape": [len(items), *shape],
             "dtype": "uint8",

@@ -30,7 +30,7 @@ CSS_PIXELS = 112  # that an inch of a figure gets on a wide screen: 11 points ar
 
 
 def report(studies: list[Study]) -> None:
-    """Write the page of a scale, results/<scale>/index.html; an arm without metrics.json is listed as not run.
+    """Write the page of a scale, results/<scale>/index.html; an arm that is not scored is listed as not run.
 
     Args:
         studies: The resolved studies, all of one scale, in the page's order.
@@ -84,7 +84,7 @@ def _study(study: Study) -> Found:
     """All that the page says of one study. What a partial run has not made is None or empty."""
     paths = Paths(study.scale, study.name)
     source = _optional(paths.source)
-    shown = [arm for arm in study.arms if Path(paths.arm(arm), "metrics.json").is_file()]
+    shown = [arm for arm in study.arms if study.is_scored(arm)]
     results = [{**_arm(study, arm), "id": f"{study.name}-arm-{number}"} for number, arm in enumerate(shown)]
     comparison = _optional(paths.comparison) or []
     phantom = source["kind"] == "phantom" if source else study.data.phantom is not None
@@ -116,6 +116,7 @@ def _study(study: Study) -> Found:
         "forest": _forest(study, results, published),
         "audit": _optional(paths.audit),
         "counts": counts,
+        "left_out": _left_out(study),
         "samples": sum(sum(row.values()) for row in counts.values()),
         "explored": [
             (image, text) for name, text in explored if (image := _image(f"{paths.explore}/{name}.png", text))
@@ -130,6 +131,16 @@ def _study(study: Study) -> Found:
         "paired": [row for row in comparison if row["kind"] != "published"],
         "command": _command(study),
     }
+
+
+def _left_out(study: Study) -> list[Found]:
+    """Readable samples that a preparation could not prepare."""
+    paths, audit = Paths(study.scale, study.name), _optional(Paths(study.scale, study.name).audit) or {}
+    unreadable = {entry["sample"] for entry in audit.get("unreadable", [])}
+    stores = {recipe.preparation for recipe in study.arms.values()}
+    found = [_optional(f"{paths.store(name)}/preparation.json") or {} for name in sorted(stores)]
+    left_out = [entry for about in found for entry in about.get("left_out", [])]
+    return [entry for entry in left_out if entry["sample"] not in unreadable]
 
 
 def _published(study: Study, compared: list[Found], shown: list[str]) -> list[Found]:
@@ -197,7 +208,11 @@ def _arm(study: Study, arm: str) -> Found:
     confusion = metrics["confusion"].get("test")
     captions = words.captions(metrics["curves"]["run"], len(metrics["runs"]))
     drawn = [(_image(folder / f"{name}.png", f"{arm}: {name}"), text) for name, text in captions.items()]
-    parts = {part: levels[level]["metrics"] for part, levels in metrics["parts"].items() if level in levels}
+    parts = {
+        part if name == level else f"{part}, a {name}": values["metrics"]
+        for part, levels in metrics["parts"].items()
+        for name, values in levels.items()
+    }
     findings = [finding["text"] for finding in metrics["diagnosis"]]
     return {
         "name": arm,
@@ -257,7 +272,8 @@ def _versions() -> dict[str, str]:
 
 def _command(study: Study) -> str:
     """The command that makes this study's results again."""
-    config = [f"scale={study.scale}", f"studies=[{study.name}]", f"seeds={study.split.seeds}"]
+    named = study.name if Path(study.file).parent.name == "studies" else study.file
+    config = [f"scale={study.scale}", f"studies=[{named}]", f"seeds={study.split.seeds}"]
     if study.data.source.path is not None:
         config.append(f"sources={{{study.name}: {study.data.source.path}}}")
     if all(recipe.network.weights == "none" for recipe in study.arms.values()):

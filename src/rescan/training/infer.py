@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rescan.evaluation.diagnosis import COLLAPSED
 from rescan.files import write_json, write_table
 from rescan.log import logger
 from rescan.models import network as networks
@@ -19,8 +20,6 @@ from rescan.paths import Paths
 from rescan.study import Study
 from rescan.training import lease, loader
 from rescan.training.randomness import seed_of
-
-COLLAPSED_SHARE = 0.98
 
 
 def infer(
@@ -119,7 +118,7 @@ def diagnose(
     validation = (items["part"] == "validation").to_numpy()
     counts = np.bincount(logits[validation].argmax(axis=1), minlength=logits.shape[1])
     share = float(counts.max() / counts.sum())
-    if share < COLLAPSED_SHARE:
+    if share < COLLAPSED:
         return {"collapsed": False}
     targets = dict(zip(items["item"], items["target"]))
     generator = np.random.default_rng(seed_of(seed, "diagnosis"))

@@ -17,7 +17,7 @@ from rescan.files import write_json, write_table
 from rescan.log import logger
 from rescan.models import network as networks
 from rescan.paths import Paths
-from rescan.study import Study
+from rescan.study import TRAINING_VERSION, Study
 from rescan.training import lease, loader, state
 from rescan.training.trainer import Trainer
 
@@ -99,7 +99,7 @@ def write_outputs(trainer: Trainer, study: Study, fold: int) -> None:
         "preparation": study.preparations[trainer.recipe.preparation].model_dump(mode="json"),
         "input": list(trainer.input),
         "torch": str(torch.__version__),
-        "training_version": state.TRAINING_VERSION,
+        "training_version": TRAINING_VERSION,
     }
     networks.save(outputs / "model.safetensors", network, header)
     history = pd.DataFrame(trainer.progress.history)

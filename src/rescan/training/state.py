@@ -21,9 +21,8 @@ from rescan.errors import RescanError
 from rescan.files import fingerprint, read_json, sha256, write_json, writing
 from rescan.log import logger
 from rescan.paths import Paths
-from rescan.study import Study
+from rescan.study import TRAINING_VERSION, Study
 
-TRAINING_VERSION = 1  # raise it when the same recipe and data would give another model
 OUTPUTS = ("model.safetensors", "history.csv", "network.json")
 
 
