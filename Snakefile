@@ -28,6 +28,7 @@ rule all:
     default_target: True
     input:
         P.page,
+        [everything(study) for study in RUN.studies],
 
 
 onstart:

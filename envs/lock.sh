@@ -14,3 +14,8 @@ compile "${new[@]}" --extra workflow -c envs/current.txt -o envs/host.txt
 compile "${new[@]}" --extra test --extra dev -c envs/current.txt -c envs/host.txt -o envs/dev.txt
 compile "${old[@]}" --extra torch -c envs/oldest.in -o envs/cu113.txt
 compile "${old[@]}" --extra torch --extra test -c envs/cu113.txt -o envs/floor.txt
+{
+  echo "# Written by lock.sh: host.txt for Snakemake's --use-conda"
+  printf 'channels: [conda-forge]\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n'
+  sed 's/.*/      - "&"/' envs/host.txt
+} > envs/host.yaml

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,38 @@ def test_one_failed_arm_does_not_cost_the_rest(tmp_path):
     page = (tmp_path / "results/demo/index.html").read_text()
     assert "not run" in page
     assert "broken" in page
+
+
+def test_a_failed_training_leaves_nothing_stale(tmp_path, finished):
+    """Snakemake deletes what the failed job made before; what was made of that must not stay on the page."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    (folder / "small.yaml").write_text(STUDY.replace("lr: 1e-3", "lr: 1e30"))
+    assert snakemake(folder, *configured(folder)).returncode != 0
+    assert {"train", "infer", "evaluate", "report"} <= set(planned(folder))
+    partial = snakemake(folder, *configured(folder, "partial=true"))
+    assert partial.returncode == 0, partial.stderr
+    assert "Arm: base" in (page := (folder / "results/demo/index.html").read_text())
+    assert "Not run." in page
+
+
+def test_a_changed_or_bad_source_is_looked_at_again(tmp_path, finished):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    local = tmp_path / "local"
+    shutil.copytree(folder / "data/demo/small/raw", local)
+    source = f"sources={{small: {local}}}"
+    assert "download" in planned(folder, source)
+    done = snakemake(folder, *configured(folder, source))
+    assert done.returncode == 0, done.stderr
+    assert planned(folder, source) == []
+    shutil.rmtree(local / "Training" / "glioma")
+    assert "download" in planned(folder, source)
+    failed = snakemake(folder, *configured(folder, source))
+    assert failed.returncode != 0
+    assert "Traceback" not in failed.stdout + failed.stderr
+    assert "glioma" in failed.stderr
+    assert "download" in planned(folder, source)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from pathlib import Path
 
@@ -24,6 +23,7 @@ except RescanError as error:
 RUN.set_environment()
 
 CONFIG = RUN.config
+HOST = f"{workflow.basedir}/envs/host.yaml"
 P = Paths(CONFIG.scale, "{study}")
 ARM_FOLDER = P.arm("{arm}")
 RUN_FOLDER = P.run("{arm}", "{fold}", "{seed}")
@@ -85,8 +85,10 @@ def of_arms(study, *names):
 
 
 def everything(study):
-    """All that lies between a study's source and the page. Snakemake deletes the outputs of a failed job, and makes a file
-    that is only a step on the way again only if it is asked for: unasked, what was made of its predecessor would stay.
+    """All that lies between a study's source and the page, for `rule all`.
+
+    Snakemake deletes the outputs of a failed job, and makes a file again only if a target asks for it: unasked, what was made of
+    the deleted file would stay and be shown.
     """
     paths, runs = Paths(CONFIG.scale, study), RUN.studies[study].runs()
     of_run = [
@@ -97,10 +99,3 @@ def everything(study):
     data = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits]
     arms = of_arms(study, *of_run, "posttraining.json", "metrics.json", "gradcam")
     return [*data, paths.explore, *arms, paths.comparison]
-
-
-def run_on_host(*arguments):
-    """Run a step outside the container. Its own message says what is wrong."""
-    command = [sys.executable, "-m", "rescan", *map(str, arguments)]
-    if subprocess.run(command).returncode:
-        raise WorkflowError(f"{arguments[0]} failed: see its message above")

@@ -1,23 +1,27 @@
+# Every step reads the resolved study, but it is no input: a new title must not retrain an arm. What a step depends on in it
+# is the step's `key`.
+
+
 localrules:
     download,
     weights,
 
 
-# Every step reads the resolved study, but it is no input: a new title must not retrain an arm. What a step depends on in it
-# is the step's `key`.
 # The only rules that need a network, and so run outside the container.
 rule download:
     output:
         P.source,
     log:
         f"logs/{P.scale}/{{study}}/download.log",
+    conda:
+        HOST
     container:
         None
     params:
         study=P.resolved,
         key=lambda wildcards: RUN.data_key(wildcards.study),
-    run:
-        run_on_host("download", params.study, "--log", log)
+    shell:
+        "exec python -m rescan download {params.study:q} --log {log:q}"
 
 
 rule weights:
@@ -25,10 +29,12 @@ rule weights:
         Paths.weights("{encoder}"),
     log:
         "logs/weights/{encoder}.log",
+    conda:
+        HOST
     container:
         None
-    run:
-        run_on_host("weights", wildcards.encoder, "--log", log)
+    shell:
+        "exec python -m rescan weights {wildcards.encoder:q} --log {log:q}"
 
 
 rule index:
