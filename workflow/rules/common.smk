@@ -7,7 +7,6 @@ from snakemake.exceptions import WorkflowError
 
 from rescan.errors import RescanError
 from rescan.paths import Paths
-from rescan.training.lease import count_gpus
 from rescan.workflow import Run, launch_folder
 
 try:
@@ -28,7 +27,7 @@ P = Paths(CONFIG.scale, "{study}")
 ARM_FOLDER = P.arm("{arm}")
 RUN_FOLDER = P.run("{arm}", "{fold}", "{seed}")
 ALL_CORES = 1024  # Snakemake lowers it to --cores
-GPU = int(CONFIG.device == "cuda" or (CONFIG.device == "auto" and count_gpus() > 0))
+GPU = 0 if CONFIG.device == "cpu" else 1
 
 
 def key(*sections):
