@@ -12,6 +12,7 @@ help: ## Show this list
 
 demo: $(BIN)/.ready ## Set everything up in .venv, run the studies on phantoms, print where the page is
 	$(BIN)/snakemake --cores $(CORES) --config scale=demo
+	@echo "The page is $(CURDIR)/results/demo/index.html"
 
 test: $(BIN)/.ready-dev ## Run the tests
 	$(BIN)/python -m pytest -n $(CORES) tests
