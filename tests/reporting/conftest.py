@@ -111,6 +111,7 @@ def _data(paths: Paths, table: pd.DataFrame, source_kind: str) -> None:
         prepared[number, ..., 0] = np.asarray(picture.resize((48, 48)))
     store.mkdir(parents=True)
     np.save(store / "images.npy", prepared)
+    write_json(store / "preparation.json", {"shape": list(prepared.shape), "items": len(prepared), "left_out": []})
     write_table(store / "items.csv", pd.DataFrame({"item": range(len(table)), "sample": table["sample"], "mask": 0}))
     source = {
         "kind": source_kind,

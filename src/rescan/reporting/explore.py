@@ -12,6 +12,7 @@ from rescan.data import images
 from rescan.files import read_json, read_table, write_table
 from rescan.log import logger
 from rescan.paths import Paths
+from rescan.preparation.build import open_store
 from rescan.reporting import figures, grids
 from rescan.study import Study
 
@@ -34,9 +35,7 @@ def explore(study: Study) -> None:
     splits = read_table(paths.splits)
     splits = splits[splits["fold"] == 0]
     recipe = next(iter(study.arms.values()))
-    store = Path(paths.store(recipe.preparation))
-    prepared = np.load(store / "images.npy", mmap_mode="r", allow_pickle=False)
-    items = read_table(store / "items.csv")
+    prepared, items = open_store(paths.store(recipe.preparation))
     random = np.random.default_rng(study.split.seeds[0])
 
     counts = {str(part): _counts(rows["label"]) for part, rows in splits.groupby("part")}
