@@ -21,6 +21,8 @@ class Entry(NamedTuple):
 LAYOUTS = {
     "class_folders": Entry("rescan.data.layouts:class_folders"),
     "table": Entry("rescan.data.layouts:table", {"file": "samples.csv"}),
+    "aptos": Entry("rescan.data.fundus_layouts:aptos"),
+    "eyepacs": Entry("rescan.data.fundus_layouts:eyepacs"),
 }
 
 PHANTOMS = {
@@ -38,54 +40,127 @@ PHANTOMS = {
             "label_noise": 0.0,
         },
     ),
+    "fundus": Entry(
+        "rescan.data.phantoms.fundus:make",
+        {
+            "layout": "aptos",
+            "samples": 320,
+            "unlabeled": 20,
+            "size": 256,
+            "seed": 0,
+            "contrast": 1.0,
+            "null": False,
+            "confound": 0.5,
+            "duplicates": 0.06,
+            "conflicts": 0.25,
+            "patient_effect": 1.0,
+            "label_noise": 0.0,
+        },
+    ),
 }
 
 OPERATORS = {
     "crop_brain": Entry("rescan.preparation.operators:crop_brain", {"threshold": 45, "margin": 0}),
     "resize": Entry("rescan.preparation.operators:resize", {"size": [256, 256], "keep_aspect": False}),
+    "crop_circle": Entry("rescan.preparation.fundus:crop_circle", {"threshold": 7}),
+    "crop_gray": Entry("rescan.preparation.fundus:crop_gray", {"threshold": 7}),
+    "circle_mask": Entry("rescan.preparation.fundus:circle_mask", {"radius": 1.0, "fill": 0}),
+    "enhance": Entry("rescan.preparation.fundus:enhance", {"sigma": 30.0, "gain": 4.0, "offset": 128.0, "fast": True}),
+    "swap_channels": Entry("rescan.preparation.fundus:swap_channels"),
 }
 
 ENCODERS = {
     "resnet18": Entry("rescan.models.encoders:resnet18"),
+    "resnet34": Entry("rescan.models.encoders:resnet34"),
+    "resnet50": Entry("rescan.models.encoders:resnet50"),
+    "resnet101": Entry("rescan.models.encoders:resnet101"),
     "resnet152": Entry("rescan.models.encoders:resnet152"),
+    "densenet121": Entry("rescan.models.encoders:densenet121"),
     "densenet169": Entry("rescan.models.encoders:densenet169"),
+    "vgg16": Entry("rescan.models.encoders:vgg16"),
     "vgg19": Entry("rescan.models.encoders:vgg19"),
     "mobilenet_v3_large": Entry("rescan.models.encoders:mobilenet_v3_large"),
+    "inception_v3": Entry("rescan.models.encoders:inception_v3"),
+    "efficientnet_b0": Entry("rescan.models.encoders:efficientnet_b0"),
+    "efficientnet_b4": Entry("rescan.models.encoders:efficientnet_b4"),
+    "efficientnet_b5": Entry("rescan.models.encoders:efficientnet_b5"),
+    "se_resnext50": Entry("rescan.models.se_resnext:se_resnext50"),
+    "vit_b_16": Entry("rescan.models.vit:vit_b_16"),
 }
 
+NECK_OPTIONS = {"batch_norm": False, "dropout": 0.0}
 NECKS = {
-    "avg": Entry("rescan.models.necks:Avg"),
-    "max": Entry("rescan.models.necks:Max"),
-    "avg+max": Entry("rescan.models.necks:AvgMax"),
-    "flatten": Entry("rescan.models.necks:Flatten"),
+    "avg": Entry("rescan.models.necks:Avg", NECK_OPTIONS),
+    "max": Entry("rescan.models.necks:Max", NECK_OPTIONS),
+    "avg+max": Entry("rescan.models.necks:AvgMax", NECK_OPTIONS),
+    "flatten": Entry("rescan.models.necks:Flatten", NECK_OPTIONS),
 }
 
+# Each loss belongs to the heads that HEAD_LOSSES names; `weight` is its share in the sum over the heads.
 LOSSES = {
-    "cross_entropy": Entry("rescan.training.losses:cross_entropy", {"label_smoothing": 0.0}),
+    "cross_entropy": Entry("rescan.training.losses:cross_entropy", {"label_smoothing": 0.0, "weight": 1.0}),
+    "focal": Entry(
+        "rescan.training.losses:focal", {"gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0, "weight": 1.0}
+    ),
+    "one_hot_cross_entropy": Entry("rescan.training.losses:one_hot_cross_entropy", {"weight": 1.0}),
+    "binary_cross_entropy": Entry(
+        "rescan.training.losses:binary_cross_entropy", {"label_smoothing": 0.0, "weight": 1.0}
+    ),
+    "binary_focal": Entry(
+        "rescan.training.losses:binary_focal", {"gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0, "weight": 1.0}
+    ),
+    "mae": Entry("rescan.training.losses:mae", {"weight": 1.0}),
+    "mse": Entry("rescan.training.losses:mse", {"weight": 1.0}),
+}
+HEAD_LOSSES = {
+    "classification": ("cross_entropy", "focal", "one_hot_cross_entropy"),
+    "ordinal": ("binary_cross_entropy", "binary_focal"),
+    "regression": ("mae", "mse"),
 }
 
 OPTIMIZERS = {
     "adam": Entry("torch.optim:Adam", {"lr": 1e-3, "weight_decay": 0.0}),
     "adamw": Entry("torch.optim:AdamW", {"lr": 1e-3, "weight_decay": 0.01}),
     "sgd": Entry("torch.optim:SGD", {"lr": 1e-2, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}),
+    "radam": Entry("torch.optim:RAdam", {"lr": 1e-3, "weight_decay": 0.0}),
+    "asgd": Entry("torch.optim:ASGD", {"lr": 1e-2, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0}),
+    "adagrad": Entry("torch.optim:Adagrad", {"lr": 1e-2, "weight_decay": 0.0}),
+    "adadelta": Entry("torch.optim:Adadelta", {"lr": 1.0, "rho": 0.9, "weight_decay": 0.0}),
+    "rmsprop": Entry("torch.optim:RMSprop", {"lr": 1e-2, "alpha": 0.99, "momentum": 0.0, "weight_decay": 0.0}),
 }
 
 SCHEDULES = {
     "constant": Entry("rescan.training.schedules:constant"),
-    "cosine": Entry("rescan.training.schedules:cosine", {"warmup": 0.0}),
+    "cosine": Entry("rescan.training.schedules:cosine", {"warmup": 0.0, "ends_after": 0}),
+    "step": Entry("rescan.training.schedules:step", {"every": 10, "gamma": 0.1}),
+    "plateau": Entry("rescan.training.schedules:plateau", {"factor": 0.5, "patience": 3}),
+    "one_cycle": Entry("rescan.training.schedules:one_cycle", {"warmup": 0.3, "start": 0.04, "end": 1e-4}),
 }
 
 # What an augmentation's value is: an amount is a number ≥ 0, a range [low, high], a probability a number in [0, 1].
 AUGMENTATIONS = {
-    "rotation": Entry("rescan.training.augmentation:rotation", {"value": "amount"}),
-    "shear": Entry("rescan.training.augmentation:shear", {"value": "amount"}),
-    "shift": Entry("rescan.training.augmentation:shift", {"value": "amount"}),
-    "zoom": Entry("rescan.training.augmentation:zoom", {"value": "range"}),
+    # warps, fused and sampled once
+    "rotation": Entry("rescan.training.warps:rotation", {"value": "amount"}),
+    "shift": Entry("rescan.training.warps:shift", {"value": "amount"}),
+    "shear": Entry("rescan.training.warps:shear", {"value": "amount"}),
+    "zoom": Entry("rescan.training.warps:zoom", {"value": "range"}),
+    "scale": Entry("rescan.training.warps:scale", {"value": "range"}),
+    "crop_and_pad": Entry("rescan.training.warps:crop_and_pad", {"value": "amount"}),
+    "optical_distortion": Entry("rescan.training.warps:optical_distortion", {"value": "amount"}),
+    "grid_distortion": Entry("rescan.training.warps:grid_distortion", {"value": "amount"}),
+    "piecewise_affine": Entry("rescan.training.warps:piecewise_affine", {"value": "amount"}),
+    # what follows, in this order
     "flip_horizontal": Entry("rescan.training.augmentation:flip_horizontal", {"value": "probability"}),
     "flip_vertical": Entry("rescan.training.augmentation:flip_vertical", {"value": "probability"}),
     "brightness": Entry("rescan.training.augmentation:brightness", {"value": "range"}),
     "contrast": Entry("rescan.training.augmentation:contrast", {"value": "range"}),
+    "gamma": Entry("rescan.training.augmentation:gamma", {"value": "range"}),
+    "rgb_shift": Entry("rescan.training.augmentation:rgb_shift", {"value": "amount"}),
+    "blur": Entry("rescan.training.augmentation:blur", {"value": "amount"}),
+    "sharpen": Entry("rescan.training.augmentation:sharpen", {"value": "amount"}),
+    "emboss": Entry("rescan.training.augmentation:emboss", {"value": "amount"}),
     "noise": Entry("rescan.training.augmentation:noise", {"value": "amount"}),
+    "cutout": Entry("rescan.training.augmentation:cutout", {"value": "amount"}),
 }
 
 # What a network is fed: (x * scale - mean) / std, for x in [0, 1]; mean and std a channel (R, G, B).
@@ -115,6 +190,7 @@ METRICS = (
     "brier",
     "ece",
     "loss",
+    "one_hot_accuracy",
 )
 
 TABLES: dict[str, dict[str, Entry]] = {

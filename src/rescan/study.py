@@ -25,7 +25,7 @@ from rescan.files import fingerprint, read_json
 from rescan.paths import Paths
 
 SCALES = ("demo", "full")
-TRAINING_VERSION = 1  # raise it when the same recipe and data would give another model
+TRAINING_VERSION = 2  # raise it when the same recipe and data would give another model
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -129,35 +129,59 @@ class Strict(BaseModel):
 
 
 class Source(Strict):
-    """Where the data come from: a Kaggle data set, an URL with its SHA-256, or a local folder or archive."""
+    """Where the data come from: Kaggle, an URL with its SHA-256, or a local folder or archive."""
 
     kaggle_dataset: str | None = None
+    kaggle_competition: str | None = None
     url: str | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     path: str | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Source:
-        if sum(value is not None for value in (self.kaggle_dataset, self.url, self.path)) != 1:
-            raise ValueError("needs exactly one of kaggle_dataset, url, path")
+        given = (self.kaggle_dataset, self.kaggle_competition, self.url, self.path)
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("needs exactly one of kaggle_dataset, kaggle_competition, url, path")
         if (self.url is None) != (self.sha256 is None):
             raise ValueError("url and sha256 belong together")
         return self
 
 
+class Extra(Strict):
+    """A further data set with the same classes, which only stages that name it train on; never validated or tested on."""
+
+    source: Source
+    layout: Annotated[dict[str, Any], _Named("layout")]
+    phantom: Annotated[dict[str, Any], _Named("phantom")] | None = None
+
+
 class Data(Strict):
-    """The data set: source, native layout, classes in the order of the network's outputs."""
+    """The data set: source, native layout, classes in the order of the network's outputs.
+
+    `ordered` classes are grades, the lowest first. An endpoint is a question with two answers about them: is the grade
+    at least this class?
+    """
 
     source: Source
     layout: Annotated[dict[str, Any], _Named("layout")]
     classes: Annotated[list[str], Field(min_length=2)]
-    expected: dict[Literal["train", "test"], dict[str, int]] = {}
+    ordered: bool = False
+    endpoints: dict[Name, str] = {}
+    expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}
     phantom: Annotated[dict[str, Any], _Named("phantom")] | None = None
+    extra: dict[Annotated[Name, _no_folder_of_ours("own")], Extra] = {}
 
     @model_validator(mode="after")
-    def _distinct(self) -> Data:
+    def _sound(self) -> Data:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
+        if self.endpoints and not self.ordered:
+            raise ValueError("endpoints need ordered classes; add ordered: true")
+        for name, lowest in self.endpoints.items():
+            if lowest not in self.classes[1:]:
+                raise ValueError(
+                    f"endpoints: {name}: {lowest!r} is no class above the first{names.suggest(lowest, self.classes[1:])}"
+                )
         return self
 
 
@@ -178,27 +202,52 @@ class Split(Strict):
 
 
 class Preparation(Strict):
-    """What turns a sample into network inputs, 8-bit gray or RGB; `background` fills what a warp uncovers."""
+    """What turns a sample into network inputs, 8-bit gray or RGB; `background` fills what a warp uncovers.
+
+    `decode: scaled` lets JPEG files be decoded at a half, quarter or eighth of their size where that is still enough for
+    the `resize` among the steps; only for steps that do not count pixels before it.
+    """
 
     steps: Annotated[list[Annotated[dict[str, Any], _Named("operator")]], Field(min_length=1)]
     channels: Literal["gray", "rgb"] = "rgb"
     background: Annotated[int, Field(ge=0, le=255)] = 0
+    decode: Literal["full", "scaled"] = "full"
 
 
-class Network(Strict):
-    """Encoder, neck, hidden fully connected layers (each with ReLU, then dropout) and a linear classification head."""
+class Layers(Strict):
+    """Hidden fully connected layers, each with ReLU, then dropout."""
 
-    encoder: Annotated[str, _Name("encoder")]
-    weights: Literal["imagenet", "none"] = "imagenet"
-    neck: Annotated[str, _Name("neck")] = "avg"
     hidden: list[Positive] = []
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
-    def _dropout_follows_a_layer(self) -> Network:
+    def _dropout_follows_a_layer(self) -> Layers:
         if self.dropout and not self.hidden:
             raise ValueError("dropout needs a hidden layer to follow; add hidden: [512], or leave dropout out")
         return self
+
+
+class Head(Layers):
+    """A head's own hidden layers, and how its outputs are read.
+
+    `link` is of the ordinal head: sigmoids of "grade > k", k = 0 … K-2; or, for networks that were published with this
+    fault, one softmax over K outputs. `limit` is of the regression head: its output then lies between 0 and the limit.
+    """
+
+    link: Literal["sigmoid", "softmax"] = "sigmoid"
+    limit: Annotated[float, Field(gt=0)] | None = None
+
+
+HeadName = Literal["classification", "regression", "ordinal"]
+
+
+class Network(Layers):
+    """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
+
+    encoder: Annotated[str, _Name("encoder")]
+    weights: Literal["imagenet", "none"] = "imagenet"
+    neck: Annotated[dict[str, Any], _Named("neck")] = {"name": "avg", "batch_norm": False, "dropout": 0.0}
+    heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}
 
 
 class Stage(Strict):
@@ -208,14 +257,26 @@ class Stage(Strict):
     batch_size: Positive = 32
     accumulate: Positive = 1
     trainable: Literal["all", "head"] = "all"
+    samples: Annotated[list[str], Field(min_length=1, description="own, or names of data.extra")] = ["own"]
+    carry: Literal["all", "encoder"] = Field(default="all", description="what is kept of the stage before")
+    sampling: Literal["natural", "balanced"] = "natural"
+    class_weights: Literal["none", "balanced"] = "none"
     optimizer: Annotated[dict[str, Any], _Named("optimizer")]
     schedule: Annotated[dict[str, Any], _Named("schedule")] = {"name": "constant"}
-    losses: dict[Literal["classification"], Annotated[dict[str, Any], _Named("loss")]] = {
-        "classification": {"name": "cross_entropy", "label_smoothing": 0.0}
+    losses: Annotated[dict[HeadName, Annotated[dict[str, Any], _Named("loss")]], Field(min_length=1)] = {
+        "classification": {"name": "cross_entropy", "label_smoothing": 0.0, "weight": 1.0}
     }
 
+    @model_validator(mode="after")
+    def _losses_fit_their_heads(self) -> Stage:
+        for head, loss in self.losses.items():
+            if loss["name"] not in names.HEAD_LOSSES[head]:
+                known = ", ".join(names.HEAD_LOSSES[head])
+                raise ValueError(f"losses: {head}: {loss['name']!r} is no loss of this head; known: {known}")
+        return self
 
-EpochMetric = Literal["loss", "accuracy", "balanced_accuracy", "macro_f1"]
+
+EpochMetric = Literal["loss", "accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa"]
 
 
 class Best(Strict):
@@ -231,8 +292,47 @@ class EarlyStopping(Strict):
     patience: Positive = 10
 
 
+class Posttrain(Strict):
+    """How predictions are read off the trained network: from one head, or from a linear neuron on all of them.
+
+    `fit_on` says which predictions the neuron and optimized cut points are fitted on. `crossfit`: validation rows are read
+    with what was fitted without their fold, all others with what was fitted on the whole validation part.
+    """
+
+    head: Literal["classification", "regression", "ordinal", "linear"] | None = None
+    fit_on: Literal["train", "validation", "crossfit"] = "crossfit"
+    cuts: Union[Literal["rounding", "optimized"], list[float]] = "rounding"
+
+
+class Inference(Strict):
+    """What a trained network is shown of an item: the item (`original`), and augmented copies; outputs are averaged."""
+
+    original: bool = True
+    copies: Annotated[int, Field(ge=0)] = 0
+    augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
+
+    @model_validator(mode="after")
+    def _something_is_shown(self) -> Inference:
+        if not self.original and not self.copies:
+            raise ValueError("needs original: true, or copies")
+        if bool(self.copies) != bool(self.augmentation):
+            raise ValueError("copies and augmentation belong together")
+        return self
+
+
+class Ensemble(Strict):
+    """Arms whose runs are averaged, output by output."""
+
+    members: Annotated[list[str], Field(min_length=1)]
+    combine: Literal["mean", "trimmed_mean"] = "mean"
+    trim: Annotated[float, Field(gt=0, lt=0.5)] = 0.25
+
+
 class Recipe(Strict):
-    """How an arm is trained. An arm of a study file is a difference from the study's recipe."""
+    """How an arm is trained. An arm of a study file is a difference from the study's recipe.
+
+    An arm with `models` reads another arm's trained models in another way; one with `ensemble` averages those of several.
+    """
 
     preparation: str
     network: Network
@@ -242,12 +342,65 @@ class Recipe(Strict):
     keep: Union[Literal["last"], Best] = "last"
     early_stopping: EarlyStopping | None = None
     training_samples: Literal["all", "leak_free", "size_matched", "clean_labels"] = "all"
+    validation: Literal["split", "test"] = Field(
+        default="split", description="test: a fault of some studies, repeated on purpose: the test part is validated on"
+    )
+    folds: Positive | None = Field(default=None, description="train on this many of the split's folds only")
+    posttrain: Posttrain = Posttrain()
+    inference: Inference = Inference()
+    models: str | None = None
+    ensemble: Ensemble | None = None
+
+    @model_validator(mode="after")
+    def _heads_and_losses_agree(self) -> Recipe:
+        heads = list(self.network.heads)
+        for name, stage in self.stages.items():
+            for head in stage.losses:
+                if head not in heads:
+                    raise ValueError(f"stages: {name}: a loss for head {head!r}, which the network lacks")
+        trained = {head for stage in self.stages.values() for head in stage.losses}
+        for head in heads:
+            if head not in trained:
+                raise ValueError(f"network: no stage has a loss for head {head!r}; add one, or remove the head")
+        if self.head not in (*heads, "linear"):
+            raise ValueError(f"posttrain: the network has no head {self.head!r}")
+        if self.validation == "test" and self.posttrain.fit_on != "train" and self.is_fitted:
+            raise ValueError(
+                "posttrain: with validation: test there is no validation part to fit on; use fit_on: train"
+            )
+        return self
+
+    @property
+    def head(self) -> str:
+        """What the arm's predictions are read from: a head, or "linear", the neuron on all heads."""
+        heads = list(self.network.heads)
+        return self.posttrain.head or ("classification" if "classification" in heads else heads[0])
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether post-training fits more than a temperature."""
+        return self.head == "linear" or self.posttrain.cuts == "optimized"
+
+    @property
+    def trains(self) -> bool:
+        """Whether the arm has a training of its own."""
+        return self.models is None and self.ensemble is None
+
+    @property
+    def extras(self) -> set[str]:
+        """The names of data.extra that its stages train on."""
+        return {name for stage in self.stages.values() for name in stage.samples} - {"own"}
+
+
+# What of a recipe its trained models do not depend on.
+NOT_TRAINED = {"posttrain", "inference", "folds", "models", "ensemble"}
 
 
 class Published(Strict):
     """A published number, `value` in [0, 1] on `n` test items; up to `margin` of difference counts as reproduced."""
 
     arm: str
+    endpoint: str | None = None
     metric: Literal[names.METRICS]  # type: ignore[valid-type]
     value: float
     n: Positive | None = None
@@ -267,9 +420,10 @@ class Published(Strict):
 
 
 class Explanation(Strict):
-    """Grad-CAM: how many right and wrong test images of each class get a map."""
+    """Grad-CAM: how many right and wrong test images of each class get a map, and of which head's output."""
 
     images_a_class: Positive = 2
+    head: HeadName | None = Field(default=None, description="classification, if the network has it, else its first")
 
 
 class Study(Strict):
@@ -288,14 +442,55 @@ class Study(Strict):
     published: list[Published] = []
     gradcam: Explanation = Explanation()
 
-    def runs(self) -> list[tuple[int, int]]:
-        """All (fold, seed) of an arm."""
-        return [(fold, seed) for fold in range(self.split.folds) for seed in self.split.seeds]
+    @model_validator(mode="after")
+    def _sound(self) -> Study:
+        for name, recipe in self.arms.items():
+            where = f"arms: {name}"
+            if {"regression", "ordinal"} & set(recipe.network.heads) and not self.data.ordered:
+                raise ValueError(f"{where}: regression and ordinal heads are for grades; add ordered: true to data")
+            for extra in sorted(recipe.extras):
+                if extra not in self.data.extra:
+                    raise ValueError(
+                        f"{where}: stages: samples: no data.extra {extra!r}{names.suggest(extra, self.data.extra)}"
+                    )
+            needed = [recipe.models] if recipe.models else recipe.ensemble.members if recipe.ensemble else []
+            for other in needed:
+                if other not in self.arms:
+                    raise ValueError(f"{where}: needs arm {other!r}, which is not run; add it to run")
+                if other == name or self.arms[other].ensemble or (recipe.models and not self.arms[other].trains):
+                    raise ValueError(f"{where}: arm {other!r} has no models of its own")
+            if recipe.models and self.recipe_key(name) != self.recipe_key(recipe.models):
+                raise ValueError(f"{where}: an arm with models may differ from it in posttrain and inference only")
+        for entry in self.published:
+            if entry.endpoint is not None and entry.endpoint not in self.data.endpoints:
+                raise ValueError(
+                    f"published: no endpoint {entry.endpoint!r}{names.suggest(entry.endpoint, self.data.endpoints)}"
+                )
+        return self
+
+    def runs(self, arm: str) -> list[tuple[int, int]]:
+        """All (fold, seed) of an arm. An ensemble is one run."""
+        recipe = self.arms[arm]
+        if recipe.ensemble is not None:
+            return [(0, self.split.seeds[0])]
+        folds = min(recipe.folds or self.split.folds, self.split.folds)
+        return [(fold, seed) for fold in range(folds) for seed in self.split.seeds]
+
+    def models(self, arm: str) -> list[tuple[str, int, int]]:
+        """The trained models (arm, fold, seed) behind an arm's predictions."""
+        recipe = self.arms[arm]
+        members = recipe.ensemble.members if recipe.ensemble else [arm]
+        return [(self.arms[name].models or name, *run) for name in members for run in self.runs(name)]
+
+    @property
+    def metric(self) -> str:
+        """The metric that stands first: quadratic kappa for grades, else accuracy."""
+        return "quadratic_kappa" if self.data.ordered else "accuracy"
 
     def is_scored(self, arm: str) -> bool:
         """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder)."""
         path = Path(Paths(self.scale, self.name).arm(arm), "metrics.json")
-        return path.is_file() and read_json(path).get("recipe_key") == self.recipe_key(arm)
+        return path.is_file() and read_json(path).get("result_key") == self.result_key(arm)
 
     @property
     def first_arm(self) -> str:
@@ -309,9 +504,16 @@ class Study(Strict):
 
     def recipe_key(self, arm: str) -> str:
         """Fingerprint of all that an arm's training depends on in the study file, and of the trainer's version."""
+        recipe = self.arms[arm].model_dump(mode="json", exclude=NOT_TRAINED)
+        preparation = self.preparations[self.arms[arm].preparation].model_dump(mode="json")
+        return fingerprint([recipe, self.data.classes, preparation, TRAINING_VERSION])
+
+    def result_key(self, arm: str) -> str:
+        """Fingerprint of all that an arm's results depend on in the study file."""
         recipe = self.arms[arm]
-        preparation = self.preparations[recipe.preparation].model_dump(mode="json")
-        return fingerprint([recipe.model_dump(mode="json"), self.data.classes, preparation, TRAINING_VERSION])
+        members = [self.result_key(member) for member in recipe.ensemble.members] if recipe.ensemble else []
+        grades = [self.data.ordered, self.data.endpoints]
+        return fingerprint([recipe.model_dump(mode="json", include=NOT_TRAINED), self.recipe_key(arm), grades, members])
 
 
 def read(path: str | Path, arm: str | None = None, preparation: str | None = None) -> Study:

@@ -161,9 +161,11 @@ def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[s
     """Every arm's whole recipe, as far as they are sound."""
     preparations = _mapping(whole, "preparations")
     arms: dict[str, Recipe] = {}
-    for arm, written in _mapping(whole, "arms").items():
-        difference = written if isinstance(written, dict) else {}
-        merged = merge(_mapping(whole, "recipe"), difference)
+    written_arms = {
+        arm: written if isinstance(written, dict) else {} for arm, written in _mapping(whole, "arms").items()
+    }
+    for arm, difference in written_arms.items():
+        merged = _merged(whole, written_arms, arm)
         try:
             arms[arm] = Recipe.model_validate(merge(merged, {"network": {"weights": weights}} if weights else {}))
         except ValidationError as error:
@@ -172,6 +174,17 @@ def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[s
             where = ("arms", arm) if "preparation" in difference else ("recipe",)
             faults.say((*where, "preparation"), f"no preparation {name!r}{names.suggest(name, preparations)}")
     return arms
+
+
+def _merged(whole: dict[str, Any], arms: dict[str, Any], arm: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """An arm's whole recipe: a difference from `recipe`, or from the arm whose models it reads (an ensemble: its first)."""
+    difference = arms[arm]
+    members = _mapping(difference, "ensemble").get("members")
+    other = members[0] if isinstance(members, list) and members else difference.get("models")
+    base = _mapping(whole, "recipe")
+    if isinstance(other, str) and other in arms and other not in (arm, *above):
+        base = merge(_merged(whole, arms, other, (arm, *above)), {"models": None, "ensemble": None})
+    return merge(base, difference)
 
 
 def _check_arm_names(whole: dict[str, Any], faults: _Faults) -> list[str]:
