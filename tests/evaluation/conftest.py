@@ -26,18 +26,26 @@ def make_study(
     scale: str = "full", arms: dict[str, Any] | None = None, seeds: int = 3, classes: int = 4, **more: Any
 ) -> Study:
     split = {"seeds": list(range(seeds)), **more.pop("split", {})}
+    data = {"source": {"path": "raw"}, "layout": "class_folders", "classes": list("abcdefgh"[:classes])}
     return Study.model_validate(
         {
             "name": "heads",
             "scale": scale,
             "title": "Heads",
-            "data": {"source": {"path": "raw"}, "layout": "class_folders", "classes": list("abcdefgh"[:classes])},
+            "data": more.pop("data", data),
             "split": split,
             "preparations": {"plain": {"steps": ["resize"]}},
             "arms": {arm: {**RECIPE, **(difference or {})} for arm, difference in (arms or {"one": {}}).items()},
             **more,
         }
     )
+
+
+def make_graded(**more: Any) -> Study:
+    """A study whose four classes are grades, with two endpoints."""
+    endpoints = {"any_disease": "b", "referable": "c"}
+    data = {"source": {"path": "raw"}, "layout": "class_folders", "classes": list("abcd")}
+    return make_study(data={**data, "ordered": True, "endpoints": endpoints}, **more)
 
 
 def make_table(
@@ -65,6 +73,7 @@ def make_table(
             "sample": [f"s{i}" for i in number],
             "group": [f"g{i // 2}" for i in number],
             "patient": [f"p{i // 2}" if patients else "" for i in number],
+            "eye": "",
             "fold": fold,
             "seed": seed,
             "target": target,
@@ -79,7 +88,7 @@ def write_run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame)
 
 def write_arm(study: Study, arm: str, change: Any = None, **options: Any) -> None:
     """Write all runs of an arm, each table passed through `change`, and fit the post-training."""
-    for fold, seed in study.runs():
+    for fold, seed in study.runs(arm):
         table = make_table(fold, seed, classes=len(study.data.classes), **options)
         write_run(study, arm, fold, seed, change(table) if change else table)
     posttrain(study, arm)
@@ -91,6 +100,7 @@ def write_metrics(study: Study, arm: str, values: list[float], n: int, low: floa
     metrics = {
         "runs": [{"fold": 0, "seed": seed} for seed in range(len(values))],
         "interval_units": "group",
+        "classes": list("abcd"),
         "parts": {"test": {"image": {"n": n, "metrics": {"accuracy": entry}}}},
     }
     write_json(f"{Paths(study.scale, study.name).arm(arm)}/metrics.json", metrics)
@@ -103,6 +113,7 @@ def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.chdir(tmp_path)
     return SimpleNamespace(
         make_study=make_study,
+        make_graded=make_graded,
         make_table=make_table,
         write_run=write_run,
         write_arm=write_arm,

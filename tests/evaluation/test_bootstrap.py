@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
+from rescan.evaluation import metrics
 from rescan.evaluation.bootstrap import distributions, estimate, percentile, resamples, wilson
-from rescan.evaluation.metrics import Run, prepare
+from rescan.evaluation.metrics import Run
 
 CLASSES = ("a", "b", "c")
+
+
+def prepare(target: np.ndarray, logits: np.ndarray, unit: np.ndarray, units: int) -> Run:
+    """A run that is read from the largest logit."""
+    classes = logits.shape[1]
+    return metrics.prepare(target, logits.argmax(1), unit, units, classes, log_softmax(logits, axis=1))
 
 
 def make_run(

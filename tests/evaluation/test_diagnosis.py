@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 from rescan.evaluation.diagnosis import collapsed, diagnose, dropped, fitting
-from rescan.evaluation.predictions import Predictions
+from rescan.evaluation.predictions import Reading
 from rescan.files import write_json, write_table
 
 CLASSES = ["glioma", "meningioma", "notumor", "pituitary"]
 TEST = np.repeat(np.arange(4), [300, 306, 405, 300])
 
 
-def run_of(predicted: np.ndarray, target: np.ndarray = TEST, part: str = "test") -> Predictions:
+def run_of(predicted: np.ndarray, target: np.ndarray = TEST, part: str = "test") -> Reading:
     rows = pd.DataFrame({"part": part, "target": target, "fold": 0, "seed": 0})
-    return Predictions(rows, np.eye(4)[predicted])
+    return Reading(rows, predicted, predicted.astype(float), None)
 
 
 def test_collapsed_names_class_share_and_implied_accuracy() -> None:
@@ -93,11 +93,12 @@ def test_drop_in_mid_training() -> None:
 def test_diagnose_reads_the_files_of_each_run(cases: SimpleNamespace) -> None:
     study = cases.make_study(seeds=2)
     rows = pd.concat([run_of(np.full(1311, 1)).rows.assign(seed=seed) for seed in (0, 1)])
-    predictions = Predictions(rows, np.eye(4)[np.concatenate([np.full(1311, 1), TEST])])
+    predicted = np.concatenate([np.full(1311, 1), TEST])
+    reading = Reading(rows, predicted, predicted.astype(float), None)
     folder = "results/full/heads/one/fold0_seed"
     write_json(f"{folder}0/diagnosis.json", {"collapsed": True, "train_mode_accuracy": 0.9, "eval_mode_accuracy": 0.2})
     write_table(f"{folder}1/history.csv", pd.DataFrame({"validation_accuracy": [0.2, 0.9, 0.1, 0.9]}))
-    found = diagnose(study, "one", predictions, {})
+    found = diagnose(study, "one", reading, {})
     assert [(finding["finding"], finding["seed"]) for finding in found] == [("collapsed", 0), ("drop", 1)]
     assert "train mode 0.90" in found[0]["text"]
     assert found[1]["text"].startswith("fold 0, seed 1: ")

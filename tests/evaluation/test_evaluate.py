@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
-from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, cohen_kappa_score, log_loss, roc_auc_score
 
 from rescan.errors import RescanError
 from rescan.evaluation.evaluate import METRICS, evaluate
@@ -24,6 +24,11 @@ def evaluated(cases: SimpleNamespace, study: Study, change: Any = None, **option
     return json.loads(Path("results/full/heads/one/metrics.json").read_text("utf-8"))
 
 
+def temperature_of(arm: str) -> float:
+    fitted = json.loads(Path(f"results/full/heads/{arm}/posttraining.json").read_text())
+    return fitted["temperatures"]["classification"]["whole"]
+
+
 def rows_of_test(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["part"] == "test"]
 
@@ -31,13 +36,15 @@ def rows_of_test(table: pd.DataFrame) -> pd.DataFrame:
 def test_values_equal_scikit_learn(cases: SimpleNamespace) -> None:
     metrics = evaluated(cases, cases.make_study())
     tables = [rows_of_test(cases.make_table(0, seed)) for seed in range(3)]
-    temperature = json.loads(Path("results/full/heads/one/posttraining.json").read_text())["temperature"]
+    temperature = json.loads(Path("results/full/heads/one/posttraining.json").read_text())["temperatures"][
+        "classification"
+    ]["whole"]
     logits = [table.filter(like="classification_").to_numpy() for table in tables]
     target = tables[0]["target"].to_numpy()
     probabilities = [np.exp(x / temperature) / np.exp(x / temperature).sum(1, keepdims=True) for x in logits]
     entry = metrics["parts"]["test"]["image"]
     assert (entry["n"], entry["groups"]) == (80, 40)
-    assert list(entry["metrics"]) == METRICS
+    assert list(entry["metrics"]) == [name for name in METRICS if name != "quadratic_kappa"]
     found = {name: value["value"] for name, value in entry["metrics"].items()}
     assert found["accuracy"] == pytest.approx(np.mean([accuracy_score(target, x.argmax(1)) for x in logits]))
     assert found["loss"] == pytest.approx(np.mean([log_loss(target, p) for p in probabilities]))
@@ -87,7 +94,9 @@ def test_patients_unknown_is_said_and_patients_known_are_scored(cases: SimpleNam
     expected = []
     for seed in range(3):
         table = rows_of_test(cases.make_table(0, seed, patients=True, skill=1.0))
-        temperature = json.loads(Path("results/full/heads/one/posttraining.json").read_text())["temperature"]
+        temperature = json.loads(Path("results/full/heads/one/posttraining.json").read_text())["temperatures"][
+            "classification"
+        ]["whole"]
         scores = np.exp(table.filter(like="classification_") / temperature)
         mean = scores.div(scores.sum(axis=1), axis=0).groupby(table["patient"]).mean()
         expected.append((mean.to_numpy().argmax(1) == table.groupby("patient")["target"].first()).mean())
@@ -188,3 +197,67 @@ def test_missing_run_is_said(cases: SimpleNamespace) -> None:
     cases.write_arm(cases.make_study(), "one")
     with pytest.raises(RescanError, match=r"fold0_seed3/predictions\.csv: no such file"):
         evaluate(cases.make_study(seeds=4), "one")
+
+
+def test_grades_have_endpoints_curves_and_a_submission(cases: SimpleNamespace) -> None:
+    def with_unlabeled(table: pd.DataFrame) -> pd.DataFrame:
+        more = table.iloc[:3].assign(part="unlabeled", target=-1, sample=["u0", "u1", "u2"], group="")
+        return pd.concat([table, more])
+
+    study = cases.make_graded()
+    metrics = evaluated(cases, study, with_unlabeled)
+    assert (metrics["metric"], list(metrics["parts"]["test"]["image"]["metrics"])[2]) == (
+        "quadratic_kappa",
+        "quadratic_kappa",
+    )
+    tables = [rows_of_test(cases.make_table(0, seed)) for seed in range(3)]
+    logits = [table.filter(like="classification_").to_numpy() for table in tables]
+    kappas = [cohen_kappa_score(table["target"], x.argmax(1), weights="quadratic") for table, x in zip(tables, logits)]
+    assert metrics["parts"]["test"]["image"]["metrics"]["quadratic_kappa"]["value"] == pytest.approx(np.mean(kappas))
+    referable = metrics["endpoints"]["referable"]["parts"]["test"]["image"]["metrics"]
+    sensitive = [
+        ((x.argmax(1) >= 2) & (t["target"] >= 2)).sum() / (t["target"] >= 2).sum() for t, x in zip(tables, logits)
+    ]
+    assert referable["sensitivity"]["value"] == pytest.approx(np.mean(sensitive))
+    scaled = [softmax(x / temperature_of("one"), axis=1)[:, 2:].sum(1) for x in logits]
+    areas = [roc_auc_score(table["target"] >= 2, p) for table, p in zip(tables, scaled)]
+    assert referable["auroc"]["value"] == pytest.approx(np.mean(areas))
+    first = metrics["curves"]["grades"]["test"]
+    assert [entry["n"] for entry in first] == [20] * 4
+    expected = softmax(logits[0] / temperature_of("one"), axis=1) @ np.arange(4)
+    assert first[1]["mean"] == pytest.approx(expected[tables[0]["target"] == 1].mean())
+    submission = pd.read_csv("results/full/heads/one/submission.csv")
+    assert list(submission) == ["id_code", "diagnosis"]
+    mean = np.mean(
+        [softmax(cases.make_table(0, seed).filter(like="classification_").to_numpy()[:3], axis=1) for seed in range(3)],
+        axis=0,
+    )
+    assert submission["diagnosis"].tolist() == mean.argmax(1).tolist()
+
+
+def test_folds_are_pooled_for_what_is_counted_out_of_fold(cases: SimpleNamespace) -> None:
+    def fold_of(table: pd.DataFrame) -> pd.DataFrame:
+        number, fold = table["item"] // 8 % 2, table["fold"].iloc[0]
+        part = np.where(number == fold, "validation", "train")
+        return table.assign(part=table["part"].where(table["part"] == "test", part))
+
+    study = cases.make_graded(seeds=1, split={"folds": 2})
+    entry = evaluated(cases, study, fold_of)["parts"]["out_of_fold"]["image"]
+    pooled = pd.concat([fold_of(cases.make_table(fold, 0)).query("part == 'validation'") for fold in (0, 1)])
+    predicted = pooled.filter(like="classification_").to_numpy().argmax(1)
+    assert entry["n"] == 180
+    assert entry["metrics"]["quadratic_kappa"]["value"] == pytest.approx(
+        cohen_kappa_score(pooled["target"], predicted, weights="quadratic")
+    )
+    assert "auroc" not in entry["metrics"]
+
+
+def test_an_arm_that_validates_on_the_test_part_says_so(cases: SimpleNamespace) -> None:
+    def without(table: pd.DataFrame) -> pd.DataFrame:
+        return table[table["part"] != "validation"]
+
+    plain = evaluated(cases, cases.make_graded(arms={"one": {"validation": "test"}}), without)
+    assert any("used for validation but nothing was chosen on it" in line for line in plain["warnings"])
+    chosen = {"validation": "test", "keep": {"best": "quadratic_kappa"}}
+    best = evaluated(cases, cases.make_graded(arms={"one": chosen}), without)
+    assert any("and chose the epoch or the learning rate" in line for line in best["warnings"])

@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from sklearn import metrics as sk
 
 from rescan import names
-from rescan.evaluation.metrics import COUNTED, RANKED, compute, headline, prepare
+from rescan.evaluation import metrics
+from rescan.evaluation.metrics import COUNTED, OF_PROBABILITIES, RANKED, Run, compute, headline
 
 ALL = [*COUNTED, *RANKED]
+
+
+def prepare(target: np.ndarray, logits: np.ndarray, unit: np.ndarray, units: int) -> Run:
+    """A run that is read from the largest logit."""
+    classes = logits.shape[1]
+    return metrics.prepare(target, logits.argmax(1), unit, units, classes, log_softmax(logits, axis=1))
 
 
 def rows(seed: int, n: int = 150, classes: int = 4, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +64,8 @@ def by_sklearn(target: np.ndarray, probabilities: np.ndarray, weight: np.ndarray
                 (predicted == target)[chosen], weights=weight[chosen]
             )
             error += weight[chosen].sum() / weight.sum() * abs(gap)
-    return {**expected, "ece": error}
+    right_side = ((probabilities > 0.5) == one_hot).mean(1)
+    return {**expected, "ece": error, "one_hot_accuracy": np.average(right_side, weights=weight)}
 
 
 def test_every_metric_of_the_design_is_there() -> None:
@@ -146,3 +154,28 @@ def test_headline_is_of_the_positive_class_of_two_else_the_mean() -> None:
     assert headline("sensitivity", values, 1) == pytest.approx(0.8)
     assert headline("macro_f1", values, 1) == pytest.approx(0.5)
     assert headline("sensitivity", values, None) == pytest.approx(0.5)
+
+
+def test_a_network_that_answers_nothing_has_a_one_hot_accuracy_of_80_percent() -> None:
+    run = prepare(np.arange(50) % 5, np.zeros((50, 5)), np.arange(50), 50)
+    assert compute(["one_hot_accuracy"], run, np.ones((1, 50)))["one_hot_accuracy"] == pytest.approx(0.8)
+
+
+def test_kappa_of_the_articles_example_by_hand() -> None:
+    """35 of 50 agree: p = .7; by chance .5 · .6 + .5 · .4 = .5; kappa = (.7 − .5) / (1 − .5) = .4."""
+    target = np.repeat([0, 0, 1, 1], [20, 5, 10, 15])
+    predicted = np.repeat([0, 1, 0, 1], [20, 5, 10, 15])
+    run = metrics.prepare(target, predicted, np.arange(50), 50, 2)
+    found = compute(["accuracy", "kappa", "quadratic_kappa"], run, np.ones((1, 50)))
+    assert [float(found[name][0]) for name in found] == pytest.approx([0.7, 0.4, 0.4])
+
+
+def test_without_probabilities_what_needs_them_is_not_known() -> None:
+    target = np.arange(20) % 2
+    run = metrics.prepare(target, target, np.arange(20), 20, 2)
+    assert not set(run.known(ALL)) & {*OF_PROBABILITIES, *RANKED}
+    grades = np.random.default_rng(0).normal(size=20) + target
+    ranked = metrics.prepare(target, target, np.arange(20), 20, 2, ranking=np.stack([-grades, grades], axis=1))
+    assert set(ranked.known(ALL)) & {"auroc", "auprc"}
+    found = compute(["auroc"], ranked, np.ones((1, 20)))["auroc"][0, 1]
+    assert found == pytest.approx(sk.roc_auc_score(target, grades))

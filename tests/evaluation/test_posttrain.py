@@ -1,4 +1,4 @@
-"""The temperature: what it is fitted on, and what it is applied to."""
+"""Temperatures, the linear neuron and cut points: what they are fitted on, and what they are applied to."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import log_softmax, softmax
+from sklearn.linear_model import LinearRegression
 
 from rescan.errors import RescanError
 from rescan.evaluation import predictions
-from rescan.evaluation.posttrain import apply, fit, posttrain
+from rescan.evaluation.posttrain import apply, combine, neuron, posttrain, temperature
+from rescan.evaluation.predictions import Predictions
 from rescan.files import read_json
+from rescan.study import Study
 
 FILE = Path("results/full/heads/one/posttraining.json")
 
 
 def fold_of(group: str) -> int:
     return int.from_bytes(blake2b(group.encode(), digest_size=8).digest(), "big") % 5
+
+
+def fit(logits: np.ndarray, target: np.ndarray) -> float:
+    rows = pd.DataFrame({"target": target})
+    return temperature("classification", Predictions(rows, {"classification": logits}), logits.shape[1])
 
 
 @pytest.mark.parametrize("true_temperature", [0.5, 1.0, 3.0])
@@ -42,7 +51,7 @@ def test_only_validation_rows_are_read(cases: SimpleNamespace) -> None:
     before = FILE.read_text()
 
     def spoil(part: str) -> str:
-        for fold, seed in study.runs():
+        for fold, seed in study.runs("one"):
             table = cases.make_table(fold, seed)
             table.loc[table["part"] == part, "classification_0"] += 5
             table.loc[table["part"] == part, "target"] = 0
@@ -67,22 +76,26 @@ def test_cross_fitting_leaves_the_fold_of_the_group_out(cases: SimpleNamespace) 
     for k in range(5):
         rest = validation[folds != k]
         logits = rest.filter(like="classification_").to_numpy()
-        assert posttraining["crossfit"][k] == pytest.approx(fit(logits, rest["target"].to_numpy()))
+        assert posttraining["temperatures"]["classification"]["crossfit"][k] == pytest.approx(
+            fit(logits, rest["target"].to_numpy())
+        )
 
 
 def test_apply_divides_by_the_right_temperature(cases: SimpleNamespace) -> None:
     study = cases.make_study(seeds=1)
     cases.write_arm(study, "one")
     raw = predictions.read(study, "one")
-    scaled = apply({"temperature": 2.0, "crossfit": [3.0, 4.0, 5.0, 6.0, 7.0]}, raw)
-    for (_, row), before, after in zip(raw.rows.iterrows(), raw.scores, scaled.scores):
+    fits = {"classification": {"whole": 2.0, "crossfit": [3.0, 4.0, 5.0, 6.0, 7.0]}}
+    fitted = {"head": "classification", "classes": 4, "fit_on": "crossfit", "temperatures": fits}
+    scaled = apply(fitted, raw).log_probabilities
+    for (_, row), before, after in zip(raw.rows.iterrows(), raw.outputs["classification"], scaled):
         divisor = 3.0 + fold_of(row["group"]) if row["part"] == "validation" else 2.0
-        assert after == pytest.approx(before / divisor)
+        assert after == pytest.approx(log_softmax(before / divisor))
 
 
-def test_no_validation_row(cases: SimpleNamespace) -> None:
-    with pytest.raises(RescanError, match="no validation row"):
-        cases.write_arm(cases.make_study(), "one", change=lambda table: table[table["part"] != "validation"])
+def test_without_a_validation_row_the_temperature_is_1(cases: SimpleNamespace) -> None:
+    cases.write_arm(cases.make_study(), "one", change=lambda table: table[table["part"] != "validation"])
+    assert read_json(FILE)["temperatures"]["classification"] == {"whole": 1.0, "crossfit": [1.0] * 5}
 
 
 def test_diverged_training_is_said(cases: SimpleNamespace) -> None:
@@ -90,7 +103,7 @@ def test_diverged_training_is_said(cases: SimpleNamespace) -> None:
         table.loc[3, "classification_1"] = np.nan
         return table
 
-    with pytest.raises(RescanError, match="1 of 260 rows have no finite logits: the training diverged"):
+    with pytest.raises(RescanError, match="1 of 260 rows have no finite outputs: the training diverged"):
         cases.write_arm(cases.make_study(), "one", change=diverge)
 
 
@@ -102,3 +115,100 @@ def test_other_number_of_classes_is_said(cases: SimpleNamespace) -> None:
     cases.write_run(study, "one", 0, 0, cases.make_table(0, 0, classes=3))
     with pytest.raises(RescanError, match="lacks classification_3"):
         posttrain(study, "one")
+
+
+def graded(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with all three heads: the regression is the grade, twice as large and noisy."""
+    generator = np.random.default_rng([int(table["seed"].iloc[0]), 3])
+    ordinal = np.where(table["target"].to_numpy()[:, None] > np.arange(3), 1.0, -1.0)
+    ordinal = ordinal + generator.normal(scale=0.5, size=ordinal.shape)
+    noisy = 2 * table["target"] + 1 + generator.normal(scale=0.3, size=len(table))
+    return table.assign(regression=noisy, **{f"ordinal_{k}": ordinal[:, k] for k in range(3)})
+
+
+def with_heads(cases: SimpleNamespace, **more: object) -> Study:
+    heads = {head: {} for head in ("classification", "regression", "ordinal")}
+    losses = {"classification": "cross_entropy", "regression": "mse", "ordinal": "binary_cross_entropy"}
+    stages = {"main": {"epochs": 1, "optimizer": {"name": "adam"}, "losses": losses}}
+    recipe = {"network": {"encoder": "resnet18", "heads": heads}, "stages": stages}
+    return cases.make_graded(arms={"one": {**recipe, **more}})
+
+
+def test_the_neuron_is_the_least_squares_fit_of_scikit_learn(cases: SimpleNamespace) -> None:
+    study = with_heads(cases, posttrain={"head": "linear", "fit_on": "train"})
+    cases.write_arm(study, "one", graded)
+    given = predictions.read(study, "one")
+    train = given.where(given.rows["part"] == "train")
+    outputs = train.outputs
+    falling = np.minimum.accumulate(1 / (1 + np.exp(-outputs["ordinal"])), axis=1).sum(1)
+    inputs = np.column_stack([outputs["classification"].argmax(1), outputs["regression"][:, 0], falling])
+    expected = LinearRegression().fit(inputs, train.rows["target"])
+    assert neuron(train, 4) == pytest.approx([*expected.coef_, expected.intercept_])
+    reading = apply(read_json(FILE), given.where(given.rows["part"] == "test"))
+    assert (reading.predicted == reading.rows["target"]).mean() > 0.9
+    assert reading.log_probabilities is None
+
+
+@pytest.mark.parametrize(
+    ("fit_on", "spoiled"), [("train", "validation"), ("validation", "train"), ("crossfit", "test")]
+)
+def test_the_neuron_and_the_cuts_are_fitted_where_the_recipe_says(
+    cases: SimpleNamespace, fit_on: str, spoiled: str
+) -> None:
+    study = with_heads(cases, posttrain={"head": "linear", "fit_on": fit_on, "cuts": "optimized"})
+
+    def spoil(part: str) -> dict[str, object]:
+        def change(table: pd.DataFrame) -> pd.DataFrame:
+            table = graded(table)
+            table.loc[table["part"] == part, "target"] = 0
+            return table
+
+        cases.write_arm(study, "one", change)
+        fitted = read_json(FILE)
+        return {key: fitted[key] for key in ("linear", "cuts")}
+
+    assert spoil(spoiled) == spoil("nothing")
+    assert spoil("train" if fit_on == "train" else "validation") != spoil("nothing")
+
+
+def test_cross_fitted_validation_rows_are_read_without_their_fold(cases: SimpleNamespace) -> None:
+    study = with_heads(cases, posttrain={"head": "regression", "cuts": "optimized"})
+    cases.write_arm(study, "one", graded)
+    fitted, given = read_json(FILE), predictions.read(study, "one")
+    fitted["cuts"]["crossfit"][2] = [-9.0, -9.0, -9.0]
+    reading = apply(fitted, given)
+    held_out = (given.rows["part"] == "validation") & (given.rows["group"].map(fold_of) == 2)
+    assert (reading.predicted[held_out] == 3).all()
+    assert (reading.predicted == given.rows["target"])[~held_out].mean() > 0.9
+
+
+def test_given_cut_points_are_used(cases: SimpleNamespace) -> None:
+    study = with_heads(cases, posttrain={"head": "regression", "cuts": [2.0, 4.0, 6.0]})
+    cases.write_arm(study, "one", graded)
+    given = predictions.read(study, "one")
+    reading = apply(read_json(FILE), given)
+    assert (reading.predicted == np.digitize(given.outputs["regression"][:, 0], [2, 4, 6])).all()
+    rounded = apply(read_json(FILE), given, "classification")
+    assert (rounded.predicted == given.outputs["classification"].argmax(1)).all()
+
+
+def test_nothing_to_fit_the_neuron_on(cases: SimpleNamespace) -> None:
+    study = with_heads(cases, posttrain={"head": "linear"})
+    with pytest.raises(RescanError, match=r"no row to fit post-training on; change posttrain\.fit_on"):
+        cases.write_arm(study, "one", lambda table: graded(table[table["part"] != "validation"]))
+
+
+def test_combining_averages_the_rows_of_a_sample(cases: SimpleNamespace) -> None:
+    study = with_heads(cases)
+    cases.write_arm(study, "one", graded)
+    given = predictions.read(study, "one")
+    test = given.where(given.rows["part"] == "test")
+    found = combine([test, test.where(test.rows["seed"] < 2)], 0.0)
+    assert len(found.rows) == 80
+    sample = found.rows["sample"][5]
+    chosen = (test.rows["sample"] == sample).to_numpy()
+    by_seed = test.outputs["regression"][chosen, 0]
+    assert found.outputs["regression"][5, 0] == pytest.approx((2 * by_seed[:2].sum() + by_seed[2]) / 5)
+    probabilities = softmax(test.outputs["classification"][chosen], axis=1)
+    expected = (2 * probabilities[:2].sum(0) + probabilities[2]) / 5
+    assert softmax(found.outputs["classification"][5]) == pytest.approx(expected)

@@ -79,7 +79,7 @@ def denominators(name: str, runs: Sequence[Run]) -> list[int]:
     All units for accuracy (one number), those with a row of the class for sensitivity, those with a row of another
     class for specificity.
     """
-    classes = runs[0].probabilities.shape[1]
+    classes = runs[0].classes
     if name == "accuracy":
         return [sum(len(np.unique(run.unit)) for run in runs) // len(runs)]
     return [

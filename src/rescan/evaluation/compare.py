@@ -9,21 +9,22 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from rescan.evaluation import predictions
+from rescan.evaluation import posttrain, predictions
 from rescan.evaluation.bootstrap import REPLICATES, distributions, percentile
-from rescan.evaluation.metrics import compute, headline
-from rescan.evaluation.predictions import Predictions
+from rescan.evaluation.metrics import Run, compute, headline
+from rescan.evaluation.predictions import Reading
 from rescan.evaluation.verdict import verdict
 from rescan.files import read_json, write_table
 from rescan.paths import Paths
 from rescan.study import Published, Study
 
 COLUMNS = (
-    *("kind", "arm", "against", "metric", "part", "level", "n", "value", "low", "high"),
+    *("kind", "arm", "against", "endpoint", "metric", "part", "level", "n", "value", "low", "high"),
     *("published", "published_n", "published_low", "published_high", "who"),
     *("difference", "difference_low", "difference_high", "margin", "verdict", "reason"),
 )
 PAIRED = ("accuracy", "balanced_accuracy", "macro_f1")
+PAIRED_GRADES = ("quadratic_kappa", *PAIRED)
 PART, LEVEL = "test", "image"
 
 
@@ -44,21 +45,23 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
     tests = {}
     for arm in arms:
         everything = predictions.read(study, arm)
-        tests[arm] = everything.where(everything.rows["part"] == PART)
+        test = everything.where(everything.rows["part"] == PART)
+        tests[arm] = posttrain.apply(read_json(f"{paths.arm(arm)}/posttraining.json"), test)
     rows = []
     for entry in _published(study):
         own = metrics.get(entry.arm)
         seeds = len({run["seed"] for run in own["runs"]}) if own else 0
-        columns = {**_published_columns(entry), **verdict(study, entry, _result(own), seeds)}
-        rows.append({**_row("published", entry.arm, entry.metric, metrics), **columns})
-    base = next(iter(study.arms))
-    pairs = [("arms", arm, base) for arm in study.arms if arm != base] + [("leak", *pair) for pair in leak_pairs(study)]
+        columns = {**_published_columns(entry), **verdict(study, entry, _result(own, entry.endpoint), seeds)}
+        rows.append({**_row("published", entry.arm, entry.metric, metrics, entry.endpoint), **columns})
+    pairs = [("arms", arm, base) for arm in study.arms if (base := study.base(arm))]
+    pairs += [("leak", *pair) for pair in leak_pairs(study)]
+    compared = PAIRED_GRADES if study.data.ordered else PAIRED
     for kind, arm, against in pairs:
         absent = [name for name in (arm, against) if name not in metrics or tests[name].rows.empty]
         if absent:
-            found = _all_paired("not run", f"no test result of {', '.join(absent)}")
+            found = _all_paired(compared, "not run", f"no test result of {', '.join(absent)}")
         else:
-            found = paired(tests[arm], tests[against], metrics[arm])
+            found = paired(tests[arm], tests[against], metrics[arm], compared)
         rows += [{**_row(kind, arm, name, metrics), "against": against, **columns} for name, columns in found.items()]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64", "published_n": "Int64"})
     write_table(paths.comparison, table)
@@ -74,17 +77,28 @@ def _published(study: Study) -> list[Published]:
     return [entry.model_copy(update={"not_comparable": entry.not_comparable or why}) for entry in study.published]
 
 
-def _row(kind: str, arm: str, metric: str, metrics: dict[str, Any]) -> dict[str, Any]:
+def _row(kind: str, arm: str, metric: str, metrics: dict[str, Any], endpoint: str | None = None) -> dict[str, Any]:
     """An arm's own columns of a row."""
-    result = _result(metrics.get(arm))
+    result = _result(metrics.get(arm), endpoint)
     entry = result["metrics"].get(metric, {})
     own = {key: entry.get(key) for key in ("value", "low", "high")}
-    return {"kind": kind, "arm": arm, "metric": metric, "part": PART, "level": LEVEL, "n": result["n"], **own}
+    return {
+        "kind": kind,
+        "arm": arm,
+        "metric": metric,
+        "part": PART,
+        "level": LEVEL,
+        "endpoint": endpoint,
+        "n": result["n"],
+        **own,
+    }
 
 
-def _result(metrics: dict[str, Any] | None) -> dict[str, Any]:
-    """The compared part and level of a metrics.json, empty where it has none."""
-    found: dict[str, Any] = (metrics or {}).get("parts", {}).get(PART, {}).get(LEVEL, {"n": None, "metrics": {}})
+def _result(metrics: dict[str, Any] | None, endpoint: str | None = None) -> dict[str, Any]:
+    """The compared part and level of a metrics.json, or of one of its endpoints; empty where it has none."""
+    own = metrics or {}
+    own = own if endpoint is None else own.get("endpoints", {}).get(endpoint, {})
+    found: dict[str, Any] = own.get("parts", {}).get(PART, {}).get(LEVEL, {"n": None, "metrics": {}})
     return found
 
 
@@ -101,7 +115,7 @@ def _published_columns(entry: Published) -> dict[str, Any]:
 
 def leak_pairs(study: Study) -> list[tuple[str, str]]:
     """(size-matched arm, leak-free arm) of recipes that differ in nothing else."""
-    recipes = {arm: recipe.model_dump(exclude={"training_samples"}) for arm, recipe in study.arms.items()}
+    recipes = {arm: recipe.model_dump(exclude={"training_samples", "against"}) for arm, recipe in study.arms.items()}
     samples = {arm: recipe.training_samples for arm, recipe in study.arms.items()}
     return [
         (matched, free)
@@ -111,56 +125,81 @@ def leak_pairs(study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def paired(ours: Predictions, theirs: Predictions, metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def paired(
+    ours: Reading, theirs: Reading, metrics: dict[str, Any], compared: tuple[str, ...] = PAIRED
+) -> dict[str, dict[str, Any]]:
     """Paired differences of two arms on the same test items, with units and seeds resampled.
 
     Args:
-        ours: Test predictions of an arm.
-        theirs: Those of the arm that it is compared with; only runs (fold, seed) that both have are used.
+        ours: What is read off the test predictions of an arm.
+        theirs: That of the arm that it is compared with. Only runs (fold, seed) that both have are used; a single run
+            (an ensemble) is compared with the mean of all the other arm's.
         metrics: The first arm's metrics.json, which says by what its intervals were resampled.
+        compared: The metrics.
 
     Returns:
         For each metric the columns difference, difference_low, difference_high, verdict (higher, lower, inconclusive)
         and reason, which for accuracy holds McNemar's exact test of the first run where every unit has one row.
     """
-    unit = metrics["interval_units"]
-    (a, which_a), (b, which_b) = predictions.runs_of(ours, unit), predictions.runs_of(theirs, unit)
-    both = [run for run in which_a if run in which_b]
-    same = both and sorted(ours.rows["sample"].unique()) == sorted(theirs.rows["sample"].unique())
-    if not same:
-        why = "the arms share no run (fold, seed)" if not both else "the arms' test samples differ"
-        return _all_paired("not comparable", why)
-    a, b = [a[which_a.index(run)] for run in both], [b[which_b.index(run)] for run in both]
+    unit, classes = metrics["interval_units"], len(metrics["classes"])
+    (a, which_a), (b, which_b) = (predictions.runs_of(each, unit, classes) for each in (ours, theirs))
+    if sorted(ours.rows["sample"].unique()) != sorted(theirs.rows["sample"].unique()):
+        return _all_paired(compared, "not comparable", "the arms' test samples differ")
+    notes, one = [], min(len(a), len(b)) == 1 < max(len(a), len(b))
+    if one:
+        notes = [f"one prediction against the mean of {max(len(a), len(b))} runs"]
+    else:
+        both = [run for run in which_a if run in which_b]
+        if not both:
+            return _all_paired(compared, "not comparable", "the arms share no run (fold, seed)")
+        a, b = [a[which_a.index(run)] for run in both], [b[which_b.index(run)] for run in both]
+        which_a = which_b = both
+    drawn, m = _drawn_seeds(which_a if len(a) >= len(b) else which_b)
+    if m == 1:
+        notes.append("one seed: the spread of seeds is not in the interval")
     ones = np.ones((1, len(a[0].features)))
-    points = [(compute(PAIRED, x, ones), compute(PAIRED, y, ones)) for x, y in zip(a, b)]
-    resampled = distributions(PAIRED, [*a, *b])
-    seeds = sorted({seed for _, seed in both})
-    of_seed = np.array([[seed == run_seed for _, run_seed in both] for seed in seeds], float)
-    of_seed /= of_seed.sum(1, keepdims=True)
-    m = len(seeds)
-    drawn = np.random.default_rng(1).multinomial(m, np.full(m, 1 / m), REPLICATES) / m
+    points = [[compute(compared, run, ones) for run in runs] for runs in (a, b)]
+    resampled = distributions(compared, [*a, *b])
     rows = {}
-    for name in PAIRED:
+    for name in compared:
         values = resampled[name]
         values = headline(name, values, None) if values.ndim == 3 else values
-        difference = np.mean([np.mean(x[name]) - np.mean(y[name]) for x, y in points])
-        low, high = percentile(np.einsum("sb,bs->b", of_seed @ (values[: len(a)] - values[len(a) :]), drawn))
+        ours_mean, theirs_mean = (np.mean([run[name] for run in runs]) for runs in points)
+        sides = [_by_seed(values[: len(a)], which_a, drawn), _by_seed(values[len(a) :], which_b, drawn)]
+        low, high = percentile(sides[0] - sides[1])
         word = "higher" if low > 0 else "lower" if high < 0 else "inconclusive"
-        notes = ["one seed: the spread of seeds is not in the interval"] if m == 1 else []
-        if name == "accuracy" and len(ones[0]) == len(a[0].target):
-            notes.append(f"fold {both[0][0]}, seed {both[0][1]}: {_mcnemar(a[0], b[0])}")
-        columns = {"difference": difference, "difference_low": low, "difference_high": high}
-        rows[name] = {**columns, "verdict": word, "reason": "; ".join(notes)}
+        said = list(notes)
+        if name == "accuracy" and not one and len(ones[0]) == len(a[0].target):
+            said.append(f"fold {which_a[0][0]}, seed {which_a[0][1]}: {_mcnemar(a[0], b[0])}")
+        columns = {"difference": ours_mean - theirs_mean, "difference_low": low, "difference_high": high}
+        rows[name] = {**columns, "verdict": word, "reason": "; ".join(said)}
     return rows
 
 
-def _all_paired(word: str, reason: str) -> dict[str, dict[str, Any]]:
-    return {name: {"verdict": word, "reason": reason} for name in PAIRED}
+def _drawn_seeds(which: list[tuple[int, int]]) -> tuple[dict[int, np.ndarray], int]:
+    """How often each seed counts in each replicate, as a share (B,), when the seeds are drawn with replacement."""
+    seeds = sorted({seed for _, seed in which})
+    m = len(seeds)
+    drawn = np.random.default_rng(1).multinomial(m, np.full(m, 1 / m), REPLICATES) / m
+    return dict(zip(seeds, drawn.T)), m
 
 
-def _mcnemar(ours: Any, theirs: Any) -> str:
+def _by_seed(values: np.ndarray, which: list[tuple[int, int]], drawn: dict[int, np.ndarray]) -> np.ndarray:
+    """The mean over runs (R, B) in each replicate, with the seeds that were drawn for it: (B,)."""
+    if len(values) == 1:
+        return values[0]
+    seeds = sorted({seed for _, seed in which})
+    means = [values[[seed == own for _, own in which]].mean(0) for seed in seeds]
+    return sum(drawn[seed] * mean for seed, mean in zip(seeds, means))  # type: ignore[return-value]
+
+
+def _all_paired(compared: tuple[str, ...], word: str, reason: str) -> dict[str, dict[str, Any]]:
+    return {name: {"verdict": word, "reason": reason} for name in compared}
+
+
+def _mcnemar(ours: Run, theirs: Run) -> str:
     """McNemar's exact test of two runs on independent rows, one a unit."""
-    right = [(run.probabilities.argmax(1) == run.target)[np.argsort(run.unit)] for run in (ours, theirs)]
+    right = [(run.predicted == run.target)[np.argsort(run.unit)] for run in (ours, theirs)]
     wins, losses = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())
     p = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
     return f"McNemar {wins} to {losses}, p = {p:.3g}"

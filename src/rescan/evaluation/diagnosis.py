@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rescan.evaluation.predictions import Predictions
+from rescan.evaluation.predictions import Reading
 from rescan.files import read_json, read_table
 from rescan.paths import Paths
 from rescan.study import Study
@@ -18,24 +18,22 @@ GAP = 0.05  # accuracy between training and validation from which overfitting is
 DROP = 0.15  # accuracy below the best epoch so far from which a drop is named
 
 
-def diagnose(
-    study: Study, arm: str, predictions: Predictions, parts: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
+def diagnose(study: Study, arm: str, reading: Reading, parts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Name what an arm's predictions and histories are consistent with.
 
     Args:
         study: The study.
         arm: The arm.
-        predictions: Of all its runs, by image.
+        reading: Of all its runs, by image.
         parts: The `parts` of metrics.json.
 
     Returns:
         Findings `{"finding", "text", …}`; those about one run have "fold" and "seed".
     """
     findings, paths = [], Paths(study.scale, study.name)
-    for fold, seed in study.runs():
+    for fold, seed in study.runs(arm):
         folder = paths.run(arm, fold, seed)
-        run = predictions.where((predictions.rows["fold"] == fold) & (predictions.rows["seed"] == seed))
+        run = reading.where((reading.rows["fold"] == fold) & (reading.rows["seed"] == seed))
         said = f"{folder}/diagnosis.json"
         found = [collapsed(run, study.data.classes, read_json(said) if Path(said).exists() else {})]
         if Path(f"{folder}/history.csv").exists():
@@ -48,11 +46,11 @@ def diagnose(
     return [*findings, fit] if fit else findings
 
 
-def collapsed(run: Predictions, classes: list[str], checked: dict[str, Any]) -> dict[str, Any] | None:
+def collapsed(run: Reading, classes: list[str], checked: dict[str, Any]) -> dict[str, Any] | None:
     """Name the class that a run predicts for nearly everything in its test part, or validation part if it has none.
 
     Args:
-        run: One run's predictions.
+        run: One run's reading.
         classes: K names.
         checked: The run's diagnosis.json: accuracies in train mode, in eval mode and after batch-norm recalibration.
     """
@@ -60,7 +58,7 @@ def collapsed(run: Predictions, classes: list[str], checked: dict[str, Any]) -> 
         rows = run.where(run.rows["part"] == part)
         if not rows.rows.empty:
             break
-    target, predicted = rows.rows["target"].to_numpy(), rows.scores.argmax(1)
+    target, predicted = rows.rows["target"].to_numpy(), rows.predicted
     counts = np.bincount(predicted, minlength=len(classes))
     n, top = len(target), int(counts.argmax())
     if not n or counts[top] < COLLAPSED * n or len(np.unique(target)) < 2:

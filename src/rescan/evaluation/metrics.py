@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -29,17 +28,19 @@ class Counts(NamedTuple):
     rejections: Array  # (B, K): rows of another class not predicted as it
     brier: Array  # (B,): squared distance of the probabilities from the truth
     loss: Array  # (B,): negative log-likelihood
+    one_hot: Array  # (B,): share of the K probabilities that lie on the right side of a half
     gaps: Array  # (B, BINS): confidence − correct, by bin of confidence
 
 
 def count(sums: Array, classes: int) -> Counts:
-    """Read the sums (B, K² + 2 + BINS) of the features that `prepare` makes."""
+    """Read the sums (B, K² + 3 + BINS) of the features that `prepare` makes."""
     confusion = sums[:, : classes**2].reshape(-1, classes, classes)
     total, truths, predictions = confusion.sum((1, 2)), confusion.sum(2), confusion.sum(1)
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     rejections = total[:, None] - truths - predictions + hits
-    brier, loss, gaps = np.split(sums[:, classes**2 :], [1, 2], axis=1)
-    return Counts(confusion, total, truths, predictions, hits, rejections, brier[:, 0], loss[:, 0], gaps)
+    brier, loss, one_hot = sums[:, classes**2 : classes**2 + 3].T
+    gaps = sums[:, classes**2 + 3 :]
+    return Counts(confusion, total, truths, predictions, hits, rejections, brier, loss, one_hot, gaps)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
@@ -122,6 +123,14 @@ def loss(counts: Counts) -> Array:
     return _ratio(counts.loss, counts.total)
 
 
+def one_hot_accuracy(counts: Counts) -> Array:
+    """Share of all K · n probabilities on the right side of a half (B,): what Keras' binary accuracy of a softmax is.
+
+    Not accuracy: of five classes, always answering "none of them" reaches .8.
+    """
+    return _ratio(counts.one_hot, counts.total)
+
+
 def auroc(true_positives: Array, false_positives: Array) -> Array:
     """Area under the ROC curve by trapezoids, so that ties count half: (B, G) and (B, G) accumulated → (B,)."""
     steps = np.diff(false_positives, axis=1, prepend=0)
@@ -151,7 +160,10 @@ COUNTED: dict[str, Callable[[Counts], Array]] = {
     "brier": brier,
     "ece": ece,
     "loss": loss,
+    "one_hot_accuracy": one_hot_accuracy,
 }
+# These need probabilities, which a regression and a linear neuron do not give.
+OF_PROBABILITIES = ("brier", "ece", "loss", "one_hot_accuracy")
 RANKED: dict[str, Callable[[Array, Array], Array]] = {"auroc": auroc, "auprc": average_precision}
 # With two classes, these are said of the positive class; all other metrics with a value a class are macro averages.
 OF_POSITIVE = ("sensitivity", "specificity", "ppv", "npv", "auroc", "auprc")
@@ -169,10 +181,17 @@ class Run(NamedTuple):
     """One run's rows of one part, made ready for weighting by unit (what is resampled together)."""
 
     target: Indices  # (n,)
-    probabilities: Array  # (n, K)
+    predicted: Indices  # (n,)
+    classes: int
+    probabilities: Array | None  # (n, K)
     unit: Indices  # (n,), in 0 … U−1
-    features: Array  # (U, K² + 2 + BINS): sums over the unit's rows
-    rankings: list[Ranking]  # one a class
+    features: Array  # (U, K² + 3 + BINS): sums over the unit's rows
+    rankings: list[Ranking]  # one a class; none without probabilities or another ranking
+
+    def known(self, metrics: Iterable[str]) -> list[str]:
+        """Those of some metrics that this run has."""
+        without = () if self.probabilities is not None else OF_PROBABILITIES
+        return [name for name in metrics if name not in without and (self.rankings or name not in RANKED)]
 
 
 def confidence_bins(confidence: Array) -> Indices:
@@ -180,34 +199,49 @@ def confidence_bins(confidence: Array) -> Indices:
     return np.clip(np.ceil(confidence * BINS).astype(np.intp) - 1, 0, BINS - 1)
 
 
-def prepare(target: Indices, scores: Array, unit: Indices, units: int) -> Run:
+def prepare(
+    target: Indices,
+    predicted: Indices,
+    unit: Indices,
+    units: int,
+    classes: int,
+    log_probabilities: Array | None = None,
+    ranking: Array | None = None,
+) -> Run:
     """Make a run's rows ready for `compute`.
 
     Args:
         target: (n,) class indices.
-        scores: (n, K) logits, or log-probabilities.
+        predicted: (n,) class indices.
         unit: (n,) unit of each row, in 0 … units−1; rows of a unit get the same weight.
         units: U.
+        classes: K.
+        log_probabilities: (n, K), if there are any.
+        ranking: (n, K) scores by which the rows are ranked for each class; by default its probabilities.
     """
-    rows, classes = scores.shape
-    log_probabilities = log_softmax(scores, axis=1)
-    probabilities = np.exp(log_probabilities)
-    predicted, index = scores.argmax(1), np.arange(rows)
-    truth = np.eye(classes)[target]
-    confidence = probabilities[index, predicted]
-    features = np.zeros((rows, classes**2 + 2 + BINS))
+    rows, index = len(target), np.arange(len(target))
+    features = np.zeros((rows, classes**2 + 3 + BINS))
     features[index, target * classes + predicted] = 1
-    features[:, classes**2] = ((probabilities - truth) ** 2).sum(1)
-    features[:, classes**2 + 1] = -log_probabilities[index, target]
-    features[index, classes**2 + 2 + confidence_bins(confidence)] = confidence - (predicted == target)
+    probabilities = None
+    if log_probabilities is not None:
+        probabilities = np.exp(log_probabilities)
+        truth = np.eye(classes)[target]
+        confidence = probabilities.max(1)
+        right = probabilities.argmax(1) == target
+        features[:, classes**2] = ((probabilities - truth) ** 2).sum(1)
+        features[:, classes**2 + 1] = -log_probabilities[index, target]
+        features[:, classes**2 + 2] = ((probabilities > 0.5) == truth).mean(1)
+        features[index, classes**2 + 3 + confidence_bins(confidence)] = confidence - right
+        ranking = probabilities if ranking is None else ranking
     by_unit = np.zeros((units, features.shape[1]))
     np.add.at(by_unit, unit, features)
     rankings = []
-    for number in range(classes):
-        order = np.argsort(-probabilities[:, number], kind="stable")
-        last = np.flatnonzero(np.diff(probabilities[order, number], append=np.inf))
+    for number in range(classes if ranking is not None else 0):
+        scores = ranking[:, number]  # type: ignore[index]
+        order = np.argsort(-scores, kind="stable")
+        last = np.flatnonzero(np.diff(scores[order], append=np.inf))
         rankings.append(Ranking(unit[order], target[order] == number, last if len(last) < rows else slice(None)))
-    return Run(target, probabilities, unit, by_unit, rankings)
+    return Run(target, predicted, classes, probabilities, unit, by_unit, rankings)
 
 
 def accumulate(ranking: Ranking, weights: Array) -> tuple[Array, Array]:
@@ -230,9 +264,9 @@ def compute(metrics: Iterable[str], run: Run, weights: Array) -> dict[str, Array
     Returns:
         For each name (B,), or (B, K) where the metric has a value a class; NaN where undefined.
     """
-    metrics, classes = list(metrics), run.probabilities.shape[1]
+    metrics = list(metrics)
     # Not a BLAS product: its threads stall each other on a busy machine, and their number would change the last digits.
-    counts = count(np.einsum("bu,uf->bf", weights, run.features), classes)
+    counts = count(np.einsum("bu,uf->bf", weights, run.features), run.classes)
     values = {name: COUNTED[name](counts) for name in metrics if name in COUNTED}
     ranked = [name for name in metrics if name in RANKED]
     if ranked:

@@ -1,67 +1,133 @@
-"""Post-training: one temperature on the logits, fitted on validation predictions only (Guo et al. 2017)."""
+"""Post-training: what is fitted on predictions after the training, and how an arm's predictions are read with it.
+
+A temperature for each head that gives probabilities (Guo et al. 2017), a linear neuron on all heads (Tymchenko et al.
+2020) and cut points. Never fitted on the test part.
+"""
 
 from __future__ import annotations
 
 import math
 from hashlib import blake2b
+from os.path import relpath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from rescan.errors import RescanError
-from rescan.evaluation import predictions
-from rescan.evaluation.metrics import Array, Indices
+from rescan.evaluation import cuts, heads, predictions
+from rescan.evaluation.heads import Array, Indices
+from rescan.evaluation.predictions import Predictions, Reading
 from rescan.files import write_json
 from rescan.log import logger
 from rescan.paths import Paths
-from rescan.study import Study
+from rescan.study import Recipe, Study
 
 CROSSFIT = 5
 BOUNDS = (0.05, 20.0)
 
 
 def posttrain(study: Study, arm: str) -> None:
-    """Fit an arm's temperature on the pooled validation predictions of all its runs; write posttraining.json.
+    """Fit an arm's post-training on the pooled predictions of all its runs; write posttraining.json.
 
-    `temperature` is fitted on all validation rows, `crossfit[k]` on those of the other folds than k, where a row's fold
-    comes from its group.
+    Temperatures are fitted on the validation part; the linear neuron and cut points where the recipe says. Each is
+    fitted on all those rows (`whole`) and on the other folds than k (`crossfit[k]`), where a row's fold comes from its
+    group.
+
+    `models` are the model files whose outputs are averaged to predict new images, relative to the arm's folder, and
+    what each is shown of an image.
 
     Raises:
-        RescanError: There is no validation row.
+        RescanError: There is no row to fit the neuron or the cut points on.
     """
-    everything = predictions.read(study, arm)
-    rows, scores = everything.where(everything.rows["part"] == "validation")
-    path = f"{Paths(study.scale, study.name).arm(arm)}/posttraining.json"
-    if rows.empty:
-        raise RescanError(f"{path}: no validation row to fit a temperature on; set split.validation in the study file")
-    target, fold = rows["target"].to_numpy(np.intp), crossfit_fold(rows["group"])
-    temperature = fit(scores, target)
-    others = [fit(scores[fold != k], target[fold != k]) for k in range(CROSSFIT)]
-    logger.info("%s: temperature %.3f, fitted on %d validation predictions", arm, temperature, len(rows))
-    content = {"head": "classification", "temperature": temperature, "fit_on": "validation", "n": len(rows)}
-    content["runs"] = [{"fold": fold, "seed": seed} for fold, seed in study.runs()]
-    write_json(path, {**content, "crossfit": others})
+    given, recipe, classes = predictions.read(study, arm), study.arms[arm], len(study.data.classes)
+    paths = Paths(study.scale, study.name)
+    path = f"{paths.arm(arm)}/posttraining.json"
+    validation = given.where(given.rows["part"] == "validation")
+    content: dict[str, Any] = {
+        "head": recipe.head,
+        "fit_on": recipe.posttrain.fit_on,
+        "n": len(validation.rows),
+        "classes": classes,
+        "temperatures": {
+            head: _fits(validation, lambda rows, head=head: temperature(head, rows, classes))
+            for head in given.outputs
+            if heads.log_probabilities(head, given.outputs[head][:1], classes) is not None
+        },
+    }
+    fitted_on = given.where(given.rows["part"] == ("train" if recipe.posttrain.fit_on == "train" else "validation"))
+    if recipe.is_fitted and fitted_on.rows.empty:
+        raise RescanError(f"{path}: no row to fit post-training on; change posttrain.fit_on, or split.validation")
+    if len(given.outputs) > 1 and study.data.ordered and not fitted_on.rows.empty:
+        content["linear"] = _fits(fitted_on, lambda rows: neuron(rows, classes))
+    if recipe.posttrain.cuts == "optimized":
+        content["cuts"] = _fits(fitted_on, lambda rows: _optimized(rows, content, recipe.head, classes))
+    elif recipe.posttrain.cuts != "rounding":
+        content["cuts"] = {"whole": recipe.posttrain.cuts, "crossfit": [recipe.posttrain.cuts] * CROSSFIT}
+    content["runs"] = [{"fold": fold, "seed": seed} for fold, seed in study.runs(arm)]
+    content["models"] = [
+        {
+            "file": f"{relpath(paths.run(source, fold, seed), paths.arm(arm))}/model.safetensors",
+            "inference": study.arms[member].inference.model_dump(mode="json"),
+        }
+        for member, source, fold, seed in study.models(arm)
+    ]
+    content["trim"] = trim_of(recipe)
+    write_json(path, content)
+    logger.info("%s: read from %s; fitted on %d predictions", arm, recipe.head, len(fitted_on.rows))
 
 
-def fit(logits: Array, target: Indices) -> float:
-    """The temperature in [0.05, 20] with the least negative log-likelihood; 1 without a row.
+def trim_of(recipe: Recipe) -> float:
+    """The share cut off at either end when the outputs of an arm's networks are averaged; 0 for a plain mean."""
+    return recipe.ensemble.trim if recipe.ensemble and recipe.ensemble.combine == "trimmed_mean" else 0.0
 
-    Args:
-        logits: (n, K).
-        target: (n,) class indices.
-    """
+
+def _fits(given: Predictions, fit: Any) -> dict[str, Any]:
+    """What `fit` makes of all rows, and of those of the other folds than each."""
+    fold = crossfit_fold(given.rows["group"])
+    return {"whole": fit(given), "crossfit": [fit(given.where(fold != k)) for k in range(CROSSFIT)]}
+
+
+def temperature(head: str, given: Predictions, classes: int) -> float:
+    """The temperature in [0.05, 20] of a head's logits with the least negative log-likelihood; 1 without a row."""
+    target, logits = given.rows["target"].to_numpy(np.intp), given.outputs[head]
     if not len(target):
         return 1.0
     index = np.arange(len(target))
 
     def negative_log_likelihood(log_temperature: float) -> float:
-        return float(-log_softmax(logits / math.exp(log_temperature), axis=1)[index, target].mean())
+        found = heads.log_probabilities(head, logits / math.exp(log_temperature), classes)
+        return float(-found[index, target].mean())  # type: ignore[index]
 
     bounds = (math.log(BOUNDS[0]), math.log(BOUNDS[1]))
     return math.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x)
+
+
+def neuron(given: Predictions, classes: int) -> list[float]:
+    """A linear neuron with the least squared error: the weights of `_inputs`, then the bias."""
+    inputs = _inputs(given.outputs, classes)
+    with_bias = np.column_stack([inputs, np.ones(len(inputs))])
+    return np.linalg.lstsq(with_bias, given.rows["target"].to_numpy(float), rcond=None)[0].tolist()
+
+
+def _inputs(outputs: dict[str, Array], classes: int) -> Array:
+    """What the neuron sees, a column a head: the class of the classification, the grades of the others."""
+    found = [
+        heads.decide(head, outputs[head], classes)
+        if head == "classification"
+        else heads.grade(head, outputs[head], classes)
+        for head in heads.HEADS
+        if head in outputs
+    ]
+    return np.column_stack(found).astype(float)
+
+
+def _optimized(given: Predictions, content: dict[str, Any], head: str, classes: int) -> list[float]:
+    if given.rows.empty:
+        return cuts.rounding(classes).tolist()
+    grades = _apply_neuron(content["linear"], given, classes) if head == "linear" else given.outputs["regression"][:, 0]
+    return cuts.optimized(grades, given.rows["target"].to_numpy(np.intp), classes).tolist()
 
 
 def crossfit_fold(groups: pd.Series) -> Indices:
@@ -70,8 +136,80 @@ def crossfit_fold(groups: pd.Series) -> Indices:
     return np.array([int.from_bytes(digest, "big") % CROSSFIT for digest in hashes], dtype=np.intp)
 
 
-def apply(posttraining: dict[str, Any], given: predictions.Predictions) -> predictions.Predictions:
-    """Divide logits by the temperature; for validation rows, by the one fitted without their fold."""
-    own = np.array(posttraining["crossfit"])[crossfit_fold(given.rows["group"])]
-    temperature = np.where(given.rows["part"] == "validation", own, posttraining["temperature"])
-    return predictions.Predictions(given.rows, given.scores / temperature[:, None])
+def _of_rows(fits: dict[str, Any], rows: pd.DataFrame, crossfit: bool) -> Array:
+    """The fit that holds for each row, (n, …): for validation rows, if cross-fitted, that made without their fold."""
+    whole = np.asarray(fits["whole"], float)
+    found = np.broadcast_to(whole, (len(rows), *whole.shape)).copy()
+    if crossfit:
+        held_out = (rows["part"] == "validation").to_numpy()
+        found[held_out] = np.asarray(fits["crossfit"], float)[crossfit_fold(rows["group"][held_out])]
+    return found
+
+
+def _apply_neuron(fits: dict[str, Any], given: Predictions, classes: int, crossfit: bool = False) -> Array:
+    weights = _of_rows(fits, given.rows, crossfit)
+    return (_inputs(given.outputs, classes) * weights[:, :-1]).sum(1) + weights[:, -1]
+
+
+def apply(posttraining: dict[str, Any], given: Predictions, head: str | None = None) -> Reading:
+    """Read predictions with what was fitted.
+
+    Args:
+        posttraining: posttraining.json.
+        given: The predictions.
+        head: The head to read, or "linear"; the arm's own if not given. Cut points belong to the arm's own.
+    """
+    own, classes = posttraining["head"], posttraining["classes"]
+    head, rows = head or own, given.rows
+    crossfit = posttraining["fit_on"] == "crossfit"
+    if head in ("linear", "regression"):
+        linear = head == "linear"
+        grade = _apply_neuron(posttraining["linear"], given, classes, crossfit) if linear else given.outputs[head][:, 0]
+        if head == own and "cuts" in posttraining:
+            passed = grade[:, None] >= _of_rows(posttraining["cuts"], rows, crossfit)
+            return Reading(rows, passed.sum(1), grade, None)
+        return Reading(rows, heads.nearest(grade, classes), grade, None)
+    logits, log_probabilities = given.outputs[head], None
+    if head in posttraining["temperatures"]:
+        scaled = logits / _of_rows(posttraining["temperatures"][head], rows, crossfit=True)[:, None]
+        log_probabilities = heads.log_probabilities(head, scaled, classes)
+        logits = scaled
+    return Reading(rows, heads.decide(head, logits, classes), heads.grade(head, logits, classes), log_probabilities)
+
+
+def combine(members: list[Predictions], trim: float) -> Predictions:
+    """Average the outputs of all rows of a sample, over runs and members.
+
+    Args:
+        members: Of several arms, or of one; only heads that all have are kept.
+        trim: Share of the values cut off at either end of each output (0: the plain mean).
+
+    Returns:
+        One row a part and sample.
+    """
+    shared = [head for head in heads.HEADS if all(head in member.outputs for member in members)]
+    rows = pd.concat([member.rows for member in members], ignore_index=True)
+    outputs = {head: np.concatenate([member.outputs[head] for member in members]) for head in shared}
+    numbers = rows.groupby(["part", "sample"], sort=False).ngroup().to_numpy()
+    first = np.unique(numbers, return_index=True)[1]
+    rank = rows.groupby(numbers).cumcount().to_numpy()
+    found = {head: np.empty((len(first), output.shape[1])) for head, output in outputs.items()}
+    sizes = np.bincount(numbers)
+    for size in np.unique(sizes):  # samples with equally many rows are averaged at once
+        places = np.flatnonzero(sizes == size)
+        chosen = np.isin(numbers, places)
+        order = np.lexsort((rank[chosen], numbers[chosen]))
+        stacked = {
+            head: list(output[chosen][order].reshape(len(places), size, -1).swapaxes(0, 1))
+            for head, output in outputs.items()
+        }
+        for head, values in heads.average(stacked, trim).items():
+            found[head][places] = values
+    return Predictions(rows.iloc[first].reset_index(drop=True), found)
+
+
+def readable(posttraining: dict[str, Any], recipe: Recipe) -> list[str]:
+    """The heads that an arm's predictions can be read from, its own first."""
+    others: list[str] = [head for head in heads.HEADS if head in recipe.network.heads]
+    others += ["linear"] if "linear" in posttraining else []
+    return [recipe.head, *(head for head in others if head != recipe.head)]

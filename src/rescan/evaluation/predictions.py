@@ -1,4 +1,4 @@
-"""Reading an arm's predictions, and seeing them by image or by patient."""
+"""An arm's predictions as its runs wrote them, what is read off them, and the same by eye and by patient."""
 
 from __future__ import annotations
 
@@ -7,88 +7,155 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import log_softmax
 
 from rescan.errors import RescanError
-from rescan.evaluation.metrics import Array, Run, prepare
+from rescan.evaluation import heads
+from rescan.evaluation.heads import Array, Indices
+from rescan.evaluation.metrics import Run, prepare
 from rescan.files import read_table
 from rescan.paths import Paths
 from rescan.study import Study
 
 PARTS = ("train", "validation", "test")
+KEYS = ["part", "item", "sample", "group", "patient", "eye", "fold", "seed", "target"]
 
 
 class Predictions(NamedTuple):
-    """Rows (one an item, or one a patient) and their scores in the same order."""
+    """Rows (one an item and run) and the heads' outputs in the same order."""
 
-    rows: pd.DataFrame  # part, item, sample, group, patient, fold, seed, target
-    scores: Array  # (n, K): logits, or log-probabilities
+    rows: pd.DataFrame  # columns KEYS
+    outputs: dict[str, Array]  # (n, K_head) by head
 
     def where(self, chosen: Sequence[bool] | np.ndarray | pd.Series) -> Predictions:
         """The rows where `chosen` (n,) is true."""
         chosen = np.asarray(chosen, bool)
-        return Predictions(self.rows[chosen], self.scores[chosen])
+        return Predictions(self.rows[chosen], {head: output[chosen] for head, output in self.outputs.items()})
+
+
+class Reading(NamedTuple):
+    """What is read off predictions: rows (one an item, eye or patient, and run), classes, grades, probabilities."""
+
+    rows: pd.DataFrame
+    predicted: Indices  # (n,)
+    grade: Array  # (n,) on the line of the classes' numbers
+    log_probabilities: Array | None  # (n, K)
+
+    def where(self, chosen: Sequence[bool] | np.ndarray | pd.Series) -> Reading:
+        """The rows where `chosen` (n,) is true."""
+        chosen = np.asarray(chosen, bool)
+        log_probabilities = None if self.log_probabilities is None else self.log_probabilities[chosen]
+        return Reading(self.rows[chosen], self.predicted[chosen], self.grade[chosen], log_probabilities)
 
 
 def read(study: Study, arm: str) -> Predictions:
     """Read predictions.csv of all runs of an arm.
 
     Raises:
-        RescanError: A file is missing, lacks a column, or holds logits that are no numbers (a training that diverged).
+        RescanError: A file is missing, lacks a column, or holds outputs that are no numbers (a training that diverged).
     """
-    paths, tables = Paths(study.scale, study.name), []
-    columns = ["part", "item", "sample", "group", "patient", "fold", "seed", "target"]
-    heads = [f"classification_{number}" for number in range(len(study.data.classes))]
-    for fold, seed in study.runs():
-        path = f"{paths.run(arm, fold, seed)}/predictions.csv"
-        table = read_table(path)
-        missing = [name for name in columns + heads if name not in table]
-        if missing or f"classification_{len(heads)}" in table:
-            what = f"lacks {', '.join(missing)}" if missing else f"has more than {len(heads)} classes"
-            raise RescanError(f"{path}: {what}; run infer again")
-        if not (table["part"].isin(PARTS) & table["target"].between(0, len(heads) - 1)).all():
-            raise RescanError(f"{path}: has a part or target that the study does not have; run infer again")
-        finite = np.isfinite(table[heads].to_numpy(float)).all(1)
-        if not finite.all():
-            bad = f"{(~finite).sum()} of {len(table)} rows have no finite logits"
-            raise RescanError(f"{path}: {bad}: the training diverged; lower its lr")
-        tables.append(table[columns + heads])
+    paths = Paths(study.scale, study.name)
+    tables = [read_run(study, arm, f"{paths.run(arm, *run)}/predictions.csv") for run in study.runs(arm)]
     whole = pd.concat(tables, ignore_index=True)
-    return Predictions(whole[columns], whole[heads].to_numpy(float))
+    named = _columns(study, arm)
+    return Predictions(whole[KEYS], {head: whole[columns].to_numpy(float) for head, columns in named.items()})
 
 
-def by_patient(predictions: Predictions, classes: int) -> tuple[Predictions, dict[str, int]]:
-    """Mean probability of a patient's items; the truth is the majority of their labels.
+def _columns(study: Study, arm: str) -> dict[str, list[str]]:
+    """The columns of each head of an arm."""
+    described = study.arms[arm].network.heads
+    known = {head: described[head] for head in heads.HEADS if head in described}
+    widths = {head: heads.width(head, len(study.data.classes), described.link) for head, described in known.items()}
+    return {head: heads.columns(head, width) for head, width in widths.items()}
+
+
+def read_run(study: Study, arm: str, path: str) -> pd.DataFrame:
+    """Read one predictions.csv: columns KEYS and those of the arm's heads.
+
+    Raises:
+        RescanError: See `read`.
+    """
+    table, classes = read_table(path), len(study.data.classes)
+    wanted = [name for columns in _columns(study, arm).values() for name in columns]
+    missing = [name for name in KEYS + wanted if name not in table]
+    if missing or f"classification_{classes}" in table:
+        what = f"lacks {', '.join(missing)}" if missing else f"has more than {classes} classes"
+        raise RescanError(f"{path}: {what}; run infer again")
+    labeled = table["part"].isin(PARTS) & table["target"].between(0, classes - 1)
+    if not (labeled | ((table["part"] == "unlabeled") & (table["target"] == -1))).all():
+        raise RescanError(f"{path}: has a part or target that the study does not have; run infer again")
+    finite = np.isfinite(table[wanted].to_numpy(float)).all(1)
+    if not finite.all():
+        bad = f"{(~finite).sum()} of {len(table)} rows have no finite outputs"
+        raise RescanError(f"{path}: {bad}: the training diverged; lower its lr")
+    return table[KEYS + wanted]
+
+
+def by_unit(reading: Reading, unit: str, classes: int, *, ordered: bool) -> tuple[Reading, dict[str, int]]:
+    """Read eyes or patients off their items.
+
+    Of grades, the highest counts, in truth and in prediction: a patient is as ill as the worse eye. Else the truth is
+    the majority of the items' labels, and the prediction the most probable class by their mean probability.
+
+    Args:
+        reading: Of items.
+        unit: `eye` (each patient's) or `patient`.
+        classes: K.
+        ordered: Whether the classes are grades.
 
     Returns:
-        One row a patient, part and run, and the number of patients left out of each part because their labels tie.
+        One row a unit, part and run, and the number of units left out of each part because their labels tie.
     """
-    rows, scores = predictions
-    keys = ["part", "fold", "seed", "patient"]
+    rows = reading.rows
+    keys = ["part", "fold", "seed", *(["patient", "eye"] if unit == "eye" else ["patient"])]
     numbers = rows.groupby(keys, sort=False).ngroup().to_numpy()
     first = np.unique(numbers, return_index=True)[1]
+    target = rows["target"].to_numpy(np.intp)
+    if ordered:
+        highest = np.full((3, len(first)), -np.inf)
+        for place, values in enumerate((target, reading.predicted, reading.grade)):
+            np.maximum.at(highest[place], numbers, values)
+        units = rows.iloc[first].assign(target=highest[0].astype(int))
+        return Reading(units, highest[1].astype(np.intp), highest[2], None), {}
+    if reading.log_probabilities is None:
+        raise ValueError("classes without an order are read from probabilities")
     counts, sums = np.zeros((len(first), classes)), np.zeros((len(first), classes))
-    np.add.at(counts, (numbers, rows["target"].to_numpy()), 1)
-    np.add.at(sums, numbers, np.exp(log_softmax(scores, axis=1)))
+    np.add.at(counts, (numbers, target), 1)
+    np.add.at(sums, numbers, np.exp(reading.log_probabilities))
     tied = (counts == counts.max(1, keepdims=True)).sum(1) > 1
-    patients = rows.iloc[first].assign(target=counts.argmax(1))
-    ties = patients[tied].groupby("part")["patient"].nunique().to_dict()
+    units = rows.iloc[first].assign(target=counts.argmax(1))
+    ties = units[tied].drop_duplicates(["part", "patient", "eye"]).groupby("part").size().to_dict()
     mean = np.maximum(sums / counts.sum(1, keepdims=True), np.finfo(float).tiny)
-    return Predictions(patients, np.log(mean)).where(~tied), ties
+    found = Reading(units, mean.argmax(1), mean @ np.arange(classes), np.log(mean))
+    return found.where(~tied), ties
 
 
-def runs_of(predictions: Predictions, unit: str) -> tuple[list[Run], list[tuple[int, int]]]:
+def endpoint(reading: Reading, lowest: int) -> Reading:
+    """The same with two classes, whether the grade is at least `lowest`; with its probability, if that is known."""
+    rows = reading.rows.assign(target=(reading.rows["target"] >= lowest).astype(int))
+    log_probabilities = None
+    if reading.log_probabilities is not None:
+        positive = np.exp(reading.log_probabilities)[:, lowest:].sum(1).clip(heads.TINY, 1 - heads.TINY)
+        log_probabilities = np.log(np.stack([1 - positive, positive], axis=1))
+    return Reading(rows, (reading.predicted >= lowest).astype(np.intp), reading.grade, log_probabilities)
+
+
+def runs_of(reading: Reading, unit: str, classes: int) -> tuple[list[Run], list[tuple[int, int]]]:
     """Split the rows of one part by run, over the same units (`unit`: the column that names them).
 
     Returns:
         The runs, ready for `metrics.compute`, and their (fold, seed).
     """
-    names, units = np.unique(predictions.rows[unit].to_numpy(str), return_inverse=True)
+    names, units = np.unique(reading.rows[unit].to_numpy(str), return_inverse=True)
     runs: list[Run] = []
     which: list[tuple[int, int]] = []
-    target, fold, seed = (predictions.rows[name].to_numpy(np.intp) for name in ("target", "fold", "seed"))
+    target, fold, seed = (reading.rows[name].to_numpy(np.intp) for name in ("target", "fold", "seed"))
+    # Two classes can be ranked by the grade; more cannot, each against all others.
+    by_grade = classes == 2 and reading.log_probabilities is None
+    ranking = np.stack([-reading.grade, reading.grade], axis=1) if by_grade else None
     for run in sorted(set(zip(fold.tolist(), seed.tolist()))):
         own = (fold == run[0]) & (seed == run[1])
-        runs.append(prepare(target[own], predictions.scores[own], units[own], len(names)))
+        given = None if reading.log_probabilities is None else reading.log_probabilities[own]
+        ranked = None if ranking is None else ranking[own]
+        runs.append(prepare(target[own], reading.predicted[own], units[own], len(names), classes, given, ranked))
         which.append(run)
     return runs, which

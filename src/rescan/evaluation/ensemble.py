@@ -1,0 +1,41 @@
+"""The predictions of an ensemble: those of its members' runs, averaged sample by sample."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from rescan.errors import RescanError
+from rescan.evaluation import heads, predictions
+from rescan.evaluation.posttrain import combine, trim_of
+from rescan.files import write_json, write_table
+from rescan.log import logger
+from rescan.paths import Paths
+from rescan.study import Study
+
+
+def ensemble(study: Study, arm: str) -> None:
+    """Write an ensemble's predictions.csv, for its one run.
+
+    Each test and unlabelled image gets the mean over all members and their runs. A validation image gets that over the
+    runs whose validation part it is in, so that no network that was trained on it counts.
+
+    Raises:
+        RescanError: A member's predictions are missing, or the members have no head in common.
+    """
+    described = study.arms[arm].ensemble
+    if described is None:
+        raise RescanError(f"{study.name}: arm {arm!r} is no ensemble")
+    members = [predictions.read(study, member) for member in described.members]
+    members = [member.where(member.rows["part"] != "train") for member in members]
+    found = combine(members, trim_of(study.arms[arm]))
+    if not found.outputs:
+        raise RescanError(f"{study.name}: the members of arm {arm!r} have no head in common")
+    fold, seed = study.runs(arm)[0]
+    run = Paths(study.scale, study.name).run(arm, fold, seed)
+    rows = found.rows.assign(fold=fold, seed=seed)
+    tables = [
+        pd.DataFrame(values, columns=heads.columns(head, values.shape[1])) for head, values in found.outputs.items()
+    ]
+    write_table(f"{run}/predictions.csv", pd.concat([rows, *tables], axis=1))
+    write_json(f"{run}/diagnosis.json", {"collapsed": False})
+    logger.info("%s: %d networks averaged", arm, len(study.models(arm)))
