@@ -100,6 +100,97 @@ def test_other_weights_make_published_numbers_not_comparable(write):
     )
 
 
+GRADED = """
+title: Grades
+data:
+  source: {path: somewhere}
+  layout: class_folders
+  classes: [none, mild, severe]
+  ordered: true
+  endpoints: {any: mild}
+  extra: {others: {source: {path: elsewhere}, layout: class_folders}}
+preparations:
+  small: {steps: [{name: resize, size: [64, 64]}]}
+recipe:
+  preparation: small
+  network: {encoder: resnet18, weights: none, heads: {classification: {}, regression: {}}}
+  stages:
+    main: {epochs: 5, optimizer: adam, losses: {classification: focal, regression: mse}}
+arms:
+  base: {}
+  pretrained: {stages: {main: {samples: [others]}}}
+  turned: {models: base, inference: {copies: 2, augmentation: {rotation: 90}}}
+  both: {ensemble: {members: [turned, pretrained]}, posttrain: {head: regression}}
+  alone: {network: {heads: {regression: null}}, stages: {main: {losses: {regression: null}}}, against: pretrained}
+demo: {data: {phantom: fundus, extra: {others: {phantom: {name: fundus, layout: eyepacs}}}}}
+"""
+
+
+def test_an_arm_that_reads_anothers_models_is_a_difference_from_it(write):
+    study = load(write(GRADED), "full")
+    assert study.recipe_key("turned") == study.recipe_key("base")
+    assert study.result_key("turned") != study.result_key("base")
+    assert study.models("turned") == [("turned", "base", 0, 0)]
+    assert study.models("both") == [("turned", "base", 0, 0), ("pretrained", "pretrained", 0, 0)]
+    assert study.runs("both") == [(0, 0)]
+    assert (study.base("base"), study.base("turned"), study.base("both")) == (None, "base", "turned")
+    assert study.base("alone") == "pretrained"
+    assert list(study.arms["alone"].network.heads) == ["classification"]
+    assert study.arms["alone"].stages["main"].losses == {
+        "classification": {"name": "focal", "gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0, "weight": 1.0}
+    }
+
+
+def test_what_reads_a_model_in_another_way_does_not_retrain_it(write):
+    study = load(write(GRADED), "full")
+    other = load(write(GRADED.replace("  base: {}", "  base: {posttrain: {head: regression}, folds: 1}")), "full")
+    assert other.recipe_key("base") == study.recipe_key("base")
+    assert other.result_key("base") != study.result_key("base")
+    assert other.result_key("both") != study.result_key("both")
+
+
+def test_extra_data_are_there_only_if_an_arm_that_is_run_trains_on_them(write):
+    path = write(GRADED)
+    assert list(load(path, "full").data.extra) == ["others"]
+    assert load(path, "full", arms=["base", "turned"]).data.extra == {}
+    assert load(path, "demo").data.extra["others"].phantom["layout"] == "eyepacs"
+    real = load(path, "demo", source="/here", extra_sources={"others": "/there"})
+    assert (real.data.extra["others"].source.path, real.data.extra["others"].phantom) == ("/there", None)
+
+
+def test_real_images_are_not_trained_beside_phantoms(write, caplog):
+    text = GRADED.replace(", against: pretrained", "")
+    study = load(write(text), "demo", source="/here")
+    assert list(study.arms) == ["base", "turned", "alone"]  # an ensemble of what is left out is left out too
+    assert study.data.extra == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ordered: true", "ordered: false", "endpoints need ordered classes"),
+        ("  ordered: true\n  endpoints: {any: mild}\n", "", "regression and ordinal heads are for grades"),
+        ("endpoints: {any: mild}", "endpoints: {any: none}", "no class above the first"),
+        ("samples: [others]", "samples: [otters]", "no data.extra 'otters'; did you mean 'others'?"),
+        ("models: base", "models: bas", "needs arm 'bas', which is not run"),
+        ("models: base, inf", "models: base, normalization: unit, inf", "may differ from it in posttrain, inference"),
+        ("members: [turned, pretrained]", "members: [both]", "has no models of its own"),
+        ("copies: 2, ", "", "copies and augmentation belong together"),
+        ("head: regression", "head: ordinal", "the network has no head 'ordinal'"),
+        ("regression: mse", "regression: focal", "'focal' is no loss of this head; known: mae, mse"),
+        (", regression: mse", "", "no stage has a loss for head 'regression'"),
+        ("regression: {}}", "}", "a loss for head 'regression', which the network lacks"),
+        ("against: pretrained", "against: pretraine", "no arm 'pretraine' is run; did you mean 'pretrained'?"),
+        ("base: {}", "base: {validation: test, posttrain: {head: linear}}", "there is no validation part to fit on"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(write, old, new, message):
+    assert old in GRADED
+    with pytest.raises(RescanError) as caught:
+        load(write(GRADED.replace(old, new)), "full")
+    assert message in str(caught.value)
+
+
 def test_all_faults_are_said_at_once_with_key_path_and_nearest_name(write):
     text = (
         MINIMAL.replace("layout: class_folders", "layout: class_foldrs")

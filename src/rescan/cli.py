@@ -47,13 +47,15 @@ def resolve(
     weights: Annotated[Optional[str], typer.Option(help="replaces every arm's network.weights")] = None,
     seed: Annotated[Optional[list[int]], typer.Option(help="replaces split.seeds; give it once a seed")] = None,
     source: Annotated[Optional[str], typer.Option(help="a local folder or archive, instead of data.source")] = None,
+    folds: Annotated[Optional[int], typer.Option(help="replaces split.folds")] = None,
+    arm: Annotated[Optional[list[str]], typer.Option(help="an arm to run; give it once an arm")] = None,
     log: Log = None,
 ) -> None:
     """Merge and check a study file; write every arm's whole recipe as JSON."""
     messages.start(log)
     from rescan.study_file import load, write_resolved
 
-    write_resolved(load(study_file, scale, weights, seed, source), out)
+    write_resolved(load(study_file, scale, weights, seed, source, folds=folds, arms=arm), out)
 
 
 @app.command()
@@ -185,8 +187,18 @@ def infer(
 
 
 @app.command()
+def ensemble(study: Resolved, arm: Arm, log: Log = None) -> None:
+    """Average the predictions of an ensemble's members. Makes predictions.csv."""
+    messages.start(log)
+    from rescan.evaluation.ensemble import ensemble
+    from rescan.study import read
+
+    ensemble(read(study, arm), arm)
+
+
+@app.command()
 def posttrain(study: Resolved, arm: Arm, log: Log = None) -> None:
-    """Fit the temperature on validation predictions. Makes posttraining.json."""
+    """Fit temperatures, linear neuron and cut points on predictions, never on the test part. Makes posttraining.json."""
     messages.start(log)
     from rescan.evaluation.posttrain import posttrain
     from rescan.study import read

@@ -42,7 +42,7 @@ def _no_folder_of_ours(*reserved: str) -> AfterValidator:
 # Names of folders: of a study, an arm, a preparation.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 ArmName = Annotated[Name, _no_folder_of_ours("explore")]
-PreparationName = Annotated[Name, _no_folder_of_ours("raw", "download")]
+PreparationName = Annotated[Name, _no_folder_of_ours("raw", "raw_extra", "download")]
 
 
 class _Name:
@@ -148,7 +148,7 @@ class Source(Strict):
 
 
 class Extra(Strict):
-    """A further data set with the same classes, which only stages that name it train on; never validated or tested on."""
+    """A further data set with the same classes: only stages that name it train on it, and nothing is tested on it."""
 
     source: Source
     layout: Annotated[dict[str, Any], _Named("layout")]
@@ -179,9 +179,8 @@ class Data(Strict):
             raise ValueError("endpoints need ordered classes; add ordered: true")
         for name, lowest in self.endpoints.items():
             if lowest not in self.classes[1:]:
-                raise ValueError(
-                    f"endpoints: {name}: {lowest!r} is no class above the first{names.suggest(lowest, self.classes[1:])}"
-                )
+                near = names.suggest(lowest, self.classes[1:])
+                raise ValueError(f"endpoints: {name}: {lowest!r} is no class above the first{near}")
         return self
 
 
@@ -204,8 +203,8 @@ class Split(Strict):
 class Preparation(Strict):
     """What turns a sample into network inputs, 8-bit gray or RGB; `background` fills what a warp uncovers.
 
-    `decode: scaled` lets JPEG files be decoded at a half, quarter or eighth of their size where that is still enough for
-    the `resize` among the steps; only for steps that do not count pixels before it.
+    `decode: scaled` lets JPEG files be decoded at a half, quarter or eighth of their size where that is still enough
+    for the `resize` among the steps; only for steps that do not count pixels before it.
     """
 
     steps: Annotated[list[Annotated[dict[str, Any], _Named("operator")]], Field(min_length=1)]
@@ -295,8 +294,8 @@ class EarlyStopping(Strict):
 class Posttrain(Strict):
     """How predictions are read off the trained network: from one head, or from a linear neuron on all of them.
 
-    `fit_on` says which predictions the neuron and optimized cut points are fitted on. `crossfit`: validation rows are read
-    with what was fitted without their fold, all others with what was fitted on the whole validation part.
+    `fit_on` says which predictions the neuron and optimized cut points are fitted on. `crossfit`: validation rows are
+    read with what was fitted without their fold, all others with what was fitted on the whole validation part.
     """
 
     head: Literal["classification", "regression", "ordinal", "linear"] | None = None
@@ -331,7 +330,7 @@ class Ensemble(Strict):
 class Recipe(Strict):
     """How an arm is trained. An arm of a study file is a difference from the study's recipe.
 
-    An arm with `models` reads another arm's trained models in another way; one with `ensemble` averages those of several.
+    An arm with `models` reads another arm's trained models in another way; one with `ensemble` averages several arms'.
     """
 
     preparation: str
@@ -350,6 +349,7 @@ class Recipe(Strict):
     inference: Inference = Inference()
     models: str | None = None
     ensemble: Ensemble | None = None
+    against: str | None = Field(default=None, description="the arm that it is compared with; by default the first")
 
     @model_validator(mode="after")
     def _heads_and_losses_agree(self) -> Recipe:
@@ -393,7 +393,7 @@ class Recipe(Strict):
 
 
 # What of a recipe its trained models do not depend on.
-NOT_TRAINED = {"posttrain", "inference", "folds", "models", "ensemble"}
+NOT_TRAINED = {"posttrain", "inference", "folds", "models", "ensemble", "against"}
 
 
 class Published(Strict):
@@ -443,29 +443,36 @@ class Study(Strict):
     gradcam: Explanation = Explanation()
 
     @model_validator(mode="after")
-    def _sound(self) -> Study:
+    def _arms_and_data_agree(self) -> Study:
         for name, recipe in self.arms.items():
-            where = f"arms: {name}"
             if {"regression", "ordinal"} & set(recipe.network.heads) and not self.data.ordered:
-                raise ValueError(f"{where}: regression and ordinal heads are for grades; add ordered: true to data")
-            for extra in sorted(recipe.extras):
-                if extra not in self.data.extra:
-                    raise ValueError(
-                        f"{where}: stages: samples: no data.extra {extra!r}{names.suggest(extra, self.data.extra)}"
-                    )
-            needed = [recipe.models] if recipe.models else recipe.ensemble.members if recipe.ensemble else []
-            for other in needed:
-                if other not in self.arms:
-                    raise ValueError(f"{where}: needs arm {other!r}, which is not run; add it to run")
-                if other == name or self.arms[other].ensemble or (recipe.models and not self.arms[other].trains):
-                    raise ValueError(f"{where}: arm {other!r} has no models of its own")
-            if recipe.models and self.recipe_key(name) != self.recipe_key(recipe.models):
-                raise ValueError(f"{where}: an arm with models may differ from it in posttrain and inference only")
+                raise ValueError(
+                    f"arms: {name}: regression and ordinal heads are for grades; add ordered: true to data"
+                )
+            for extra in sorted(recipe.extras - set(self.data.extra)):
+                near = names.suggest(extra, self.data.extra)
+                raise ValueError(f"arms: {name}: stages: samples: no data.extra {extra!r}{near}")
         for entry in self.published:
             if entry.endpoint is not None and entry.endpoint not in self.data.endpoints:
+                near = names.suggest(entry.endpoint, self.data.endpoints)
+                raise ValueError(f"published: no endpoint {entry.endpoint!r}{near}")
+        return self
+
+    @model_validator(mode="after")
+    def _arms_lead_to_models(self) -> Study:
+        for name, recipe in self.arms.items():
+            if recipe.against is not None and recipe.against not in self.arms:
                 raise ValueError(
-                    f"published: no endpoint {entry.endpoint!r}{names.suggest(entry.endpoint, self.data.endpoints)}"
+                    f"arms: {name}: against: no arm {recipe.against!r} is run{names.suggest(recipe.against, self.arms)}"
                 )
+            for other in [recipe.models] if recipe.models else recipe.ensemble.members if recipe.ensemble else []:
+                if other not in self.arms:
+                    raise ValueError(f"arms: {name}: needs arm {other!r}, which is not run; add it to run")
+                if other == name or self.arms[other].ensemble or (recipe.models and not self.arms[other].trains):
+                    raise ValueError(f"arms: {name}: arm {other!r} has no models of its own")
+            if recipe.models and self.recipe_key(name) != self.recipe_key(recipe.models):
+                differs = "may differ from it in posttrain, inference and folds only"
+                raise ValueError(f"arms: {name}: an arm with models: {recipe.models} {differs}")
         return self
 
     def runs(self, arm: str) -> list[tuple[int, int]]:
@@ -476,11 +483,17 @@ class Study(Strict):
         folds = min(recipe.folds or self.split.folds, self.split.folds)
         return [(fold, seed) for fold in range(folds) for seed in self.split.seeds]
 
-    def models(self, arm: str) -> list[tuple[str, int, int]]:
-        """The trained models (arm, fold, seed) behind an arm's predictions."""
+    def models(self, arm: str) -> list[tuple[str, str, int, int]]:
+        """The trained models behind an arm's predictions: (member, arm whose model it reads, fold, seed)."""
         recipe = self.arms[arm]
         members = recipe.ensemble.members if recipe.ensemble else [arm]
-        return [(self.arms[name].models or name, *run) for name in members for run in self.runs(name)]
+        return [(name, self.arms[name].models or name, *run) for name in members for run in self.runs(name)]
+
+    def base(self, arm: str) -> str | None:
+        """The arm that an arm is compared with: as its recipe says; else the one it reads; else the study's first."""
+        recipe = self.arms[arm]
+        found = recipe.against or recipe.models or (recipe.ensemble.members[0] if recipe.ensemble else self.first_arm)
+        return None if found == arm else found
 
     @property
     def metric(self) -> str:
@@ -512,8 +525,8 @@ class Study(Strict):
         """Fingerprint of all that an arm's results depend on in the study file."""
         recipe = self.arms[arm]
         members = [self.result_key(member) for member in recipe.ensemble.members] if recipe.ensemble else []
-        grades = [self.data.ordered, self.data.endpoints]
-        return fingerprint([recipe.model_dump(mode="json", include=NOT_TRAINED), self.recipe_key(arm), grades, members])
+        read = recipe.model_dump(mode="json", include=NOT_TRAINED - {"against"})
+        return fingerprint([read, self.recipe_key(arm), self.data.ordered, self.data.endpoints, members])
 
 
 def read(path: str | Path, arm: str | None = None, preparation: str | None = None) -> Study:

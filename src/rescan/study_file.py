@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from rescan import names
 from rescan.errors import RescanError
 from rescan.files import writing
+from rescan.log import logger
 from rescan.study import (
     SCALES,
     ArmName,
@@ -85,6 +86,10 @@ def load(
     weights: str | None = None,
     seeds: list[int] | None = None,
     source: str | None = None,
+    *,
+    folds: int | None = None,
+    arms: list[str] | None = None,
+    extra_sources: dict[str, str] | None = None,
 ) -> Study:
     """Read a study file and resolve it at a scale.
 
@@ -93,7 +98,11 @@ def load(
         scale: `demo` or `full`.
         weights: Replaces every arm's `network.weights`, if given.
         seeds: Replaces `split.seeds`, if given.
-        source: A local folder or archive that replaces `data.source` and the phantom, if given.
+        source: A local folder or archive that replaces `data.source` and the phantom, if given. Arms that need extra
+            data which are not given too are then left out at `demo`: they would be phantoms beside real images.
+        folds: Replaces `split.folds`, if given.
+        arms: Replaces `run`, if given.
+        extra_sources: Local folders or archives that replace the sources and phantoms of `data.extra`, by name.
 
     Returns:
         The study with every arm's whole recipe.
@@ -108,21 +117,31 @@ def load(
     if not isinstance(demo, dict):
         raise RescanError(f"{path}: demo: needs a mapping of differences")
     demo = demo if scale == "demo" else {}
-    whole = _configured(merge(raw, demo), scale, seeds, source)
-    _anchor_source(whole, Path(path).parent)
+    whole = merge(raw, demo)
+    if arms is not None:
+        whole["run"] = arms
+    whole = merge(whole, {"split": {"folds": folds}}) if folds is not None else whole
+    whole = _configured(whole, scale, seeds, source, extra_sources or {})
+    _anchor_sources(whole, Path(path).parent)
     faults = _Faults(demo)
     try:
         file = StudyFile.model_validate(whole)
     except ValidationError as error:
         faults.add(error, StudyFile)
         file = None
-    arms = _arms(whole, weights, faults)
+    recipes = _arms(whole, weights, faults)
     run = _check_arm_names(whole, faults)
     if not faults.found and file:
         published = [_if_comparable(entry, whole, weights) for entry in file.published]
         content = file.model_dump(exclude={"recipe", "arms", "run", "published"})
         try:
-            chosen = {arm: arms[arm] for arm in run}
+            if scale == "demo" and source is not None:
+                run = _without_phantoms(run, recipes, content["data"]["extra"])
+            chosen = {arm: recipes[arm] for arm in run}
+            used = {name for recipe in chosen.values() if recipe.trains for name in recipe.extras}
+            if used <= set(content["data"]["extra"]):  # else all are kept, for the message
+                content["data"]["extra"] = {k: v for k, v in content["data"]["extra"].items() if k in used}
+            published = [entry for entry in published if entry.arm in chosen or arms is None]
             about = {"name": Path(path).stem, "file": str(path), "scale": scale}
             return Study(**about, arms=chosen, published=published, **content)
         except ValidationError as error:
@@ -136,20 +155,40 @@ def write_resolved(study: Study, out: Path) -> None:
         temporary.write_text(study.model_dump_json(indent=1) + "\n", "utf-8")
 
 
-def _configured(whole: dict[str, Any], scale: str, seeds: list[int] | None, source: str | None) -> dict[str, Any]:
+def _configured(
+    whole: dict[str, Any], scale: str, seeds: list[int] | None, source: str | None, extra_sources: dict[str, str]
+) -> dict[str, Any]:
     """A merged file with what the run's configuration changes in it."""
     if scale == "full" or source is not None:
         whole = merge(whole, {"data": {"phantom": None}})
     if source is not None and isinstance(whole.get("data"), dict):
         whole["data"]["source"] = {"path": source}
+    for name, extra in _mapping(_mapping(whole, "data"), "extra").items():
+        if isinstance(extra, dict) and (scale == "full" or name in extra_sources):
+            extra.pop("phantom", None)
+        if isinstance(extra, dict) and name in extra_sources:
+            extra["source"] = {"path": extra_sources[name]}
     return merge(whole, {"split": {"seeds": seeds}}) if seeds is not None else whole
 
 
-def _anchor_source(whole: dict[str, Any], folder: Path) -> None:
-    """Make a relative `data.source.path` start at the study file's folder."""
-    source = _mapping(_mapping(whole, "data"), "source")
-    if isinstance(source.get("path"), str):
-        source["path"] = str(Path(folder, Path(source["path"]).expanduser()).resolve())
+def _without_phantoms(run: list[str], recipes: dict[str, Recipe], extra: dict[str, Any]) -> list[str]:
+    """The arms whose extra data are no phantoms, and that need no arm that is left out."""
+    phantoms = {name for name, given in extra.items() if given["phantom"] is not None}
+    out = {arm for arm in run if recipes[arm].trains and recipes[arm].extras & phantoms}
+    out |= {arm for arm in run if recipes[arm].models in out}
+    out |= {arm for arm in run if (group := recipes[arm].ensemble) and out & set(group.members)}
+    if out:
+        logger.warning("left out, as their extra data are not given: %s", ", ".join(arm for arm in run if arm in out))
+    return [arm for arm in run if arm not in out]
+
+
+def _anchor_sources(whole: dict[str, Any], folder: Path) -> None:
+    """Make relative paths of sources start at the study file's folder."""
+    data = _mapping(whole, "data")
+    for place in (data, *(extra for extra in _mapping(data, "extra").values() if isinstance(extra, dict))):
+        source = _mapping(place, "source")
+        if isinstance(source.get("path"), str):
+            source["path"] = str(Path(folder, Path(source["path"]).expanduser()).resolve())
 
 
 def _mapping(whole: dict[str, Any], key: str) -> dict[str, Any]:
@@ -177,13 +216,13 @@ def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[s
 
 
 def _merged(whole: dict[str, Any], arms: dict[str, Any], arm: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """An arm's whole recipe: a difference from `recipe`, or from the arm whose models it reads (an ensemble: its first)."""
+    """An arm's whole recipe: a difference from `recipe`, or from the arm whose models it reads, or reads first."""
     difference = arms[arm]
     members = _mapping(difference, "ensemble").get("members")
     other = members[0] if isinstance(members, list) and members else difference.get("models")
     base = _mapping(whole, "recipe")
     if isinstance(other, str) and other in arms and other not in (arm, *above):
-        base = merge(_merged(whole, arms, other, (arm, *above)), {"models": None, "ensemble": None})
+        base = merge(_merged(whole, arms, other, (arm, *above)), {"models": None, "ensemble": None, "against": None})
     return merge(base, difference)
 
 
@@ -249,7 +288,16 @@ def _difference(node: Any) -> Any:
         loose["$ref"] += "Difference"
     if "properties" in loose:
         loose["properties"] = {key: {"anyOf": [value, {"type": "null"}]} for key, value in loose["properties"].items()}
+    for entries in ("additionalProperties", "patternProperties"):  # of mappings by name, such as heads and stages
+        if isinstance(loose.get(entries), dict) and loose[entries]:
+            loose[entries] = _nullable(entries, loose[entries])
     return loose
+
+
+def _nullable(entries: str, schema: dict[str, Any]) -> dict[str, Any]:
+    if entries == "patternProperties":
+        return {pattern: {"anyOf": [value, {"type": "null"}]} for pattern, value in schema.items()}
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 class _Faults:
@@ -261,7 +309,7 @@ class _Faults:
 
     def say(self, path: tuple[Any, ...], message: str) -> None:
         """Add a fault at a path of keys of the merged file."""
-        if _leads_on(self.demo, path):
+        if path and _leads_on(self.demo, path):
             path = ("demo", *path)
         where = ".".join(str(part) for part in path if not _is_union_branch(part))
         if message not in self.found.setdefault(where, []):
@@ -269,7 +317,7 @@ class _Faults:
 
     def lines(self) -> list[str]:
         """One line a key path; the branches of a union that all failed are joined."""
-        return [f"{where}: {', or '.join(messages)}" for where, messages in self.found.items()]
+        return [f"{where}: {', or '.join(said)}".removeprefix(": ") for where, said in self.found.items()]
 
     def add(
         self, error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...] = (), difference: Any = None

@@ -30,6 +30,8 @@ class Config(Strict):
     studies: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
     sources: dict[str, str] = Field(default={})
     image: str = "cu113"
+    arms: dict[str, list[str]] = Field(default={})
+    folds: Annotated[int, Field(gt=0)] | None = None
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_listed), Field(min_length=1)] | None = None
     weights: Literal["imagenet", "none"] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -81,9 +83,13 @@ class Run:
         self.sources = {study: str(self._path(path)) for study, path in self.config.sources.items()}
         faults: list[str] = []
         self.files = self._find_files(faults)
+        faults += [
+            f"config: {key}: no study {study!r} in this run{names.suggest(study, self.files)}"
+            for key in ("sources", "arms")
+            for study in getattr(self.config, key)
+            if study.partition(".")[0] not in self.files
+        ]
         for study, source in self.sources.items():
-            if study not in self.files:
-                faults.append(f"config: sources: no study {study!r} in this run{names.suggest(study, self.files)}")
             if not Path(source).exists():
                 faults.append(
                     f"config: sources.{study}: {source} is not there; give the path of a folder or an archive"
@@ -92,12 +98,24 @@ class Run:
         for study, path in self.files.items():
             try:
                 self.studies[study] = load(
-                    path, self.config.scale, self.config.weights, self.config.seeds, self.sources.get(study)
+                    path,
+                    self.config.scale,
+                    self.config.weights,
+                    self.config.seeds,
+                    self.sources.get(study),
+                    folds=self.config.folds,
+                    arms=self.config.arms.get(study),
+                    extra_sources=self._extra_sources(study),
                 )
             except RescanError as error:
                 faults.append(str(error))
         if faults:
             raise RescanError("\n".join(faults))
+
+    def _extra_sources(self, study: str) -> dict[str, str]:
+        """Local sources of a study's extra data, given as `<study>.<name of the extra>`."""
+        keys = {key: key.partition(".") for key in self.sources}
+        return {name: self.sources[key] for key, (of, dot, name) in keys.items() if of == study and dot}
 
     def _path(self, written: str) -> Path:
         """A path of the configuration: relative ones start where the command was run."""
@@ -150,7 +168,10 @@ class Run:
     def data_key(self, study: str) -> str:
         """What the download depends on: the data section, the phantom's version, the state of a local source."""
         data = self.studies[study].data
-        made = PHANTOM_VERSION if data.phantom else state_of(data.source.path) if data.source.path else ""
+        made = [
+            PHANTOM_VERSION if given.phantom else state_of(given.source.path) if given.source.path else ""
+            for given in (data, *data.extra.values())
+        ]
         return fingerprint([self.studies[study].key("data"), made])
 
     def set_environment(self) -> None:
@@ -159,7 +180,8 @@ class Run:
 
     def environment(self) -> dict[str, str]:
         """Environment of every job: code, interpreter, what Apptainer shall see, and settings that cause no rerun."""
-        local = [study.data.source.path for study in self.studies.values() if not study.data.phantom]
+        given = [part for study in self.studies.values() for part in (study.data, *study.data.extra.values())]
+        local = [part.source.path for part in given if not part.phantom]
         binds = [str(self.root), str(Path.cwd()), *(path for path in local if path)]
         data = Path("data")
         binds += [str(data.resolve())] if data.is_symlink() else []

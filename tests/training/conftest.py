@@ -25,8 +25,8 @@ def _tiny():
     return Encoder(nn.Sequential(OrderedDict(layers)), 8, target="relu")
 
 
-def _study(**recipe):
-    """A study of three classes at 64 × 64 pixels; `recipe` replaces parts of its one arm's recipe."""
+def _study(data=None, **recipe):
+    """A study of three classes at 64 × 64 pixels; `recipe` replaces parts of its one arm's recipe, `data` of its data."""
     stage = {"epochs": 2, "batch_size": 4, "optimizer": {"name": "adam", "lr": 1e-3}}
     default = {
         "preparation": "small",
@@ -38,7 +38,7 @@ def _study(**recipe):
             "name": "toy",
             "scale": "demo",
             "title": "Toy",
-            "data": {"source": {"path": "x"}, "layout": "class_folders", "classes": ["a", "b", "c"]},
+            "data": {"source": {"path": "x"}, "layout": "class_folders", "classes": ["a", "b", "c"], **(data or {})},
             "preparations": {"small": {"steps": [{"name": "resize", "size": [64, 64]}], "channels": "gray"}},
             "arms": {"plain": {**default, **recipe}},
         }
@@ -53,9 +53,9 @@ def _store(study, per_class=(6, 3, 2)):
         for part, count in zip(("train", "validation", "test"), per_class):
             for number in range(count):
                 sample = f"{part}/{label}/{number:03}.png"
-                rows.append((sample, f"g{len(rows)}", label, f"{len(rows):03}", 0, part, 0, 0))
+                rows.append((sample, f"g{len(rows)}", label, f"{len(rows):03}", "", 0, part, 0, 0, ""))
                 images.append(np.clip(rng.normal(LEVELS[target], 20, (64, 64, 1)), 0, 255))
-    columns = ["sample", "group", "label", "patient", "fold", "part", "linked", "conflict"]
+    columns = ["sample", "group", "label", "patient", "eye", "fold", "part", "linked", "conflict", "origin"]
     splits = pd.DataFrame(rows, columns=columns)
     paths = Paths(study.scale, study.name)
     store = paths.store("small")

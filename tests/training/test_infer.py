@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from rescan.models import network as networks
-from rescan.training.infer import infer, predict_logits
+from rescan.training.infer import infer, predict_outputs
 from rescan.training.loop import train
 
 RUN = Path("results/demo/toy/plain/fold0_seed0")
@@ -37,7 +37,8 @@ def test_predictions_of_every_item(trained):
     infer(study, "plain", 0, 0, device="cpu")
     table = pd.read_csv(RUN / "predictions.csv", dtype={"patient": str})
     logits = [f"classification_{k}" for k in range(3)]
-    assert list(table) == ["part", "item", "sample", "group", "patient", "fold", "seed", "target", *logits]
+    keys = ["part", "item", "sample", "group", "patient", "eye", "fold", "seed", "target"]
+    assert list(table) == [*keys, *logits]
     assert table["part"].value_counts().to_dict() == {"train": 36, "validation": 12, "test": 6}
     assert dict(zip(table["sample"], table["part"])) == dict(zip(splits["sample"], splits["part"]))
 
@@ -61,9 +62,9 @@ def test_logits_are_written_in_full(trained):
     table = pd.read_csv(RUN / "predictions.csv")
     network, _ = networks.load(RUN / "model.safetensors")
     images = np.load("data/demo/toy/small/images.npy", mmap_mode="r")
-    logits = predict_logits(network, images, "imagenet", "cpu", rows=table["item"].to_numpy())
+    logits = predict_outputs(network, images, "imagenet", "cpu", rows=table["item"].to_numpy())
     written = table[[f"classification_{k}" for k in range(3)]].to_numpy().astype(np.float32)
-    np.testing.assert_array_equal(written, logits)
+    np.testing.assert_array_equal(written, logits["classification"])
 
 
 def test_a_model_with_stale_statistics_is_named_and_recalibrated(trained, caplog):
@@ -88,7 +89,7 @@ def test_a_model_with_stale_statistics_is_named_and_recalibrated(trained, caplog
 
 def test_a_collapsed_head_is_not_mended_by_recalibration(trained):
     study, _ = trained
-    rewrite_model(lambda network: network.heads["classification"].bias.data.copy_(torch.tensor([0.0, 1e6, 0.0])))
+    rewrite_model(lambda network: network.heads["classification"][-1].bias.data.copy_(torch.tensor([0.0, 1e6, 0.0])))
     infer(study, "plain", 0, 0, device="cpu")
     diagnosis = json.loads((RUN / "diagnosis.json").read_text())
     assert diagnosis["class"] == "b"
@@ -100,8 +101,9 @@ def test_prediction_restores_the_networks_mode(make_study):
     network = networks.build(make_study().arms["plain"], 3, (1, 64, 64))
     images = np.zeros((5, 64, 64, 1), np.uint8)
     network.train()
-    logits = predict_logits(network, images, "imagenet", "cpu", 2)
+    logits = predict_outputs(network, images, "imagenet", "cpu", 2)["classification"]
     assert network.training
-    np.testing.assert_array_equal(logits, predict_logits(network.eval(), images, "imagenet", "cpu", 2))
+    again = predict_outputs(network.eval(), images, "imagenet", "cpu", 2)["classification"]
+    np.testing.assert_array_equal(logits, again)
     assert logits.shape == (5, 3)
     assert logits.dtype == np.float32

@@ -80,7 +80,9 @@ def test_outputs_of_a_training(make_study, make_store):
     make_store(study)
     train_cpu(study)
     history = pd.read_csv(RUN / "history.csv")
-    scores = [f"validation_{metric}" for metric in ("loss", "accuracy", "balanced_accuracy", "macro_f1")]
+    scores = [
+        f"validation_{metric}" for metric in ("loss", "accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa")
+    ]
     expected = ["stage", "epoch", "lr", "train_loss", "train_accuracy", *scores, "seconds", "images_per_second", "kept"]
     assert list(history) == expected
     assert history["stage"].tolist() == ["warm", "main", "main"]
@@ -225,7 +227,7 @@ def test_head_only_leaves_the_encoder_and_its_statistics(make_study, make_store)
     initial = networks.build(study.arms["plain"], 3, (1, 64, 64)).state_dict()
     trained = load_file(RUN / "model.safetensors")
     changed = {key for key in trained if not torch.equal(trained[key], initial[key])}
-    assert changed == {"hidden.0.weight", "hidden.0.bias", "heads.classification.weight", "heads.classification.bias"}
+    assert changed == {"hidden.0.weight", "hidden.0.bias", "heads.classification.0.weight", "heads.classification.0.bias"}
 
 
 def test_accumulated_batches_equal_one_batch(make_study, make_store):
@@ -238,7 +240,7 @@ def test_accumulated_batches_equal_one_batch(make_study, make_store):
         study = make_study(network=network, stages={"main": stage})
         make_store(study, per_class=(5, 2, 2))
         train_cpu(study)
-        models.append(load_file(RUN / "model.safetensors")["heads.classification.weight"])
+        models.append(load_file(RUN / "model.safetensors")["heads.classification.0.weight"])
     assert torch.allclose(*models, atol=1e-6)
 
 

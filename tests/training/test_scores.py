@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from rescan.training.scores import better, score
+from rescan.study import Recipe
+from rescan.training.scores import better, reading_head, score
 
 LOSSES = {"classification": {"name": "cross_entropy", "label_smoothing": 0.0}}
 
@@ -16,12 +17,33 @@ LOSSES = {"classification": {"name": "cross_entropy", "label_smoothing": 0.0}}
 def test_scores_equal_scikit_learn(pairs):
     targets, predictions = np.array(pairs).T
     logits = 3 * np.eye(4, dtype=np.float32)[predictions]
-    scores = score(LOSSES, logits, targets)
+    scores = score(LOSSES, {"classification": logits}, targets, 4, "classification")
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert scores["loss"] == pytest.approx(metrics.log_loss(targets, probabilities, labels=range(4)), abs=1e-5)
     assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(targets, predictions))
     assert scores["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(targets, predictions))
     assert scores["macro_f1"] == pytest.approx(metrics.f1_score(targets, predictions, average="macro"))
+    if len(set(targets) | set(predictions)) > 1:
+        expected = metrics.cohen_kappa_score(targets, predictions, weights="quadratic", labels=range(4))
+        assert scores["quadratic_kappa"] == pytest.approx(expected)
+
+
+def test_scores_are_of_the_head_that_is_read():
+    outputs = {
+        "classification": np.array([[9.0, 0, 0]] * 2, np.float32),
+        "regression": np.array([[1.2], [1.6]], np.float32),
+    }
+    targets = np.array([1, 2])
+    assert score(LOSSES, outputs, targets, 3, "classification")["accuracy"] == 0
+    assert score(LOSSES, outputs, targets, 3, "regression")["accuracy"] == 1
+
+
+def test_before_post_training_the_regression_is_read():
+    stage = {"epochs": 1, "optimizer": "adam", "losses": {"classification": "cross_entropy", "regression": "mse"}}
+    network = {"encoder": "resnet18", "heads": {"classification": {}, "regression": {}}}
+    recipe = Recipe.model_validate({"preparation": "x", "network": network, "stages": {"main": stage}})
+    assert reading_head(recipe) == "classification"
+    assert reading_head(Recipe.model_validate({**recipe.model_dump(), "posttrain": {"head": "linear"}})) == "regression"
 
 
 def test_better():
@@ -30,4 +52,5 @@ def test_better():
     assert better("accuracy", {"accuracy": 0.6}, 0.5)
     assert better("loss", {"loss": 9.0}, None)
     assert not better("loss", {"loss": None}, None)
-    assert score(LOSSES, np.array([[np.nan, 0]], np.float32), np.array([0]))["loss"] is None
+    nothing = {"classification": np.array([[np.nan, 0]], np.float32)}
+    assert score(LOSSES, nothing, np.array([0]), 2, "classification")["loss"] is None

@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -57,12 +58,47 @@ def weights_file(wildcards):
     return [] if network.weights == "none" else [Paths.weights(network.encoder)]
 
 
-def of_runs(name):
-    """A file of every run of an arm."""
-    return lambda wildcards: [
-        f"{Paths(CONFIG.scale, wildcards.study).run(wildcards.arm, fold, seed)}/{name}"
-        for fold, seed in RUN.studies[wildcards.study].runs()
+def of_runs(name, trained=False):
+    """A file of every run of an arm; `trained`: of the runs whose models it reads (of an ensemble, its members')."""
+
+    def files(wildcards):
+        study, paths = RUN.studies[wildcards.study], Paths(CONFIG.scale, wildcards.study)
+        runs = (
+            [run for _, *run in study.models(wildcards.arm)]
+            if trained
+            else [(wildcards.arm, *run) for run in study.runs(wildcards.arm)]
+        )
+        return [f"{paths.run(*run)}/{name}" for run in runs]
+
+    return files
+
+
+def model_file(wildcards):
+    """The model whose outputs a run holds: its own, or that of the arm that it reads."""
+    arm = recipe_of(wildcards).models or wildcards.arm
+    run = Paths(CONFIG.scale, wildcards.study).run(arm, wildcards.fold, wildcards.seed)
+    return f"{run}/model.safetensors"
+
+
+def members_predictions(wildcards):
+    """The predictions that an ensemble averages."""
+    study, paths = RUN.studies[wildcards.study], Paths(CONFIG.scale, wildcards.study)
+    return [
+        f"{paths.run(member, *run)}/predictions.csv"
+        for member in study.arms[wildcards.ensemble].ensemble.members
+        for run in study.runs(member)
     ]
+
+
+def ensembles():
+    """A pattern of all ensembles' names: they are not trained, nor shown any image."""
+    found = {
+        arm
+        for study in RUN.studies.values()
+        for arm, recipe in study.arms.items()
+        if recipe.ensemble
+    }
+    return "|".join(re.escape(arm) for arm in sorted(found)) or "(?!)"
 
 
 def arms_to_report(study):
@@ -89,12 +125,18 @@ def everything(study):
     Snakemake deletes the outputs of a failed job, and makes a file again only if a target asks for it: unasked, what was made of
     the deleted file would stay and be shown.
     """
-    paths, runs = Paths(CONFIG.scale, study), RUN.studies[study].runs()
-    of_run = [
-        f"fold{fold}_seed{seed}/{name}"
-        for fold, seed in runs
-        for name in ("model.safetensors", "history.csv", "predictions.csv")
-    ]
-    data = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits]
-    arms = of_arms(study, *of_run, "posttraining.json", "metrics.json", "gradcam")
-    return [*data, paths.explore, *arms, paths.comparison]
+    paths, whole = Paths(CONFIG.scale, study), RUN.studies[study]
+    files = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits]
+    files.append(paths.explore)
+    for arm in arms_to_report(study):
+        recipe = whole.arms[arm]
+        of_arm = ["posttraining.json", "metrics.json"]
+        of_arm += [] if recipe.models or recipe.ensemble else ["gradcam"]
+        of_run = ["predictions.csv"]
+        of_run += ["model.safetensors", "history.csv"] if recipe.trains else []
+        made = [f"{paths.arm(arm)}/{name}" for name in of_arm]
+        made += [
+            f"{paths.run(arm, *run)}/{name}" for run in whole.runs(arm) for name in of_run
+        ]
+        files += [file for file in made if not CONFIG.partial or Path(file).exists()]
+    return [*files, paths.comparison]

@@ -7,6 +7,7 @@ rule posttrain:
         f"logs/{P.scale}/{{study}}/{{arm}}/posttrain.log",
     params:
         study=P.resolved,
+        key=lambda wildcards: RUN.studies[wildcards.study].result_key(wildcards.arm),
     shell:
         "exec python -m rescan posttrain {params.study:q} --arm {wildcards.arm:q} --log {log:q}"
 
@@ -15,16 +16,13 @@ rule evaluate:
     input:
         of_runs("predictions.csv"),
         of_runs("diagnosis.json"),
-        of_runs("history.csv"),
+        of_runs("history.csv", trained=True),
         f"{ARM_FOLDER}/posttraining.json",
     output:
         f"{ARM_FOLDER}/metrics.json",
         report(
-            expand(
-                f"{ARM_FOLDER}/{{figure}}.png",
-                figure=["confusion", "roc", "reliability", "curves"],
-                allow_missing=True,
-            ),
+            directory(f"{ARM_FOLDER}/figures"),
+            patterns=["{figure}.png"],
             category="{study}",
             subcategory="evaluation",
             labels={"arm": "{arm}"},
@@ -33,6 +31,7 @@ rule evaluate:
         f"logs/{P.scale}/{{study}}/{{arm}}/evaluate.log",
     params:
         study=P.resolved,
+        key=lambda wildcards: RUN.studies[wildcards.study].result_key(wildcards.arm),
     shell:
         "exec python -m rescan evaluate {params.study:q} --arm {wildcards.arm:q} --log {log:q}"
 
@@ -74,6 +73,10 @@ rule compare:
     params:
         study=P.resolved,
         key=key("published"),
+        against=lambda wildcards: [
+            RUN.studies[wildcards.study].base(arm)
+            for arm in RUN.studies[wildcards.study].arms
+        ],
         arms=lambda wildcards: [
             part for arm in arms_to_report(wildcards.study) for part in ("--arm", arm)
         ],

@@ -31,9 +31,10 @@ rule infer:
     input:
         store_files,
         P.splits,
-        model=f"{RUN_FOLDER}/model.safetensors",
+        model_file,
     output:
         f"{RUN_FOLDER}/predictions.csv",
+        f"{RUN_FOLDER}/vectors.npy",
         f"{RUN_FOLDER}/diagnosis.json",
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/infer_fold{{fold}}_seed{{seed}}.log",
@@ -42,6 +43,29 @@ rule infer:
         gpu=GPU,
     params:
         study=P.resolved,
+        key=lambda wildcards: recipe_of(wildcards).inference.model_dump_json(),
     shell:
         "exec python -m rescan infer {params.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
         " --log {log:q}"
+
+
+rule ensemble:
+    input:
+        members_predictions,
+    output:
+        f"{P.run('{ensemble}', '{fold}', '{seed}')}/predictions.csv",
+        f"{P.run('{ensemble}', '{fold}', '{seed}')}/diagnosis.json",
+    log:
+        f"logs/{P.scale}/{{study}}/{{ensemble}}/ensemble_fold{{fold}}_seed{{seed}}.log",
+    wildcard_constraints:
+        ensemble=ensembles(),
+    params:
+        study=P.resolved,
+        key=lambda wildcards: RUN.studies[wildcards.study]
+        .arms[wildcards.ensemble]
+        .ensemble.model_dump_json(),
+    shell:
+        "exec python -m rescan ensemble {params.study:q} --arm {wildcards.ensemble:q} --log {log:q}"
+
+
+ruleorder: ensemble > infer

@@ -1,12 +1,12 @@
 """Augmentation by name (names.AUGMENTATIONS) of a whole batch on its device.
 
-The warps (`WARPS`) are fused into one affine matrix and sampled once; the others follow, in the order of that table.
-What Keras's ImageDataGenerator also has means the same here.
+The warps (`rescan.training.warps`) come first and are sampled once; the others follow, in the order of that table. What
+Keras's ImageDataGenerator also has means the same here. Draws are made on the CPU, the same for every device, and sent
+without waiting; only noise is drawn on the device.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -16,35 +16,37 @@ from torch.nn import functional
 
 from rescan import names
 from rescan.training.randomness import seed_of
+from rescan.training.warps import AFFINE, LOCAL, affine, local, per_image, uniform, warp
 
-# In the order in which their matrices are multiplied: an output pixel is zoomed, sheared, shifted, then rotated.
-WARPS = ("rotation", "shift", "shear", "zoom")
+NOTHING = (0, [1, 1])  # the amount or probability, and the range, that leave an image as it is
+FILLING = ("cutout",)  # those after the warps that need the background
+# What sharpening and embossing add to the image, for a strength of 1.
+LAPLACIAN = ((-1, -1, -1), (-1, 8, -1), (-1, -1, -1))
+RELIEF = ((-2, -1, 0), (-1, 0, 1), (0, 1, 2))
+TRIES = 16  # draws of which `preview_each` takes the one that shows most
 
 
 def augment(batch: torch.Tensor, augmentation: dict[str, Any], seed: int, background: int) -> torch.Tensor:
     """Augment a batch, each image by its own draws; every name draws from a generator of its own.
 
     Args:
-        batch: (B, C, H, W) uint8.
+        batch: (B, C, H, W) uint8; C is 1 or 3.
         augmentation: Value by name, as in a recipe.
         seed: Seed of all draws.
-        background: Gray level in [0, 255] that fills what a warp uncovers.
+        background: Gray level in [0, 255] that fills what a warp uncovers and cutout removes.
 
     Returns:
         (B, C, H, W) float32 in [0, 255], on the batch's device.
     """
-    generators = {name: torch.Generator().manual_seed(seed_of(seed, name)) for name in augmentation}
-    matrices = [
-        names.resolve("augmentation", name)(augmentation[name], batch.shape, generators[name])
-        for name in WARPS
-        if name in augmentation
-    ]
-    images = batch.float()
-    if matrices:
-        images = warp(images, functools.reduce(torch.matmul, matrices), background)
+    drawn = {name: value for name, value in augmentation.items() if value not in NOTHING}
+    generators = {name: torch.Generator().manual_seed(seed_of(seed, name)) for name in drawn}
+    images = batch.to(torch.float32, memory_format=torch.contiguous_format)
+    matrices, points = affine(drawn, images.shape, generators), local(drawn, images, generators)
+    images = warp(images, matrices, background, points)
     for name in names.AUGMENTATIONS:
-        if name in augmentation and name not in WARPS:
-            images = names.resolve("augmentation", name)(images, augmentation[name], generators[name])
+        if name in drawn and name not in AFFINE + LOCAL:
+            fill = (background,) if name in FILLING else ()
+            images = names.resolve("augmentation", name)(images, drawn[name], generators[name], *fill)
     return images.clamp(0, 255)
 
 
@@ -54,51 +56,21 @@ def preview(images: np.ndarray, augmentation: dict[str, Any], seed: int, backgro
     return augment(batch, augmentation, seed, background).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
-def warp(images: torch.Tensor, matrices: torch.Tensor, background: float) -> torch.Tensor:
-    """Warp each image by a matrix, with bilinear interpolation.
+def preview_each(image: np.ndarray, augmentation: dict[str, Any], background: int) -> list[tuple[str, np.ndarray]]:
+    """Augment an (H, W, C) uint8 image by each name alone, in the order of names.AUGMENTATIONS, for looking at.
 
-    Args:
-        images: (B, C, H, W) float32.
-        matrices: (B, 3, 3) float64: where in the input an output point (x, y, 1) lies, in pixels right of and below the
-            image's center.
-        background: What fills points outside the input.
+    Of several draws the one is shown that changes the image most, so that the strength is seen; the same at every call.
 
     Returns:
-        (B, C, H, W) float32; the input itself if every matrix is the identity.
+        Pairs of a name and the image in the same form.
     """
-    if torch.equal(matrices, torch.eye(3, dtype=matrices.dtype).expand_as(matrices)):
-        return images
-    height, width = images.shape[-2:]
-    # The sampler's coordinates run from -1 to 1 over the width and over the height.
-    scale = torch.tensor([[1, height / width, 2 / width], [width / height, 1, 2 / height]], dtype=matrices.dtype)
-    theta = (matrices[:, :2] * scale).float().to(images.device)
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-    return functional.grid_sample(images - background, grid, align_corners=False) + background
-
-
-def rotation(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Rotate about the center by an angle from [-value, value] degrees; a positive one turns counterclockwise."""
-    angle = _uniform(-value, value, shape[0], generator) * math.pi / 180
-    return _matrices({(0, 0): angle.cos(), (0, 1): -angle.sin(), (1, 0): angle.sin(), (1, 1): angle.cos()})
-
-
-def shear(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Shear by an angle from [-value, value] degrees, as Keras: down by sin(angle) a column, wider by 1 / cos."""
-    angle = _uniform(-value, value, shape[0], generator) * math.pi / 180
-    return _matrices({(0, 0): angle.cos(), (1, 0): -angle.sin()})
-
-
-def shift(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Shift along x and, independently, y by a share from [-value, value] of the width and height."""
-    height, width = shape[-2:]
-    x, y = (size * _uniform(-value, value, shape[0], generator) for size in (width, height))
-    return _matrices({(0, 2): x, (1, 2): y})
-
-
-def zoom(value: list[float], shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Scale x and, independently, y by a factor from [low, high], as Keras: 1.2 shows 1.2 times as much, so smaller."""
-    low, high = value
-    return _matrices({(axis, axis): _uniform(low, high, shape[0], generator) for axis in (0, 1)})
+    shown = []
+    for name in names.AUGMENTATIONS:
+        if name in augmentation:
+            tries = preview(np.stack([image] * TRIES), {name: augmentation[name]}, 0, background)
+            change = np.abs(tries.astype(np.float32) - image).mean(axis=(1, 2, 3))
+            shown.append((name, tries[change.argmax()]))
+    return shown
 
 
 def flip_horizontal(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
@@ -113,38 +85,98 @@ def flip_vertical(images: torch.Tensor, value: float, generator: torch.Generator
 
 def brightness(images: torch.Tensor, value: list[float], generator: torch.Generator) -> torch.Tensor:
     """Multiply gray levels by a factor from [low, high]."""
-    return images * _per_image(value, images, generator)
+    return images * per_image(_factors(images, value, generator), images.device)
 
 
 def contrast(images: torch.Tensor, value: list[float], generator: torch.Generator) -> torch.Tensor:
     """Multiply the distance from the image's mean by a factor from [low, high]."""
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (images - mean) * _per_image(value, images, generator)
+    return torch.lerp(mean, images, per_image(_factors(images, value, generator), images.device))
+
+
+def gamma(images: torch.Tensor, value: list[float], generator: torch.Generator) -> torch.Tensor:
+    """Raise gray levels, on the [0, 1] scale and clipped to it, to a power from [low, high]; above 1 darkens."""
+    power = _factors(images, value, generator)
+    powers, scales = (per_image(values, images.device) for values in (power, 255 ** (1 - power)))
+    return images.clamp(0, 255).pow(powers).mul_(scales)
+
+
+def rgb_shift(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
+    """Add to each channel, independently, a shift from [-value, value] on the [0, 1] scale."""
+    count, channels = images.shape[:2]
+    shifts = uniform(-value, value, count * channels, generator).view(count, channels)
+    return images + 255 * per_image(shifts, images.device)
+
+
+def blur(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
+    """Blur by a Gaussian with a standard deviation from [0, value] pixels."""
+    deviation = uniform(0, value, len(images), generator).clamp(min=1e-3)[:, None]
+    offsets = torch.arange(-math.ceil(3 * value), math.ceil(3 * value) + 1)
+    weights = torch.exp(-0.5 * (offsets / deviation).square())
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    return _filter(_filter(images, weights[:, None, :]), weights[:, :, None])
+
+
+def sharpen(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
+    """Add a share from [0, value] of the difference between each pixel and its 8 neighbors, summed over them.
+
+    A share of 1 is the classic sharpening kernel: 9 in the middle, -1 around it.
+    """
+    return _add_filtered(images, LAPLACIAN, value, generator)
+
+
+def emboss(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
+    """Add a share from [0, value] of a relief: how much brighter it is toward the bottom right than the top left.
+
+    A share of 1 is the classic embossing kernel: -2 -1 0, -1 1 1, 0 1 2.
+    """
+    return _add_filtered(images, RELIEF, value, generator)
 
 
 def noise(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
     """Add Gaussian noise with a standard deviation of `value` on the [0, 1] scale, a draw a pixel and channel."""
     on_device = torch.Generator(images.device).manual_seed(generator.initial_seed())
-    return images + 255 * value * torch.randn(images.shape, generator=on_device, device=images.device)
+    drawn = torch.randn(images.shape, generator=on_device, device=images.device)
+    return torch.add(images, drawn, alpha=255 * value)
 
 
-def _uniform(low: float, high: float, count: int, generator: torch.Generator) -> torch.Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
+def cutout(images: torch.Tensor, value: float, generator: torch.Generator, background: int) -> torch.Tensor:
+    """Fill a box with the background: a share from [0, value] of the width and of the height, anywhere in the image."""
+    share = uniform(0, value, len(images), generator)
+    boxes = []
+    for size in images.shape[-2:]:
+        length = (share * size).round().clamp(max=size)
+        start = ((size - length + 1) * uniform(0, 1, len(images), generator)).floor()
+        from_start = torch.arange(size) - start[:, None]
+        boxes.append(((from_start >= 0) & (from_start < length[:, None])).to(images.device, non_blocking=True))
+    rows, columns = boxes
+    return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], background)
 
 
-def _per_image(value: list[float], images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _factors(images: torch.Tensor, value: list[float], generator: torch.Generator) -> torch.Tensor:
     low, high = value
-    return _uniform(low, high, len(images), generator).float().to(images.device).view(-1, 1, 1, 1)
-
-
-def _matrices(entries: dict[tuple[int, int], torch.Tensor]) -> torch.Tensor:
-    """Identity matrices (B, 3, 3) with some entries replaced, each by a (B,) tensor."""
-    matrices = torch.eye(3, dtype=torch.float64).repeat(len(next(iter(entries.values()))), 1, 1)
-    for (row, column), values in entries.items():
-        matrices[:, row, column] = values
-    return matrices
+    return uniform(low, high, len(images), generator)
 
 
 def _flip(images: torch.Tensor, probability: float, axis: int, generator: torch.Generator) -> torch.Tensor:
     chosen = torch.rand(len(images), generator=generator) < probability
-    return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(axis), images)
+    return torch.where(chosen.to(images.device, non_blocking=True).view(-1, 1, 1, 1), images.flip(axis), images)
+
+
+def _add_filtered(
+    images: torch.Tensor, kernel: tuple[tuple[int, ...], ...], value: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Add what a 3 × 3 kernel makes of an image, times a share from [0, value]."""
+    share = uniform(0, value, len(images), generator).view(-1, 1, 1)
+    kernels = share * torch.tensor(kernel)
+    kernels[:, 1, 1] += 1
+    return _filter(images, kernels)
+
+
+def _filter(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """Correlate each image, its border pixels repeated outward, with a kernel of its own (B, odd, odd) on the CPU."""
+    count, channels, height, width = images.shape
+    y, x = (size // 2 for size in kernels.shape[-2:])
+    padded = functional.pad(images, (x, x, y, y), mode="replicate").reshape(1, -1, height + 2 * y, width + 2 * x)
+    weights = kernels.float().repeat_interleave(channels, dim=0)[:, None].to(images.device, non_blocking=True)
+    return functional.conv2d(padded, weights, groups=count * channels).view(images.shape)

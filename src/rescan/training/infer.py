@@ -9,27 +9,37 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rescan.evaluation import heads
 from rescan.evaluation.diagnosis import COLLAPSED
-from rescan.files import write_json, write_table
+from rescan.files import write_json, write_table, writing
 from rescan.log import logger
 from rescan.models import network as networks
+from rescan.models.network import Network
 from rescan.paths import Paths
-from rescan.study import Study
+from rescan.study import Inference, Study
 from rescan.training import lease, loader
+from rescan.training.augmentation import augment
 from rescan.training.randomness import seed_of
+from rescan.training.scores import reading_head
+
+Outputs = dict[str, np.ndarray]  # (n, K_head) float32 by head
+MOST_VECTORS = 5000  # that are kept for a look at what the network has learned
+KEYS = ["part", "item", "sample", "group", "patient", "eye", "fold", "seed", "target"]
 
 
 def infer(
     study: Study, arm: str, fold: int, seed: int, *, device: str = "auto", threads: int = 1, jobs_per_gpu: int = 1
 ) -> None:
-    """Write a run's `predictions.csv` (logits of every item, all parts) and `diagnosis.json`.
+    """Write a run's `predictions.csv` (every head's outputs of every item), `vectors.npy` and `diagnosis.json`.
+
+    `vectors.npy`, (n, D) float16, holds what the heads are fed for up to 5,000 validation and test items, the first of
+    predictions.csv in these parts. Extra training data are not predicted.
 
     Args:
         study: The resolved study.
-        arm: Its arm.
+        arm: Its arm; one with `models` has another arm's models read.
         fold: The fold.
         seed: The seed.
         device: `auto`, `cpu` or `cuda`.
@@ -39,37 +49,71 @@ def infer(
     Raises:
         RescanError: The model or the data are missing, or not what they should be; or there is no such device.
     """
-    paths = Paths(study.scale, study.name)
+    paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], len(study.data.classes)
     run = Path(paths.run(arm, fold, seed))
     images, items = loader.read_items(study, arm, fold, seed)
+    items = items[items["part"] != "extra"].reset_index(drop=True)
+    background = study.preparations[recipe.preparation].background
     with lease.held(device, jobs_per_gpu) as held:
         torch.set_num_threads(threads)
-        network, header = networks.load(run / "model.safetensors")
+        network, _ = networks.load(Path(paths.run(recipe.models or arm, fold, seed), "model.safetensors"))
         network.to(held)
-        normalization = header["recipe"]["normalization"]
-        logits = predict_logits(network, images, normalization, held, rows=items["item"].to_numpy())
-        diagnosis = diagnose(network, images, items, logits, normalization=normalization, device=held, seed=seed)
+        rows, normalization = items["item"].to_numpy(), recipe.normalization
+        shown = Shown(recipe.inference, background)
+        held_out = items["part"].isin(["validation", "test"]).to_numpy()
+        kept = held_out & (held_out.cumsum() <= MOST_VECTORS)
+        outputs, vectors = _forward(network.eval(), images, rows, normalization, held, shown=shown, kept=kept)
+        predicted = heads.decide(reading_head(recipe), outputs[reading_head(recipe)], classes)
+        diagnosis = diagnose(
+            network,
+            images,
+            items,
+            predicted,
+            head=reading_head(recipe),
+            classes=classes,
+            normalization=normalization,
+            device=held,
+            seed=seed,
+        )
     if diagnosis["collapsed"]:
         diagnosis["class"] = study.data.classes[diagnosis["class"]]
         logger.warning(
             "%s: collapsed: %.0f %% of validation is called %s", run, 100 * diagnosis["share"], diagnosis["class"]
         )
-    outputs = pd.DataFrame(logits, columns=[f"classification_{k}" for k in range(logits.shape[1])])
-    columns = ["part", "item", "sample", "group", "patient", "fold", "seed", "target"]
-    write_table(run / "predictions.csv", pd.concat([items.assign(fold=fold, seed=seed)[columns], outputs], axis=1))
+    tables = [pd.DataFrame(output, columns=heads.columns(head, output.shape[1])) for head, output in outputs.items()]
+    write_table(run / "predictions.csv", pd.concat([items.assign(fold=fold, seed=seed)[KEYS], *tables], axis=1))
+    with writing(run / "vectors.npy") as temporary:
+        np.save(temporary, vectors, allow_pickle=False)
     write_json(run / "diagnosis.json", diagnosis)
 
 
-def predict_logits(
-    network: nn.Module,
+class Shown:
+    """Which versions of a batch a network is shown: the batch itself and augmented copies, as `Inference` says."""
+
+    def __init__(self, inference: Inference | None = None, background: int = 0) -> None:
+        self.inference = inference or Inference()
+        self.background = background
+
+    def versions(self, batch: torch.Tensor, number: int) -> list[torch.Tensor]:
+        """The versions of batch `number`, each (B, C, H, W); the copies' draws depend on this number alone."""
+        copies = [
+            augment(batch, self.inference.augmentation, seed_of(0, "inference", "", copy, number), self.background)
+            for copy in range(self.inference.copies)
+        ]
+        return [batch, *copies] if self.inference.original else copies
+
+
+def predict_outputs(
+    network: Network,
     images: np.ndarray,
     normalization: str,
     device: torch.device | str,
     batch_size: int = 64,
     *,
     rows: np.ndarray | None = None,
-) -> np.ndarray:
-    """Compute the classification logits of images in eval mode; the network's own mode is restored.
+    shown: Shown | None = None,
+) -> Outputs:
+    """Compute the heads' outputs for images in eval mode; the network's own mode is restored.
 
     Args:
         network: On `device`.
@@ -78,24 +122,27 @@ def predict_logits(
         device: Where the network is.
         batch_size: Images at a time.
         rows: (n,) which images, in which order; all by default.
+        shown: Which versions of the images are shown, whose outputs are averaged; the images alone by default.
 
     Returns:
-        (n, K) float32.
+        For each head (n, K_head) float32.
     """
     was_training = network.training
     network.eval()
     rows = np.arange(len(images)) if rows is None else rows
-    logits = _forward(network, images, rows, normalization, device, batch_size=batch_size)
+    outputs, _ = _forward(network, images, rows, normalization, device, batch_size=batch_size, shown=shown)
     network.train(was_training)
-    return logits
+    return outputs
 
 
 def diagnose(
-    network: nn.Module,
+    network: Network,
     images: np.ndarray,
     items: pd.DataFrame,
-    logits: np.ndarray,
+    predicted: np.ndarray,
     *,
+    head: str,
+    classes: int,
     normalization: str,
     device: torch.device,
     seed: int,
@@ -105,8 +152,10 @@ def diagnose(
     Args:
         network: On `device`.
         images: (N, H, W, C) uint8.
-        items: The run's items (`loader.read_items`).
-        logits: (n, K), by row of `items`.
+        items: The run's items (`loader.read_items`). Without a validation part, the test part stands for it.
+        predicted: (n,) class indices, by row of `items`.
+        head: The head that they were read from.
+        classes: K.
         normalization: A name of names.NORMALIZATIONS.
         device: Where the network is.
         seed: Mixes the images of the batches whose statistics are used.
@@ -115,8 +164,8 @@ def diagnose(
         `collapsed`; if true also `class` (index), `share` and the validation accuracy in eval mode, with each batch's
         own statistics (batch norm alone in train mode), and with statistics estimated again over the training images.
     """
-    validation = (items["part"] == "validation").to_numpy()
-    counts = np.bincount(logits[validation].argmax(axis=1), minlength=logits.shape[1])
+    part = "validation" if (items["part"] == "validation").any() else "test"
+    counts = np.bincount(predicted[items["part"] == part], minlength=classes)
     share = float(counts.max() / counts.sum())
     if share < COLLAPSED:
         return {"collapsed": False}
@@ -124,11 +173,11 @@ def diagnose(
     generator = np.random.default_rng(seed_of(seed, "diagnosis"))
     mixed = {part: generator.permutation(rows.to_numpy()) for part, rows in items.groupby("part")["item"]}
 
-    def accuracy(outputs: np.ndarray) -> float:
-        return float(np.mean(outputs.argmax(axis=1) == [targets[item] for item in mixed["validation"]]))
+    def outputs(model: Network, part: str) -> np.ndarray:
+        return _forward(model, images, mixed[part], normalization, device, batch_size=32)[0][head]
 
-    def outputs(model: nn.Module, part: str) -> np.ndarray:
-        return _forward(model, images, mixed[part], normalization, device, batch_size=32)
+    def accuracy(output: np.ndarray) -> float:
+        return float(np.mean(heads.decide(head, output, classes) == [targets[item] for item in mixed[part]]))
 
     batchwise = copy.deepcopy(network).eval()
     recalibrated = copy.deepcopy(network).eval()
@@ -142,26 +191,40 @@ def diagnose(
         "collapsed": True,
         "class": int(counts.argmax()),
         "share": share,
-        "train_mode_accuracy": accuracy(outputs(batchwise, "validation")),
-        "eval_mode_accuracy": accuracy(outputs(network.eval(), "validation")),
-        "recalibrated_accuracy": accuracy(outputs(recalibrated.eval(), "validation")),
+        "train_mode_accuracy": accuracy(outputs(batchwise, part)),
+        "eval_mode_accuracy": accuracy(outputs(network.eval(), part)),
+        "recalibrated_accuracy": accuracy(outputs(recalibrated.eval(), part)),
     }
 
 
 def _forward(
-    network: nn.Module,
+    network: Network,
     images: np.ndarray,
     rows: np.ndarray,
     normalization: str,
     device: torch.device | str,
     *,
-    batch_size: int,
-) -> np.ndarray:
-    """Compute logits (n, K) float32 in the mode that the network's layers are in."""
-    pin = torch.device(device).type == "cuda"
-    logits = []
+    batch_size: int = 64,
+    shown: Shown | None = None,
+    kept: np.ndarray | None = None,
+) -> tuple[Outputs, np.ndarray]:
+    """Compute the heads' outputs, and for rows that are `kept` what the heads are fed, in the mode of the layers.
+
+    The second, (n, D) float16, is that of the first version that is shown.
+    """
+    pin, shown = torch.device(device).type == "cuda", shown or Shown()
+    kept = np.zeros(len(rows), bool) if kept is None else kept
+    found: list[Outputs] = []
+    vectors: list[np.ndarray] = []
+    start = 0
     with torch.no_grad(), loader.loading(images, loader.cut(rows, batch_size), pin=pin) as batches:
-        for batch in batches:
-            fed = networks.normalize(batch.to(device, non_blocking=True), normalization)
-            logits.append(network(fed)["classification"].cpu().numpy())
-    return np.concatenate(logits)
+        for number, batch in enumerate(batches):
+            versions = shown.versions(batch.to(device, non_blocking=True), number)
+            fed = [network.vectors(networks.normalize(version, normalization)) for version in versions]
+            read = [{head: output.float().cpu().numpy() for head, output in network.read(one).items()} for one in fed]
+            outputs = {head: [one[head] for one in read] for head in read[0]}
+            found.append(read[0] if len(read) == 1 else heads.average(outputs))
+            vectors.append(fed[0].half().cpu().numpy()[kept[start : start + len(batch)]])
+            start += len(batch)
+    together = {head: np.concatenate([one[head] for one in found]).astype(np.float32) for head in found[0]}
+    return together, np.concatenate(vectors)

@@ -14,7 +14,7 @@ def seed_of(seed: int, stream: str, stage: str = "", epoch: int = 0, step: int =
 
     Args:
         seed: The run's seed.
-        stream: `order`, `augmentation`, `dropout` or `initialization`.
+        stream: `order`, `augmentation`, `dropout`, `initialization` or `inference`.
         stage: The stage's name.
         epoch: The epoch within the stage.
         step: The batch within the epoch.

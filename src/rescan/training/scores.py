@@ -9,30 +9,52 @@ from typing import Any
 import numpy as np
 import torch
 
+from rescan.evaluation import heads
+from rescan.study import Recipe
 from rescan.training.losses import total
 
 
-def score(losses: Mapping[Any, dict[str, Any]], logits: np.ndarray, targets: np.ndarray) -> dict[str, float | None]:
-    """Score validation logits.
+def reading_head(recipe: Recipe) -> str:
+    """The head that an epoch's scores are of: the one that the arm's predictions are read from.
+
+    Before post-training there is no linear neuron yet: then the regression, if there is one.
+    """
+    if recipe.head != "linear":
+        return recipe.head
+    return "regression" if "regression" in recipe.network.heads else next(iter(recipe.network.heads))
+
+
+def score(
+    losses: Mapping[Any, dict[str, Any]], outputs: dict[str, np.ndarray], targets: np.ndarray, classes: int, head: str
+) -> dict[str, float | None]:
+    """Score a network's outputs for the validation images.
 
     Args:
         losses: The stage's losses, by head.
-        logits: (n, K) float32.
+        outputs: For each head (n, K_head) float32.
         targets: (n,) int64 in [0, K).
+        classes: K.
+        head: The head that the classes are read from.
 
     Returns:
-        `loss` (None if it is not finite), `accuracy`, `balanced_accuracy` and `macro_f1`, as scikit-learn defines them.
+        `loss` (None if it is not finite), `accuracy`, `balanced_accuracy`, `macro_f1` and `quadratic_kappa` (None if it
+        is undefined), as scikit-learn defines them.
     """
-    loss = float(total(losses, {"classification": torch.from_numpy(logits)}, torch.from_numpy(targets)))
-    predictions, classes = logits.argmax(axis=1), logits.shape[1]
+    tensors = {name: torch.from_numpy(output) for name, output in outputs.items()}
+    loss = float(total(losses, tensors, torch.from_numpy(targets), classes))
+    predictions = heads.decide(head, outputs[head], classes)
     confusion = np.bincount(targets * classes + predictions, minlength=classes**2).reshape(classes, classes)
     right, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     there, named = true > 0, true + predicted > 0
+    grades = np.arange(classes)
+    penalty = (grades[:, None] - grades) ** 2
+    chance = (penalty * np.outer(true, predicted)).sum() / true.sum()
     return {
         "loss": loss if math.isfinite(loss) else None,
         "accuracy": float(right.sum() / true.sum()),
         "balanced_accuracy": float(np.mean(right[there] / true[there])),
         "macro_f1": float(np.mean(2 * right[named] / (true + predicted)[named])),
+        "quadratic_kappa": float(1 - (penalty * confusion).sum() / chance) if chance else None,
     }
 
 

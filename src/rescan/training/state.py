@@ -34,6 +34,8 @@ class Progress:
     epoch: int = 0  # within the stage
     step: int = 0  # batches of this epoch that are done
     sums: list[float] = dataclasses.field(default_factory=lambda: [0.0] * 3)  # of this epoch: loss, correct, images
+    updates: int = 0  # steps of the optimizer, in all
+    before: int = 0  # those of the stages before
     seconds: float = 0.0  # spent on this epoch
     waited: int = 0  # epochs since the stage's best, for early stopping
     stage_best: float | None = None
@@ -87,7 +89,8 @@ def key_of(
     weights = Path(paths.weights(recipe.network.encoder)) if recipe.network.weights == "imagenet" else None
     if weights is not None and not weights.exists():
         raise RescanError(f"{weights}: no such file; run `rescan weights`, or train from scratch with weights=none")
-    learned = items.loc[items["part"] != "test", ["item", "target", "part"]]
+    unused = ["unlabeled"] if recipe.validation == "test" else ["unlabeled", "test"]
+    learned = items.loc[~items["part"].isin(unused), ["item", "target", "part", "origin"]]
     return {
         "recipe": study.recipe_key(arm),
         "images": read_json(f"{paths.store(recipe.preparation)}/preparation.json")["checksum"],

@@ -18,16 +18,18 @@ from tqdm import tqdm
 
 from rescan import names
 from rescan.errors import RescanError
+from rescan.evaluation import heads
 from rescan.log import logger
 from rescan.models import network as networks
 from rescan.paths import Paths
 from rescan.study import Stage, Study
 from rescan.training import loader, state
 from rescan.training.augmentation import augment
-from rescan.training.infer import predict_logits
+from rescan.training.infer import predict_outputs
 from rescan.training.losses import total
 from rescan.training.randomness import seed_of
-from rescan.training.scores import better, score
+from rescan.training.schedules import Moment
+from rescan.training.scores import better, reading_head, score
 
 SAVE_AFTER_EPOCH_SECONDS = 20  # quick epochs are not worth a checkpoint each …
 SAVE_IN_EPOCH_SECONDS = 600  # … and long ones are worth several
@@ -39,6 +41,8 @@ class Trainer:
 
     stage_name: str
     stage: Stage
+    samples: np.ndarray  # the stage's training items, by row of the images
+    weights: torch.Tensor | None  # of each class in the stage's loss
     optimizer: torch.optim.Optimizer
 
     def __init__(
@@ -73,13 +77,19 @@ class Trainer:
         self.folder, self.key, self.run, self.stop_reason = folder, key, run, stop_reason
         self.background = study.preparations[self.recipe.preparation].background
         self.images = images
+        self.classes, self.head = len(study.data.classes), reading_head(self.recipe)
         self.targets = np.zeros(len(images), dtype=np.int64)
         self.targets[items["item"]] = items["target"]
         self.rows = {part: rows.to_numpy() for part, rows in items.groupby("part")["item"]}
+        self.extras = {
+            name: rows.to_numpy() for name, rows in items[items["part"] == "extra"].groupby("origin")["item"]
+        }
+        if self.recipe.validation == "test":
+            self.rows["validation"] = self.rows["test"]
 
         torch.manual_seed(seed_of(seed, "initialization"))
         self.input = (images.shape[3], *images.shape[1:3])
-        self.network = networks.build(self.recipe, len(study.data.classes), self.input)
+        self.network = networks.build(self.recipe, self.classes, self.input)
         if self.recipe.network.weights == "imagenet":
             networks.load_encoder_weights(self.network, Paths.weights(self.recipe.network.encoder))
         self.progress, self.saved = state.load(folder, key) or (state.Progress(), {})
@@ -97,6 +107,7 @@ class Trainer:
         if self.progress.scaler:
             self.scaler.load_state_dict(self.progress.scaler)
         self.sums = torch.tensor(self.progress.sums, dtype=torch.float64, device=device)
+        self.read: list[tuple[torch.Tensor, torch.Tensor]] = []  # outputs and targets whose accuracy is still to count
         self.tensorboard = _tensorboard(run / "tensorboard", len(self.progress.history))
         self.saved_at = self.clock = time.monotonic()
 
@@ -110,9 +121,15 @@ class Trainer:
         first = progress.stage
         for number, name in list(enumerate(self.recipe.stages))[first:]:
             self.stage_name, self.stage = name, self.recipe.stages[name]
-            self._start_optimizer()
             if number > first:
                 progress.stage, progress.epoch, progress.waited, progress.stage_best = number, 0, 0, None
+                progress.before = progress.updates
+                if self.stage.carry == "encoder":
+                    self._start_heads_anew()
+            self._choose_samples()
+            self._start_optimizer()
+            if number > first:
+                pass
             elif self.saved:
                 state.unpack(self.optimizer, self.saved["optimizer"], self.saved["optimizer options"])
                 self.saved.clear()
@@ -130,6 +147,35 @@ class Trainer:
                     "batch_size and multiply accumulate by the same number"
                 ) from None
 
+    def _start_heads_anew(self) -> None:
+        torch.manual_seed(seed_of(self.seed, "initialization", self.stage_name))
+        fresh = networks.build(self.recipe, self.classes, self.input).state_dict()
+        self.network.load_state_dict({name: v for name, v in fresh.items() if not name.startswith("encoder.")}, False)
+
+    def _choose_samples(self) -> None:
+        """Find the stage's training items, and the weights of their classes."""
+        stage = self.stage
+        self.samples = np.concatenate(
+            [self.rows["train"] if name == "own" else self.extras.get(name, np.empty(0, int)) for name in stage.samples]
+        )
+        counts = np.bincount(self.targets[self.samples], minlength=self.classes)
+        if not counts.all():
+            sources = ", ".join(stage.samples)
+            raise RescanError(
+                f"arm {self.arm}, stage {self.stage_name}: a class has no training sample in {sources}"
+            )
+        balanced = torch.from_numpy(counts.sum() / (self.classes * counts)).float().to(self.device)
+        self.weights = balanced if stage.class_weights == "balanced" else None
+
+    def _order(self) -> np.ndarray:
+        """The epoch's items in the order of training; balanced sampling draws as many, each class as often."""
+        random = np.random.default_rng(seed_of(self.seed, "order", self.stage_name, self.progress.epoch))
+        if self.stage.sampling == "natural":
+            return random.permutation(self.samples)
+        targets = self.targets[self.samples]
+        odds = 1 / np.bincount(targets, minlength=self.classes)[targets]
+        return random.choice(self.samples, len(self.samples), p=odds / odds.sum())
+
     def _start_optimizer(self) -> None:
         for parameter in self.network.encoder.parameters():
             parameter.requires_grad_(self.stage.trainable == "all")
@@ -140,8 +186,7 @@ class Trainer:
     def _train_epoch(self) -> None:
         """Train on what is left of an epoch."""
         stage, progress = self.stage, self.progress
-        order = np.random.default_rng(seed_of(self.seed, "order", self.stage_name, progress.epoch))
-        batches = loader.cut(order.permutation(self.rows["train"]), stage.batch_size)
+        batches = loader.cut(self._order(), stage.batch_size)
         self.network.train()
         if stage.trainable == "head":
             self.network.encoder.eval()  # its batch-norm statistics are frozen too
@@ -172,18 +217,25 @@ class Trainer:
         torch.manual_seed(seed_of(self.seed, "dropout", *place))
         with torch.autocast("cuda", dtype=self.half) if self.on_gpu else nullcontext():
             outputs = self.network(networks.normalize(drawn, self.recipe.normalization))
-            loss = total(self.stage.losses, outputs, targets)
+            loss = total(
+                self.stage.losses,
+                outputs,
+                targets,
+                self.classes,
+                None if self.weights is None else self.weights[targets],
+            )
         self.scaler.scale(loss * share).backward()
-        right = outputs["classification"].argmax(dim=1) == targets
         self.sums[0] += loss.detach().double() * len(targets)
-        self.sums[1] += right.sum()
         self.sums[2] += len(targets)
+        self.read.append((outputs[self.head].detach().float(), targets))
 
     def _update(self, number: int, of: int) -> None:
         """Take the optimizer's step of a number in the epoch."""
-        schedule = dict(self.stage.schedule)
+        schedule, progress, epochs = dict(self.stage.schedule), self.progress, self.stage.epochs
         factor = names.resolve("schedule", schedule.pop("name"))
-        rate = factor(self.progress.epoch * of + number, self.stage.epochs * of, **schedule)
+        losses = [row["validation_loss"] for row in progress.history if row["stage"] == self.stage_name]
+        rate = factor(Moment(progress.epoch * of + number, epochs * of, epochs, progress.before, losses), **schedule)
+        progress.updates += 1
         for group in self.optimizer.param_groups:
             group["lr"] = self.stage.optimizer["lr"] * rate
         self.scaler.step(self.optimizer)
@@ -197,6 +249,10 @@ class Trainer:
             RescanError: The loss is not finite.
         """
         progress = self.progress
+        if self.read:
+            outputs, targets = (torch.cat(parts).cpu().numpy() for parts in zip(*self.read))
+            self.sums[1] += int((heads.decide(self.head, outputs, self.classes) == targets).sum())
+            self.read.clear()
         progress.sums = self.sums.tolist()
         if not math.isfinite(progress.sums[0]):
             raise RescanError(
@@ -212,8 +268,8 @@ class Trainer:
         progress, recipe = self.progress, self.recipe
         loss, correct, seen = self._read_sums()
         rows = self.rows["validation"]
-        logits = predict_logits(self.network, self.images, recipe.normalization, self.device, rows=rows)
-        scores = score(self.stage.losses, logits, self.targets[rows])
+        outputs = predict_outputs(self.network, self.images, recipe.normalization, self.device, rows=rows)
+        scores = score(self.stage.losses, outputs, self.targets[rows], self.classes, self.head)
         row = {
             "stage": self.stage_name,
             "epoch": len(progress.history),

@@ -1,0 +1,230 @@
+"""What a stage trains on, with which weights, and what it takes over from the stage before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.files import read_table, write_table
+from rescan.training import trainer
+from rescan.training.infer import Shown, infer, predict_outputs
+from rescan.training.loader import read_items
+from rescan.training.loop import train
+
+RUN = Path("results/demo/toy/plain/fold0_seed0")
+SPLITS = "results/demo/toy/splits.csv"
+OTHERS = {"others": {"source": {"path": "y"}, "layout": "class_folders"}}
+GRADES = {"ordered": True}
+HEADS = {"classification": {}, "regression": {"hidden": [8]}, "ordinal": {}}
+LOSSES = {"classification": "cross_entropy", "regression": "mse", "ordinal": "binary_cross_entropy"}
+
+
+def stage(**more):
+    return {"epochs": 1, "batch_size": 6, "optimizer": {"name": "sgd", "lr": 0.05}, **more}
+
+
+def with_extra(splits):
+    """Turn the last training image of each class into an extra one."""
+    last = splits[splits["part"] == "train"].drop_duplicates("label", keep="last").index
+    splits.loc[last, ["part", "origin"]] = ["extra", "others"]
+    write_table(SPLITS, splits)
+    return splits.loc[last, "sample"].tolist()
+
+
+def seen_items(monkeypatch):
+    """Collect which items each epoch of each stage trains on."""
+    seen: list[tuple[str, list[int]]] = []
+    order = trainer.Trainer._order
+
+    def noted(self):
+        rows = order(self)
+        seen.append((self.stage_name, rows.tolist()))
+        return rows
+
+    monkeypatch.setattr(trainer.Trainer, "_order", noted)
+    return seen
+
+
+def train_plain(study, **options):
+    train(study, "plain", 0, 0, device="cpu", threads=1, **options)
+
+
+def test_a_stage_trains_on_the_sources_that_it_names(make_study, make_store, monkeypatch):
+    stages = {"first": stage(samples=["others"]), "second": stage(samples=["own", "others"]), "third": stage()}
+    study = make_study(data={"extra": OTHERS}, stages=stages)
+    extra = with_extra(make_store(study))
+    seen = seen_items(monkeypatch)
+    train_plain(study)
+    _, items = read_items(study, "plain", 0, 0)
+    of = {part: set(rows) for part, rows in items.groupby("part")["item"]}
+    assert set(items.loc[items["part"] == "extra", "sample"]) == set(extra)
+    assert [(name, set(rows)) for name, rows in seen] == [
+        ("first", of["extra"]),
+        ("second", of["extra"] | of["train"]),
+        ("third", of["train"]),
+    ]
+    infer(study, "plain", 0, 0, device="cpu")
+    assert not set(read_table(RUN / "predictions.csv")["sample"]) & set(extra)
+
+
+def test_extra_samples_that_no_stage_names_are_not_read(make_study, make_store):
+    study = make_study(stages={"main": stage()})
+    with_extra(make_store(study))
+    assert set(read_items(study, "plain", 0, 0)[1]["part"]) == {"train", "validation", "test"}
+
+
+def test_only_the_encoder_goes_on(make_study, make_store):
+    """Learning rates of 0 leave what each stage began with."""
+    still = {"optimizer": {"name": "sgd", "lr": 0.0}}
+    network = {"encoder": "tiny", "weights": "none", "hidden": [8], "neck": {"name": "avg", "batch_norm": True}}
+    models = {}
+    for carry in ("all", "encoder"):
+        study = make_study(network=network, stages={"first": stage(epochs=3), "second": stage(**still, carry=carry)})
+        make_store(study)
+        train_plain(study)
+        models[carry] = load_file(RUN / "model.safetensors")
+    before = make_study(network=network, stages={"first": stage(epochs=3)})
+    train_plain(before)
+    first = load_file(RUN / "model.safetensors")
+    learned = [key for key in first if "running" not in key and "num_batches" not in key]
+    same = {carry: {key for key in learned if torch.equal(first[key], model[key])} for carry, model in models.items()}
+    assert same["all"] == set(learned)
+    encoder = {key for key in learned if key.startswith("encoder.")}
+    assert encoder <= same["encoder"]
+    assert not any("heads" in key or "hidden" in key for key in same["encoder"])
+
+
+def test_balanced_sampling_draws_every_class_as_often(make_study, make_store, monkeypatch):
+    study = make_study(stages={"main": stage(epochs=40, sampling="balanced")})
+    splits = make_store(study, per_class=(12, 2, 2))
+    gone = splits[(splits["part"] == "train") & (splits["label"] == "a")].index[2:]
+    write_table(SPLITS, splits.drop(gone))
+    seen = seen_items(monkeypatch)
+    train_plain(study)
+    _, items = read_items(study, "plain", 0, 0)
+    targets = dict(zip(items["item"], items["target"]))
+    drawn = np.bincount([targets[item] for _, rows in seen for item in rows])
+    assert len(seen[0][1]) == 26
+    assert drawn / drawn.sum() == pytest.approx([1 / 3] * 3, abs=0.05)  # 1,040 draws: SD .015
+
+
+def test_class_weights_are_inverse_to_the_counts(make_study, make_store, monkeypatch):
+    found = []
+    monkeypatch.setattr(trainer, "total", lambda *given: found.append(given[4]) or given[1]["classification"].sum() * 0)
+    study = make_study(stages={"main": stage(class_weights="balanced", batch_size=50)})
+    splits = make_store(study, per_class=(12, 2, 2))
+    gone = splits[(splits["part"] == "train") & (splits["label"] == "a")].index[4:]
+    write_table(SPLITS, splits.drop(gone))
+    train_plain(study)
+    assert sorted(found[0].tolist()) == pytest.approx(sorted([28 / 12] * 4 + [28 / 36] * 24))
+    assert found[0].mean().item() == pytest.approx(1)
+
+
+def test_a_stage_without_a_sample_of_some_class_is_refused(make_study, make_store):
+    study = make_study(data={"extra": OTHERS}, stages={"first": stage(samples=["others"])})
+    make_store(study)
+    with pytest.raises(RescanError, match="arm plain, stage first: a class has no training sample in others"):
+        train_plain(study)
+
+
+def test_all_heads_learn(make_study, make_store):
+    stages = {"main": stage(epochs=25, optimizer={"name": "adam", "lr": 0.03}, losses=LOSSES)}
+    study = make_study(
+        data=GRADES,
+        network={"encoder": "tiny", "weights": "none", "heads": HEADS},
+        stages=stages,
+        keep={"best": "quadratic_kappa"},
+        posttrain={"head": "regression"},
+    )
+    make_store(study, per_class=(12, 4, 4))
+    train_plain(study)
+    history = pd.read_csv(RUN / "history.csv")
+    kept = history[history["kept"] == 1].iloc[0]
+    assert kept["validation_quadratic_kappa"] == history["validation_quadratic_kappa"].max() > 0.9
+    infer(study, "plain", 0, 0, device="cpu")
+    table = read_table(RUN / "predictions.csv")
+    test = table[table["part"] == "test"]
+    assert [name for name in table if name.startswith(("ordinal", "regression"))] == [
+        "regression",
+        "ordinal_0",
+        "ordinal_1",
+    ]
+    assert np.corrcoef(test["regression"], test["target"])[0, 1] > 0.9
+    assert (test["ordinal_1"] > 0).tolist() == (test["target"] == 2).tolist()
+    vectors = np.load(RUN / "vectors.npy")
+    assert vectors.shape == (table["part"].isin(["validation", "test"]).sum(), 8)
+    assert vectors.dtype == np.float16
+
+
+def test_validating_on_the_test_part_trains_on_the_rest(make_study, make_store, monkeypatch):
+    study = make_study(validation="test", stages={"main": stage()})
+    splits = make_store(study)
+    seen = seen_items(monkeypatch)
+    scored = []
+    score = trainer.score
+    monkeypatch.setattr(trainer, "score", lambda *given: scored.append(len(given[2])) or score(*given))
+    train_plain(study)
+    assert len(seen[0][1]) == (splits["part"] != "test").sum()
+    assert scored == [(splits["part"] == "test").sum()]
+    infer(study, "plain", 0, 0, device="cpu")
+    assert set(read_table(RUN / "predictions.csv")["part"]) == {"train", "test"}
+
+
+@pytest.mark.parametrize("name", sorted(names.OPTIMIZERS))
+def test_every_optimizer_goes_on_bit_for_bit(make_study, make_store, monkeypatch, name):
+    study = make_study(stages={"main": stage(epochs=2, optimizer={"name": name})})
+    make_store(study)
+    train_plain(study)
+    whole = (RUN / "model.safetensors").read_bytes()
+    (RUN / "model.safetensors").unlink()
+    Path("results/demo/.state").rename("elsewhere")
+    update, count = trainer.Trainer._update, [0]
+
+    def stopping(self, *given, **more):
+        update(self, *given, **more)
+        count[0] += 1
+        if count[0] == 4:
+            self.stop_reason = lambda: "on purpose"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_update", stopping)
+        with pytest.raises(RescanError, match="stopped on purpose"):
+            train_plain(study)
+    train_plain(study)
+    assert (RUN / "model.safetensors").read_bytes() == whole
+
+
+def test_copies_of_an_image_are_averaged_and_drawn_alike_each_time(make_study, make_store):
+    study = make_study(
+        data=GRADES,
+        network={"encoder": "tiny", "weights": "none", "heads": HEADS},
+        stages={"main": stage(losses=LOSSES)},
+        inference={"copies": 3, "augmentation": {"rotation": 90, "noise": 0.1}},
+    )
+    make_store(study)
+    train_plain(study)
+    infer(study, "plain", 0, 0, device="cpu")
+    once = (RUN / "predictions.csv").read_bytes()
+    infer(study, "plain", 0, 0, device="cpu")
+    assert (RUN / "predictions.csv").read_bytes() == once
+    from rescan.models import network as networks
+
+    network, _ = networks.load(RUN / "model.safetensors")
+    images = np.load("data/demo/toy/small/images.npy")
+    shown = Shown(study.arms["plain"].inference, 0)
+    batch = torch.from_numpy(images[:4]).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        each = [network(networks.normalize(version, "imagenet")) for version in shown.versions(batch, 0)]
+    assert len(each) == 4
+    found = predict_outputs(network, images[:4], "imagenet", "cpu", shown=shown)
+    expected = torch.stack([one["classification"].softmax(1) for one in each]).mean(0)
+    np.testing.assert_allclose(torch.from_numpy(found["classification"]).softmax(1), expected, atol=1e-5)
+    expected = torch.stack([one["regression"] for one in each]).mean(0)
+    np.testing.assert_allclose(found["regression"], expected, atol=1e-5)
