@@ -7,13 +7,15 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scipy.special import softmax
 
 from rescan import predict as module
 from rescan.errors import RescanError
 from rescan.models.network import build, normalize, save
 from rescan.predict import predict
 from rescan.preparation.build import prepare_image
-from rescan.study import Preparation, Recipe
+from rescan.study import Inference, Preparation, Recipe
+from rescan.training.infer import Shown, predict_outputs
 
 CLASSES = ["cat", "dog", "NA"]
 PREPARATION = Preparation.model_validate({"steps": [{"name": "resize", "size": [32, 32]}]})
@@ -40,7 +42,19 @@ def arm(tmp_path):
         }
         save(folder / f"fold0_seed{seed}/model.safetensors", build(RECIPE, 3, (3, 32, 32)), header)
     (folder / "posttraining.json").write_text(
-        json.dumps({"temperature": 2.0, "runs": [{"fold": 0, "seed": seed} for seed in (0, 1)]})
+        json.dumps(
+            {
+                "head": "classification",
+                "classes": 3,
+                "fit_on": "crossfit",
+                "temperatures": {"classification": {"whole": 2.0, "crossfit": [1.0] * 5}},
+                "models": [
+                    {"file": f"fold0_seed{seed}/model.safetensors", "inference": Inference().model_dump()}
+                    for seed in (0, 1)
+                ],
+                "trim": 0.0,
+            }
+        )
     )
     return folder
 
@@ -56,7 +70,7 @@ def images(tmp_path):
     return folder
 
 
-def test_probabilities_are_the_runs_mean_after_temperature(arm, images, tmp_path):
+def test_the_runs_mean_is_read_with_the_temperature(arm, images, tmp_path):
     predict(arm, [images], tmp_path / "out.csv", None, "cpu")
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     assert [name.rsplit("/", 1)[1] for name in table["image"]] == ["a.png", "b ü.jpg", "c.PNG"]
@@ -67,9 +81,43 @@ def test_probabilities_are_the_runs_mean_after_temperature(arm, images, tmp_path
         network = build(RECIPE, 3, (3, 32, 32)).eval()
         with torch.no_grad():
             logits = network(normalize(one, "imagenet"))["classification"]
-        expected.append((logits / 2).softmax(dim=1)[0].numpy())
-    np.testing.assert_allclose(table.loc[0, CLASSES].astype(float), np.mean(expected, axis=0), atol=2e-5)
-    assert table["predicted"][0] == CLASSES[int(np.mean(expected, axis=0).argmax())]
+        expected.append(logits.softmax(dim=1)[0].numpy())
+    mean = softmax(np.log(np.mean(expected, axis=0)) / 2)
+    np.testing.assert_allclose(table.loc[0, CLASSES].astype(float), mean, atol=2e-5)
+    assert table["predicted"][0] == CLASSES[int(mean.argmax())]
+
+
+def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
+    heads = {"classification": {}, "regression": {}}
+    stage = {"epochs": 1, "optimizer": "adam", "losses": {"classification": "focal", "regression": "mse"}}
+    network = {"encoder": "resnet18", "weights": "none", "heads": heads}
+    recipe = Recipe.model_validate({"preparation": "p", "network": network, "stages": {"main": stage}})
+    torch.manual_seed(0)
+    made = build(recipe, 3, (3, 32, 32))
+    about = {"recipe": recipe.model_dump(mode="json"), "preparation": PREPARATION.model_dump(mode="json")}
+    save(tmp_path / "other/model.safetensors", made, {**about, "classes": CLASSES, "input": [3, 32, 32]})
+    (tmp_path / "arm").mkdir()
+    inference = Inference.model_validate({"copies": 2, "augmentation": {"rotation": 90}}).model_dump()
+    fitted = {
+        "head": "linear",
+        "classes": 3,
+        "fit_on": "train",
+        "temperatures": {},
+        "linear": {"whole": [0.0, 1.0, 5.0], "crossfit": []},  # the regression and 5
+        "cuts": {"whole": [-90.0, 90.0], "crossfit": []},
+        "models": [{"file": "../other/model.safetensors", "inference": inference}],
+        "trim": 0.0,
+    }
+    (tmp_path / "arm/posttraining.json").write_text(json.dumps(fitted))
+    predict(tmp_path / "arm", [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert list(table) == ["image", "predicted", "grade", "problem"]
+    assert set(table["predicted"]) == {"dog"}
+    batch = torch.from_numpy(np.stack([prepare_image(path, PREPARATION)[0] for path in sorted(images.glob("*.*"))]))
+    shown = Shown(Inference.model_validate(inference))
+    outputs = predict_outputs(made, batch.numpy(), "imagenet", "cpu", shown=shown)
+    assert table["grade"][:2].tolist() == pytest.approx((outputs["regression"][:, 0] + 5).tolist(), abs=0.05)
+    assert len(list((tmp_path / "maps").iterdir())) == 3
 
 
 def test_unreadable_images_stay_in_the_table_and_chunks_change_nothing(arm, images, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -14,12 +15,24 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from monai.networks.nets import senet
+from monai.networks.nets.senet import SEResNext50
 from safetensors.numpy import load_file
+from torchvision import models
+from torchvision.models.vision_transformer import MLPBlock
 
 from rescan import names
 from rescan.data import weights
 from rescan.errors import RescanError
+from rescan.models.network import build, load_encoder_weights
+from rescan.study import Recipe
 
+# Files under the names that older versions of torchvision give them.
+RENEWED = {
+    "efficientnet_b0_rwightman-3dd342df.pth": "efficientnet_b0_rwightman-7f5810bc.pth",
+    "efficientnet_b4_rwightman-7eb33cd5.pth": "efficientnet_b4_rwightman-23ab8bcd.pth",
+    "efficientnet_b5_lukemelas-b6417697.pth": "efficientnet_b5_lukemelas-1a07897c.pth",
+}
 FORMS = pytest.mark.parametrize("archive", [True, False], ids=["archive", "stream"])
 
 
@@ -142,7 +155,7 @@ def test_a_tensor_outside_its_storage_is_not_read(offset, shape, strides):
         weights._array(tensor, np.zeros(6, np.float32))
 
 
-def pin(monkeypatch, tmp_path, state, name="tiny", folder="data/weights"):
+def pin(monkeypatch, tmp_path, state, name="densenet169", folder="data/weights"):
     """Put a .pth file into the folder under its pinned name."""
     monkeypatch.chdir(tmp_path)
     buffer = io.BytesIO()
@@ -165,10 +178,10 @@ def test_fetch_takes_a_file_put_there_by_hand(monkeypatch, tmp_path):
             "fc.bias": torch.ones(1),
         },
     )
-    monkeypatch.setattr(weights, "_download", lambda _: pytest.fail("must not download"))
-    made = weights.fetch("tiny")
+    monkeypatch.setattr(weights, "_download", lambda *_: pytest.fail("must not download"))
+    made = weights.fetch("densenet169")
     found = load_file(made)
-    assert made.as_posix() == "data/weights/tiny.safetensors"
+    assert made.as_posix() == "data/weights/densenet169.safetensors"
     assert sorted(found) == [
         "fc.bias",
         "features.denseblock1.denselayer12.norm1.weight",
@@ -181,8 +194,8 @@ def test_fetch_refuses_a_wrong_checksum(monkeypatch, tmp_path):
     path = pin(monkeypatch, tmp_path, {"a": torch.ones(1)})
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(RescanError, match=r"damaged.*delete it"):
-        weights.fetch("tiny")
-    assert not path.with_name("tiny.safetensors").exists()
+        weights.fetch("densenet169")
+    assert not path.with_name("densenet169.safetensors").exists()
 
 
 def test_fetch_downloads(monkeypatch, tmp_path):
@@ -190,7 +203,7 @@ def test_fetch_downloads(monkeypatch, tmp_path):
     (tmp_path / "served").mkdir()
     path.rename(tmp_path / "served" / path.name)
     monkeypatch.setattr(weights, "URL", (tmp_path / "served").as_uri() + "/")
-    np.testing.assert_array_equal(load_file(weights.fetch("tiny"))["a"], [1, 1, 1])
+    np.testing.assert_array_equal(load_file(weights.fetch("densenet169"))["a"], [1, 1, 1])
 
 
 def test_without_a_network_one_line_says_what_to_do(monkeypatch, tmp_path):
@@ -214,10 +227,56 @@ def test_an_encoder_without_known_weights_is_said(tmp_path):
         weights.fetch("lenet", tmp_path)
 
 
-def test_pinned_names():
+def test_the_pinned_files_are_those_of_torchvision():
+    enums = {name[:-8].lower(): value for name, value in vars(models).items() if name.endswith("_Weights")}
     assert set(weights.FILES) <= set(names.ENCODERS)
     for encoder, file in weights.FILES.items():
-        assert file.startswith(f"{encoder}-")
+        if encoder in enums:
+            assert file == RENEWED.get(url := enums[encoder].IMAGENET1K_V1.url.rpartition("/")[2], url)
+            assert encoder not in weights.SOURCES
+
+
+def test_se_resnext50_gets_the_weights_that_monai_would_give_it(monkeypatch, tmp_path):
+    """The file's names and shapes, made from MONAI's; MONAI's own reading of them; and ours."""
+    torch.manual_seed(0)
+    expected = SEResNext50(spatial_dims=2, in_channels=3).state_dict()
+    expected = {key: torch.rand(value.shape) if value.ndim else value for key, value in expected.items()}
+    state = {}
+    for key, value in expected.items():
+        old = re.sub(r"(layer[1-4]\.\d\.conv\d)\.conv\.", r"\1.", key)
+        old = re.sub(r"(layer[1-4]\.\d\.)conv(\d)\.adn\.N\.", r"\1bn\2.", old)
+        old = old.replace("project.conv.", "downsample.0.").replace("project.adn.N.", "downsample.1.")
+        old = old.replace("se_layer.fc.0.", "se_module.fc1.").replace("se_layer.fc.2.", "se_module.fc2.")
+        state[old] = value[..., None, None] if old.endswith(("fc1.weight", "fc2.weight")) else value
+    url = f"{weights.SOURCES['se_resnext50']}{weights.FILES['se_resnext50']}"
+    assert url == senet.SE_NET_MODELS["se_resnext50_32x4d"]
+    monkeypatch.setattr(senet, "load_state_dict_from_url", lambda *_, **__: dict(state))
+    reference = SEResNext50(spatial_dims=2, in_channels=3, pretrained=True).state_dict()
+    assert all(torch.equal(reference[key], value) for key, value in expected.items())
+
+    pin(monkeypatch, tmp_path, state, "se_resnext50")
+    stages = {"main": {"epochs": 1, "optimizer": "adam"}}
+    described = {"preparation": "p", "network": {"encoder": "se_resnext50"}, "stages": stages}
+    network = build(Recipe.model_validate(described), 2, (3, 64, 64))
+    load_encoder_weights(network, weights.fetch("se_resnext50"))
+    ours = network.encoder.body.state_dict()
+    assert len(ours) > 300
+    assert all(torch.equal(reference[key], value) for key, value in ours.items() if "num_batches" not in key)
+
+
+def test_a_vision_transformers_old_names():
+    """torchvision's own layer reads them, and gives them the names that we do."""
+    block = MLPBlock(4, 6, 0.0)
+    old = {f"linear_{number}.{kind}" for number in (1, 2) for kind in ("weight", "bias")}
+    arrays = {
+        name: torch.rand(block.state_dict()[name.replace("linear_1", "0").replace("linear_2", "3")].shape)
+        for name in old
+    }
+    block.load_state_dict(dict(arrays))
+    for name, array in arrays.items():
+        key, value = weights._today("vit_b_16", f"encoder.layers.encoder_layer_11.mlp.{name}", array.numpy())
+        assert key.startswith("encoder.layers.encoder_layer_11.mlp.")
+        assert torch.equal(block.state_dict()[key.partition(".mlp.")[2]], torch.from_numpy(value))
 
 
 def test_torch_is_not_imported():

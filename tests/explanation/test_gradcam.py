@@ -7,7 +7,7 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from torch import nn
 
-from rescan.explanation.gradcam import gradcam
+from rescan.explanation.gradcam import cells, gradcam
 from rescan.models.network import build
 from rescan.study import Recipe
 
@@ -28,7 +28,8 @@ class Tiny(nn.Module):
         self.target_layer = conv(4, 6, 3)
         self.relu = nn.ReLU(inplace=inplace)
         self.hidden = nn.Linear(6, 8)
-        self.heads = nn.ModuleDict({"classification": nn.Linear(8, 3), "other": nn.Linear(8, 2)})
+        sizes = {"classification": 3, "regression": 1, "ordinal": 2}
+        self.heads = nn.ModuleDict({name: nn.Linear(8, size) for name, size in sizes.items()})
 
     def forward(self, images):
         maps = self.relu(self.target_layer(self.first(images)))
@@ -44,15 +45,24 @@ def case(request):
 
 
 TARGETS = torch.tensor([0, 2, 1, 1, 0])
+SIGNS = torch.tensor([1, -1, 1, 1, -1])
 
 
-@pytest.mark.parametrize("head", ["classification", "other"])
+def captums(network, images, targets, head):
+    """The maps by captum, of a class or of ± the sum of a head's outputs."""
+    if head == "classification":
+        scores = lambda x: network(x)[head]  # noqa: E731
+    else:
+        scores, targets = lambda x, signs=targets: network(x)[head].sum(1) * signs, None
+    found = LayerGradCam(scores, network.target_layer).attribute(images, target=targets, relu_attributions=True)
+    return LayerAttribution.interpolate(found, images.shape[2:], UPSAMPLING[images.ndim - 2])[:, 0]
+
+
+@pytest.mark.parametrize("head", ["classification", "regression", "ordinal"])
 def test_equals_captum(case, head):
     network, images = case
-    targets = TARGETS % 2
-    captum = LayerGradCam(lambda x: network(x)[head], network.target_layer)
-    expected = captum.attribute(images, target=targets, relu_attributions=True)
-    expected = LayerAttribution.interpolate(expected, images.shape[2:], UPSAMPLING[images.ndim - 2])[:, 0]
+    targets = TARGETS if head == "classification" else SIGNS
+    expected = captums(network, images, targets, head)
     raw, scaled = gradcam(network, images, targets, head)
     assert raw.shape == scaled.shape == (5, *images.shape[2:])
     assert raw.max() > 0
@@ -126,19 +136,36 @@ def test_a_linear_head_on_the_average_gives_the_class_activation_map():
     torch.testing.assert_close(raw, expected.detach(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "densenet169", "mobilenet_v3_large"])
+@pytest.mark.parametrize("encoder", ["resnet18", "densenet121", "mobilenet_v3_large", "vit_b_16"])
 def test_equals_captum_on_our_networks(encoder):
     torch.manual_seed(0)
-    stages = {"main": {"epochs": 1, "optimizer": "adam"}}
-    recipe = Recipe.model_validate(
-        {"preparation": "p", "network": {"encoder": encoder, "hidden": [7]}, "stages": stages}
-    )
-    network = build(recipe, 3, (1, 64, 64)).eval()
-    images, targets = torch.randn(2, 1, 64, 64), torch.tensor([0, 2])
-    captum = LayerGradCam(lambda x: network(x)["classification"], network.target_layer)
-    expected = captum.attribute(images, target=targets, relu_attributions=True)
-    expected = LayerAttribution.interpolate(expected, (64, 64), "bilinear")[:, 0].detach()
-    torch.testing.assert_close(gradcam(network, images, targets)[0], expected, rtol=1e-3, atol=1e-5)
+    losses = {"classification": "cross_entropy", "regression": "mse", "ordinal": "binary_cross_entropy"}
+    heads = {"classification": {}, "regression": {"hidden": [5], "limit": 4.5}, "ordinal": {}}
+    described = {
+        "preparation": "p",
+        "network": {"encoder": encoder, "hidden": [7], "heads": heads},
+        "stages": {"main": {"epochs": 1, "optimizer": "adam", "losses": losses}},
+    }
+    network = build(Recipe.model_validate(described), 3, (1, 64, 64)).eval()
+    images, highest = torch.randn(2, 1, 64, 64), 0.0
+    for head in heads:
+        targets = torch.tensor([0, 2] if head == "classification" else [1, -1])
+        expected = captums(network, images, targets, head).detach()
+        raw, _ = gradcam(network, images, targets, head)
+        torch.testing.assert_close(raw, expected, rtol=1e-3, atol=1e-3 * expected.max().item())
+        highest = max(highest, raw.max().item())
+    assert highest > 0
+    assert cells(network, images) == ((4, 4) if encoder == "vit_b_16" else (2, 2))
+
+
+def test_no_place_speaks_both_for_a_higher_and_for_a_lower_grade(case):
+    network, images = case
+    higher, _ = gradcam(network, images, torch.ones(5, dtype=torch.int64), "ordinal")
+    lower, _ = gradcam(network, images, -torch.ones(5, dtype=torch.int64), "ordinal")
+    assert higher.max() > 0 or lower.max() > 0
+    # Of each cell of the map before it is upsampled, one of the two is zero; the corners are such cells.
+    corner = (slice(None), *[0] * (images.ndim - 2))
+    assert (torch.minimum(higher[corner], lower[corner]) == 0).all()
 
 
 def test_training_mode_is_refused_and_the_hook_goes_when_the_network_fails():

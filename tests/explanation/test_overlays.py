@@ -14,9 +14,12 @@ import torch
 from PIL import Image
 
 from rescan.errors import RescanError
-from rescan.explanation import overlays
+from rescan.evaluation.heads import columns
+from rescan.explanation import overlays, selection
 from rescan.explanation.drawing import Tile, draw, overlay
 from rescan.explanation.gradcam import gradcam
+from rescan.explanation.selection import choose
+from rescan.files import write_json
 from rescan.models.network import build, load, normalize, save
 from rescan.study import Study
 
@@ -27,23 +30,27 @@ SIZE = 64
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A made-up study in a folder of its own: 24 gray images, 18 of them test, masks on two of three classes."""
+    """A made-up study in a folder of its own: 24 gray images, 18 of them test, masks on two of three classes.
+
+    Arm `small` classifies; `graded` has two heads of grades, and is read from its regression.
+    """
     folder = tmp_path_factory.mktemp("made_up")
+    network = {"encoder": "mobilenet_v3_large", "weights": "none"}
+    stage = {"epochs": 1, "optimizer": "adam"}
+    graded = {
+        "preparation": "p",
+        "network": {**network, "heads": {"regression": {}, "ordinal": {}}},
+        "stages": {"main": {**stage, "losses": {"regression": "mse", "ordinal": "binary_cross_entropy"}}},
+    }
     study = Study.model_validate(
         {
             "name": "made_up",
             "scale": "demo",
             "title": "Made up",
-            "data": {"source": {"path": "x"}, "layout": "class_folders", "classes": CLASSES},
+            "data": {"source": {"path": "x"}, "layout": "class_folders", "classes": CLASSES, "ordered": True},
             "split": {"seeds": [4, 5]},
             "preparations": {"p": {"steps": [{"name": "resize", "size": [SIZE, SIZE]}], "channels": "gray"}},
-            "arms": {
-                "small": {
-                    "preparation": "p",
-                    "network": {"encoder": "mobilenet_v3_large", "weights": "none"},
-                    "stages": {"main": {"epochs": 1, "optimizer": "adam"}},
-                }
-            },
+            "arms": {"small": {"preparation": "p", "network": network, "stages": {"main": stage}}, "graded": graded},
             "gradcam": {"images_a_class": 1},
         }
     )
@@ -52,30 +59,42 @@ def made(tmp_path_factory):
     masks = np.zeros((24, SIZE, SIZE), np.uint8)
     target = np.arange(24) % 3
     masks[target != 2, 10:30, 20:40] = 255
-    torch.manual_seed(0)
-    network = build(study.arms["small"], 3, (1, SIZE, SIZE)).eval()
-    run = folder / ARM / "fold0_seed4"
-    save(
-        run / "model.safetensors",
-        network,
-        {"recipe": study.arms["small"].model_dump(mode="json"), "classes": CLASSES, "input": [1, SIZE, SIZE]},
-    )
     logits = rng.normal(size=(24, 3))
     logits[target == 1, 1] += 10  # class 1 is never wrong
+    grade = (target + np.where(target == 1, 0.2, rng.choice([-0.9, 0.1, 0.3], 24)))[:, None]
+    outputs = {
+        "small": {"classification": logits},
+        "graded": {"regression": grade, "ordinal": rng.normal(size=(24, 2))},
+    }
     rows = pd.DataFrame(
         {"part": ["train"] * 6 + ["test"] * 18, "item": range(24), "sample": [f"{i}.png" for i in range(24)]}
     )
-    rows = rows.assign(group="", patient=[f"p{i // 2}" for i in range(24)], fold=0, seed=4, target=target)
-    rows[[f"classification_{k}" for k in range(3)]] = logits
-    rows.iloc[::-1].to_csv(run / "predictions.csv", index=False)
-    (folder / ARM / "posttraining.json").write_text('{"temperature": 2.0}')
+    rows = rows.assign(group="", patient=[f"p{i // 2}" for i in range(24)], eye="", fold=0, target=target)
+    for arm, heads in outputs.items():
+        torch.manual_seed(0)
+        header = {"recipe": study.arms[arm].model_dump(mode="json"), "classes": CLASSES, "input": [1, SIZE, SIZE]}
+        save(
+            folder / ARM / f"../{arm}/fold0_seed4/model.safetensors", build(study.arms[arm], 3, (1, SIZE, SIZE)), header
+        )
+        for head, output in heads.items():
+            rows[columns(head, output.shape[1])] = output
+        for seed in (4, 5):  # the second run is of no use here, but is read
+            run = folder / ARM / f"../{arm}/fold0_seed{seed}"
+            run.mkdir(exist_ok=True)
+            rows.assign(seed=seed)[::-1].to_csv(run / "predictions.csv", index=False)
+        fits = {"whole": 2.0, "crossfit": [2.0] * 5}
+        fitted = {"head": study.arms[arm].head, "fit_on": "crossfit", "classes": 3}
+        write_json(folder / ARM / f"../{arm}/posttraining.json", {**fitted, "temperatures": dict.fromkeys(heads, fits)})
     store = folder / "data/demo/made_up/p"
     store.mkdir(parents=True)
     np.save(store / "images.npy", images)
     np.save(store / "masks.npy", masks)
+    rows[["item", "sample"]].assign(mask=1).to_csv(store / "items.csv", index=False)
+    write_json(store / "preparation.json", {"items": 24, "shape": list(images.shape)})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        overlays.make(study, "small", device="cpu", threads=1)
+        for arm in outputs:
+            overlays.make(study, arm, device="cpu", threads=1)
     return study, folder
 
 
@@ -92,7 +111,8 @@ def test_make_writes_what_it_says():
     folder = ARM / "gradcam"
     summary = json.loads((folder / "summary.json").read_text())
     chosen, scores = pd.read_csv(folder / "chosen.csv"), pd.read_csv(folder / "scores.csv")
-    assert summary["run"] == {"fold": 0, "seed": 4}
+    assert summary["run"] == {"arm": "small", "fold": 0, "seed": 4}
+    assert summary["head"] == "classification"
     assert chosen["sample"].tolist() == [entry["sample"] for entry in summary["chosen"]]
     assert sorted(chosen["picture"]) == sorted(f"images/{path.name}" for path in (folder / "images").iterdir())
     assert not chosen["sample"].duplicated().any()
@@ -138,6 +158,82 @@ def test_probabilities_are_scaled_by_the_temperature():
     np.testing.assert_allclose(chosen["probability"], expected, atol=1e-4)
 
 
+def test_a_head_of_grades_is_explained_by_what_speaks_for_a_higher_and_for_a_lower_grade(study):
+    folder = ARM.with_name("graded") / "gradcam"
+    summary, chosen = json.loads((folder / "summary.json").read_text()), pd.read_csv(folder / "chosen.csv")
+    assert summary["head"] == "regression"
+    assert "higher grade" in summary["scored"]
+    assert "whole number" in summary["rule"]
+    assert [entry["sample"] for entry in summary["chosen"]] == chosen["sample"].tolist()
+    assert all(entry["probability"] is None and entry["other"] == "" for entry in summary["chosen"])
+    rows = pd.read_csv(ARM.with_name("graded") / "fold0_seed4/predictions.csv").set_index("sample")
+    nearest = rows.loc[chosen["sample"], "regression"].round().clip(0, 2).astype(int)
+    assert chosen["predicted"].tolist() == [CLASSES[k] for k in nearest]
+    assert (chosen["predicted"] != chosen["true"]).any()
+
+    # The first map is that of a higher grade, the second that of a lower one, each computed by itself.
+    network, _ = load(ARM.with_name("graded") / "fold0_seed4/model.safetensors")
+    images, raw = np.load("data/demo/made_up/p/images.npy"), np.load(folder / "maps.npy")
+    items = [int(name.partition(".")[0]) for name in chosen["sample"]]
+    fed = normalize(torch.from_numpy(images[items].transpose(0, 3, 1, 2).copy()), "imagenet")
+    for place, sign in enumerate((1, -1)):
+        alone, _ = gradcam(network, fed, torch.full((len(items),), sign), "regression")
+        np.testing.assert_allclose(raw[:, place], alone.numpy(), rtol=1e-4, atol=1e-6)
+    assert raw.max() > 0
+
+    # The energies are of the map of a higher grade.
+    scores, masks = pd.read_csv(folder / "scores.csv"), np.load("data/demo/made_up/p/masks.npy")
+    items = [int(name.partition(".")[0]) for name in scores["sample"]]
+    fed = normalize(torch.from_numpy(images[items].transpose(0, 3, 1, 2).copy()), "imagenet")
+    maps = gradcam(network, fed, torch.ones(len(items), dtype=torch.int64), "regression")[0].numpy()
+    inside = (maps * (masks[items] > 0)).sum((1, 2)) / maps.sum((1, 2)).clip(1e-30)
+    np.testing.assert_allclose(scores["energy_inside"].fillna(0), inside, rtol=1e-3, atol=1e-4)
+
+    wished = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"head": "ordinal"})})
+    overlays.make(wished, "graded", device="cpu", threads=1)
+    assert json.loads((folder / "summary.json").read_text())["head"] == "ordinal"
+    assert np.abs(np.load(folder / "maps.npy") - raw).max() > 0
+
+
+def test_the_head_is_the_wished_one_or_the_classification_or_the_first():
+    heads = ["regression", "classification", "ordinal"]
+    assert overlays.head_of(heads, "ordinal") == "ordinal"
+    assert overlays.head_of(heads) == "classification"
+    assert overlays.head_of(["regression", "ordinal"], "classification") == "regression"
+
+
+@pytest.mark.usefixtures("study")
+def test_an_arm_read_from_a_neuron_shows_its_own_reading_and_the_classification_heads_runner_up(study):
+    """Predicted is what the neuron says; the other class is the most probable of the rest, or the true one."""
+    heads = {"classification": {}, "regression": {}}
+    arm = study.arms["graded"].model_dump(exclude_unset=True)
+    arm["network"]["heads"] = heads
+    arm["stages"]["main"]["losses"] = {"classification": "cross_entropy", "regression": "mse"}
+    arm["posttrain"] = {"head": "linear"}
+    neuron = study.model_copy(update={"arms": {"neuron": type(study.arms["graded"]).model_validate(arm)}})
+    folder = ARM.with_name("neuron")
+    grades = pd.read_csv(ARM.with_name("graded") / "fold0_seed4/predictions.csv")
+    logits = pd.read_csv(ARM / "fold0_seed4/predictions.csv")
+    for seed in (4, 5):
+        table = grades.drop(columns=["ordinal_0", "ordinal_1"], errors="ignore").assign(seed=seed)
+        names = columns("classification", 3)
+        table[names] = logits[names].to_numpy()
+        (folder / f"fold0_seed{seed}").mkdir(parents=True)
+        table.to_csv(folder / f"fold0_seed{seed}/predictions.csv", index=False)
+    fits = {"whole": [0.0, 1.0, 0.0], "crossfit": [[0.0, 1.0, 0.0]] * 5}  # the regression alone
+    fitted = {"head": "linear", "fit_on": "train", "classes": 3, "linear": fits}
+    temperatures = {"classification": {"whole": 1.0, "crossfit": [1.0] * 5}}
+    write_json(folder / "posttraining.json", {**fitted, "temperatures": temperatures})
+    rows = selection.test_rows(neuron, "neuron")
+    test = table[table["part"] == "test"].sort_values("item", ignore_index=True)
+    assert rows["predicted"].tolist() == test["regression"].round().clip(0, 2).astype(int).tolist()
+    np.testing.assert_allclose(rows["confidence"], -(test["regression"] - rows["predicted"]).abs())
+    assert "probability_0" not in rows
+    for place, row in rows.iterrows():
+        best = [k for k in test.loc[place, names].to_numpy(float).argsort()[::-1] if k != row["predicted"]]
+        assert row["other"] == (best[0] if row["predicted"] == row["target"] else row["target"])
+
+
 def test_the_same_twice_and_nothing_stale_or_global_stays(study):
     folder = ARM / "gradcam"
     first = {name: (folder / name).read_bytes() for name in ("chosen.csv", "scores.csv", "summary.json", "maps.npy")}
@@ -160,8 +256,8 @@ def test_without_masks_there_are_pictures_and_an_empty_table(study):
 
 def test_what_is_missing_is_said(study):
     table = pd.read_csv(ARM / "fold0_seed4/predictions.csv")
-    Path("data/demo/made_up/p/images.npy").rename("away")
-    with pytest.raises(RescanError, match="run preprocess first"):
+    Path("data/demo/made_up/p/preparation.json").rename("away")
+    with pytest.raises(RescanError, match=r"preparation\.json: no such file"):
         overlays.make(study, "small", device="cpu", threads=1)
     table[table["part"] == "train"].to_csv(ARM / "fold0_seed4/predictions.csv", index=False)
     with pytest.raises(RescanError, match="no test images"):
@@ -171,15 +267,15 @@ def test_what_is_missing_is_said(study):
 def test_the_choice_is_spread_over_confidence_and_does_not_depend_on_order():
     rng = np.random.default_rng(0)
     target, predicted, confidence = rng.integers(3, size=200), rng.integers(3, size=200), rng.random(200)
-    chosen = overlays.choose(target, predicted, confidence, 2)
+    chosen = choose(target, predicted, confidence, 2)
     assert len(chosen) == len(set(chosen)) == 12
     right = np.flatnonzero((target == 0) & (predicted == 0))
     ranks = sorted((confidence[right] > confidence[position]).mean() for position in chosen[:2])
     np.testing.assert_allclose(ranks, [0.25, 0.75], atol=0.06)
     order = rng.permutation(200)
-    again = overlays.choose(target[order], predicted[order], confidence[order], 2)
+    again = choose(target[order], predicted[order], confidence[order], 2)
     assert [order[position] for position in again] == chosen
-    assert overlays.choose(target[:1], target[:1], confidence[:1], 3) == [0]
+    assert choose(target[:1], target[:1], confidence[:1], 3) == [0]
 
 
 @pytest.mark.usefixtures("study")
@@ -189,6 +285,24 @@ def test_draw_predictions_names_a_file_for_each_image():
     probabilities = np.array([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
     overlays.draw_predictions(network, images, ["one", "two"], probabilities, CLASSES, "imagenet", Path("out"))
     assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
+
+
+@pytest.mark.usefixtures("study")
+def test_draw_predictions_without_probabilities_explains_a_head_of_grades():
+    network, _ = load(ARM.with_name("graded") / "fold0_seed4/model.safetensors")
+    images = np.load("data/demo/made_up/p/images.npy")[:1]
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlays, "draw", lambda path, rows: drawn.append((path, rows)))
+        folder, predicted = Path("out"), np.array([2])
+        overlays.draw_predictions(network, images, ["one"], None, CLASSES, "imagenet", folder, predicted=predicted)
+    ((path, [(_, [tile])]),) = drawn
+    assert path == Path("out/one.png")
+    assert tile.title == "prepared image\nread: ü"
+    assert [title.replace(" (empty map)", "") for title, _ in tile.maps] == [
+        "evidence for a\nhigher grade",
+        "evidence for a\nlower grade",
+    ]
 
 
 def test_overlay_by_hand():

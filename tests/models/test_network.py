@@ -15,16 +15,21 @@ from rescan.errors import RescanError
 from rescan.models.network import build, load, load_encoder_weights, normalize, save, summary
 from rescan.study import Recipe
 
+CELLS = {"inception_v3": 1, "vit_b_16": 36}  # of the encoder's maps at 96 pixels; those of all others have 3 × 3
 RESNET18 = 11_689_512 - 513_000
+
+
+LOSSES = {"classification": "cross_entropy", "regression": "mse", "ordinal": "binary_cross_entropy"}
 
 
 def recipe(encoder="resnet18", **network):
     """A recipe with this network."""
+    losses = {head: LOSSES[head] for head in network.get("heads", ["classification"])}
     return Recipe.model_validate(
         {
             "preparation": "small",
             "network": {"encoder": encoder, "weights": "none", **network},
-            "stages": {"main": {"epochs": 1, "optimizer": "adam"}},
+            "stages": {"main": {"epochs": 1, "optimizer": "adam", "losses": losses}},
         }
     )
 
@@ -48,17 +53,17 @@ def resnet18():
 
 @pytest.mark.parametrize(
     ("encoder", "neck", "pooled"),
-    [*((name, "flatten", 4) for name in sorted(names.ENCODERS)), ("resnet18", "avg+max", 2)],
+    [*((name, "flatten", CELLS.get(name, 9)) for name in sorted(names.ENCODERS)), ("resnet18", "avg+max", 2)],
 )
 def test_heads_by_formula(encoder, neck, pooled):
-    network = build(recipe(encoder, neck=neck, hidden=[1000], dropout=0.5), 4, (3, 64, 64))
-    features = network.encoder.channels * pooled  # every encoder reduces 64 pixels to 2
-    assert count(network) - count(network.encoder) == features * 1000 + 1000 + 1000 * 4 + 4
+    network = build(recipe(encoder, neck=neck, hidden=[20], dropout=0.5), 4, (3, 96, 96))
+    features = network.encoder.channels * pooled
+    assert count(network) - count(network.encoder) == features * 20 + 20 + 20 * 4 + 4
     network.eval()
     with torch.no_grad():
-        outputs = network(torch.rand(2, 3, 64, 64))
+        outputs = network(torch.rand(1, 3, 96, 96))
     assert list(outputs) == ["classification"]
-    assert outputs["classification"].shape == (2, 4)
+    assert outputs["classification"].shape == (1, 4)
     assert network.target_layer is network.encoder.target_layer
 
 
@@ -75,6 +80,67 @@ def test_dropout_follows_each_hidden_layer_and_is_left_out_at_zero():
     assert len(build(recipe(), 2, (1, 64, 64)).hidden) == 0
 
 
+MULTI = {
+    "neck": {"name": "avg+max", "batch_norm": True, "dropout": 0.5},
+    "hidden": [30],
+    "heads": {
+        "classification": {},
+        "regression": {"hidden": [8, 4], "dropout": 0.5, "limit": 4.5},
+        "ordinal": {"hidden": [6]},
+    },
+}
+
+
+def test_a_multi_task_network_by_formula():
+    network = build(recipe(**MULTI), 5, (3, 64, 64))
+    neck, shared = 2 * 1024, 1024 * 30 + 30
+    regression, ordinal = (30 * 8 + 8) + (8 * 4 + 4) + (4 + 1), (30 * 6 + 6) + (6 * 4 + 4)
+    assert count(network) == RESNET18 + neck + shared + (30 * 5 + 5) + regression + ordinal
+    images = torch.rand(3, 3, 64, 64)
+    network.eval()
+    with torch.no_grad():
+        vectors, outputs = network.vectors(images), network(images)
+        assert vectors.shape == (3, 30)
+        assert {name: output.shape[1] for name, output in outputs.items()} == {
+            "classification": 5,
+            "regression": 1,
+            "ordinal": 4,
+        }
+        for name, output in outputs.items():
+            assert torch.equal(network.heads[name](vectors), output)
+    assert ((outputs["regression"] > 0) & (outputs["regression"] < 4.5)).all()
+
+
+def test_the_file_and_the_summary_of_a_multi_task_network(tmp_path):
+    described = recipe(**MULTI)
+    network = build(described, 5, (3, 64, 64)).eval()
+    save(tmp_path / "model.safetensors", network, header_of(described, classes="abcde"))
+    again, _ = load(tmp_path / "model.safetensors")
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        for name, output in network(images).items():
+            torch.testing.assert_close(again(images)[name], output)
+    *layers, total = summary(network, (3, 64, 64))
+    assert [(row["layer"], row["type"], row["output"]) for row in layers[8:]] == [
+        ("neck", "AvgMax", [1024]),
+        ("hidden.0", "Linear", [30]),
+        ("hidden.1", "ReLU", [30]),
+        ("heads.classification.0", "Linear", [5]),
+        ("heads.regression.0", "Linear", [8]),
+        ("heads.regression.1", "ReLU", [8]),
+        ("heads.regression.2", "Dropout", [8]),
+        ("heads.regression.3", "Linear", [4]),
+        ("heads.regression.4", "ReLU", [4]),
+        ("heads.regression.5", "Dropout", [4]),
+        ("heads.regression.6", "Linear", [1]),
+        ("heads.regression.7", "Limit", [1]),
+        ("heads.ordinal.0", "Linear", [6]),
+        ("heads.ordinal.1", "ReLU", [6]),
+        ("heads.ordinal.2", "Linear", [4]),
+    ]
+    assert total["parameters"] == sum(row["parameters"] for row in layers) == count(network)
+
+
 def test_building_leaves_batch_norm_untouched_and_follows_the_seed():
     built = []
     for _ in range(2):
@@ -87,9 +153,13 @@ def test_building_leaves_batch_norm_untouched_and_follows_the_seed():
         assert torch.equal(first, second)
 
 
-def test_images_too_small_are_said_in_one_line():
+def test_images_of_a_wrong_size_are_said_in_one_line():
     with pytest.raises(RescanError, match="preparation small: images of 16 × 16 pixels are too small for vgg19"):
         build(recipe("vgg19"), 2, (3, 16, 16))
+    with pytest.raises(
+        RescanError, match="preparation small: vit_b_16: images of 100 × 100 pixels are not made of whole"
+    ):
+        build(recipe("vit_b_16"), 2, (3, 100, 100))
 
 
 @pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
@@ -160,11 +230,11 @@ def test_encoder_weights_load_without_the_old_head(tmp_path, resnet18):
         {**state, "fc.weight": torch.rand(1000, 512), "fc.bias": torch.rand(1000)}, str(tmp_path / "w.safetensors")
     )
     network = build(recipe(hidden=[10]), 3, (3, 64, 64))
-    head = network.heads["classification"].weight.clone()
+    head = network.heads["classification"][0].weight.clone()
     load_encoder_weights(network, tmp_path / "w.safetensors")
     for key, value in state.items():
         assert torch.equal(network.encoder.body.state_dict()[key], value)
-    assert torch.equal(network.heads["classification"].weight, head)
+    assert torch.equal(network.heads["classification"][0].weight, head)
 
 
 def test_encoder_weights_that_do_not_fit_are_refused(tmp_path, resnet18):
@@ -194,7 +264,7 @@ def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
     *layers, total = rows
     assert [row["layer"] for row in layers] == [
         *("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"),
-        *("neck", "hidden.0", "hidden.1", "heads.classification"),
+        *("neck", "hidden.0", "hidden.1", "heads.classification.0"),
     ]
     assert layers[0] == {"layer": "conv1", "type": "Conv2d", "output": [64, 32, 32], "parameters": 9408, "trainable": 0}
     assert total["parameters"] == sum(row["parameters"] for row in layers) == RESNET18 + 512 * 10 + 10 + 33
@@ -202,9 +272,20 @@ def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
     assert total["output"] == [3]
 
 
-@pytest.mark.parametrize("encoder", ["densenet169", "mobilenet_v3_large"])
-def test_summary_opens_up_the_features(encoder):
-    rows = summary(build(recipe(encoder), 2, (1, 64, 64)), (1, 64, 64))
-    assert rows[0]["layer"].startswith("features.")
-    assert rows[-1]["parameters"] == sum(row["parameters"] for row in rows[:-1])
-    assert len(rows) > 10
+@pytest.mark.parametrize(
+    ("encoder", "first"),
+    [
+        ("densenet169", "features.conv0"),
+        ("mobilenet_v3_large", "features.0"),
+        ("efficientnet_b0", "features.0"),
+        ("inception_v3", "transform_input"),
+        ("se_resnext50", "layer0"),
+        ("vit_b_16", "tokens"),
+    ],
+)
+def test_summary_leaves_no_parameter_out(encoder, first):
+    network = build(recipe(encoder), 2, (1, 96, 96))
+    rows = summary(network, (1, 96, 96))
+    assert rows[0]["layer"] == first
+    assert rows[-1]["parameters"] == sum(row["parameters"] for row in rows[:-1]) == count(network)
+    assert len(rows) > 6 or encoder == "vit_b_16"

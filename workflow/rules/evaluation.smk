@@ -40,7 +40,7 @@ rule gradcam:
     input:
         store_files,
         of_runs("predictions.csv"),
-        of_runs("model.safetensors"),
+        of_runs("model.safetensors", trained=True),
         f"{ARM_FOLDER}/posttraining.json",
     output:
         report(

@@ -1,4 +1,4 @@
-"""Pretrained weights: torchvision's ImageNet V1 files, pinned by checksum, made safetensors without running them.
+"""Pretrained weights: published ImageNet files, pinned by checksum, made safetensors without running them.
 
 A .pth file holds a pickle, and a pickle is a program. The reader here lets it make ordered dictionaries of tensors and
 refuses all else. It knows both forms that torch has written: an archive (zip), and a stream (before torch 1.6).
@@ -26,13 +26,42 @@ from rescan.files import sha256, writing
 from rescan.log import logger, progress
 
 URL = "https://download.pytorch.org/models/"
-# torchvision's IMAGENET1K_V1 weights; the file name ends with the first 8 hexadecimal digits of its SHA-256.
+# torchvision's IMAGENET1K_V1 weights, and for SE-ResNeXt50 those that MONAI names; a file name ends with the first 8
+# hexadecimal digits of its SHA-256.
 FILES = {
     "resnet18": "resnet18-f37072fd.pth",
+    "resnet34": "resnet34-b627a593.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
     "resnet152": "resnet152-394f9c45.pth",
+    "densenet121": "densenet121-a639ec97.pth",
     "densenet169": "densenet169-b2777c0a.pth",
+    "vgg16": "vgg16-397923af.pth",
     "vgg19": "vgg19-dcbb9e9d.pth",
     "mobilenet_v3_large": "mobilenet_v3_large-8738ca79.pth",
+    "inception_v3": "inception_v3_google-0cc3c7bd.pth",
+    "efficientnet_b0": "efficientnet_b0_rwightman-7f5810bc.pth",
+    "efficientnet_b4": "efficientnet_b4_rwightman-23ab8bcd.pth",
+    "efficientnet_b5": "efficientnet_b5_lukemelas-1a07897c.pth",
+    "se_resnext50": "se_resnext50_32x4d-a260b3a4.pth",
+    "vit_b_16": "vit_b_16-c867db91.pth",
+}
+# Where files lie that are not at URL.
+SOURCES = {"se_resnext50": "http://data.lip6.fr/cadene/pretrainedmodels/"}
+_DENSENET = ((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),)
+# Names that weights had when their file was made (pattern), and have today.
+RENAMED = {
+    "densenet121": _DENSENET,
+    "densenet169": _DENSENET,
+    "vit_b_16": ((r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3.")),
+    "se_resnext50": (
+        (r"^(layer[1-4]\.\d+\.conv\d)\.", r"\1.conv."),
+        (r"^(layer[1-4]\.\d+\.)bn(\d)\.", r"\1conv\2.adn.N."),
+        (r"\.se_module\.fc1\.", ".se_layer.fc.0."),
+        (r"\.se_module\.fc2\.", ".se_layer.fc.2."),
+        (r"\.downsample\.0\.", ".project.conv."),
+        (r"\.downsample\.1\.", ".project.adn.N."),
+    ),
 }
 DTYPES = {
     "DoubleStorage": "<f8",
@@ -57,7 +86,7 @@ def fetch(encoder: str, folder: str | Path = "data/weights") -> Path:
         folder: Relative to the current directory.
 
     Returns:
-        The file, with torchvision's names and the .pth file's name in its metadata.
+        The file, with the names of the encoder's weights and the .pth file's name in its metadata.
 
     Raises:
         RescanError: No weights are known for the encoder, they cannot be downloaded, or the file is not the pinned one.
@@ -66,21 +95,21 @@ def fetch(encoder: str, folder: str | Path = "data/weights") -> Path:
         raise RescanError(f"{encoder}: no pretrained weights are known; set weights: none for this encoder")
     made, source = Path(folder, f"{encoder}.safetensors"), Path(folder, FILES[encoder])
     if not source.exists():
-        _download(source)
+        _download(source, SOURCES.get(encoder, URL))
     if not sha256(source).startswith(expected := source.stem.rpartition("-")[2]):
         raise RescanError(f"{source}: damaged (its SHA-256 does not begin with {expected}); delete it and run again")
-    state = {_today(key): array for key, array in read_pth(source).items()}
+    state = dict(_today(encoder, key, array) for key, array in read_pth(source).items())
     with writing(made) as temporary:
         save_file(state, temporary, metadata={"source": source.name})
     logger.info("%s: %d arrays from %s", made, len(state), source.name)
     return made
 
 
-def _download(path: Path) -> None:
-    """Download a pinned file to `path`."""
-    url = URL + path.name
+def _download(path: Path, folder: str) -> None:
+    """Download a pinned file from a folder of the web to `path`."""
+    url = folder + path.name
     try:
-        with urllib.request.urlopen(url, timeout=30) as response, writing(path) as part:  # noqa: S310 - https, fixed host
+        with urllib.request.urlopen(url, timeout=30) as response, writing(path) as part:  # noqa: S310 - a fixed host, not a file
             blocks = math.ceil(int(response.headers["Content-Length"] or 0) / BLOCK)
             with part.open("wb") as stream:
                 for block in progress(iter(lambda: response.read(BLOCK), b""), blocks, f"{path.name} (MiB)"):
@@ -93,9 +122,12 @@ def _download(path: Path) -> None:
         ) from None
 
 
-def _today(key: str) -> str:
-    """Today's name of a weight: DenseNet's layers were once called norm.1, conv.2."""
-    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", key)
+def _today(encoder: str, key: str, array: np.ndarray) -> tuple[str, np.ndarray]:
+    """Today's name of a weight, and the weight in today's shape."""
+    for pattern, name in RENAMED.get(encoder, ()):
+        key = re.sub(pattern, name, key)
+    # Squeeze-and-excitation was written with 1 × 1 convolutions, and is with linear layers.
+    return key, array.reshape(array.shape[:2]) if ".se_layer." in key and array.ndim == 4 else array
 
 
 class _Storage(NamedTuple):

@@ -20,7 +20,7 @@ OPACITY = 0.55  # at the map's maximum; it falls with the map, so that the anato
 OUTLINE = "#40e0ff"
 PANEL, HEADING, TITLE, BAR, LEGEND = 1.7, 0.28, 0.42, 0.55, 0.2  # inches
 DPI = 120
-LABEL = "Evidence for the named class, relative to the map's maximum (Grad-CAM)"
+LABEL = "Evidence for what the panel names, relative to the map's maximum (Grad-CAM)"
 
 
 class Tile(NamedTuple):

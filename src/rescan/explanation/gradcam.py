@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+GRADE_HEADS = ("regression", "ordinal")
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -30,7 +31,7 @@ def _recording(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "classification") -> tuple[Tensor, Tensor]:
-    """Map where a layer's activations speak for a class: ReLU(Σ_channels (spatial mean of ∂score/∂A) · A), upsampled.
+    """Map where a layer's activations speak for a target: ReLU(Σ_channels (spatial mean of ∂score/∂A) · A), upsampled.
 
     Every sample of the batch has its own target. Parameters need no gradients and get none.
 
@@ -38,7 +39,8 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
         network: In eval mode (batch norm in training mode mixes samples), with a `target_layer` whose output A is
             (B, C, *spatial); returns a dict of heads.
         images: (B, C, *spatial) float32, normalized; one to three spatial dimensions.
-        targets: (B,) integer, a column of the head's output for each sample.
+        targets: (B,) integer. Of `classification`, the class, whose logit is the score. Of a head of grades, 1 or −1:
+            the score is the sum of the head's outputs, which rises with the grade, or its negative.
         head: Whose output is the score.
 
     Returns:
@@ -51,7 +53,8 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
     if network.training:
         raise ValueError("Grad-CAM needs a network in eval mode; call network.eval() first")
     with torch.enable_grad(), _recording(cast(nn.Module, network.target_layer)) as outputs:
-        scores = network(images)[head].gather(1, targets.view(-1, 1))
+        output = network(images)[head]
+        scores = output.sum(1) * targets if head in GRADE_HEADS else output.gather(1, targets.view(-1, 1))
         (activations,) = outputs
         (gradients,) = torch.autograd.grad(scores.sum(), activations)
     weights = gradients.flatten(2).mean(2).view(*gradients.shape[:2], *[1] * (gradients.ndim - 2))

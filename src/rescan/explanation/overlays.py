@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
-from rescan.errors import RescanError
 from rescan.explanation import faithfulness
 from rescan.explanation.drawing import Tile, draw
 from rescan.explanation.gradcam import cells, gradcam
-from rescan.files import read_json, read_table, write_json, write_table, writing
+from rescan.explanation.selection import BY_DISTANCE, BY_PROBABILITY, RULE, choose, test_rows
+from rescan.files import write_json, write_table, writing
 from rescan.log import logger, progress
 from rescan.models.network import Network, build, load, normalize
 from rescan.paths import Paths
+from rescan.preparation.build import open_store
 from rescan.study import Recipe, Study
 from rescan.training.lease import held
 
@@ -31,31 +31,23 @@ BATCH = 16
 SCORED = 200  # test images with a lesion mask whose maps are scored, at most
 RANDOMIZED = 3  # networks with fresh random weights (Adebayo et al. 2018): a single one can have empty maps for a class
 SCORES = ["energy_inside", "area_share", "gaussian", "randomized"]
-RULE = (
-    "Of each true class, the right and the wrong test images are ranked by the probability of the predicted class. "
-    "The ranking is cut into as many equal slices as images are shown, and the middle of each slice is shown: "
-    "neither the best nor the worst."
-)
-
-
-class Store(NamedTuple):
-    """A packed store's images (N, H, W, C) uint8 and lesion masks (N, H, W) uint8, or None."""
-
-    images: Images
-    masks: Images | None
+DIRECTIONS = {1: "higher grade", -1: "lower grade"}  # the two targets of a head of grades
+OF_CLASSES = "the predicted class and of the true class (of the runner-up where the prediction is right)"
+OF_GRADES = "evidence for a higher and for a lower grade"
 
 
 def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs_per_gpu: int = 1) -> None:
-    """Write `<arm>/gradcam/` for the arm's first run.
+    """Write `<arm>/gradcam/` for the first of the models that the arm's predictions come from.
 
-    `sheet.png` and `images/<item>.png` show the chosen images under the maps of the predicted class and of the true
-    class (of the runner-up where the prediction is right); `chosen.csv` lists them and `maps.npy` (n, 2, H, W) float32
-    holds their raw maps. `scores.csv` has a row for each scored test image with a lesion mask (none if the store has no
-    masks): the energy of its predicted class's map inside the lesion, beside the references of `faithfulness`.
-    `summary.json` holds their means with 95 % intervals.
+    `sheet.png` and `images/<item>.png` show the chosen images under two maps each: of the predicted class and of the
+    true class (of the runner-up where the prediction is right); or, of a head of grades, of the evidence for a higher
+    and for a lower grade. `chosen.csv` lists them and `maps.npy` (n, 2, H, W) float32 holds their raw maps.
+    `scores.csv` has a row for each scored test image with a lesion mask (none if the store has no masks): the energy of
+    the first map inside the lesion, beside the references of `faithfulness`. `summary.json` holds their means with
+    95 % intervals.
 
     Args:
-        study: The resolved study.
+        study: The resolved study; its `gradcam.head` says which head's output is explained, where the network has it.
         arm: Its arm.
         device: `auto`, `cpu` or `cuda`.
         threads: Torch's threads on a CPU.
@@ -64,17 +56,17 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
     Raises:
         RescanError: An input is missing, or there is no test image.
     """
-    paths = Paths(study.scale, study.name)
-    fold, seed = study.runs()[0]
-    run, folder = Path(paths.run(arm, fold, seed)), Path(paths.arm(arm), "gradcam")
-    rows = _test_rows(study, run / "predictions.csv", read_json(f"{paths.arm(arm)}/posttraining.json")["temperature"])
-    store = _open(Path(paths.store(study.arms[arm].preparation)))
+    paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
+    folder, store = Path(paths.arm(arm), "gradcam"), Path(paths.store(study.arms[owner].preparation))
+    rows, (images, _) = test_rows(study, arm), open_store(store)
+    masks = np.load(store / "masks.npy", mmap_mode="r") if (store / "masks.npy").exists() else None
     with held(device, jobs_per_gpu) as where:
         torch.set_num_threads(threads)
-        network, header = load(run / "model.safetensors")
-        explain = partial(compute_maps, network.to(where), header["recipe"]["normalization"])
-        chosen = _show(folder, study, rows, store, explain)
-        scores = _score(rows, store, network, header)
+        network, header = load(Path(paths.run(owner, fold, seed), "model.safetensors"))
+        head = head_of(network.heads, study.gradcam.head)
+        explain = partial(compute_maps, network.to(where), header["recipe"]["normalization"], head=head)
+        chosen = _show(folder, study, rows, images, masks, head, explain)
+        scores = _score(rows, images, masks, network, header, head)
         grid = cells(network, torch.zeros(1, *header["input"], device=where))
     write_table(folder / "scores.csv", scores)
     complete = scores.dropna(subset=SCORES)
@@ -83,57 +75,89 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
         {name: faithfulness.mean_interval(complete[name].to_numpy(), units) for name in SCORES} if len(complete) else {}
     )
     summary = {
-        "run": {"fold": fold, "seed": seed},
-        "scored": "the map of the predicted class",
+        "run": {"arm": owner, "fold": fold, "seed": seed},
+        "head": head,
+        "shown": OF_CLASSES if head == "classification" else OF_GRADES,
+        "scored": "the map of "
+        + ("the predicted class" if head == "classification" else "evidence for a higher grade"),
         "cells": grid,
         "n": len(complete),
         "empty": len(scores) - len(complete),
         "energies": {name: dict(zip(("value", "low", "high"), values)) for name, values in means.items()},
-        "rule": RULE,
-        "chosen": chosen.to_dict("records"),
+        "rule": RULE.format(BY_PROBABILITY if "probability_0" in rows else BY_DISTANCE),
+        "chosen": chosen,
     }
     write_json(folder / "summary.json", summary)
     said = "; ".join(f"{name} {value:.2f}" for name, (value, _, _) in means.items()) or "no lesion masks to score"
     logger.info("%s: %d images shown; %s", folder, len(chosen), said)
 
 
+def head_of(heads: Iterable[str], wanted: str | None = None) -> str:
+    """The head to explain: the wanted one if the network has it, else the classification, else the first."""
+    heads = list(heads)
+    return next(head for head in (wanted, "classification", heads[0]) if head in heads)
+
+
 def draw_predictions(
     network: Network,
     images: Images,
     names: Sequence[str],
-    probabilities: NDArray[np.floating],
+    probabilities: NDArray[np.floating] | None,
     classes: Sequence[str],
     normalization: str,
     folder: Path,
+    *,
+    predicted: NDArray[np.integer] | None = None,
+    head: str | None = None,
 ) -> None:
-    """Draw new images under the maps of their two most probable classes: `<folder>/<name>.png`.
+    """Draw new images under two maps each: `<folder>/<name>.png`.
+
+    Of the classification head, the maps are of the predicted class and of the most probable other one; of a head of
+    grades, of the evidence for a higher and for a lower grade.
 
     Args:
         network: In eval mode, on the device to use.
         images: (N, H, W, C) uint8, prepared.
         names: (N,) of the pictures.
-        probabilities: (N, K) in [0, 1].
+        probabilities: (N, K) in [0, 1]; None where the reading gives none: then the head is one of grades.
         classes: (K,) names.
         normalization: A name of names.NORMALIZATIONS.
         folder: Made if needed.
+        predicted: (N,) class indices; the most probable classes if not given.
+        head: The head to explain, if the network has it (see `head_of`).
     """
-    shown = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
-    _, scaled = compute_maps(network, normalization, images, shown)
+    if probabilities is None:
+        head = head_of([name for name in network.heads if name != "classification"], head)
+        probabilities = np.empty((len(images), 0))
+    head = head_of(network.heads, head)
+    predicted = probabilities.argmax(1) if predicted is None else predicted
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    other = np.where(order[:, 0] == predicted, order[:, 1], order[:, 0]) if order.size else np.full(len(images), -1)
+    targets = _targets(head, predicted, other)
+    _, scaled = compute_maps(network, normalization, images, targets, head)
     for number, name in enumerate(names):
-        panels = _panels(("prediction", "runner-up"), shown[number], classes, probabilities[number], scaled[number])
-        draw(folder / f"{name}.png", [("", [Tile("prepared image", images[number], panels)])])
+        panels = _panels(
+            head, ("prediction", "runner-up"), targets[number], classes, probabilities[number], scaled[number]
+        )
+        read = "" if head == "classification" else f"\nread: {_short(classes[predicted[number]])}"
+        draw(folder / f"{name}.png", [("", [Tile(f"prepared image{read}", images[number], panels)])])
 
 
 def compute_maps(
-    network: Network, normalization: str, images: Images, targets: NDArray[np.integer]
+    network: Network,
+    normalization: str,
+    images: Images,
+    targets: NDArray[np.integer],
+    head: str = "classification",
 ) -> tuple[Maps, Maps]:
-    """Compute several classes' maps of each image, in batches.
+    """Compute several targets' maps of each image, in batches.
 
     Args:
         network: In eval mode, on the device to use.
         normalization: A name of names.NORMALIZATIONS.
         images: (N, H, W, C) uint8, prepared.
-        targets: (N, M) class indices.
+        targets: (N, M) class indices, or 1 and −1 for a head of grades (see `gradcam`).
+        head: Whose output is explained.
 
     Returns:
         Raw and scaled maps, each (N, M, H, W) float32 (see `gradcam`).
@@ -146,91 +170,60 @@ def compute_maps(
         batch = torch.from_numpy(np.array(np.moveaxis(images[here], -1, 1), order="C")).to(device)
         fed = normalize(batch, normalization)
         for place in range(targets.shape[1]):
-            found = gradcam(network, fed, torch.from_numpy(targets[here, place].astype(np.int64)).to(device))
+            found = gradcam(network, fed, torch.from_numpy(targets[here, place].astype(np.int64)).to(device), head)
             maps[:, here, place] = torch.stack(found).cpu().numpy()
     return maps[0], maps[1]
 
 
-def choose(
-    target: NDArray[np.integer], predicted: NDArray[np.integer], confidence: NDArray[np.floating], n: int
-) -> list[int]:
-    """Choose up to `n` right and `n` wrong images of each true class, by RULE.
-
-    Args:
-        target: (N,) true classes.
-        predicted: (N,) predicted classes.
-        confidence: (N,) probability of the predicted class; ties go by position.
-        n: Images of each kind.
-
-    Returns:
-        Positions, by class, right ones first, most confident first.
-    """
-    chosen: list[int] = []
-    for label in np.unique(target):
-        for right in (True, False):
-            found = np.flatnonzero((target == label) & ((predicted == target) == right))
-            ranked = found[np.argsort(-confidence[found], kind="stable")]
-            shown = min(n, len(ranked))
-            chosen += [int(ranked[int((place + 0.5) * len(ranked) / shown)]) for place in range(shown)]
-    return chosen
+def _targets(head: str, predicted: NDArray[np.integer], other: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The two targets of each image, (N, 2), for `gradcam`."""
+    if head == "classification":
+        return np.stack([predicted, other], axis=1)
+    return np.tile(list(DIRECTIONS), (len(predicted), 1))
 
 
-def _test_rows(study: Study, path: Path, temperature: float) -> pd.DataFrame:
-    """Read the test predictions: item, sample, group, patient, target, predicted, other and a probability a class."""
-    table = read_table(path)
-    table = table[table["part"] == "test"].sort_values("item", ignore_index=True)
-    if table.empty:
-        raise RescanError(f"{path}: no test images to explain; check the split")
-    heads = [f"classification_{k}" for k in range(len(study.data.classes))]
-    probabilities = softmax(table[heads].to_numpy(float) / temperature, axis=1)
-    ranking = np.argsort(-probabilities, axis=1, kind="stable")
-    rows = (
-        table[["item", "sample", "group", "patient", "target"]].fillna({"patient": ""}).assign(predicted=ranking[:, 0])
-    )
-    rows["other"] = np.where(rows["predicted"] == rows["target"], ranking[:, 1], rows["target"])
-    return rows.join(pd.DataFrame(probabilities, columns=[f"probability_{k}" for k in range(len(heads))]))
-
-
-def _open(folder: Path) -> Store:
-    """Open a packed store without reading it."""
-    try:
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise RescanError(f"{folder}/images.npy: no such file; run preprocess first") from None
-    masks = folder / "masks.npy"
-    return Store(images, np.load(masks, mmap_mode="r", allow_pickle=False) if masks.exists() else None)
-
-
-def _show(folder: Path, study: Study, rows: pd.DataFrame, store: Store, explain: Explain) -> pd.DataFrame:
-    """Choose images, write their pictures and raw maps; return the table of them."""
+def _show(
+    folder: Path,
+    study: Study,
+    rows: pd.DataFrame,
+    images: Images,
+    masks: Images | None,
+    head: str,
+    explain: Explain,
+) -> list[dict[str, Any]]:
+    """Choose images, write their pictures, raw maps and the table of them; return its rows."""
     classes = study.data.classes
     probabilities = rows.filter(like="probability_").to_numpy()
     item, target, predicted, other = (rows[name].to_numpy(np.intp) for name in ("item", "target", "predicted", "other"))
-    positions = choose(target, predicted, probabilities.max(1), study.gradcam.images_a_class)
-    images = store.images[item[positions]]
-    raw, scaled = explain(images, np.stack([predicted, other], axis=1)[positions])
+    positions = choose(target, predicted, rows["confidence"].to_numpy(), study.gradcam.images_a_class)
+    shown, targets = images[item[positions]], _targets(head, predicted, other)
+    raw, scaled = explain(shown, targets[positions])
     bands: dict[tuple[int, bool], list[Tile]] = {(k, right): [] for k in np.unique(target) for right in (True, False)}
     chosen: list[dict[str, Any]] = []
     for old in (folder / "images").glob("*.png"):
         old.unlink()
     for number, place in enumerate(positions):
-        true, first, second = target[place], predicted[place], other[place]
-        roles = ("prediction", "runner-up" if first == true else "true class")
-        panels = _panels(roles, (first, second), classes, probabilities[place], scaled[number])
-        mask = None if store.masks is None or not store.masks[item[place]].any() else store.masks[item[place]]
-        tile = Tile(f"prepared image\n{_short(classes[true])}", images[number], panels, mask)
-        bands[true, first == true].append(tile)
+        true, first = classes[target[place]], classes[predicted[place]]
+        right = predicted[place] == target[place]
+        roles = ("prediction", "runner-up" if right else "true class")
+        panels = _panels(head, roles, targets[place], classes, probabilities[place], scaled[number])
+        title = f"prepared image\n{_short(true)}"
+        if head != "classification":
+            title = f"true: {_short(true)}\nread: {_short(first)}"
+        mask = None if masks is None or not masks[item[place]].any() else masks[item[place]]
+        tile = Tile(title, shown[number], panels, mask)
+        bands[target[place], right].append(tile)
         picture = f"images/{item[place]:06d}.png"
         draw(folder / picture, [("", [tile])])
-        names = {"true": classes[true], "predicted": classes[first], "other": classes[second]}
-        probability = round(float(probabilities[place, first]), 4)
-        chosen.append({"picture": picture, "sample": rows.loc[place, "sample"], **names, "probability": probability})
+        second = classes[other[place]] if head == "classification" else ""
+        probability = round(float(rows["confidence"][place]), 4) if probabilities.size else None
+        entry = {"picture": picture, "sample": rows["sample"][place], "true": true, "predicted": first, "other": second}
+        chosen.append({**entry, "probability": probability})
     draw(folder / "sheet.png", [(_heading(classes[k], right, tiles), tiles) for (k, right), tiles in bands.items()])
     with writing(folder / "maps.npy") as temporary:
         np.save(temporary, raw, allow_pickle=False)
-    table = pd.DataFrame(chosen)
-    write_table(folder / "chosen.csv", table)
-    return table
+    write_table(folder / "chosen.csv", pd.DataFrame(chosen))
+    return chosen
 
 
 def _heading(name: str, right: bool, tiles: list[Tile]) -> str:
@@ -239,15 +232,19 @@ def _heading(name: str, right: bool, tiles: list[Tile]) -> str:
 
 
 def _panels(
+    head: str,
     roles: Sequence[str],
-    shown: Sequence[int] | NDArray[np.integer],
+    targets: NDArray[np.integer],
     classes: Sequence[str],
     probabilities: NDArray[np.floating],
     scaled: Maps,
 ) -> list[tuple[str, Maps]]:
-    """Title the maps of one image: role, class and probability, and whether a map is zero everywhere."""
+    """Title the maps of one image: what each is evidence for, and whether it is zero everywhere."""
     empty = ["" if one.any() else " (empty map)" for one in scaled]
-    named = [f"{_short(classes[k])} {100 * probabilities[k]:.0f} %" for k in shown]
+    if head != "classification":
+        return [(f"evidence for a\n{DIRECTIONS[k]}{note}", one) for k, note, one in zip(targets, empty, scaled)]
+    shares = [f" {100 * probabilities[k]:.0f} %" if probabilities.size else "" for k in targets]
+    named = [f"{_short(classes[k])}{share}" for k, share in zip(targets, shares)]
     return [(f"{role}{note}\n{name}", one) for role, note, name, one in zip(roles, empty, named, scaled)]
 
 
@@ -255,22 +252,24 @@ def _short(name: str) -> str:
     return name if len(name) <= 18 else f"{name[:17]}…"
 
 
-def _score(rows: pd.DataFrame, store: Store, network: Network, header: dict[str, Any]) -> pd.DataFrame:
-    """Score the predicted class's map of test images with a lesion mask, evenly spaced over the items."""
+def _score(
+    rows: pd.DataFrame, images: Images, masks: Images | None, network: Network, header: dict[str, Any], head: str
+) -> pd.DataFrame:
+    """Score the first map of test images with a lesion mask, evenly spaced over the items."""
     columns = ["sample", "group", "patient", "target", "predicted"]
-    lesions = (
-        [] if store.masks is None else [place for place, item in enumerate(rows["item"]) if store.masks[item].any()]
-    )
-    if store.masks is None or not lesions:
+    lesions = [] if masks is None else [place for place, item in enumerate(rows["item"]) if masks[item].any()]
+    if masks is None or not lesions:
         return pd.DataFrame(columns=[*columns, *SCORES])
     places = np.linspace(0, len(lesions) - 1, min(SCORED, len(lesions))).round().astype(int)
     scored = rows.iloc[np.asarray(lesions)[places]].reset_index(drop=True)
     items = scored["item"].to_numpy()
-    images, masks, targets = store.images[items], store.masks[items], scored[["predicted"]].to_numpy()
+    shown, inside = images[items], masks[items]
+    targets = _targets(head, scored["predicted"].to_numpy(), scored["other"].to_numpy())[:, :1]
     recipe = Recipe.model_validate(header["recipe"])
 
     def energies(network: Network) -> NDArray[np.float64]:
-        return faithfulness.energy_inside(compute_maps(network, recipe.normalization, images, targets)[0][:, 0], masks)
+        maps, _ = compute_maps(network, recipe.normalization, shown, targets, head)
+        return faithfulness.energy_inside(maps[:, 0], inside)
 
     device = next(network.parameters()).device
     randomized = []
@@ -280,6 +279,6 @@ def _score(rows: pd.DataFrame, store: Store, network: Network, header: dict[str,
             fresh = build(recipe, len(header["classes"]), tuple(header["input"]))
         randomized.append(energies(fresh.eval().to(device)))
     values = np.ma.masked_invalid(randomized).mean(0).filled(np.nan)
-    gaussian = faithfulness.energy_inside(faithfulness.centered_gaussian(masks.shape[1:]), masks)
-    found = (energies(network), faithfulness.area_share(masks), gaussian, values)
+    gaussian = faithfulness.energy_inside(faithfulness.centered_gaussian(inside.shape[1:]), inside)
+    found = (energies(network), faithfulness.area_share(inside), gaussian, values)
     return scored[columns].assign(**dict(zip(SCORES, found)))

@@ -5,50 +5,71 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rescan.errors import RescanError
 
-class Avg(nn.Module):
+
+class Neck(nn.Module):
+    """Vectors pooled from maps, one behind the other; each after a batch norm of its own, if wanted; then dropout.
+
+    Attributes:
+        out_features: D, the joined vector's size.
+    """
+
+    def __init__(
+        self, channels: int, height: int, width: int, *, batch_norm: bool = False, dropout: float = 0.0
+    ) -> None:
+        """Take the maps' size and the neck's options (names.NECKS).
+
+        Raises:
+            RescanError: Dropout would leave nothing.
+        """
+        super().__init__()
+        if dropout >= 1:
+            raise RescanError(f"network: neck: dropout must be below 1, but is {dropout:g}")
+        sizes = [vector.shape[1] for vector in self.pool(torch.zeros(1, channels, height, width))]
+        self.norms = nn.ModuleList([nn.BatchNorm1d(size) for size in sizes] if batch_norm else [])
+        self.dropout = nn.Dropout(dropout)
+        self.out_features = sum(sizes)
+
+    def pool(self, maps: Tensor) -> list[Tensor]:
+        """Pool maps (B, C, h, w) into vectors, each (B, size)."""
+        raise NotImplementedError
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, D)."""
+        vectors = self.pool(maps)
+        if self.norms:
+            vectors = [norm(vector) for norm, vector in zip(self.norms, vectors)]
+        return self.dropout(torch.cat(vectors, dim=1))
+
+
+class Avg(Neck):
     """Global average pooling: D = C."""
 
-    def __init__(self, channels: int, height: int, width: int) -> None:  # noqa: ARG002 - every neck is told all three
-        super().__init__()
-        self.out_features = channels
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, C)."""
-        return maps.mean(dim=(2, 3))
+    def pool(self, maps: Tensor) -> list[Tensor]:
+        """Pool maps (B, C, h, w) into (B, C)."""
+        return [maps.mean(dim=(2, 3))]
 
 
-class Max(nn.Module):
+class Max(Neck):
     """Global max pooling: D = C."""
 
-    def __init__(self, channels: int, height: int, width: int) -> None:  # noqa: ARG002 - every neck is told all three
-        super().__init__()
-        self.out_features = channels
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, C)."""
-        return maps.amax(dim=(2, 3))
+    def pool(self, maps: Tensor) -> list[Tensor]:
+        """Pool maps (B, C, h, w) into (B, C)."""
+        return [maps.amax(dim=(2, 3))]
 
 
-class AvgMax(nn.Module):
-    """Global average and global max pooling, one behind the other: D = 2C."""
+class AvgMax(Neck):
+    """Global average and global max pooling: D = 2C."""
 
-    def __init__(self, channels: int, height: int, width: int) -> None:  # noqa: ARG002 - every neck is told all three
-        super().__init__()
-        self.out_features = 2 * channels
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, 2C)."""
-        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+    def pool(self, maps: Tensor) -> list[Tensor]:
+        """Pool maps (B, C, h, w) into two vectors (B, C)."""
+        return [maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))]
 
 
-class Flatten(nn.Module):
+class Flatten(Neck):
     """All values as one vector: D = C · h · w, so the network takes one image size only."""
 
-    def __init__(self, channels: int, height: int, width: int) -> None:
-        super().__init__()
-        self.out_features = channels * height * width
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, C · h · w)."""
-        return maps.flatten(1)
+    def pool(self, maps: Tensor) -> list[Tensor]:
+        """Lay maps (B, C, h, w) out as (B, C · h · w)."""
+        return [maps.flatten(1)]

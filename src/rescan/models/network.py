@@ -17,11 +17,12 @@ from rescan import names
 from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.models.encoders import Encoder
+from rescan.models.heads import build_head, hidden_layers
 from rescan.study import Recipe
 
 
 class Network(nn.Module):
-    """An encoder, a neck, hidden fully connected layers and named linear heads."""
+    """An encoder, a neck, hidden fully connected layers that all heads share, and named heads."""
 
     def __init__(self, encoder: Encoder, neck: nn.Module, hidden: nn.Module, heads: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -35,16 +36,30 @@ class Network(nn.Module):
         """The module whose output Grad-CAM weighs."""
         return self.encoder.target_layer
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Compute every head's output.
+    def vectors(self, images: Tensor) -> Tensor:
+        """Compute what the heads are fed.
 
         Args:
             images: (B, C, H, W) float32, normalized (see `normalize`), C = 1 or 3.
 
         Returns:
-            Head name to (B, K) float32; `classification` holds logits.
+            (B, D) float32, after the neck and the shared hidden layers.
         """
-        vectors = self.hidden(self.neck(self.encoder.features(images)))
+        return self.hidden(self.neck(self.encoder.features(images)))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Compute every head's output.
+
+        Args:
+            images: As for `vectors`.
+
+        Returns:
+            Head name to (B, n) float32 (see `build_head`).
+        """
+        return self.read(self.vectors(images))
+
+    def read(self, vectors: Tensor) -> dict[str, Tensor]:
+        """Compute every head's output from what the heads are fed, (B, D)."""
         return {name: head(vectors) for name, head in self.heads.items()}
 
 
@@ -52,33 +67,31 @@ def build(recipe: Recipe, classes: int, input_shape: tuple[int, int, int]) -> Ne
     """Build an arm's network with random weights, drawn from torch's global generator.
 
     Args:
-        recipe: Its `network` names encoder, neck, hidden layers and dropout.
+        recipe: Its `network` describes encoder, neck, shared hidden layers and heads.
         classes: Number of classes.
         input_shape: (C, H, W) of the prepared images, C = 1 or 3.
 
     Raises:
-        RescanError: The images are too small for the encoder.
+        RescanError: The encoder cannot take images of this size.
     """
     spec = recipe.network
     encoder: Encoder = names.resolve("encoder", spec.encoder)()
     try:
         with torch.no_grad():
             height, width = encoder.eval().features(torch.zeros(1, *input_shape)).shape[2:]
+    except RescanError as error:
+        raise RescanError(f"preparation {recipe.preparation}: {spec.encoder}: {error}") from None
     except RuntimeError:
         pixels = " × ".join(map(str, input_shape[1:]))
         raise RescanError(
             f"preparation {recipe.preparation}: images of {pixels} pixels are too small for {spec.encoder}; "
-            "resize to 64 × 64 or more"
+            "resize to 96 × 96 or more"
         ) from None
-    neck = names.resolve("neck", spec.neck)(encoder.channels, height, width)
-    layers: list[nn.Module] = []
-    size = neck.out_features
-    for units in spec.hidden:
-        layers += [nn.Linear(size, units), nn.ReLU(inplace=True)]
-        if spec.dropout > 0:
-            layers.append(nn.Dropout(spec.dropout))
-        size = units
-    return Network(encoder, neck, nn.Sequential(*layers), {"classification": nn.Linear(size, classes)}).train()
+    options = {option: value for option, value in spec.neck.items() if option != "name"}
+    neck = names.resolve("neck", spec.neck["name"])(encoder.channels, height, width, **options)
+    hidden, size = hidden_layers(neck.out_features, spec)
+    heads: dict[str, nn.Module] = {name: build_head(name, size, head, classes) for name, head in spec.heads.items()}
+    return Network(encoder, neck, nn.Sequential(*hidden), heads).train()
 
 
 def normalize(images: Tensor, normalization: str) -> Tensor:
@@ -147,7 +160,7 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
 
 
 def load_encoder_weights(network: Network, path: str | Path) -> None:
-    """Load pretrained weights under torchvision's names into the encoder; those of the old head are ignored.
+    """Load pretrained weights, as `rescan.data.weights.fetch` names them, into the encoder; the old head's are ignored.
 
     Raises:
         RescanError: No such file, or it lacks weights of this encoder, or they have other shapes.
@@ -201,7 +214,9 @@ def summary(network: Network, input_shape: tuple[int, int, int]) -> list[dict[st
 
 def _layers(network: Network) -> Iterator[tuple[str, nn.Module]]:
     """Name the layers that a summary lists: the encoder's, opened up where torchvision keeps them in `features`."""
-    for name, layer in network.encoder.body.named_children():
+    body = network.encoder.body
+    # A transformer is one row: its class token and position embeddings belong to none of its layers.
+    for name, layer in body.named_children() if isinstance(body, nn.Sequential) else [("tokens", body)]:
         yield from (
             ((f"features.{inner}", part) for inner, part in layer.named_children())
             if name == "features"
@@ -209,7 +224,8 @@ def _layers(network: Network) -> Iterator[tuple[str, nn.Module]]:
         )
     yield "neck", network.neck
     yield from ((f"hidden.{name}", layer) for name, layer in network.hidden.named_children())
-    yield from ((f"heads.{name}", layer) for name, layer in network.heads.items())
+    for head, layers in network.heads.items():
+        yield from ((f"heads.{head}.{name}", layer) for name, layer in layers.named_children())
 
 
 def _count(layer: nn.Module) -> dict[str, int]:

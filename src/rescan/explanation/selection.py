@@ -1,0 +1,82 @@
+"""Which test images are shown under their maps, by how the arm reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rescan.errors import RescanError
+from rescan.evaluation import posttrain, predictions
+from rescan.files import read_json
+from rescan.paths import Paths
+from rescan.study import Study
+
+RULE = (
+    "Of each true class, the right and the wrong test images are ranked by {}. "
+    "The ranking is cut into as many equal slices as images are shown, and the middle of each slice is shown: "
+    "neither the best nor the worst."
+)
+BY_PROBABILITY = "the probability of the predicted class"
+BY_DISTANCE = "how near their grade, which is no whole number, lies to the predicted class"
+
+
+def test_rows(study: Study, arm: str) -> pd.DataFrame:
+    """Read the test predictions of an arm's first run, as the arm reads them.
+
+    Returns:
+        By item: `item`, `sample`, `group`, `patient`, `target`, `predicted`; `other`, the true class where the
+        prediction is wrong, else the classification head's runner-up (−1 without such a head); `confidence`, the
+        probability of the predicted class; and a `probability_<k>` for each class. Where the reading gives no
+        probabilities, there are no such columns, and `confidence` is the negative distance between the grade and the
+        predicted class.
+
+    Raises:
+        RescanError: The predictions or the post-training are missing, or there is no test image.
+    """
+    paths, (fold, seed) = Paths(study.scale, study.name), study.runs(arm)[0]
+    given = predictions.read(study, arm)
+    of_run = (given.rows["fold"] == fold) & (given.rows["seed"] == seed)
+    given = given.where(of_run & (given.rows["part"] == "test"))
+    if given.rows.empty:
+        raise RescanError(f"{paths.run(arm, fold, seed)}/predictions.csv: no test images to explain; check the split")
+    fitted = read_json(f"{paths.arm(arm)}/posttraining.json")
+    reading = posttrain.apply(fitted, given)
+    predicted = reading.predicted
+    rows = given.rows[["item", "sample", "group", "patient", "target"]].reset_index(drop=True).fillna({"patient": ""})
+    rows = rows.assign(predicted=predicted, other=-1, confidence=-np.abs(reading.grade - predicted))
+    if "classification" in given.outputs:
+        ranked = np.argsort(-given.outputs["classification"], axis=1, kind="stable")
+        rows["other"] = np.where(ranked[:, 0] == predicted, ranked[:, 1], ranked[:, 0])
+    rows["other"] = rows["other"].where(rows["predicted"] == rows["target"], rows["target"])
+    if reading.log_probabilities is not None:
+        probabilities = np.exp(reading.log_probabilities)
+        rows["confidence"] = np.take_along_axis(probabilities, predicted[:, None], axis=1)
+        rows = rows.join(
+            pd.DataFrame(probabilities, columns=[f"probability_{k}" for k in range(probabilities.shape[1])])
+        )
+    return rows.sort_values("item", ignore_index=True)
+
+
+def choose(
+    target: NDArray[np.integer], predicted: NDArray[np.integer], confidence: NDArray[np.floating], n: int
+) -> list[int]:
+    """Choose up to `n` right and `n` wrong images of each true class, by RULE.
+
+    Args:
+        target: (N,) true classes.
+        predicted: (N,) predicted classes.
+        confidence: (N,) what right and wrong images are ranked by; ties go by position.
+        n: Images of each kind.
+
+    Returns:
+        Positions, by class, right ones first, most confident first.
+    """
+    chosen: list[int] = []
+    for label in np.unique(target):
+        for right in (True, False):
+            found = np.flatnonzero((target == label) & ((predicted == target) == right))
+            ranked = found[np.argsort(-confidence[found], kind="stable")]
+            shown = min(n, len(ranked))
+            chosen += [int(ranked[int((place + 0.5) * len(ranked) / shown)]) for place in range(shown)]
+    return chosen
