@@ -79,6 +79,7 @@ TEXT_COLUMNS = dict.fromkeys(
         "part",
         "published_part",
         "mask",
+        "origin",
         "problem",
     ],
     str,

@@ -42,6 +42,10 @@ class Paths:
         """The data set in its native layout, where it was brought here."""
         return f"{self.data}/raw"
 
+    def raw_of(self, origin: str) -> str:
+        """The same of the study's own data (""), or of an extra source, which lies beside."""
+        return f"{self.data}/raw_extra/{origin}" if origin else self.raw
+
     @property
     def manifest(self) -> str:
         """One row a sample."""

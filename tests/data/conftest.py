@@ -9,20 +9,25 @@ from rescan.files import write_json, write_table
 from rescan.paths import Paths
 from rescan.study import Study
 
-MANIFEST = ["sample", "path", "label", "patient", "eye", "study", "published_part", "mask"]
+MANIFEST = ["sample", "path", "label", "patient", "eye", "study", "published_part", "mask", "origin"]
 
 
 @pytest.fixture
 def study():
-    """A function that makes a study of two classes, `cat` and `dog`, with a given split."""
+    """A function that makes a study of two classes, `cat` and `dog`, with a given split, and more said of its data."""
 
-    def make(**split):
+    def make(data=None, **split):
         return Study.model_validate(
             {
                 "name": "pets",
                 "scale": "demo",
                 "title": "Pets",
-                "data": {"source": {"path": "raw"}, "layout": "class_folders", "classes": ["cat", "dog"]},
+                "data": {
+                    "source": {"path": "raw"},
+                    "layout": "class_folders",
+                    "classes": ["cat", "dog"],
+                    **(data or {}),
+                },
                 "split": split,
                 "preparations": {"small": {"steps": [{"name": "resize", "size": [32, 32]}], "channels": "gray"}},
                 "arms": {

@@ -131,3 +131,54 @@ def test_more_than_fits(inside, monkeypatch):
     usage = type("Usage", (), {"free": 5})
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
     refused(make_zip(inside / "x.zip"), "free space")
+
+
+def packed(files=FILES, **options) -> bytes:
+    """A zip archive in memory."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", **options) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def test_archives_in_the_archive(inside):
+    images = {f"train/{number}.jpeg": bytes([number]) * 5000 for number in range(4)}
+    train = packed(images)
+    parts = {
+        f"train.zip.{number:03d}": train[start : start + 7000] for number, start in enumerate(range(0, 22000, 7000), 1)
+    }
+    assert b"".join(parts.values()) == train
+    deeper = packed({"a.zip": packed()})
+    files = {"trainLabels.csv.zip": packed({"trainLabels.csv": b"image,level"}), **parts, "Deep.ZIP": deeper}
+    archives.extract(make_zip(inside / "x.zip", {**files, "docs/b.zip": b"kept as it is"}), inside / "raw")
+    a_zip = {"a.zip": packed()}  # not opened: it came out of one in the archive
+    expected = {**images, "trainLabels.csv": b"image,level", "docs/b.zip": b"kept as it is", **a_zip}
+    assert read(inside / "raw") == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"t.zip": packed({"../evil": b"1"})}, "leads out of the folder"),
+        ({"t.zip": packed({"a": b"1"}), "a": b"2"}, "comes twice"),
+        ({"t.zip": b"text"}, "not a whole zip"),
+        ({"t.zip.001": packed()[:60], "t.zip.003": packed()[60:]}, "only the parts 001, 003"),
+        ({"t.zip.001": packed()[:60], "t.zip.002": packed()[60:-9]}, "not a whole zip"),
+        ({"t.zip": packed(), "t.zip.001": packed()}, "only the parts 001, 001"),
+    ],
+)
+def test_a_bad_archive_in_the_archive(inside, files, said):
+    with pytest.raises(RescanError) as raised:
+        archives.extract(make_zip(inside / "x.zip", {"b.jpg": b"1", **files}), inside / "raw")
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert [file.name for file in inside.parent.rglob("*")] == ["inside", "x.zip"]
+
+
+def test_it_is_said_before_anything_is_written_that_it_does_not_fit(inside, monkeypatch):
+    usage = type("Usage", (), {"free": 10**9})
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(archives, "_size", lambda _: 3 * 10**9 + 10**7)
+    monkeypatch.setattr(archives, "_members", lambda _: pytest.fail("it is not read"))
+    refused(make_zip(inside / "x.zip"), "2.01 GB more than the free space")

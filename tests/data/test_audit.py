@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from rescan.data.audit import audit
 from rescan.errors import RescanError
-from rescan.files import read_json, read_table
+from rescan.files import read_json, read_table, write_json, write_table
 
 
 def rows(images, part="", start=0, **more):
@@ -56,14 +59,96 @@ def test_identical_images_and_conflicting_labels(write_data, study, textures):
     assert report["identical"] == {
         "byte_pairs": 1,
         "pairs": 3,
+        "groups": 1,
         "conflicting_pairs": 2,
+        "conflicting_groups": 1,
         "label_agreement": pytest.approx(1 / 3),
+        "pairs_with_unlabeled": 0,
     }
     assert groups["conflict"].sum() == 3
-    assert groups.loc[["000.png", "a.png", "b.png"], "group"].nunique() == 1
+    assert len(set(groups.loc[["000.png", "a.png", "b.png"], "group"])) == 1
     assert report["mixed_label_groups"] == [["000.png", "a.png", "b.png"]]
     assert report["near_duplicates"]["pairs"] == 0
     assert report["largest_group"]["size"] == 3
+
+
+GRADES = ["none", "mild", "severe"]
+
+
+def test_how_well_grades_repeat(write_data, study, textures):
+    images = textures(12)
+    grades = {0: (0, 0), 1: (0, 1), 2: (1, 1), 3: (2, 2), 4: (2, 0), 5: (1, 2, 2)}
+    copies = [
+        (f"{image}_{n}.png", GRADES[k], images[image], {}) for image, ks in grades.items() for n, k in enumerate(ks)
+    ]
+    near = [("near.png", "mild", cv2.convertScaleAbs(images[3], alpha=0.7), {})]
+    others = [(f"{index}.png", GRADES[index % 3], images[index], {}) for index in range(6, 12)]
+    paths = write_data([*copies, *near, *others])
+    report, _ = run(paths, study({"classes": GRADES, "ordered": True}))
+    pairs = [pair for ks in grades.values() for pair in itertools.permutations(ks, 2)]
+    assert report["identical"]["pairs"] == len(pairs) // 2 == 8
+    assert report["identical"]["groups"] == 6
+    assert report["identical"]["conflicting_pairs"] == 4
+    assert report["identical"]["conflicting_groups"] == 3
+    expected = cohen_kappa_score(*zip(*pairs), weights="quadratic")
+    assert report["identical"]["quadratic_kappa"] == pytest.approx(expected)
+    pairs += [(2, 1), (1, 2)] * 2  # the near-duplicate and the two copies of 3
+    assert report["copies"]["pairs"] == len(pairs) // 2
+    assert report["copies"]["conflicting_groups"] == 4
+    assert report["copies"]["label_agreement"] == 4 / 10
+    expected = cohen_kappa_score(*zip(*pairs), weights="quadratic")
+    assert report["copies"]["quadratic_kappa"] == pytest.approx(expected)
+    report, _ = run(write_data(others), study({"classes": GRADES, "ordered": True}))
+    assert report["identical"]["quadratic_kappa"] is report["identical"]["label_agreement"] is None
+
+
+def test_samples_without_a_label_and_of_extra_sources(write_data, study, textures):
+    images = textures(40)
+    unlabeled = {"published_part": "unlabeled"}
+    extra = {"published_part": "extra", "origin": "more"}
+    paths = write_data(
+        [
+            *rows(images[:30]),
+            ("u0.png", "", images[0], unlabeled),
+            ("u1.png", "", images[0], unlabeled),
+            ("u2.png", "", images[30], unlabeled),
+            ("u3.png", "", b"", unlabeled),
+        ]
+    )
+    source = read_json(paths.source)
+    write_json(paths.source, {**source, "extra": {"more": {"root": "elsewhere"}}})
+    Path("elsewhere").mkdir()
+    manifest = read_table(paths.manifest)
+    added = {
+        "e0": (images[0], "dog"),
+        "e1": (cv2.convertScaleAbs(images[2], alpha=0.7), "cat"),
+        "e2": (images[31], "dog"),
+    }
+    for name, (image, label) in added.items():
+        cv2.imwrite(f"elsewhere/{name}.png", image)
+        row = {"sample": f"more/{name}", "path": f"{name}.png", "label": label, **extra}
+        manifest = pd.concat([manifest, pd.DataFrame([row])])
+    write_table(paths.manifest, manifest)
+    layout = {"source": {"path": "elsewhere"}, "layout": "class_folders"}
+    report, groups = run(paths, study({"extra": {"more": layout}}))
+    assert report["samples"] == 37
+    assert report["unreadable"] == [{"sample": "u3.png", "problem": "empty file"}]
+    assert report["classes"] == {"all": {"cat": 15, "dog": 15}}
+    assert report["unlabeled"] == 3
+    assert report["extra"] == {"more": {"cat": 1, "dog": 2}}
+    assert report["linked_extra"] == {"more": 2}
+    # Nothing of labels is said of them, nor of the part that they are in.
+    assert report["identical"]["pairs"] == report["copies"]["pairs"] == 0
+    assert report["identical"]["pairs_with_unlabeled"] == 2
+    assert report["mixed_label_groups"] == []
+    assert groups["conflict"].sum() == 0
+    assert report["linked_test"] == {}
+    related = ["000.png", "u0.png", "u1.png", "more/e0"]
+    assert len(set(groups.loc[related, "group"])) == 1
+    assert groups.loc["002.png", "group"] == groups.loc["more/e1", "group"]
+    assert any(
+        warning.startswith("2 samples of the extra source more have a relative") for warning in report["warnings"]
+    )
 
 
 def test_groups_across_a_published_split(write_data, study, textures):
@@ -131,7 +216,8 @@ def test_large_group_of_copies_is_only_a_warning(write_data, study, textures):
 def test_constant_images_are_counted(write_data, study, textures):
     black = [np.zeros((40, 40), np.uint8)] * 2
     report, groups = run(write_data([*rows(textures(4)), *rows(black, start=500)]), study())
-    assert "2 images are constant" in report["warnings"]
+    assert report["constant"] == ["500.png", "501.png"]
+    assert "2 images are constant (500.png, 501.png)" in report["warnings"]
     assert groups.loc["500.png", "group"] == groups.loc["501.png", "group"]
 
 

@@ -162,14 +162,82 @@ def test_an_url_and_kaggle_share_the_way_in(monkeypatch):
 
     monkeypatch.setattr(remote, "fetch_url", fetch("url"))
     monkeypatch.setattr(remote, "fetch_kaggle", fetch("kaggle"))
-    sources = {"url": {"url": "https://x.org/a", "sha256": "0" * 64}, "kaggle": {"kaggle_dataset": "owner/name"}}
-    for kind, source in sources.items():
+    monkeypatch.setattr(remote, "fetch_competition", fetch("competition"))
+    sources = [
+        ("url", {"url": "https://x.org/a", "sha256": "0" * 64}),
+        ("kaggle", {"kaggle_dataset": "owner/name"}),
+        ("kaggle", {"kaggle_competition": "name"}),
+    ]
+    for kind, source in sources:
         for _ in range(2):
             download(small_study(source=source))
         assert read_json(DATA / "source.json")["kind"] == kind
         assert read_json(DATA / "source.json")["classes"] == COUNTS
         assert sorted(path.name for path in DATA.iterdir()) == ["raw", "source.json"]
-    assert calls == ["url", "kaggle"]  # once each: what is there is not fetched again
+    assert calls == ["url", "kaggle", "competition"]  # once each: what is there is not fetched again
+
+
+def eyes(root: Path, images: list[str], top: str = "") -> Path:
+    """A data set in the layout of APTOS 2019, with one sample without a label; of the classes, all have number 1."""
+    for name in (*(f"train_images/{image}.png" for image in images), "test_images/t.png"):
+        (root / top / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / top / name).write_bytes(name.encode())
+    (root / top / "train.csv").write_text("id_code,diagnosis\n" + "".join(f"{image},1\n" for image in images))
+    (root / top / "test.csv").write_text("id_code\nt\n")
+    return root
+
+
+def graded(**data) -> Study:
+    study = small_study(layout="aptos", ordered=True, **data)
+    return study.model_copy(update={"split": Split.model_validate({"test": 0.2})})
+
+
+def test_samples_without_a_label_and_expected_counts_of_all():
+    eyes(Path("local"), ["a", "b"], "top")
+    download(graded(expected={"all": {"glioma": 0, "notumor": 3}}))
+    source = read_json(DATA / "source.json")
+    assert source["classes"] == {"all": {"notumor": 2}}
+    assert source["unlabeled"] == 1
+    assert source["differs"] == ["all/notumor: 2 files, 3 expected"]
+    assert source["files"] == 3 + 2  # images and tables
+    assert source["extra"] == {}
+    table = Path("local/top/train.csv")
+    table.write_text(table.read_text().replace("a,1", "a,0"))
+    download(graded())
+    assert read_json(DATA / "source.json")["checksum"] != source["checksum"]
+
+
+def test_extra_sources(monkeypatch):
+    eyes(Path("local"), ["a"])
+    more, kept = pack(Path("more.zip"), eyes(Path("more"), ["b", "c"])), []
+
+    def fetch(name, otherwise, folder):
+        assert "data.extra.kaggled.source" in otherwise
+        folder.mkdir(parents=True)
+        kept.append(folder)
+        return Path(shutil.copy(more, folder / f"{name}.zip"))
+
+    monkeypatch.setattr(remote, "fetch_competition", fetch)
+    extra = {
+        "more": {"source": {"path": "more.zip"}, "layout": "aptos"},
+        "kaggled": {"source": {"kaggle_competition": "eyes"}, "layout": "aptos"},
+        "made": {"source": {"kaggle_competition": "eyes"}, "layout": "class_folders", "phantom": phantom()},
+    }
+    for _ in range(2):
+        download(graded(extra=extra))
+    assert len(kept) == 1  # what is there is not fetched again
+    source = read_json(DATA / "source.json")
+    assert source["root"] == "local"
+    assert source["classes"] == {"all": {"notumor": 1}}
+    roots = {name: entry["root"] for name, entry in source["extra"].items()}
+    assert roots == {name: str(DATA / "raw_extra" / name) for name in extra}
+    assert [entry["kind"] for entry in source["extra"].values()] == ["path", "kaggle", "phantom"]
+    assert source["extra"]["more"]["classes"] == source["extra"]["kaggled"]["classes"] == {"all": {"notumor": 2}}
+    assert source["extra"]["more"]["files"] == 2 + 2
+    assert source["extra"]["more"]["checksum"] == source["extra"]["kaggled"]["checksum"] != source["checksum"]
+    assert sum(source["extra"]["made"]["classes"]["all"].values()) == 12
+    assert sorted(path.name for path in DATA.iterdir()) == ["raw_extra", "source.json"]
+    assert sorted(path.name for path in (DATA / "raw_extra").iterdir()) == sorted(extra)
 
 
 def phantom(**options) -> dict:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from rescan.data.index import index
+from rescan.data.index import index, locate
 from rescan.errors import RescanError
 from rescan.files import read_table, write_json
 from rescan.paths import Paths
+from rescan.study import Extra
 
 
 def test_the_manifest_comes_from_the_folder_that_source_json_names(study, tmp_path, monkeypatch):
@@ -22,3 +25,49 @@ def test_the_manifest_comes_from_the_folder_that_source_json_names(study, tmp_pa
     assert len(manifest) == 4
     assert manifest["path"][0] == "Testing/cat/007.jpg"
     assert manifest["patient"].tolist() == [""] * 4
+
+
+def test_extra_sources_follow_and_every_file_is_found(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = Paths("demo", "pets")
+    for file in ("own/Training/cat/7.jpg", "own/Training/dog/7.jpg", "own/Testing/cat/7.jpg", "own/Testing/dog/7.jpg"):
+        Path(file).parent.mkdir(parents=True)
+        Path(file).write_bytes(file.encode())
+    Path("own/masks/Testing/cat").mkdir(parents=True)
+    Path("own/masks/Testing/cat/7.png").write_bytes(b"mask")
+    Path("more").mkdir()
+    Path("more/7.jpg").write_bytes(b"more/7.jpg")
+    Path("more/samples.csv").write_text("path,label,age,patient\n7.jpg,dog,12,p\n")
+    layout = {"name": "table", "file": "samples.csv"}
+    extra = Extra.model_validate({"source": {"path": "more"}, "layout": layout})
+    pets = study()
+    pets = pets.model_copy(update={"data": pets.data.model_copy(update={"extra": {"old": extra}})})
+    write_json(paths.source, {"root": "own"})
+    with pytest.raises(RescanError, match="has no extra source 'old'; run download again"):
+        index(pets)
+    write_json(paths.source, {"root": "own", "extra": {"old": {"root": "more"}}})
+    index(pets)
+    manifest = read_table(paths.manifest)
+    assert manifest["origin"].tolist() == ["", "", "", "", "old"]
+    assert manifest.iloc[-1][["sample", "patient", "published_part"]].tolist() == ["old/7.jpg", "old/p", "extra"]
+    assert manifest["age"].fillna(-1).tolist() == [-1, -1, -1, -1, 12]
+    files = locate(paths, manifest[::-1])
+    assert [file.read_text() for file in files] == ["more/7.jpg", *(f"own/{path}" for path in manifest["path"][3::-1])]
+    assert locate(paths, manifest, "mask") == [Path("own/masks/Testing/cat/7.png"), None, None, None, None]
+    assert locate(paths, manifest[["path"]][:1]) == [Path("own/Testing/cat/7.jpg")]
+    with pytest.raises(RescanError, match="no extra source 'other'"):
+        locate(paths, manifest.assign(origin="other"))
+
+
+def test_an_extra_source_may_not_hide_own_samples(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file in ("own/Training/cat/7.jpg", "own/Training/dog/7.jpg", "own/Testing/cat/7.jpg", "own/Testing/dog/7.jpg"):
+        Path(file).parent.mkdir(parents=True)
+        Path(file).write_bytes(b"")
+    pets = study()
+    extra = {"Training": Extra.model_validate({"source": {"path": "x"}, "layout": "table"})}
+    pets = pets.model_copy(update={"data": pets.data.model_copy(update={"extra": extra})})
+    Path("own/Training/samples.csv").write_text("path,label\ncat/7.jpg,cat\n")
+    write_json(Paths("demo", "pets").source, {"root": "own", "extra": {"Training": {"root": "own/Training"}}})
+    with pytest.raises(RescanError, match=r"pets: data\.extra: Training: "):
+        index(pets)

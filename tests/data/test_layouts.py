@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rescan.data import layouts
+from rescan.data import layouts, tables
 from rescan.errors import RescanError
 from rescan.study import Data, Split, Study
 
@@ -74,13 +74,13 @@ def test_no_published_parts(tmp_path):
     root = fill(tmp_path / "raw", parts=(".",))
     assert set(layouts.read(small_study(split={"test": 0.2}), root)["published_part"]) == {""}
     (line,) = faults(small_study(), root)
-    assert "no Testing folder" in line
+    assert "no labeled test part (a Testing folder" in line
     assert "split.test" in line
 
 
 def test_no_testing_folder(tmp_path):
     (line,) = faults(small_study(), fill(tmp_path / "raw", parts=("Training",)))
-    assert "no Testing folder" in line
+    assert "no labeled test part (a Testing folder" in line
 
 
 def test_no_training_folder(tmp_path):
@@ -158,8 +158,8 @@ def test_table(tmp_path):
     manifest = layouts.read(small_study(layout="table"), root)
     assert list(manifest) == [*layouts.COLUMNS, "site"]
     assert manifest.to_numpy().tolist() == [
-        ["007", "a.png", "glioma", "p1", "L", "", "train", "", "x"],
-        ["b", "b (ä).png", "notumor", "p2", "R", "", "test", "", "y"],
+        ["007", "a.png", "glioma", "p1", "L", "", "train", "", "", "x"],
+        ["b", "b (ä).png", "notumor", "p2", "R", "", "test", "", "", "y"],
     ]
 
 
@@ -168,13 +168,44 @@ def test_table_without_parts(tmp_path):
     manifest = layouts.read(small_study(layout="table", split={"test": 0.2}), tmp_path / "raw")
     assert manifest[["sample", "published_part"]].to_numpy().tolist() == [["a.png", ""]]
     (line,) = faults(small_study(layout="table"), tmp_path / "raw")
-    assert "no Testing folder" in line
+    assert "no labeled test part (a Testing folder" in line
 
 
 def test_a_class_may_be_called_none(tmp_path):
     write_table(tmp_path / "raw", "path,label\na.png,None\nb (ä).png,NA\n")
     study = small_study(layout="table", split={"test": 0.2}, classes=["None", "NA"])
     assert layouts.read(study, tmp_path / "raw")["label"].tolist() == ["None", "NA"]
+
+
+def test_a_table_with_samples_without_a_label(tmp_path):
+    root = tmp_path / "raw"
+    write_table(root, "path,label,part\na.png,,unlabeled\n\nb (ä).png,glioma,\n")
+    manifest = layouts.read(small_study(layout="table", split={"test": 0.2}), root)
+    assert manifest[["path", "label", "published_part"]].to_numpy().tolist() == [
+        ["a.png", "", "unlabeled"],
+        ["b (ä).png", "glioma", ""],
+    ]
+    write_table(root, "path,label,part\na.png,,\nb (ä).png,glioma,test\n")
+    label, part = faults(small_study(layout="table"), root)
+    assert "line 2: no label" in label
+    assert "line 2: part is ''; use train, test or unlabeled" in part
+
+
+def test_an_extra_source(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    root = tmp_path / "raw"
+    write_table(root, "path,label,part,patient\na.png,glioma,test,7\nb (ä).png,notumor,train,\n")
+    extra = {"more": {"source": {"path": "x"}, "layout": {"name": "table", "file": "samples.csv"}}}
+    manifest = layouts.read(small_study(extra=extra), root, "more")
+    columns = ["sample", "path", "label", "patient", "published_part", "origin"]
+    assert manifest[columns].to_numpy().tolist() == [
+        ["more/a.png", "a.png", "glioma", "more/7", "extra", "more"],
+        ["more/b (ä).png", "b (ä).png", "notumor", "", "extra", "more"],
+    ]
+    write_table(root, "path,label,part\na.png,glioma,\nb (ä).png,,unlabeled\n")
+    with caplog.at_level(logging.INFO, "rescan"):
+        assert layouts.read(small_study(extra=extra), root, "more")["sample"].tolist() == ["more/a.png"]
+    assert "more: 1 samples without a label are not read" in caplog.text
 
 
 def test_all_faults_of_a_table_at_once(tmp_path):
@@ -200,7 +231,7 @@ def test_all_faults_of_a_table_at_once(tmp_path):
 def test_many_missing_files_are_counted(tmp_path):
     write_table(tmp_path / "raw", "path,label\n" + "".join(f"{i}.png,glioma\n" for i in range(500)))
     lines = faults(small_study(layout="table"), tmp_path / "raw")
-    assert len(lines) == layouts.SHOWN + 1
+    assert len(lines) == tables.SHOWN + 1
     assert "480 more" in lines[-1]
 
 
@@ -212,7 +243,7 @@ def test_many_missing_files_are_counted(tmp_path):
         (b"path,label\n\xff.png,glioma\n", "not UTF-8"),
         (b"path,label\n", "no rows"),
         (b"file,label\na.png,glioma\n", "no column 'path'"),
-        (b"path;label\na.png;glioma\n", "no column 'path'"),
+        (b"path;label\na.png;glioma\n", "separated by semicolons"),
         (None, "cannot be read"),
     ],
 )

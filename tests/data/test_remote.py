@@ -17,6 +17,7 @@ from rescan.errors import RescanError
 CONTENT = bytes(range(256)) * 20_000  # 5 MB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 SECRET = "s3cr3t-t0k3n"
+OTHERWISE = "or use a local copy"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -137,6 +138,12 @@ class Api:
         assert options == {"quiet": True, "unzip": False}
         (Path(path) / f"{dataset.split('/')[1]}.zip").write_bytes(CONTENT)
 
+    def competition_download_files(self, competition, path=None, **options) -> None:
+        if self.error:
+            raise self.error
+        assert options == {"quiet": True}
+        (Path(path) / f"{competition}.zip").write_bytes(CONTENT)
+
 
 def use(monkeypatch, api: Api) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", SECRET)
@@ -145,7 +152,7 @@ def use(monkeypatch, api: Api) -> None:
 
 def test_kaggle(tmp_path, monkeypatch, capsys):
     use(monkeypatch, Api())
-    assert remote.fetch_kaggle("owner/brain-mri", "brain", tmp_path / "new").read_bytes() == CONTENT
+    assert remote.fetch_kaggle("owner/brain-mri", OTHERWISE, tmp_path / "new").read_bytes() == CONTENT
     assert capsys.readouterr().out == ""
 
 
@@ -161,18 +168,18 @@ def test_kaggle(tmp_path, monkeypatch, capsys):
 )
 def test_a_token_is_seen_before_the_client_is_imported(tmp_path, monkeypatch, place):
     monkeypatch.setitem(sys.modules, "kaggle", None)  # importing it fails
-    message = fault(remote.fetch_kaggle, "owner/brain-mri", "brain", tmp_path)
+    message = fault(remote.fetch_kaggle, "owner/brain-mri", OTHERWISE, tmp_path)
     assert "no Kaggle token" in message
     assert "https://www.kaggle.com/settings" in message
-    assert "sources={brain: " in message
+    assert message.endswith(OTHERWISE)
     if place == "KAGGLE_KEY":
         monkeypatch.setenv("KAGGLE_KEY", SECRET)
-        assert "no Kaggle token" in fault(remote.fetch_kaggle, "owner/brain-mri", "brain", tmp_path)
+        assert "no Kaggle token" in fault(remote.fetch_kaggle, "owner/brain-mri", OTHERWISE, tmp_path)
         monkeypatch.setenv("KAGGLE_USERNAME", "me")
     else:
         (Path(f"{tmp_path}_home") / place).parent.mkdir(parents=True)
         (Path(f"{tmp_path}_home") / place).write_text(SECRET)
-    assert "not installed" in fault(remote.fetch_kaggle, "owner/brain-mri", "brain", tmp_path)
+    assert "not installed" in fault(remote.fetch_kaggle, "owner/brain-mri", OTHERWISE, tmp_path)
 
 
 def http_error(status: int) -> OSError:
@@ -196,14 +203,45 @@ def http_error(status: int) -> OSError:
 @pytest.mark.parametrize("when", ["authenticate", "download"])
 def test_what_kaggle_may_answer(tmp_path, monkeypatch, error, said, when):
     use(monkeypatch, Api(error, when))
-    message = fault(remote.fetch_kaggle, "owner/brain-mri", "brain", tmp_path)
+    message = fault(remote.fetch_kaggle, "owner/brain-mri", OTHERWISE, tmp_path)
     assert said in message
     assert SECRET not in message
-    assert "sources={brain: " in message
+    assert message.endswith(OTHERWISE)
+
+
+def test_a_competition(tmp_path, monkeypatch, capsys):
+    use(monkeypatch, Api())
+    file = remote.fetch_competition("aptos2019-blindness-detection", OTHERWISE, tmp_path / "new")
+    assert file == tmp_path / "new" / "aptos2019-blindness-detection.zip"
+    assert file.read_bytes() == CONTENT
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (http_error(401), "check the token"),
+        (http_error(403), "accept its rules at https://www.kaggle.com/competitions/aptos/rules"),
+        (http_error(404), "no such competition"),
+        (http_error(503), "503"),
+        (ConnectionError(f"no route, {SECRET}"), "check the network"),
+    ],
+)
+def test_what_kaggle_may_answer_of_a_competition(tmp_path, monkeypatch, error, said):
+    use(monkeypatch, Api(error))
+    message = fault(remote.fetch_competition, "aptos", OTHERWISE, tmp_path)
+    assert message.startswith("Kaggle competition aptos: ")
+    assert said in message
+    assert SECRET not in message
+    assert message.endswith(OTHERWISE)
+
+
+def test_a_competition_by_its_whole_address(tmp_path):
+    assert "the last part" in fault(remote.fetch_competition, "https://kaggle.com/c/aptos", OTHERWISE, tmp_path)
 
 
 def test_a_data_set_without_an_owner(tmp_path):
-    assert "owner/name" in fault(remote.fetch_kaggle, "brain-mri", "brain", tmp_path)
+    assert "owner/name" in fault(remote.fetch_kaggle, "brain-mri", OTHERWISE, tmp_path)
 
 
 def test_the_real_client_has_what_is_used(monkeypatch):
@@ -213,4 +251,7 @@ def test_the_real_client_has_what_is_used(monkeypatch):
     parameters = inspect.signature(kaggle.api.dataset_download_files).parameters
     assert next(iter(parameters)) == "dataset"
     assert {"path", "quiet", "unzip"} <= set(parameters)
+    parameters = inspect.signature(kaggle.api.competition_download_files).parameters
+    assert next(iter(parameters)) == "competition"
+    assert {"path", "quiet"} <= set(parameters)
     assert callable(kaggle.api.authenticate)

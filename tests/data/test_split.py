@@ -16,13 +16,22 @@ from rescan.paths import Paths
 PATHS = Paths("demo", "pets")
 
 
-def write(tmp_path, monkeypatch, groups, labels, parts=None, problems=None, conflicts=None):
+def write(tmp_path, monkeypatch, groups, labels, parts=None, problems=None, conflicts=None, origins=""):
     """Write a manifest and groups.csv for samples s000, s001, …"""
     monkeypatch.chdir(tmp_path)
     names = [f"s{index:03d}" for index in range(len(groups))]
     write_table(
         PATHS.manifest,
-        pd.DataFrame({"sample": names, "label": labels, "patient": "", "published_part": parts or [""] * len(names)}),
+        pd.DataFrame(
+            {
+                "sample": names,
+                "label": labels,
+                "patient": "",
+                "eye": "",
+                "published_part": parts or [""] * len(names),
+                "origin": origins,
+            }
+        ),
     )
     write_table(
         PATHS.groups,
@@ -114,6 +123,32 @@ def test_says_what_is_wrong(tmp_path, monkeypatch, study, caplog):
     assert "part 'test'" not in caplog.text
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_samples_without_a_label_and_of_extra_sources(tmp_path, monkeypatch, study, caplog, published):
+    groups, labels = some()
+    parts = ["test" if published and index % 6 == 0 else "train" if published else "" for index in range(240)]
+    write(tmp_path, monkeypatch, groups, labels, parts)
+    alone = run(study(test="published" if published else 0.2, folds=3))
+    kinds = [("", "unlabeled", ""), ("dog", "extra", "more"), ("cat", "extra", "other")]
+    added = [(group, *kinds[index % 3]) for index, group in enumerate(sorted(set(groups)) + ["new1", "new2", "new3"])]
+    columns = [list(column) for column in zip(*[*zip(groups, labels, parts, [""] * 240), *added])]
+    write(tmp_path, monkeypatch, *columns[:3], origins=columns[3])
+    with caplog.at_level(logging.INFO, "rescan"):
+        splits = run(study(test="published" if published else 0.2, folds=3))
+    own = splits[~splits["part"].isin(["unlabeled", "extra"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own, alone)  # they change nothing of the study's own split
+    assert (splits["part"] == "unlabeled").sum() == 3 * sum(part == "unlabeled" for _, _, part, _ in added)
+    for fold, rows in splits.groupby("fold"):
+        held_out = set(rows.loc[rows["part"].isin(["validation", "test"]), "group"])
+        extra = rows[rows["part"] == "extra"]
+        expected = [(group, origin) for group, _, part, origin in added if part == "extra" and group not in held_out]
+        assert list(zip(extra["group"], extra["origin"])) == expected
+        left_out = sum(part == "extra" for _, _, part, _ in added) - len(expected)
+        assert f"fold {fold}: {left_out} extra samples are left out" in caplog.text
+        names = training_samples(splits, fold, "all", 0)
+        assert set(names) <= set(rows.loc[rows["origin"] == "", "sample"])
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.sampled_from("ab")), min_size=1, max_size=120),
@@ -155,6 +190,19 @@ def test_a_leak_is_refused_or_flagged():
     for published in (False, True):
         with pytest.raises(RescanError, match="'g2'"):
             check_no_leak(inside, published)
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_relative_in_an_extra_source_is_refused_and_one_without_a_label_is_not(published):
+    own = [("a", "g1", "x", "train", 0, 0), ("b", "g2", "x", "validation", 0, 0), ("c", "g3", "x", "test", 0, 0)]
+    fine = [("e", "g1", "x", "extra", 0, 0), ("f", "g4", "x", "extra", 0, 0)]
+    unlabeled = [(f"u{group}", group, "", "unlabeled", 0, 0) for group in ("g1", "g2", "g3")]
+    assert check_no_leak(table([*own, *fine, *unlabeled]), published) == []
+    for group in ("g2", "g3"):
+        with pytest.raises(RescanError, match=group):
+            check_no_leak(table([*own, *fine, ("z", group, "x", "extra", 0, 0)]), published)
+    elsewhere = table([("z", "g2", "x", "extra", 0, 0)]).assign(fold=1)
+    assert check_no_leak(pd.concat([table(own), elsewhere]), published) == []
 
 
 def test_training_subsets():

@@ -46,7 +46,9 @@ rule index:
         f"logs/{P.scale}/{{study}}/index.log",
     params:
         study=P.resolved,
-        key=key("data.layout", "data.classes", "split.test"),
+        key=key(
+            "data.layout", "data.classes", "data.ordered", "data.extra", "split.test"
+        ),
     shell:
         "exec python -m rescan index {params.study:q} --log {log:q}"
 
@@ -62,7 +64,7 @@ rule audit:
     threads: ALL_CORES
     params:
         study=P.resolved,
-        key=key("data.classes", "split.group_by"),
+        key=key("data.classes", "data.ordered", "data.extra", "split.group_by"),
     shell:
         "exec python -m rescan audit {params.study:q} --processes {threads} --log {log:q}"
 
@@ -77,7 +79,13 @@ rule split:
         f"logs/{P.scale}/{{study}}/split.log",
     params:
         study=P.resolved,
-        key=key("data.classes", "split.test", "split.validation", "split.folds"),
+        key=key(
+            "data.classes",
+            "data.extra",
+            "split.test",
+            "split.validation",
+            "split.folds",
+        ),
     shell:
         "exec python -m rescan split {params.study:q} --log {log:q}"
 

@@ -16,7 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Callable, NamedTuple
 
 from rescan.errors import RescanError
+from rescan.log import logger
 
+NESTED = re.compile(r"(.+\.zip)(?:\.(\d{3}))?", re.IGNORECASE)
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -32,7 +34,9 @@ class Member(NamedTuple):
 def extract(archive: Path, into: Path) -> None:
     """Extract a zip or tar archive (plain, gz, bz2, xz) into a new folder, whole or not at all.
 
-    Only plain files and folders are taken, with fresh permissions.
+    Only plain files and folders are taken, with fresh permissions. Zip archives that then lie at the top of the folder
+    (x.zip, or x.zip.001, x.zip.002, … which are one in parts) are extracted there too, and removed; those in them are
+    not.
 
     Args:
         archive: The archive; its kind is seen from its content.
@@ -45,7 +49,25 @@ def extract(archive: Path, into: Path) -> None:
     into.mkdir(parents=True)
     whole = False
     try:
+        _extract(archive, into)
+        for parts in _nested(archive, into):
+            joined = _join(parts)
+            _extract(joined, into)
+            joined.unlink()
+        whole = True
+    finally:
+        if not whole:
+            shutil.rmtree(into)
+
+
+def _extract(archive: Path, into: Path) -> None:
+    try:
         free = shutil.disk_usage(into).free
+        if size := _size(archive):
+            logger.info("extracting %s: %.2f GB, of %.2f GB free", archive, size / 1e9, free / 1e9)
+        if size > free:
+            need = f"{(size - free) / 1e9:.2f} GB more than"
+            raise RescanError(f"{archive}: holds {need} the free space of {into.parent}; make room")
         for member in _members(archive):
             target = into / _checked(member, archive)
             free -= member.size
@@ -57,7 +79,6 @@ def extract(archive: Path, into: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             with member.open() as content, target.open("xb") as out:
                 shutil.copyfileobj(content, out, 1 << 20)
-        whole = True
     except (FileExistsError, NotADirectoryError) as error:
         name = Path(error.filename).relative_to(into)
         raise RescanError(f"{archive}: the member '{name}' comes twice; refused, nothing was extracted") from None
@@ -66,9 +87,46 @@ def extract(archive: Path, into: Path) -> None:
         raise RescanError(f"{archive}: not a whole zip or tar archive ({reason[:100]}); get it again") from None
     except OSError as error:
         raise RescanError(f"{archive}: cannot be extracted ({error.strerror or error}); check file and disk") from None
-    finally:
-        if not whole:
-            shutil.rmtree(into)
+
+
+def _is_zip(archive: Path) -> bool:
+    with archive.open("rb") as stream:
+        return stream.read(2) == b"PK"
+
+
+def _size(archive: Path) -> int:
+    """How many bytes a zip archive holds; 0 for a tar, which does not say before it is read."""
+    if not _is_zip(archive):
+        return 0
+    with zipfile.ZipFile(archive) as opened:
+        return sum(info.file_size for info in opened.infolist())
+
+
+def _nested(archive: Path, folder: Path) -> list[list[Path]]:
+    """The zip archives at the top of a folder, each as its parts in order."""
+    found: dict[str, list[tuple[str, Path]]] = {}
+    for file in sorted(folder.iterdir()):
+        if (match := NESTED.fullmatch(file.name)) and file.is_file():
+            found.setdefault(match[1], []).append((match[2] or "001", file))
+    for name, parts in found.items():
+        numbers = [number for number, _ in parts]
+        if numbers != [f"{number:03d}" for number in range(1, len(parts) + 1)]:
+            raise RescanError(f"{archive}: of {name} it holds only the parts {', '.join(numbers)}; get it again")
+    return [[file for _, file in parts] for parts in found.values()]
+
+
+def _join(parts: list[Path]) -> Path:
+    """Append all parts to the first, each removed once it is there; the first."""
+    first, *rest = parts
+    try:
+        with first.open("ab") as out:
+            for part in rest:
+                with part.open("rb") as stream:
+                    shutil.copyfileobj(stream, out, 1 << 20)
+                part.unlink()
+    except OSError as error:
+        raise RescanError(f"{first}: cannot be joined with its other parts ({error.strerror}); make room") from None
+    return first
 
 
 def _checked(member: Member, archive: Path) -> PurePosixPath:
@@ -95,9 +153,7 @@ def _checked(member: Member, archive: Path) -> PurePosixPath:
 
 def _members(archive: Path) -> Iterator[Member]:
     """All members, in order; a tar's can only be opened as they come."""
-    with archive.open("rb") as stream:
-        is_zip = stream.read(2) == b"PK"
-    if is_zip:
+    if _is_zip(archive):
         kinds = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from rescan.data import confounds, duplicates
+from rescan.data.index import locate
 from rescan.data.inspection import Inspected, inspect
+from rescan.data.layouts import EXTRA, UNLABELED
 from rescan.data.pool import pooled
 from rescan.data.split import FEWEST_GROUPS
 from rescan.errors import RescanError
-from rescan.files import read_json, read_table, write_json, write_table
+from rescan.files import read_table, write_json, write_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import Study
@@ -25,6 +27,9 @@ SAMPLES_NAMED = 5  # of a group, in a message
 def audit(study: Study, processes: int) -> None:
     """Look at every file of the manifest; write `audit.json` and `groups.csv`.
 
+    Duplicates and groups are found among all samples: a relative is one with or without a label, and wherever it comes
+    from. What is said of labels, parts and confounds is said of the study's own labeled samples.
+
     Args:
         study: The study. `split.group_by` says which relations, of patient and near_duplicate, make groups.
         processes: Number of worker processes.
@@ -34,15 +39,14 @@ def audit(study: Study, processes: int) -> None:
     """
     paths = Paths(study.scale, study.name)
     manifest = read_table(paths.manifest)
-    root = Path(read_json(paths.source)["root"])
     thumbnails = np.zeros((len(manifest), *(duplicates.THUMBNAIL_SIDE,) * 2), np.float16)
-    rows = []
-    for row, file in enumerate(pooled(inspect, [root / path for path in manifest["path"]], processes, "audit")):
+    files, rows = cast("list[Path]", locate(paths, manifest)), []  # every sample has an image
+    for row, file in enumerate(pooled(inspect, files, processes, "audit")):
         thumbnails[row] = file.thumbnail
         rows.append(file[:-1])
     found = pd.DataFrame(rows, columns=list(Inspected._fields[:-1]))
     samples = pd.concat([manifest, found], axis=1)
-    _check_readable(study, samples)
+    _check_readable(study, samples[_labeled(samples)])
 
     identical = duplicates.same(samples["pixels"])
     upright, mirrored = _near_duplicates(samples, thumbnails)
@@ -54,31 +58,34 @@ def audit(study: Study, processes: int) -> None:
     samples["all_copies"] = duplicates.components(len(samples), identical, upright, mirrored)
 
     readable = samples[samples["problem"] == ""]
+    labeled = readable[_labeled(readable)]
     report: dict[str, Any] = {
         "samples": len(samples),
         "unreadable": samples.loc[samples["problem"] != "", ["sample", "problem"]].to_dict("records"),
-        "classes": {
-            part: {label: int((rows["label"] == label).sum()) for label in study.data.classes}
-            for part, rows in readable.groupby(_part(readable))
-        },
-        "identical": _identical(readable),
+        "constant": readable.loc[readable["constant"], "sample"].tolist(),
+        "classes": {part: _classes(study, rows) for part, rows in labeled.groupby(_part(labeled))},
+        "unlabeled": int((readable["published_part"] == UNLABELED).sum()),
+        "extra": {name: _classes(study, readable[readable["origin"] == name]) for name in study.data.extra},
+        "linked_extra": _linked_extra(study, readable),
+        "identical": _identical(study, readable, labeled),
         "near_duplicates": {
             "pairs": len(upright) + len(mirrored),
             "groups": int((readable["all_copies"].value_counts() > 1).sum()),
             "mirrored_pairs": len(mirrored),
         },
+        "copies": _repeatability(study, labeled, "all_copies"),  # identical images and near-duplicates
         "largest_group": _largest_group(readable),
         "mixed_label_groups": [
-            rows["sample"].tolist() for _, rows in readable.groupby("all_copies") if len(set(rows["label"])) > 1
+            rows["sample"].tolist() for _, rows in labeled.groupby("all_copies") if len(set(rows["label"])) > 1
         ],
-        "linked_test": _linked_test(study, readable),
-        "patients_known": bool((samples["patient"] != "").all()),
-        "patients_in_both_parts": _patients_in_both_parts(samples),
-        "confounds": confounds.metadata_baseline(readable),
+        "linked_test": _linked_test(study, labeled),
+        "patients_known": bool((samples.loc[_labeled(samples), "patient"] != "").all()),
+        "patients_in_both_parts": _patients_in_both_parts(samples[_labeled(samples)]),
+        "confounds": confounds.metadata_baseline(labeled, study.data.classes, study.data.ordered),
     }
     report["warnings"] = [
         *_check_large_groups(study, readable, np.concatenate([upright, mirrored])),
-        *_warnings(study, readable, report),
+        *_warnings(study, labeled, report),
     ]
     for warning in report["warnings"]:
         logger.warning(warning)
@@ -87,9 +94,18 @@ def audit(study: Study, processes: int) -> None:
     write_json(paths.audit, report)
 
 
-def _check_readable(study: Study, samples: pd.DataFrame) -> None:
+def _labeled(samples: pd.DataFrame) -> pd.Series[bool]:
+    """Which samples are the study's own, with a label."""
+    return ~samples["published_part"].isin([UNLABELED, EXTRA])
+
+
+def _classes(study: Study, rows: pd.DataFrame) -> dict[str, int]:
+    return {label: int((rows["label"] == label).sum()) for label in study.data.classes}
+
+
+def _check_readable(study: Study, labeled: pd.DataFrame) -> None:
     for label in study.data.classes:
-        rows = samples[samples["label"] == label]
+        rows = labeled[labeled["label"] == label]
         if rows.empty:
             raise RescanError(f"{study.name}: class {label!r} has no sample; check data.classes and the source")
         if (rows["problem"] != "").all():
@@ -114,30 +130,56 @@ def _near_duplicates(samples: pd.DataFrame, thumbnails: np.ndarray) -> tuple[np.
     return distinct[upright], distinct[others]
 
 
-def _contradicted(samples: pd.DataFrame) -> pd.Series:
-    """1 for a sample whose very image another one has under another label, else 0."""
-    labels = samples[samples["pixels"] != ""].groupby("pixels")["label"].nunique()
-    return samples["pixels"].map(labels).gt(1).astype(int)
+def _contradicted(samples: pd.DataFrame) -> pd.Series[int]:
+    """1 for a labeled sample whose very image another one has under another label, else 0."""
+    labeled = _labeled(samples)
+    labels = samples[labeled & (samples["pixels"] != "")].groupby("pixels")["label"].nunique()
+    return (labeled & samples["pixels"].map(labels).gt(1)).astype(int)
 
 
-def _part(samples: pd.DataFrame) -> pd.Series:
+def _part(samples: pd.DataFrame) -> pd.Series[str]:
     return samples["published_part"].replace("", "train" if (samples["published_part"] != "").any() else "all")
 
 
-def _identical(readable: pd.DataFrame) -> dict[str, Any]:
-    """Pairs of identical images, and how often their labels agree: what one can expect of the labels' repeatability."""
-
-    def pairs(*columns: str) -> int:
-        sizes = readable.groupby(list(columns)).size()
-        return int((sizes * (sizes - 1) // 2).sum())
-
-    same, agreeing = pairs("pixels"), pairs("pixels", "label")
+def _identical(study: Study, readable: pd.DataFrame, labeled: pd.DataFrame) -> dict[str, Any]:
+    """Identical images: their bytes may differ, and some may be among the samples without a label."""
+    sizes = labeled.groupby("sha256").size()
+    unlabeled = readable.loc[readable["published_part"] == UNLABELED, "pixels"]
     return {
-        "byte_pairs": pairs("sha256"),
-        "pairs": same,
-        "conflicting_pairs": same - agreeing,
-        "label_agreement": agreeing / same if same else None,
+        "byte_pairs": int((sizes * (sizes - 1) // 2).sum()),
+        **_repeatability(study, labeled, "pixels"),
+        "pairs_with_unlabeled": int(unlabeled.map(labeled["pixels"].value_counts()).sum()),
     }
+
+
+def _repeatability(study: Study, labeled: pd.DataFrame, column: str) -> dict[str, Any]:
+    """How often the labels of two copies agree: as well as one can expect the labels to be repeated.
+
+    Args:
+        study: The study.
+        labeled: The samples.
+        column: What copies share; all pairs of those that do are counted.
+
+    Returns:
+        Counts of `pairs`, of `groups` of copies, and of those with different labels (`conflicting_…`); the share of
+        pairs with the same label, `label_agreement`; of grades also `quadratic_kappa`, of the pairs' labels, each pair
+        in both orders. None where there is no pair, or a single grade.
+    """
+    counts = pd.crosstab(labeled[column], labeled["label"]).reindex(columns=study.data.classes, fill_value=0).to_numpy()
+    counts = counts[counts.sum(1) > 1]
+    ordered_pairs = counts.T @ counts - np.diag(counts.sum(0))  # of a sample with another one, by their labels
+    pairs, agreeing = int(ordered_pairs.sum()) // 2, int(np.trace(ordered_pairs)) // 2
+    found = {
+        "pairs": pairs,
+        "groups": len(counts),
+        "conflicting_pairs": pairs - agreeing,
+        "conflicting_groups": int(((counts > 0).sum(1) > 1).sum()),
+        "label_agreement": agreeing / pairs if pairs else None,
+    }
+    if study.data.ordered:
+        kappa = float(confounds.quadratic_kappa(ordered_pairs))
+        found["quadratic_kappa"] = kappa if np.isfinite(kappa) else None
+    return found
 
 
 def _largest_group(readable: pd.DataFrame) -> dict[str, Any]:
@@ -146,26 +188,32 @@ def _largest_group(readable: pd.DataFrame) -> dict[str, Any]:
     return {"group": rows["group"].iloc[0], "size": len(rows), "samples": rows["sample"].tolist()}
 
 
-def _linked_test(study: Study, readable: pd.DataFrame) -> dict[str, Any]:
+def _linked_test(study: Study, labeled: pd.DataFrame) -> dict[str, Any]:
     """The share of the published test part, whole and a class, that has a relative in the published training part."""
-    test = _part(readable) == "test"
+    test = _part(labeled) == "test"
 
-    def shares(rows: pd.Series) -> dict[str, Any]:
+    def shares(rows: pd.Series[bool]) -> dict[str, Any]:
         linked = {
-            name: float(readable.loc[rows, column].isin(readable.loc[~test, column]).mean())
+            name: float(labeled.loc[rows, column].isin(labeled.loc[~test, column]).mean())
             for name, column in (("same_orientation", "upright_copies"), ("any_orientation", "all_copies"))
         }
         return {"n": int(rows.sum()), **linked}
 
     if not test.any():
         return {}
-    classes = {label: test & (readable["label"] == label) for label in study.data.classes}
+    classes = {label: test & (labeled["label"] == label) for label in study.data.classes}
     return {**shares(test), "classes": {label: shares(rows) for label, rows in classes.items() if rows.any()}}
 
 
-def _patients_in_both_parts(samples: pd.DataFrame) -> int:
-    test = samples["published_part"] == "test"
-    return len(set(samples.loc[test, "patient"]) & set(samples.loc[~test, "patient"]) - {""})
+def _linked_extra(study: Study, readable: pd.DataFrame) -> dict[str, int]:
+    """How many samples of each extra source have a relative among the study's own labeled samples."""
+    linked = readable["group"].isin(readable.loc[_labeled(readable), "group"])
+    return {name: int((linked & (readable["origin"] == name)).sum()) for name in study.data.extra}
+
+
+def _patients_in_both_parts(labeled: pd.DataFrame) -> int:
+    test = labeled["published_part"] == "test"
+    return len(set(labeled.loc[test, "patient"]) & set(labeled.loc[~test, "patient"]) - {""})
 
 
 def _check_large_groups(study: Study, readable: pd.DataFrame, pairs: np.ndarray) -> list[str]:
@@ -194,24 +242,30 @@ def _check_large_groups(study: Study, readable: pd.DataFrame, pairs: np.ndarray)
     return warnings
 
 
-def _warnings(study: Study, readable: pd.DataFrame, report: dict[str, Any]) -> list[str]:
+def _warnings(study: Study, labeled: pd.DataFrame, report: dict[str, Any]) -> list[str]:
     warnings = []
+    constant = report["constant"]
+    some = ", ".join(constant[:SAMPLES_NAMED]) + (" …" if len(constant) > SAMPLES_NAMED else "")
     for count, what in (
         (len(report["unreadable"]), "samples cannot be read and are left out"),
-        (int(readable["constant"].sum()), "images are constant"),
+        (len(constant), f"images are constant ({some})"),
         (report["identical"]["conflicting_pairs"], "pairs of identical images have different labels"),
         (len(report["mixed_label_groups"]), "groups of near-duplicates have mixed labels"),
         (report["patients_in_both_parts"], "patients are in both the training and the test part as published"),
     ):
         if count:
             warnings.append(f"{count} {what}")
+    for name, count in report["linked_extra"].items():
+        if count:
+            said = f"{count} samples of the extra source {name} have a relative among the study's own"
+            warnings.append(f"{said}: where that one is validated or tested on, they are left out")
     linked = report["linked_test"]
     if linked and linked["any_orientation"] > 0:
         warnings.append(
             f"{linked['any_orientation']:.1%} of the published test part has a near-duplicate in training "
             f"({linked['same_orientation']:.1%} in the same orientation)"
         )
-    for part, rows in readable.groupby(_part(readable)):
+    for part, rows in labeled.groupby(_part(labeled)):
         for label in study.data.classes:
             groups = rows.loc[rows["label"] == label, "group"].nunique()
             if groups < FEWEST_GROUPS:

@@ -18,56 +18,68 @@ from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256, write_json
 from rescan.log import logger, progress
 from rescan.paths import Paths
-from rescan.study import Study
+from rescan.study import Data, Extra, Study
 
 MADE_FROM = ".made_from"  # a file in `raw` that says what filled it; written before `raw` gets its name
 
 
 def download(study: Study) -> None:
-    """Bring a study's data into place and write `source.json`.
+    """Bring a study's data into place, its own and its extra sources, and write `source.json`.
 
-    A local folder is used where it is. All else fills `data/<scale>/<study>/raw` in one step, so that a killed download
-    goes on or starts clean; what is there already is not fetched again.
+    A local folder is used where it is. All else fills `data/<scale>/<study>/raw` (an extra source: `raw_extra/<name>`)
+    in one step, so that a killed download goes on or starts clean; what is there already is not fetched again.
 
     Writes:
         `source.json`: kind, from, root (the folder with the native layout), classes (part → class → images; the part is
-        "all" if none are published), files and bytes (of what the layout reads), checksum (BLAKE2b of the sorted lines
-        "path size sha256"), differs (from `data.expected`, in words).
+        "all" if none are published), unlabeled (how many images have no label), files and bytes (of what the layout
+        reads), checksum (BLAKE2b of the sorted lines "path size sha256"), differs (from `data.expected`, in words),
+        extra (the name of an extra source → the same but unlabeled and differs).
 
     Raises:
         RescanError: The data cannot be had, or are not as the layout expects.
     """
-    paths = Paths(study.scale, study.name)
-    with layouts.naming(study):
-        kind, origin, root = _fetch(study, Path(paths.data), Path(paths.raw))
-    manifest = layouts.read(study, root)
-    with layouts.naming(study):
-        checked = _checksum(root, _files_read(study, manifest))
-    counts = _count(manifest)
-    expected = study.data.expected if kind != "phantom" else {}
-    differs = [
+    source, manifest = _bring(study)
+    expected = study.data.expected if source["kind"] != "phantom" else {}
+    counts = source["classes"]
+    source["differs"] = [
         f"{part}/{name}: {counts.get(part, {}).get(name, 0)} files, {number} expected"
         for part, classes in expected.items()
         for name, number in classes.items()
         if counts.get(part, {}).get(name, 0) != number
     ]
-    source = {"kind": kind, "from": origin, "root": str(root), "classes": counts}
-    write_json(paths.source, {**source, **checked, "differs": differs})
-    logger.info("%s: %d images in %s", study.name, len(manifest), root)
-    for difference in differs:
+    source["unlabeled"] = int((manifest["label"] == "").sum())
+    source["extra"] = {name: _bring(study, name)[0] for name in study.data.extra}
+    write_json(Path(Paths(study.scale, study.name).source), source)
+    for difference in source["differs"]:
         logger.warning("%s: %s", study.name, difference)
 
 
-def _fetch(study: Study, folder: Path, raw: Path) -> tuple[str, str, Path]:
+def _bring(study: Study, origin: str = "") -> tuple[dict[str, Any], pd.DataFrame]:
+    """Bring the study's own data, or an extra source, into place; its entry in `source.json` and its samples."""
+    wanted = study.data.extra[origin] if origin else study.data
+    with layouts.naming(study):
+        kind, where, root = _fetch(study, wanted, origin)
+    manifest = layouts.read(study, root, origin)
+    with layouts.naming(study):
+        files = {*manifest["path"], *manifest["mask"], *layouts.tables_read(wanted.layout, root)} - {""}
+        checked = _checksum(root, sorted(files))
+    logger.info("%s: %d images in %s", study.name, len(manifest), root)
+    return {"kind": kind, "from": where, "root": str(root), "classes": _count(manifest), **checked}, manifest
+
+
+def _fetch(study: Study, wanted: Data | Extra, origin: str) -> tuple[str, str, Path]:
     """Make the data be there; the kind of source, where they come from, and the folder they are in."""
-    source, phantom = study.data.source, study.data.phantom
-    if phantom is not None:
+    paths = Paths(study.scale, study.name)
+    source, raw = wanted.source, Path(paths.raw_of(origin))
+    downloads = raw.with_name(f".{origin}.download") if origin else Path(paths.data, "download")
+    if wanted.phantom is not None:
         from rescan.data.phantoms import VERSION
 
+        phantom, classes = wanted.phantom, study.data.classes
         options = {key: value for key, value in phantom.items() if key != "name"}
         make = names.resolve("phantom", phantom["name"])
-        key = fingerprint([VERSION, phantom, study.data.classes])
-        _fill(raw, key, lambda part: make(part, study.data.classes, **options))
+        key = fingerprint([VERSION, phantom, classes])
+        _fill(raw, key, lambda part: make(part, classes, **options))
         return "phantom", phantom["name"], raw
     if source.path is not None:
         local = Path(source.path).expanduser()
@@ -79,17 +91,20 @@ def _fetch(study: Study, folder: Path, raw: Path) -> tuple[str, str, Path]:
             )
         _fill(raw, sha256(local), lambda part: extract(local, part))
         return "path", source.path, raw
+    from rescan.data import remote
+
     if source.url is not None and source.sha256 is not None:
-        from rescan.data.remote import fetch_url
-
         url, digest = source.url, source.sha256
-        _fill(raw, digest, lambda part: _unpack(fetch_url(url, digest, folder / "download"), part))
+        _fill(raw, digest, lambda part: _unpack(remote.fetch_url(url, digest, downloads), part))
         return "url", url, raw
-    from rescan.data.remote import fetch_kaggle
-
-    data_set = str(source.kaggle_dataset)
-    _fill(raw, data_set, lambda part: _unpack(fetch_kaggle(data_set, study.name, folder / "download"), part))
-    return "kaggle", data_set, raw
+    local_copy = (
+        f"give it as data.extra.{origin}.source" if origin else f"--config 'sources={{{study.name}: /path/to/it}}'"
+    )
+    otherwise = f"or use a local copy, a folder or an archive: {local_copy}"
+    name = str(source.kaggle_dataset or source.kaggle_competition)
+    fetch = remote.fetch_kaggle if source.kaggle_dataset else remote.fetch_competition
+    _fill(raw, name, lambda part: _unpack(fetch(name, otherwise, downloads), part))
+    return "kaggle", name, raw
 
 
 def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
@@ -100,7 +115,7 @@ def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
         return
     if raw.exists() and not marker.is_file():
         raise RescanError(f"{raw}: is there but was not filled by this step; move it away, or give it as the source")
-    part, old = raw.with_name(".raw.part"), raw.with_name(".raw.old")
+    part, old = raw.with_name(f".{raw.name}.part"), raw.with_name(f".{raw.name}.old")
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)
     raw.parent.mkdir(parents=True, exist_ok=True)
@@ -127,15 +142,9 @@ def _unpack(archive: Path, into: Path) -> None:
 
 def _count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
-    for (part, label), rows in manifest.groupby(["published_part", "label"]):
-        counts.setdefault(str(part) or "all", {})[str(label)] = len(rows)
+    for (part, label), rows in manifest[manifest["label"] != ""].groupby(["published_part", "label"]):
+        counts.setdefault("all" if part in ("", layouts.EXTRA) else str(part), {})[str(label)] = len(rows)
     return counts
-
-
-def _files_read(study: Study, manifest: pd.DataFrame) -> list[str]:
-    """All files that the study reads, relative to its root: images, masks, and the table of a table layout."""
-    listed = {*manifest["path"], *manifest["mask"], study.data.layout.get("file", "")}
-    return sorted(listed - {""})
 
 
 def _checksum(root: Path, files: list[str]) -> dict[str, Any]:

@@ -1,10 +1,13 @@
-"""The manifest: one row a sample, from the native layout."""
+"""The manifest: one row a sample, from the native layout; and where each sample's files are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from rescan.data import layouts
+from rescan.errors import RescanError
 from rescan.files import read_json, write_table
 from rescan.log import logger
 from rescan.paths import Paths
@@ -12,12 +15,52 @@ from rescan.study import Study
 
 
 def index(study: Study) -> None:
-    """Write `manifest.csv` (columns: `layouts.read`) of the folder that `source.json` names. No image is decoded.
+    """Write `manifest.csv` (columns: `layouts.read`): the study's own samples, then those of its extra sources.
+
+    The folders are those that `source.json` names. No image is decoded.
 
     Raises:
-        RescanError: `source.json` is missing, or the folder is not as the layout expects; one line for each fault.
+        RescanError: `source.json` is missing or lacks a source, a folder is not as the layout expects (one line for
+            each fault), or an extra source has the name of a folder of the study's own data.
     """
     paths = Paths(study.scale, study.name)
-    manifest = layouts.read(study, Path(read_json(paths.source)["root"]))
+    roots = _roots(paths)
+    missing = [name for name in study.data.extra if name not in roots]
+    if missing:
+        raise RescanError(f"{paths.source}: has no extra source {missing[0]!r}; run download again")
+    manifest = pd.concat([layouts.read(study, roots[origin], origin) for origin in ("", *study.data.extra)])
+    manifest = manifest.fillna("")  # of columns that only some sources have
+    twice = manifest.loc[manifest["sample"].duplicated(), "origin"]
+    if len(twice):
+        raise RescanError(
+            f"{study.name}: data.extra: {twice.iloc[0]}: some of the study's own samples start with it; rename"
+        )
     write_table(paths.manifest, manifest)
     logger.info("%s: %d samples in %s", study.name, len(manifest), paths.manifest)
+
+
+def locate(paths: Paths, manifest: pd.DataFrame, column: str = "path") -> list[Path | None]:
+    """Say where each sample's file is: in the folder of its origin that `source.json` names.
+
+    Args:
+        paths: The study's paths.
+        manifest: Rows of the manifest, with `origin` (without it, all are the study's own) and the column.
+        column: `path`, the images, or `mask`.
+
+    Returns:
+        A path for each row; None where the manifest names no file.
+
+    Raises:
+        RescanError: `source.json` is missing, or lacks an origin.
+    """
+    roots = _roots(paths)
+    origins = manifest["origin"] if "origin" in manifest else [""] * len(manifest)
+    try:
+        return [roots[origin] / name if name else None for origin, name in zip(origins, manifest[column])]
+    except KeyError as error:
+        raise RescanError(f"{paths.source}: has no extra source {error}; run download again") from None
+
+
+def _roots(paths: Paths) -> dict[str, Path]:
+    source = read_json(paths.source)
+    return {origin: Path(entry["root"]) for origin, entry in {"": source, **source.get("extra", {})}.items()}

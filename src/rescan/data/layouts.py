@@ -7,52 +7,83 @@ decodes no image; it raises `RescanError` with one line for each fault.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
 from rescan import names
+from rescan.data.tables import grades, label_faults, lines_of, raise_all, read_csv, say_unread, shown
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data, Study
 
-COLUMNS = ["sample", "path", "label", "patient", "eye", "study", "published_part", "mask"]
+COLUMNS = ["sample", "path", "label", "patient", "eye", "study", "published_part", "mask", "origin"]
 KNOWN_COLUMNS = ["site", "device", "age", "sex"]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 PARTS = {"training": "train", "train": "train", "testing": "test", "test": "test"}
-SHOWN = 20  # lines of faults of one kind before the rest is counted
+UNLABELED, EXTRA = "unlabeled", "extra"  # two more parts: samples without a label, and those of extra sources
+# What a layout reads beside images and masks, so that source.json's checksum sees a changed label.
+TABLES = {"aptos": ["train.csv", "test.csv"], "eyepacs": ["trainLabels.csv"]}
 
 
-def read(study: Study, root: Path) -> pd.DataFrame:
-    """Run a study's layout on a folder.
+def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
+    """Run a layout on a folder: the study's own, or that of one of its extra sources.
 
     Args:
         study: The resolved study.
         root: The folder with the native layout.
+        origin: The extra source's name in data.extra; "" reads the study's own data.
 
     Returns:
-        The manifest, sorted by sample, "" where unknown: `sample`, `path` (relative to root, posix), `label`,
-        `patient`, `eye`, `study`, `published_part` ("train", "test", "" = none published), `mask` (path of a lesion
-        mask), and those of `site`, `device`, `age`, `sex` that the layout knows.
+        The manifest, sorted by sample, "" where unknown: `sample`, `path` (relative to root, posix), `label` (a class;
+        "" only in part "unlabeled"), `patient`, `eye`, `study`, `published_part` ("train", "test", "" = none published,
+        "unlabeled", "extra"), `mask` (path of a lesion mask), `origin`, and those of `site`, `device`, `age`, `sex`
+        that the layout knows. Of an extra source only labeled samples are read; its name stands before their names and
+        patients.
 
     Raises:
         RescanError: One line for each fault, after the study's name.
     """
-    options = {key: value for key, value in study.data.layout.items() if key != "name"}
+    layout = study.data.extra[origin].layout if origin else study.data.layout
+    options = {key: value for key, value in layout.items() if key != "name"}
     with naming(study):
         if not root.is_dir():
             raise RescanError(f"the source folder {root} is not there; check the path, or download again")
-        manifest: pd.DataFrame = names.resolve("layout", study.data.layout["name"])(root, study.data, **options)
-        parts = set(manifest["published_part"])
-        if study.split.test == "published" and "test" not in parts:
-            raise RescanError(
-                f"{root}: no Testing folder (or rows with part test); add it, or set split.test to a share such as 0.2"
-            )
-        if "test" in parts and "train" not in parts:
-            raise RescanError(f"{root}: a Testing part but no Training part; add it")
+        manifest: pd.DataFrame = names.resolve("layout", layout["name"])(root, study.data, **options)
+        if origin:
+            manifest = _of_extra(manifest, origin)
+        else:
+            _check_parts(study, root, set(manifest["published_part"]))
     return manifest.sort_values("sample", ignore_index=True)
+
+
+def _check_parts(study: Study, root: Path, parts: set[str]) -> None:
+    if study.split.test == "published" and "test" not in parts:
+        raise RescanError(
+            f"{root}: no labeled test part (a Testing folder, or rows with part test); add it, or set split.test to a "
+            "share such as 0.2"
+        )
+    if "test" in parts and "train" not in parts:
+        raise RescanError(f"{root}: a Testing part but no Training part; add it")
+
+
+def _of_extra(manifest: pd.DataFrame, origin: str) -> pd.DataFrame:
+    labeled = manifest[manifest["label"] != ""]
+    if len(labeled) < len(manifest):
+        logger.info("%s: %d samples without a label are not read", origin, len(manifest) - len(labeled))
+    patient = labeled["patient"].where(labeled["patient"] == "", f"{origin}/" + labeled["patient"])
+    sample = f"{origin}/" + labeled["sample"]
+    return labeled.assign(sample=sample, patient=patient, published_part=EXTRA, origin=origin)
+
+
+def tables_read(layout: dict[str, Any], root: Path) -> list[str]:
+    """The tables that a layout reads of the folder `root`, relative to it."""
+    listed = TABLES.get(layout["name"], [layout["file"]] if "file" in layout else [])
+    found = [top_of(root, name) / name for name in listed]
+    return [path.relative_to(root).as_posix() for path in found if path.is_file()]
 
 
 @contextmanager
@@ -102,7 +133,7 @@ def class_folders(root: Path, data: Data) -> pd.DataFrame:
                 mask = top / "masks" / image.relative_to(top).with_suffix(".png")
                 mask_path = mask.relative_to(root).as_posix() if mask.is_file() else ""
                 rows.append({"sample": path, "path": path, "label": label, "published_part": part, "mask": mask_path})
-    _raise(faults)
+    raise_all(faults)
     if unread:
         some = ", ".join(entry.relative_to(root).as_posix() for entry in sorted(unread)[:3])
         logger.warning("%s: %d files or folders are not read, such as %s", root, len(unread), some)
@@ -147,9 +178,9 @@ def table(root: Path, data: Data, file: str = "samples.csv") -> pd.DataFrame:
     Args:
         root: The data set's folder.
         data: For the classes.
-        file: The CSV, relative to root: UTF-8, comma-separated; columns `path` (relative to root) and `label`, and, if
-            known, `sample` (else the path), `patient`, `eye` or `side`, `study`, `site`, `device`, `age`, `sex` and
-            `part` (train or test).
+        file: The CSV, relative to root: UTF-8, comma-separated; columns `path` (relative to root) and `label` (a class,
+            or its number from 0 where classes are grades), and, if known, `sample` (else the path), `patient`, `eye` or
+            `side`, `study`, `site`, `device`, `age`, `sex` and `part` (train or test; unlabeled needs no label).
 
     Returns:
         The manifest, with those of `site`, `device`, `age`, `sex` that the file has.
@@ -157,40 +188,20 @@ def table(root: Path, data: Data, file: str = "samples.csv") -> pd.DataFrame:
     Raises:
         RescanError: One line for each fault, with the file's line number.
     """
-    top = root if (root / file).is_file() else _top(root, [])
+    top = top_of(root, file)
     path = top / file
-    try:
-        rows: pd.DataFrame = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True
-        )
-    except OSError as error:
-        raise RescanError(
-            f"{path}: cannot be read ({error.strerror}); give the table's name as data.layout.file"
-        ) from None
-    except UnicodeDecodeError:
-        raise RescanError(f"{path}: not UTF-8; save it as CSV in UTF-8") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise RescanError(
-            f"{path}: not a comma-separated table ({' '.join(str(error).split())}); mend the file"
-        ) from None
-    rows = rows.rename(columns=str.strip).rename(columns={"side": "eye"})
-    _raise(
-        f"{path}: no column {name!r}{names.suggest(name, rows.columns)}; add it to the first line"
-        for name in ("path", "label")
-        if name not in rows
-    )
-    if rows.empty:
-        raise RescanError(f"{path}: no rows; add a row a sample")
-    rows = rows.apply(lambda column: column.str.strip())
+    rows = read_csv(path, ["path", "label"], "give the table's name as data.layout.file")
+    rows = rows if "eye" in rows else rows.rename(columns={"side": "eye"})
     rows["path"] = [PurePosixPath(value).as_posix() if value else "" for value in rows["path"]]
     rows["sample"] = rows["sample"] if "sample" in rows else rows["path"]
-    _raise(_table_faults(path, top, rows, data))
-    unknown = [str(name) for name in rows if name not in {*COLUMNS, *KNOWN_COLUMNS, "part"} - {"mask"}]
-    if unknown:
-        logger.warning("%s: %d columns are not read: %s", path, len(unknown), ", ".join(unknown))
-    rows["published_part"] = rows["part"].str.lower().map(PARTS).fillna("") if "part" in rows else ""
+    rows["part"] = rows.get("part", "")
+    parts = rows["part"].str.lower()
+    rows["published_part"] = parts.map({**PARTS, UNLABELED: UNLABELED}).fillna("")
+    rows["label"] = grades(rows["label"], data).where(parts != UNLABELED, "")
+    raise_all(_table_faults(path, top, rows, data))
+    say_unread(path, rows, {*COLUMNS, *KNOWN_COLUMNS, "part"} - {"mask", "origin"})
     rows["path"] = [(top / value).relative_to(root).as_posix() for value in rows["path"]]
-    rows["mask"] = ""
+    rows["mask"] = rows["origin"] = ""
     columns = [*COLUMNS, *(name for name in KNOWN_COLUMNS if name in rows)]
     manifest: pd.DataFrame = rows.reindex(columns=columns, fill_value="")
     return manifest
@@ -200,24 +211,22 @@ def _table_faults(file: Path, root: Path, rows: pd.DataFrame, data: Data) -> lis
     """What is wrong with a table's rows; rows with the same wrong label or part make one fault."""
     first: dict[str, int] = {}
     single: list[str] = []
-    for line, path, sample in zip(range(2, len(rows) + 2), rows["path"], rows["sample"]):
+    for line, path, sample in zip(rows.index, rows["path"], rows["sample"]):
         if fault := _path_fault(path, root):
             single.append(f"{file}: line {line}: {fault}")
         elif not sample:
             single.append(f"{file}: line {line}: no sample; fill it in, or leave the column out")
         elif first.setdefault(sample, line) != line:
             single.append(f"{file}: line {line}: sample {sample!r} is in line {first[sample]} too; name each one once")
-    if len(single) > SHOWN:
-        single[SHOWN:] = [f"{file}: {len(single) - SHOWN} more lines with such faults"]
 
-    shared = [
-        f"{file}: {lines}: no class {label!r}{names.suggest(label, data.classes)}"
-        for label, lines in _lines(rows["label"], set(data.classes))
+    right = {part for part in rows["part"] if part.lower() in {*PARTS, UNLABELED}}
+    right |= set() if rows["published_part"].isin(["train", "test"]).any() else {""}
+    wrong = [
+        f"{file}: {lines}: part is {part!r}; use train, test or unlabeled"
+        for part, lines in lines_of(rows["part"], right)
     ]
-    if "part" in rows and (rows["part"] != "").any():
-        wrong = _lines(rows["part"], {part for part in rows["part"] if part.lower() in PARTS})
-        shared += [f"{file}: {lines}: part is {part!r}; use train or test" for part, lines in wrong]
-    return shared + single
+    labeled = rows.loc[rows["published_part"] != UNLABELED, "label"]
+    return [*label_faults(file, labeled, data), *shown(file, wrong), *shown(file, single)]
 
 
 def _path_fault(path: str, root: Path) -> str:
@@ -228,14 +237,10 @@ def _path_fault(path: str, root: Path) -> str:
     return "" if (root / path).is_file() else f"no file {root / path}; correct the path, or add the file"
 
 
-def _lines(column: pd.Series[str], right: set[str]) -> list[tuple[str, str]]:
-    """Each wrong value of a column, and in which lines of the file it is, in words."""
-    lines: dict[str, list[int]] = {}
-    for line, value in enumerate(column, 2):
-        if value not in right:
-            lines.setdefault(value, []).append(line)
-    several = {value: f" and {len(found) - 1} more" if len(found) > 1 else "" for value, found in lines.items()}
-    return [(value, f"line {found[0]}{several[value]}") for value, found in lines.items()]
+def top_of(root: Path, file: str) -> Path:
+    """The folder that holds a file of the layout: the single one in `root`, if the file is there, else `root`."""
+    inner = _top(root, [])
+    return inner if (inner / file).is_file() else root
 
 
 def _top(root: Path, classes: list[str]) -> Path:
@@ -261,8 +266,3 @@ def _is_text(name: str) -> bool:
 
 def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def _raise(faults: Iterable[str]) -> None:
-    if lines := list(faults):
-        raise RescanError("\n".join(lines))

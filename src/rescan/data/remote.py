@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rescan.errors import RescanError
 from rescan.files import sha256
@@ -35,7 +36,7 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
         RescanError: No such file, no network, or another SHA-256 (then the file is removed).
     """
     if not url.startswith(("https://", "http://")):
-        raise RescanError(f"data.source.url: {url}: not an http or https address")
+        raise RescanError(f"source.url: {url}: not an http or https address")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / digest[:16]
     part = file.with_suffix(".part")
@@ -56,7 +57,7 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
             raise ConnectionError(f"the connection broke off after {part.stat().st_size} of {total} bytes")
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # else the part is whole, or not of this file
-            raise RescanError(f"{url}: the server answers {error.code} {error.reason}; check data.source.url") from None
+            raise RescanError(f"{url}: the server answers {error.code} {error.reason}; check source.url") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise RescanError(
@@ -66,7 +67,7 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
     if found != digest:
         part.unlink()
         raise RescanError(
-            f"{url}: its sha256 is {found}, not {digest} as the study says; removed, run again or mend data.source"
+            f"{url}: its sha256 is {found}, not {digest} as the study says; removed, run again or mend source"
         )
     part.rename(file)
     return file
@@ -77,12 +78,12 @@ def _blocks(reply: IO[bytes]) -> Iterator[bytes]:
         yield block
 
 
-def fetch_kaggle(data_set: str, study: str, folder: Path) -> Path:
+def fetch_kaggle(data_set: str, otherwise: str, folder: Path) -> Path:
     """Fetch a Kaggle data set's archive by Kaggle's own client, which resumes and uses the user's token.
 
     Args:
         data_set: owner/name, as in the data set's address.
-        study: The study's name, for the messages.
+        otherwise: For the messages, what else the user can do.
         folder: Where to keep the archive.
 
     Returns:
@@ -91,22 +92,69 @@ def fetch_kaggle(data_set: str, study: str, folder: Path) -> Path:
     Raises:
         RescanError: No token, a refused token, no such data set, no network, or no client installed.
     """
-    otherwise = f"or use a local copy: --config 'sources={{{study}: /path/to/folder_or_archive}}'"
     if data_set.count("/") != 1:
-        raise RescanError(f"data.source.kaggle_dataset: {data_set!r} is not owner/name, as in the data set's address")
+        raise RescanError(f"source.kaggle_dataset: {data_set!r} is not owner/name, as in the data set's address")
+    said = {
+        403: "access refused (403); check the token, and the data set's terms at kaggle.com",
+        404: "no such data set (404); check source.kaggle_dataset",
+    }
+    with _client(f"Kaggle data set {data_set}", "source.kaggle_dataset (owner/name)", said, otherwise, folder) as api:
+        api.dataset_download_files(data_set, path=str(folder), quiet=not sys.stderr.isatty(), unzip=False)
+    return folder / f"{data_set.split('/')[1]}.zip"
+
+
+def fetch_competition(competition: str, otherwise: str, folder: Path) -> Path:
+    """Fetch the archive of a Kaggle competition's data, whose rules the user must have accepted.
+
+    Args:
+        competition: Its name, as in its address.
+        otherwise: For the messages, what else the user can do.
+        folder: Where to keep the archive.
+
+    Returns:
+        The archive.
+
+    Raises:
+        RescanError: As for `fetch_kaggle`, or the rules have not been accepted.
+    """
+    if not re.fullmatch(r"[\w.-]+", competition):
+        raise RescanError(
+            f"source.kaggle_competition: {competition!r} is not a competition's name, the last part of its address"
+        )
+    rules = f"https://www.kaggle.com/competitions/{competition}/rules"
+    said = {
+        403: f"access refused (403); accept its rules at {rules} with the account that the token is of",
+        404: "no such competition (404); check source.kaggle_competition",
+    }
+    with _client(f"Kaggle competition {competition}", "source.kaggle_competition", said, otherwise, folder) as api:
+        api.competition_download_files(competition, path=str(folder), quiet=not sys.stderr.isatty())
+    return folder / f"{competition}.zip"
+
+
+@contextlib.contextmanager
+def _client(what: str, key: str, said: dict[int, str], otherwise: str, folder: Path) -> Iterator[Any]:
+    """Kaggle's client, authenticated; whatever goes wrong while it is used becomes a `RescanError` of one line.
+
+    Args:
+        what: What is fetched.
+        key: Where the study file names it.
+        said: What an answer's status means.
+        otherwise: What else the user can do.
+        folder: Where the archive will be; made here.
+    """
     if not has_kaggle_token():
         raise RescanError(
             "no Kaggle token; make one at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token "
             f"(or kaggle.json), or set KAGGLE_API_TOKEN (or KAGGLE_USERNAME and KAGGLE_KEY), {otherwise}"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    logger.info("downloading %s from Kaggle", data_set)
+    logger.info("downloading %s", what)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # the client prints
             import kaggle
 
             kaggle.api.authenticate()
-            kaggle.api.dataset_download_files(data_set, path=str(folder), quiet=not sys.stderr.isatty(), unzip=False)
+            yield kaggle.api
     except ImportError as error:
         raise RescanError(f"Kaggle's client is not installed ({error}); pip install kaggle, {otherwise}") from None
     except SystemExit:
@@ -114,22 +162,20 @@ def fetch_kaggle(data_set: str, study: str, folder: Path) -> Path:
             f"Kaggle refuses the token; make a new one at https://www.kaggle.com/settings/api, {otherwise}"
         ) from None
     except Exception as error:  # noqa: BLE001 - the client's own words may hold credentials
-        raise RescanError(f"Kaggle data set {data_set}: {_reason(error)}, {otherwise}") from None
-    return folder / f"{data_set.split('/')[1]}.zip"
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong in Kaggle's client, in words."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403):
-        return f"access refused ({status}); check the token, and the data set's terms at kaggle.com"
-    if status == 404:
-        return "no such data set (404); check data.source.kaggle_dataset"
-    if status is not None:
-        return f"the server answers {status}; try again later"
-    if isinstance(error, OSError):  # what `requests` raises is one
-        return f"cannot be fetched ({type(error).__name__}); check the network and run again, it goes on from there"
-    return f"the client failed ({type(error).__name__}); check data.source.kaggle_dataset (owner/name)"
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in said:
+            reason = said[status]
+        elif status == 401:
+            reason = "access refused (401); check the token"
+        elif status is not None:
+            reason = f"the server answers {status}; try again later"
+        elif isinstance(error, OSError):  # what `requests` raises is one
+            reason = (
+                f"cannot be fetched ({type(error).__name__}); check the network and run again, it goes on from there"
+            )
+        else:
+            reason = f"the client failed ({type(error).__name__}); check {key}"
+        raise RescanError(f"{what}: {reason}, {otherwise}") from None
 
 
 def has_kaggle_token() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rescan.data.layouts import EXTRA, UNLABELED
 from rescan.errors import RescanError
 from rescan.files import read_table, write_table
 from rescan.log import logger
@@ -20,7 +21,9 @@ def split(study: Study) -> None:
     """Write `splits.csv`: for each fold every readable sample's part.
 
     A published test part stays as it is. Otherwise the test part is cut first, the same for all folds. One fold cuts
-    `split.validation` from the rest; k folds cut the rest into k validation parts.
+    `split.validation` from the rest; k folds cut the rest into k validation parts. Samples without a label are in part
+    "unlabeled". Those of extra sources are in part "extra" of the folds that validate and test on no relative of
+    theirs, and not in the others.
 
     Raises:
         RescanError: The study asks for a published test part and there is none, or a class
@@ -30,6 +33,8 @@ def split(study: Study) -> None:
     manifest = read_table(paths.manifest)
     samples = manifest.merge(read_table(paths.groups), on="sample", validate="one_to_one")
     samples = samples[samples["problem"] == ""].reset_index(drop=True)
+    unlabeled, extra = samples["published_part"] == UNLABELED, samples["published_part"] == EXTRA
+    own = ~unlabeled & ~extra
     if study.split.test == "published":
         test = samples["published_part"] == "test"
         if not test.any():
@@ -37,18 +42,24 @@ def split(study: Study) -> None:
                 f"{study.name}: split.test: there is no published test part; give the share to hold out, such as 0.15"
             )
     else:
-        test = samples["group"].isin(cut(samples, study.split.test, SEED))
-    rest = samples[~test]
-    linked = ~test & samples["group"].isin(samples.loc[test, "group"])
+        test = own & samples["group"].isin(cut(samples[own], study.split.test, SEED))
+    rest = samples[own & ~test]
+    linked = own & ~test & samples["group"].isin(samples.loc[test, "group"])
 
     tables = []
     for fold in range(study.split.folds):
         share = study.split.validation if study.split.folds == 1 else 1 / (study.split.folds - fold)
         validation = cut(rest, share, SEED + 1 + fold)
         part = samples["group"].isin(validation).map({True: "validation", False: "train"}).mask(test, "test")
+        part = part.mask(unlabeled, UNLABELED).mask(extra, EXTRA)
         rest = rest[~rest["group"].isin(validation)]
-        tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int)))
-    splits = pd.concat(tables)[["sample", "group", "label", "patient", "fold", "part", "linked", "conflict"]]
+        held_out = samples.loc[part.isin(["validation", "test"]), "group"]
+        left_out = extra & samples["group"].isin(held_out)
+        if left_out.any():
+            logger.info("fold %d: %d extra samples are left out: it tests on relatives", fold, left_out.sum())
+        tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int))[~left_out])
+    columns = ["sample", "group", "label", "patient", "eye", "fold", "part", "linked", "conflict", "origin"]
+    splits = pd.concat(tables)[columns]
     _check_classes(study, splits)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
@@ -93,7 +104,7 @@ def _check_classes(study: Study, splits: pd.DataFrame) -> None:
 
 
 def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
-    """Refuse groups on both sides of a split that Rescan made.
+    """Refuse groups on both sides of a split that Rescan made. Samples without a label are on no side.
 
     Args:
         splits: `splits.csv`.
@@ -103,21 +114,25 @@ def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
         One warning if groups lie on both sides of a published test part, else nothing.
 
     Raises:
-        RescanError: A group is in training and in validation, or on both sides of a test part that Rescan cut.
+        RescanError: A group is in training and in validation, or on both sides of a test part that Rescan cut; or one
+            of an extra source is in validation or test.
     """
     warnings = []
-    made = splits if not published else splits[splits["part"] != "test"]
+    own = splits[splits["part"].isin(PARTS)]
+    made = own if not published else own[own["part"] != "test"]
+    extra = splits[splits["part"] == EXTRA].merge(own.loc[own["part"] != "train", ["fold", "group"]])
     parts = made.groupby(["fold", "group"])["part"].nunique()
-    if (parts > 1).any():
-        fold, group = parts[parts > 1].index[0]
+    leaks = [*parts[parts > 1].index, *extra.groupby(["fold", "group"]).size().index]
+    if leaks:
+        fold, group = leaks[0]
         raise RescanError(
-            f"splits.csv: group {group!r}, one of {int((parts > 1).sum())}, lies in more than one part of fold {fold}; "
+            f"splits.csv: group {group!r}, one of {len(leaks)}, lies in more than one part of fold {fold}; "
             "run split again"
         )
-    test = splits["part"] == "test"
-    across = set(splits.loc[test, "group"]) & set(splits.loc[~test, "group"])
+    test = own["part"] == "test"
+    across = set(own.loc[test, "group"]) & set(own.loc[~test, "group"])
     if across:
-        share = splits.loc[test, "group"].isin(across).mean()
+        share = own.loc[test, "group"].isin(across).mean()
         warnings.append(
             f"{len(across)} groups lie on both sides of the published test part: {share:.1%} of the test samples have "
             "a relative in training"
@@ -126,7 +141,7 @@ def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
 
 
 def training_samples(splits: pd.DataFrame, fold: int, subset: str, seed: int) -> list[str]:
-    """The training samples of a run, in the order of `splits.csv`. Validation and test parts stay whole.
+    """The study's own training samples of a run, in the order of `splits.csv`. Validation and test parts stay whole.
 
     Args:
         splits: `splits.csv`.

@@ -1,0 +1,122 @@
+"""Reading tables that people made: text as it stands, and every fault with its line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.log import logger
+from rescan.study import Data
+
+SHOWN = 20  # lines of faults of one kind before the rest is counted
+
+
+def read_csv(path: Path, columns: Collection[str], remedy: str) -> pd.DataFrame:
+    """Read a comma-separated table in UTF-8, with or without byte order mark.
+
+    Args:
+        path: The table.
+        columns: The columns that it must have.
+        remedy: What to do if it is not there.
+
+    Returns:
+        All its columns as text without blanks around; empty lines are left out. The index is the line in the file.
+
+    Raises:
+        RescanError: One line for each fault.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            header = stream.readline()
+        for delimiter, said in ((";", "semicolons"), ("\t", "tabs")):
+            if delimiter in header and "," not in header:
+                raise RescanError(f"{path}: separated by {said}; save it with commas")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of fields that would be lost
+            rows: pd.DataFrame = pd.read_csv(
+                path,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                skipinitialspace=True,
+                skip_blank_lines=False,
+                index_col=False,
+            )
+    except OSError as error:
+        raise RescanError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except UnicodeDecodeError:
+        raise RescanError(f"{path}: not UTF-8; save it as CSV in UTF-8") from None
+    except pd.errors.ParserWarning:
+        raise RescanError(f"{path}: its rows have more fields than its first line names; mend the file") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise RescanError(
+            f"{path}: not a comma-separated table ({' '.join(str(error).split())}); mend the file"
+        ) from None
+    rows = rows.rename(columns=str.strip)
+    raise_all(
+        f"{path}: no column {name!r}{names.suggest(name, rows.columns)}; add it to the first line"
+        for name in columns
+        if name not in rows
+    )
+    rows = rows.fillna("").apply(lambda column: column.str.strip()).set_axis(range(2, len(rows) + 2))
+    rows = rows[(rows != "").any(axis=1)]
+    if rows.empty:
+        raise RescanError(f"{path}: no rows; add a row a sample")
+    return rows
+
+
+def say_unread(path: Path, rows: pd.DataFrame, read: Collection[str]) -> None:
+    """Warn of a table's columns that are not among those that are read."""
+    unknown = [str(name) for name in rows if name not in read]
+    if unknown:
+        logger.warning("%s: %d columns are not read: %s", path, len(unknown), ", ".join(unknown))
+
+
+def grades(labels: pd.Series[str], data: Data) -> pd.Series[str]:
+    """Put the class in place of its number, "0" … "K-1", where classes are grades and none is called by a number."""
+    numbers = _numbers(data)
+    return labels.map(lambda text: numbers.get(text, text))
+
+
+def _numbers(data: Data) -> dict[str, str]:
+    numbers = {str(number): label for number, label in enumerate(data.classes)}
+    return numbers if data.ordered and not set(numbers) & set(data.classes) else {}
+
+
+def label_faults(file: Path, labels: pd.Series[str], data: Data) -> list[str]:
+    """What is wrong with a table's labels, whose index is the line in the file; the same wrong label is one fault."""
+    also = f", or 0 to {len(data.classes) - 1}" if _numbers(data) else ""
+    faults = []
+    for label, lines in lines_of(labels, set(data.classes)):
+        said = f"no class {label!r}" if label else "no label"
+        faults.append(f"{file}: {lines}: {said}{names.suggest(label, data.classes)}{also}")
+    return shown(file, faults)
+
+
+def shown(file: Path, faults: list[str]) -> list[str]:
+    """The first of many faults of a kind in a file, and how many more there are."""
+    if len(faults) <= SHOWN:
+        return faults
+    return [*faults[:SHOWN], f"{file}: {len(faults) - SHOWN} more lines with such faults"]
+
+
+def lines_of(column: pd.Series[str], right: set[str]) -> list[tuple[str, str]]:
+    """Each wrong value of a column, and in which lines of the file it is, in words."""
+    lines: dict[str, list[Any]] = {}
+    for line, value in column.items():
+        if value not in right:
+            lines.setdefault(value, []).append(line)
+    several = {value: f" and {len(found) - 1} more" if len(found) > 1 else "" for value, found in lines.items()}
+    return [(value, f"line {found[0]}{several[value]}") for value, found in lines.items()]
+
+
+def raise_all(faults: Iterable[str]) -> None:
+    """Raise a `RescanError` of all faults, one a line, if there are any."""
+    if lines := list(faults):
+        raise RescanError("\n".join(lines))
