@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from rescan.data.audit import audit
@@ -21,7 +23,8 @@ from rescan.explanation.gradcam import gradcam
 from rescan.files import read_table
 from rescan.models.network import build, normalize
 from rescan.paths import Paths
-from rescan.preparation.build import open_store, preprocess
+from rescan.preparation.build import open_store, prepare_image, preprocess
+from rescan.study import Preparation
 from rescan.study_file import load
 from rescan.training.augmentation import augment
 from rescan.training.loop import train
@@ -44,8 +47,76 @@ def say(what: str, value: str) -> None:
     print(f"{what:58} {value}", flush=True)  # noqa: T201 - what this program is for
 
 
+def in_turns(works: dict[str, Callable[[Path], object]], files: list[Path], repeats: int = 5) -> dict[str, float]:
+    """The median time a file of each work; they take turns, since other processes share the cores."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            times[name].append(seconds(lambda work=work: [work(file) for file in files]) / len(files))
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+FUNDUS = [
+    "crop_circle",
+    {"name": "resize", "size": [512, 512], "keep_aspect": True},
+    "enhance",
+    {"name": "circle_mask", "radius": 0.95, "fill": 128},
+]
+
+
+def photograph(height: int, width: int, seed: int) -> np.ndarray:
+    """A disc of colored clouds with fine noise on black, (H, W, 3) uint8."""
+    random = np.random.default_rng(seed)
+    clouds = cv2.resize(random.uniform(40, 180, (40, 60, 3)).astype(np.float32), (width, height))
+    rough = cv2.resize(random.normal(0, 12, (height // 3, width // 3)).astype(np.float32), (width, height))
+    circle = cv2.circle(np.zeros((height, width), np.uint8), (width // 2, height // 2), int(height * 0.47), 1, -1)
+    return ((clouds + rough[..., None]).clip(20, 255) * circle[..., None]).astype(np.uint8)
+
+
+def article(file: Path) -> np.ndarray:
+    """The APTOS article's own sequence of OpenCV calls."""
+
+    def crop(image: np.ndarray) -> np.ndarray:
+        rows, columns = np.nonzero(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) > 7)
+        return image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+    image = crop(cv2.resize(cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB), (512, 512)))
+    height, width = image.shape[:2]
+    circle = cv2.circle(np.zeros((height, width), np.uint8), (width // 2, height // 2), min(height, width) // 2, 1, -1)
+    image = crop(cv2.bitwise_and(image, image, mask=circle))
+    return cv2.resize(cv2.addWeighted(image, 4, cv2.GaussianBlur(image, (0, 0), 30), -4, 128), (512, 512))
+
+
+def decode(file: Path) -> None:
+    """Nothing but decoding, at full size."""
+    with Image.open(file) as image:
+        image.load()
+
+
+def fundus(folder: Path) -> None:
+    """Preparing fundus photographs, beside the article's sequence and pure decoding: one worker, the same files."""
+    cv2.setNumThreads(1)  # as in a worker
+    preparation = Preparation.model_validate({"steps": FUNDUS, "decode": "scaled"})
+    works = {"decoding": decode, "article": article, "ours": lambda file: prepare_image(file, preparation)}
+    for megapixels, height, width in ((5, 1958, 2588), (10, 2592, 3888), (16, 3264, 4928)):
+        large = [folder / f"{megapixels}_{seed}.jpg" for seed in range(2)]
+        for seed, file in enumerate(large):
+            Image.fromarray(photograph(height, width, seed)).save(file, quality=90)
+        times = in_turns(works, large)
+        for name in ("article", "ours"):
+            what = {"article": "the article's preparation", "ours": "ours"}[name]
+            say(f"{what} of {megapixels} MP photographs, beside decoding", f"{times[name] / times['decoding']:.2f} x")
+    small = [folder / f"{seed}.png" for seed in range(20)]
+    for seed, file in enumerate(small):
+        Image.fromarray(photograph(224, 224, seed)).save(file)
+    times = in_turns(works, small)
+    say("preparing images of 224 px, beside the article", f"{times['article'] / times['ours']:.1f} x images/s")
+
+
 def main() -> None:
     """Measure in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        fundus(Path(folder))
     study = load(ROOT / "studies/brain_tumor.yaml", "demo", seeds=[0])
     phantom = {**study.data.phantom, "samples": SAMPLES}
     study = study.model_copy(update={"data": study.data.model_copy(update={"phantom": phantom})})

@@ -131,3 +131,24 @@ def test_exif_orientation_is_applied(tmp_path):
 
 def test_all_black_is_readable(tmp_path):
     assert read(tmp_path, png(np.zeros((20, 20), np.uint8)))[0].max() == 0
+
+
+@pytest.mark.parametrize(("at_least", "factor"), [(None, 1), (97, 1), (96, 2), (49, 2), (48, 4), (24, 8), (1, 8)])
+def test_a_jpeg_may_be_decoded_smaller(tmp_path, at_least, factor):
+    blocks = np.random.default_rng(0).integers(60, 200, (24, 32), dtype=np.uint8)
+    large = np.asarray(Image.fromarray(blocks).resize((256, 192), Image.Resampling.BICUBIC))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for turn, options in ((0, {}), (-1, {"exif": exif})):
+        (tmp_path / "image").write_bytes(jpeg(large, quality=95, **options))
+        image, info = images.read(tmp_path / "image", at_least)
+        expected = np.rot90(large.reshape(192 // factor, factor, 256 // factor, factor).mean(axis=(1, 3)), turn)
+        assert image.shape == expected.shape
+        assert abs(image - expected).mean() < 2
+        assert (info["height"], info["width"]) == np.rot90(large, turn).shape
+
+
+def test_large_images_come_whole(tmp_path):
+    large = np.random.default_rng(0).integers(0, 256, (images.STRIP * 2 + 5, 40, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(read(tmp_path, png(large))[0], large)
+    np.testing.assert_array_equal(read(tmp_path, png(large[..., 0]))[0], large[..., 0])

@@ -17,7 +17,7 @@ from rescan.data.images import Unreadable
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
 from rescan.paths import Paths
-from rescan.preparation.build import open_store, prepare_image, preprocess
+from rescan.preparation.build import open_store, prepare_image, preprocess, stages_of
 from rescan.preparation.operators import CannotPrepare
 from rescan.study import Preparation, Study
 
@@ -217,3 +217,75 @@ def test_items_are_a_table_that_others_can_read(write_data):
     write_data({"007.png": head(0), "b c(1) é.png": head(1)})
     preprocess(make_study(), "small", 1)
     assert read_table(STORE / "items.csv")["sample"].tolist() == ["007.png", "b c(1) é.png"]
+
+
+def test_extra_and_unlabeled_samples_are_prepared_too(write_data, tmp_path):
+    write_data({f"{index}.png": head(index) for index in range(4)})
+    (tmp_path / "elsewhere").mkdir()
+    cv2.imwrite(str(tmp_path / "elsewhere/9.png"), head(9))
+    manifest = read_table(PATHS.manifest).assign(origin="")
+    manifest.loc[3, "label"] = ""
+    manifest.loc[3, "path"] = "black.png"
+    cv2.imwrite(str(tmp_path / "raw/black.png"), np.zeros((60, 70), np.uint8))
+    extra = pd.DataFrame({"sample": ["more/9.png"], "path": "9.png", "label": "b", "mask": "", "origin": "more"})
+    write_table(PATHS.manifest, pd.concat([manifest, extra]))
+    groups = read_table(PATHS.groups)
+    write_table(PATHS.groups, pd.concat([groups, groups[:1].assign(sample="more/9.png")]))
+    write_json(PATHS.source, {"root": "raw", "checksum": "c", "extra": {"more": {"root": "elsewhere"}}})
+    preprocess(make_study(), "small", 1)
+    array, items = open_store(STORE)
+    assert items["sample"].tolist() == ["0.png", "1.png", "2.png", "more/9.png"]
+    expected = prepare_image(tmp_path / "elsewhere/9.png", make_study().preparations["small"])[0]
+    np.testing.assert_array_equal(array[3], expected)
+    assert [entry["sample"] for entry in read_json(STORE / "preparation.json")["left_out"]] == ["3.png"]
+
+
+def test_stages_are_the_image_after_each_step(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), head(0))
+    preparation = make_study().preparations["small"]
+    stages = stages_of(tmp_path / "a.png", preparation)
+    assert [name for name, _ in stages] == ["raw", "crop_brain", "resize"]
+    np.testing.assert_array_equal(stages[0][1], np.dstack([head(0)] * 3))
+    assert stages[1][1].shape[0] < 60
+    np.testing.assert_array_equal(stages[2][1], prepare_image(tmp_path / "a.png", preparation)[0])
+
+
+def photograph():
+    """A disc with fine and coarse texture, 2,400 × 1,800, and where the fine one is."""
+    rows, columns = np.mgrid[:1800, :2400]
+    disc = np.hypot(rows - 880, columns - 1230) < 820
+    fine = disc & (np.hypot(rows - 700, columns - 900) < 200)
+    texture = 110 + 50 * np.sin(columns / 60) * np.cos(rows / 45) + 30 * fine * np.sin(columns / 6)
+    image = np.where(disc, texture, 0).astype(np.uint8)
+    return np.dstack([image // 3, image // 2, image]), fine
+
+
+@pytest.mark.parametrize(("size", "factor"), [(1100, 1), (512, 2), (128, 2)])
+def test_a_scaled_decoding_changes_little(tmp_path, size, factor):
+    image, lesion = photograph()
+    cv2.imwrite(str(tmp_path / "a.jpg"), image)
+    cv2.imwrite(str(tmp_path / "mask.png"), lesion.astype(np.uint8) * 255)
+    steps = [
+        "crop_circle",
+        {"name": "resize", "size": [size, size], "keep_aspect": True},
+        {"name": "enhance", "sigma": 30 * size / 512},
+    ]
+    full, scaled = (Preparation.model_validate({"steps": steps, "decode": decode}) for decode in ("full", "scaled"))
+    assert stages_of(tmp_path / "a.jpg", scaled)[0][1].shape == (1800 // factor, 2400 // factor, 3)
+    results = [prepare_image(tmp_path / "a.jpg", chosen, tmp_path / "mask.png") for chosen in (full, scaled)]
+    assert abs(results[0][0].astype(int) - results[1][0]).mean() <= 2
+    assert (results[0][1] != results[1][1]).mean() < 0.002
+    assert results[1][1].any()
+
+
+def test_a_scaled_decoding_needs_a_resize_and_a_jpeg(tmp_path):
+    image, _ = photograph()
+    cv2.imwrite(str(tmp_path / "a.jpg"), image)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    cropped = Preparation.model_validate({"steps": ["crop_circle"], "decode": "scaled"})
+    resized = Preparation.model_validate({"steps": [{"name": "resize", "size": [64, 64]}], "decode": "scaled"})
+    assert stages_of(tmp_path / "a.jpg", cropped)[0][1].shape == image.shape
+    assert stages_of(tmp_path / "a.png", resized)[0][1].shape == image.shape
+    cv2.imwrite(str(tmp_path / "mask.png"), image[:900, :1200, 0])  # the size that is decoded, not that of the file
+    with pytest.raises(CannotPrepare, match="mask is 1200x900 pixels, image 2400x1800"):
+        prepare_image(tmp_path / "a.jpg", resized, tmp_path / "mask.png")

@@ -264,3 +264,17 @@ def test_preview_each_shows_every_name_alone_and_visibly(channels):
         assert np.abs(seen.astype(float) - image).mean() > np.mean([np.abs(other - image).mean() for other in others])
     for (_, one), (_, again) in zip(shown, preview_each(image, EVERY, 128)):
         np.testing.assert_array_equal(one, again)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_draws_the_same_and_is_not_waited_for():
+    recipe = {name: value for name, value in EVERY.items() if name != "noise"}  # drawn on the device
+    batch = random_batch(height=64, width=64)
+    on_gpu = batch.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        seen = augment(on_gpu, EVERY, 0, 9), augment(on_gpu, recipe, 0, 9)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert seen[0].is_cuda
+    assert (seen[1].cpu() - augment(batch, recipe, 0, 9)).abs().mean() < 0.5

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, cast
 
 import cv2
 import numpy as np
@@ -17,13 +17,18 @@ from numpy.lib.format import open_memmap
 
 from rescan import names
 from rescan.data import images
+from rescan.data.index import locate
 from rescan.data.pool import pooled
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table, writing
 from rescan.log import logger
 from rescan.paths import Paths
-from rescan.preparation.operators import CannotPrepare
+from rescan.preparation.operators import CannotPrepare, Pair, resize
 from rescan.study import Preparation, Study
+
+# What a scaled decoding leaves of the shorter side: this many times the size that the steps resize to, and at least so
+# many pixels. Full-size fundus photographs, cropped and enhanced, differ by half a gray level on average.
+DECODED, DECODED_LEAST = 1.75, 768
 
 
 def prepare_image(
@@ -33,7 +38,7 @@ def prepare_image(
 
     Args:
         path: The image file.
-        preparation: Its steps and channels.
+        preparation: Its steps and channels, and how JPEG files are decoded.
         mask_path: A lesion mask of the same size, if there is one: what is brighter than 127.
 
     Returns:
@@ -43,16 +48,52 @@ def prepare_image(
         images.Unreadable: The image file cannot be read.
         CannotPrepare: A step fails, or the mask does not fit.
     """
-    image, _ = images.read(path)
+    image, mask = _read(path, preparation, mask_path)
+    for step in preparation.steps:
+        image, mask = _apply(step, image, mask)
+    return image.reshape(*image.shape[:2], -1), mask
+
+
+def stages_of(path: str | Path, preparation: Preparation) -> list[tuple[str, np.ndarray]]:
+    """The image as read ("raw"), then after each step of the preparation, by the operator's name.
+
+    Returns:
+        Names and images, (H, W) or (H, W, 3) uint8.
+
+    Raises:
+        images.Unreadable: The image file cannot be read.
+        CannotPrepare: A step fails.
+    """
+    stages = [("raw", _read(path, preparation)[0])]
+    for step in preparation.steps:
+        stages.append((step["name"], _apply(step, stages[-1][1], None)[0]))
+    return stages
+
+
+def _apply(step: dict[str, Any], image: np.ndarray, mask: np.ndarray | None) -> Pair:
+    options = {option: value for option, value in step.items() if option != "name"}
+    result: Pair = names.resolve("operator", step["name"])(image, mask, **options)
+    return result
+
+
+def _read(path: str | Path, preparation: Preparation, mask_path: str | Path | None = None) -> Pair:
+    image, own = images.read(path, _at_least(preparation))
     if preparation.channels == "rgb" and image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     elif preparation.channels == "gray" and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    mask = None if mask_path is None else _read_mask(mask_path, image.shape[:2])
-    for step in preparation.steps:
-        options = {option: value for option, value in step.items() if option != "name"}
-        image, mask = names.resolve("operator", step["name"])(image, mask, **options)
-    return image.reshape(*image.shape[:2], -1), mask
+    mask = None if mask_path is None else _read_mask(mask_path, (own["height"], own["width"]))
+    if mask is not None and mask.shape != image.shape[:2]:
+        mask = resize(mask, mask, image.shape[:2])[1]
+    return image, mask
+
+
+def _at_least(preparation: Preparation) -> int | None:
+    """Pixels of the shorter side that a scaled decoding must leave; None: decode at full size."""
+    sizes = [max(step["size"]) for step in preparation.steps if step["name"] == "resize"]
+    if preparation.decode == "full" or not sizes:
+        return None
+    return max(DECODED_LEAST, round(DECODED * sizes[0]))
 
 
 def _read_mask(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -90,13 +131,11 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     """
     began = time.monotonic()
     paths, preparation = Paths(study.scale, study.name), study.preparations[name]
-    root, folder = Path(read_json(paths.source)["root"]), Path(paths.store(name))
+    folder = Path(paths.store(name))
     samples = read_table(paths.manifest).merge(read_table(paths.groups), on="sample", validate="one_to_one")
     readable = samples[samples["problem"] == ""].reset_index(drop=True)
-    tasks = [
-        _Task(row, root / path, root / mask if mask else None)
-        for row, (path, mask) in enumerate(zip(readable["path"], readable["mask"]))
-    ]
+    files = cast("list[Path]", locate(paths, readable))  # the audit leaves no row without a file
+    tasks = [_Task(row, *both) for row, both in enumerate(zip(files, locate(paths, readable, "mask")))]
     where = f"{study.name}: preparations.{name}"
     shape = _shape_of_first(tasks, preparation, where)
     _start_folder(folder, len(tasks), shape)
@@ -179,7 +218,7 @@ def _fill(task: _Task, preparation: Preparation, images_path: Path, masks_path: 
 def _check_problems(readable: pd.DataFrame, problems: np.ndarray, where: str) -> None:
     for row in np.flatnonzero([problem.startswith("differs in size") for problem in problems])[:1]:
         raise RescanError(f"{where}: {readable['sample'][row]} {problems[row]}; let the steps end with resize")
-    for label, rows in readable.groupby("label"):
+    for label, rows in readable[readable["label"] != ""].groupby("label"):
         if (problems[rows.index] != "").all():
             sample, problem = rows["sample"].iloc[0], problems[rows.index[0]]
             raise RescanError(

@@ -79,8 +79,8 @@ def warp(
         return images
     height, width = images.shape[-2:]
     # The sampler's coordinates run from -1 to 1 over the width and over the height.
-    scale = torch.tensor([[1, height / width, 2 / width], [width / height, 1, 2 / height]], dtype=matrices.dtype)
-    theta = (matrices[:, :2] * scale).float().to(images.device, non_blocking=True)
+    units = torch.tensor([[1, height / width, 2 / width], [width / height, 1, 2 / height]], dtype=matrices.dtype)
+    theta = (matrices[:, :2] * units).float().to(images.device, non_blocking=True)
     if points is None:
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     else:
