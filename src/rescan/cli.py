@@ -198,7 +198,7 @@ def ensemble(study: Resolved, arm: Arm, log: Log = None) -> None:
 
 @app.command()
 def posttrain(study: Resolved, arm: Arm, log: Log = None) -> None:
-    """Fit temperatures, linear neuron and cut points on predictions, never on the test part. Makes posttraining.json."""
+    """Fit temperatures, a linear neuron, cut points; never on the test part. Makes posttraining.json."""
     messages.start(log)
     from rescan.evaluation.posttrain import posttrain
     from rescan.study import read

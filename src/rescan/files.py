@@ -81,6 +81,7 @@ TEXT_COLUMNS = dict.fromkeys(
         "mask",
         "origin",
         "problem",
+        "digest",
     ],
     str,
 )

@@ -100,7 +100,7 @@ def load(
         seeds: Replaces `split.seeds`, if given.
         source: A local folder or archive that replaces `data.source` and the phantom, if given. Arms that need extra
             data which are not given too are then left out at `demo`: they would be phantoms beside real images.
-        folds: Replaces `split.folds`, if given.
+        folds: Replaces `split.folds` and the recipe's `folds`, if given.
         arms: Replaces `run`, if given.
         extra_sources: Local folders or archives that replace the sources and phantoms of `data.extra`, by name.
 
@@ -120,7 +120,7 @@ def load(
     whole = merge(raw, demo)
     if arms is not None:
         whole["run"] = arms
-    whole = merge(whole, {"split": {"folds": folds}}) if folds is not None else whole
+    whole = merge(whole, {"split": {"folds": folds}, "recipe": {"folds": None}}) if folds is not None else whole
     whole = _configured(whole, scale, seeds, source, extra_sources or {})
     _anchor_sources(whole, Path(path).parent)
     faults = _Faults(demo)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import sys
 import types
 from collections import OrderedDict
@@ -26,7 +27,7 @@ def _tiny():
 
 
 def _study(data=None, **recipe):
-    """A study of three classes at 64 × 64 pixels; `recipe` replaces parts of its one arm's recipe, `data` of its data."""
+    """A study of three classes at 64 × 64 pixels; `recipe` replaces parts of its arm's recipe, `data` of its data."""
     stage = {"epochs": 2, "batch_size": 4, "optimizer": {"name": "adam", "lr": 1e-3}}
     default = {
         "preparation": "small",
@@ -60,8 +61,11 @@ def _store(study, per_class=(6, 3, 2)):
     paths = Paths(study.scale, study.name)
     store = paths.store("small")
     write_table(paths.splits, splits.sort_values("sample"))
-    write_table(f"{store}/items.csv", pd.DataFrame({"item": range(len(rows)), "sample": splits["sample"], "mask": 0}))
-    np.save(f"{store}/images.npy", np.stack(images).astype(np.uint8))
+    stacked = np.stack(images).astype(np.uint8)
+    digests = [hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() for image in stacked]
+    items = {"item": range(len(rows)), "sample": splits["sample"], "mask": 0, "digest": digests}
+    write_table(f"{store}/items.csv", pd.DataFrame(items))
+    np.save(f"{store}/images.npy", stacked)
     shape = [len(rows), 64, 64, 1]
     write_json(f"{store}/preparation.json", {"checksum": "0", "shape": shape, "items": len(rows)})
     return splits

@@ -4,7 +4,6 @@ import threading
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -88,7 +87,7 @@ def test_items_of_a_run(make_study, make_store):
 
     images, used = read_items(study, "plain", 0, 0)
     assert images.shape == (33, 64, 64, 1)
-    assert list(used) == ["item", "sample", "group", "patient", "eye", "target", "part", "origin"]
+    assert list(used) == ["item", "sample", "group", "patient", "eye", "target", "part", "origin", "digest"]
     expected = set(splits["sample"]) - {"train/b/000.png", "validation/c/001.png"}
     assert set(used["sample"]) == expected
     assert used.loc[used["sample"] == "test/c/000.png", "target"].item() == 2
@@ -102,7 +101,7 @@ def test_a_part_or_class_without_images(make_study, make_store, part, label):
     study = make_study()
     splits = make_store(study)
     dropped = (splits["part"] == part) & ((splits["label"] == label) if label else True)
-    items = pd.DataFrame({"item": range(len(splits)), "sample": splits["sample"].where(~dropped, "x"), "mask": 0})
-    write_table("data/demo/toy/small/items.csv", items)
+    items = read_table("data/demo/toy/small/items.csv")
+    write_table("data/demo/toy/small/items.csv", items.assign(sample=splits["sample"].where(~dropped, "x")))
     with pytest.raises(RescanError, match=f"no training image of class '{label}'" if label else "no validation image"):
         read_items(study, "plain", 0, 0)

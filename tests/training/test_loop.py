@@ -227,7 +227,12 @@ def test_head_only_leaves_the_encoder_and_its_statistics(make_study, make_store)
     initial = networks.build(study.arms["plain"], 3, (1, 64, 64)).state_dict()
     trained = load_file(RUN / "model.safetensors")
     changed = {key for key in trained if not torch.equal(trained[key], initial[key])}
-    assert changed == {"hidden.0.weight", "hidden.0.bias", "heads.classification.0.weight", "heads.classification.0.bias"}
+    assert changed == {
+        "hidden.0.weight",
+        "hidden.0.bias",
+        "heads.classification.0.weight",
+        "heads.classification.0.bias",
+    }
 
 
 def test_accumulated_batches_equal_one_batch(make_study, make_store):

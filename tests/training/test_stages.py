@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from rescan import names
 from rescan.errors import RescanError
-from rescan.files import read_table, write_table
-from rescan.training import trainer
+from rescan.files import read_json, read_table, write_json, write_table
+from rescan.training import state, trainer
 from rescan.training.infer import Shown, infer, predict_outputs
 from rescan.training.loader import read_items
 from rescan.training.loop import train
@@ -99,6 +99,40 @@ def test_only_the_encoder_goes_on(make_study, make_store):
     encoder = {key for key in learned if key.startswith("encoder.")}
     assert encoder <= same["encoder"]
     assert not any("heads" in key or "hidden" in key for key in same["encoder"])
+
+
+def test_only_what_is_learned_makes_another_training(make_study, make_store):
+    """New unlabelled, extra or test images leave a finished training as it is; a new training image does not."""
+    study = make_study(stages={"main": stage()})
+    splits = make_store(study)
+
+    def key():
+        _, items = read_items(study, "plain", 0, 0)
+        return state.key_of(study, "plain", 0, 0, items, device="cpu", threads=1)
+
+    before = key()
+    items = read_table("data/demo/toy/small/items.csv")
+    of = {part: rows["sample"].iloc[0] for part, rows in splits.groupby("part")}
+
+    def changed(sample):
+        return items.assign(digest=items["digest"].where(items["sample"] != sample, "other"))
+
+    first = items.iloc[:1].assign(sample="000")  # before all others: their numbers change
+    shifted = pd.concat([first, items]).reset_index(drop=True).assign(item=range(len(items) + 1))
+    stored = np.load("data/demo/toy/small/images.npy")
+    np.save("data/demo/toy/small/images.npy", np.concatenate([stored[:1], stored]))
+    about = read_json("data/demo/toy/small/preparation.json")
+    shape = [len(shifted), *about["shape"][1:]]
+    write_json("data/demo/toy/small/preparation.json", {**about, "items": len(shifted), "shape": shape})
+    write_table("data/demo/toy/small/items.csv", shifted)
+    assert key() == before
+    write_json("data/demo/toy/small/preparation.json", about)
+    np.save("data/demo/toy/small/images.npy", stored)
+    write_table("data/demo/toy/small/items.csv", changed(of["test"]))
+    assert key() == before
+    for part in ("train", "validation"):
+        write_table("data/demo/toy/small/items.csv", changed(of[part]))
+        assert key()["images"] != before["images"]
 
 
 def test_balanced_sampling_draws_every_class_as_often(make_study, make_store, monkeypatch):

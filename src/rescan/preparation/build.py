@@ -20,7 +20,7 @@ from rescan.data import images
 from rescan.data.index import locate
 from rescan.data.pool import pooled
 from rescan.errors import RescanError
-from rescan.files import read_json, read_table, write_json, write_table, writing
+from rescan.files import fingerprint, read_json, read_table, write_json, write_table, writing
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.operators import CannotPrepare, Pair, resize
@@ -147,7 +147,8 @@ def preprocess(study: Study, name: str, processes: int) -> None:
         if masks_path:
             open_memmap(masks_path, "w+", np.uint8, (len(tasks), *shape[:2]))
         work = partial(_fill, preparation=preparation, images_path=images_path, masks_path=masks_path)
-        problems = np.array(list(pooled(work, tasks, processes, f"preprocess {name}")), dtype=object)
+        done = list(pooled(work, tasks, processes, f"preprocess {name}"))
+        problems, digests = (np.array(column, dtype=object) for column in zip(*done))
         _open_writable.cache_clear()
         _check_problems(readable, problems, where)
         kept = np.flatnonzero(problems == "")
@@ -155,8 +156,8 @@ def preprocess(study: Study, name: str, processes: int) -> None:
             _keep_rows(images_path, kept)
             if masks_path:
                 _keep_rows(masks_path, kept)
-        digest = _blake2b(images_path)
-    items = readable.loc[kept, ["sample"]].assign(mask=(readable["mask"] != "").astype(int)).reset_index(drop=True)
+    items = readable.assign(mask=(readable["mask"] != "").astype(int), digest=digests).loc[kept]
+    items = items[["sample", "mask", "digest"]].reset_index(drop=True)
     write_table(folder / "items.csv", items.reset_index(names="item"))
     left_out = pd.concat([samples[samples["problem"] != ""], readable.assign(problem=problems).drop(kept)])
     if len(left_out):
@@ -167,7 +168,7 @@ def preprocess(study: Study, name: str, processes: int) -> None:
             "items": len(items),
             "shape": [len(items), *shape],
             "dtype": "uint8",
-            "checksum": digest,
+            "checksum": fingerprint(items["digest"].tolist()),
             "background": preparation.background,
             "left_out": left_out[["sample", "problem"]].to_dict("records"),
             "seconds": round(time.monotonic() - began, 1),
@@ -200,19 +201,19 @@ def _open_writable(path: Path) -> np.ndarray:
     return open_memmap(path, "r+")
 
 
-def _fill(task: _Task, preparation: Preparation, images_path: Path, masks_path: Path | None) -> str:
-    """Prepare one sample into its row; return why it cannot be, or ""."""
+def _fill(task: _Task, preparation: Preparation, images_path: Path, masks_path: Path | None) -> tuple[str, str]:
+    """Prepare one sample into its row; return why it cannot be, or "", and a digest of the prepared image."""
     array = _open_writable(images_path)
     try:
         image, mask = prepare_image(task.path, preparation, task.mask_path)
     except (images.Unreadable, CannotPrepare) as error:
-        return str(error)
+        return str(error), ""
     if image.shape != array.shape[1:]:
-        return f"differs in size: {image.shape}, the first image {array.shape[1:]}"
+        return f"differs in size: {image.shape}, the first image {array.shape[1:]}", ""
     array[task.row] = image
     if masks_path and mask is not None:
         _open_writable(masks_path)[task.row] = mask
-    return ""
+    return "", hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest()
 
 
 def _check_problems(readable: pd.DataFrame, problems: np.ndarray, where: str) -> None:
@@ -233,14 +234,6 @@ def _keep_rows(path: Path, rows: np.ndarray) -> None:
         new = open_memmap(temporary, "w+", old.dtype, (len(rows), *old.shape[1:]))
         for target, row in enumerate(rows):
             new[target] = old[row]
-
-
-def _blake2b(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def open_store(folder: str | Path) -> tuple[np.ndarray, pd.DataFrame]:

@@ -34,9 +34,9 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
     Returns:
         The store's images, (N, H, W, C) uint8, memory-mapped; and the run's items, by item, with columns `item` (row of
         the images), `sample`, `group`, `patient`, `eye`, `target` (index of the class, −1 if unlabelled), `part`
-        (train, validation, test, unlabeled or extra) and `origin` (an extra's name). Training samples that the arm
-        leaves out, extras that it does not use, and samples that the store lacks, are not in it. Where the arm
-        validates on the test part, there is no validation part: it is trained on.
+        (train, validation, test, unlabeled or extra), `origin` (an extra's name) and `digest` (of the prepared image).
+        Training samples that the arm leaves out, extras that it does not use, and samples that the store lacks, are not
+        in it. Where the arm validates on the test part, there is no validation part: it is trained on.
 
     Raises:
         RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
@@ -52,7 +52,7 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
     rows = rows[(rows["part"] != "extra") | rows["origin"].isin(recipe.extras)]
     if recipe.validation == "test":
         rows = rows.assign(part=rows["part"].replace("validation", "train"))
-    items = stored[["item", "sample"]].merge(rows, on="sample").sort_values("item")
+    items = stored[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item")
     number = {label: index for index, label in enumerate(study.data.classes)}
     items["target"] = items["label"].map(number).fillna(-1).astype(int)
     for label in study.data.classes:
@@ -61,9 +61,8 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
     for part in ("test",) if recipe.validation == "test" else ("validation", "test"):
         if not (items["part"] == part).any():
             raise RescanError(f"{paths.splits}: fold {fold} has no {part} image; see audit.json")
-    return images, items[["item", "sample", "group", "patient", "eye", "target", "part", "origin"]].reset_index(
-        drop=True
-    )
+    columns = ["item", "sample", "group", "patient", "eye", "target", "part", "origin", "digest"]
+    return images, items[columns].reset_index(drop=True)
 
 
 def cut(items: np.ndarray, batch_size: int) -> list[np.ndarray]:

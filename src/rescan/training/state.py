@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rescan.errors import RescanError
-from rescan.files import fingerprint, read_json, sha256, write_json, writing
+from rescan.files import fingerprint, sha256, write_json, writing
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import TRAINING_VERSION, Study
@@ -90,11 +90,11 @@ def key_of(
     if weights is not None and not weights.exists():
         raise RescanError(f"{weights}: no such file; run `rescan weights`, or train from scratch with weights=none")
     unused = ["unlabeled"] if recipe.validation == "test" else ["unlabeled", "test"]
-    learned = items.loc[~items["part"].isin(unused), ["item", "target", "part", "origin"]]
+    learned = items[~items["part"].isin(unused)]
     return {
         "recipe": study.recipe_key(arm),
-        "images": read_json(f"{paths.store(recipe.preparation)}/preparation.json")["checksum"],
-        "split": fingerprint(learned.to_numpy().tolist()),
+        "images": fingerprint(learned["digest"].tolist()),
+        "split": fingerprint(learned[["sample", "target", "part", "origin"]].to_numpy().tolist()),
         "fold": fold,
         "seed": seed,
         "pretrained weights": sha256(weights) if weights else "",

@@ -161,9 +161,7 @@ class Trainer:
         counts = np.bincount(self.targets[self.samples], minlength=self.classes)
         if not counts.all():
             sources = ", ".join(stage.samples)
-            raise RescanError(
-                f"arm {self.arm}, stage {self.stage_name}: a class has no training sample in {sources}"
-            )
+            raise RescanError(f"arm {self.arm}, stage {self.stage_name}: a class has no training sample in {sources}")
         balanced = torch.from_numpy(counts.sum() / (self.classes * counts)).float().to(self.device)
         self.weights = balanced if stage.class_weights == "balanced" else None
 
