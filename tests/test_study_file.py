@@ -158,7 +158,7 @@ def test_extra_data_are_there_only_if_an_arm_that_is_run_trains_on_them(write):
     assert (real.data.extra["others"].source.path, real.data.extra["others"].phantom) == ("/there", None)
 
 
-def test_real_images_are_not_trained_beside_phantoms(write, caplog):
+def test_real_images_are_not_trained_beside_phantoms(write):
     text = GRADED.replace(", against: pretrained", "")
     study = load(write(text), "demo", source="/here")
     assert list(study.arms) == ["base", "turned", "alone"]  # an ensemble of what is left out is left out too
@@ -226,6 +226,10 @@ def test_all_faults_are_said_at_once_with_key_path_and_nearest_name(write):
         ("base: {}", "base: {augmentation: {sheer: 1}}", "did you mean 'shear'?"),
         ("base: {}", "base: {augmentation: {zoom: 2}}", "zoom needs two numbers"),
         ("base: {}", "base: {augmentation: {flip_vertical: 2}}", "number in [0, 1]"),
+        ("base: {}", "base: {augmentation: {crop_and_pad: 0.5}}", "crop_and_pad must be below 0.5"),
+        ("base: {}", "base: {network: {neck: {name: avg, dropout: 1.0}}}", "dropout must be below 1"),
+        ("base: {}", "base: {network: {neck: {name: avg, dropuot: 0.5}}}", "did you mean 'dropout'?"),
+        ("[{name: resize,", "[{name: enhance, sigma: 0}, {name: resize,", "sigma must be above 0"),
         ("base: {}", "base: {keep: {best: acuracy}}", "'accuracy'"),
         ("base: {}", "base: 3", "valid dict"),
     ],

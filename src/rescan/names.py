@@ -163,6 +163,10 @@ AUGMENTATIONS = {
     "cutout": Entry("rescan.training.augmentation:cutout", {"value": "amount"}),
 }
 
+# What options and strengths must stay below, or above; all others need only be no less than 0.
+BELOW = {"dropout": 1, "fill": 256, "crop_and_pad": 0.5, "grid_distortion": 0.5, "shear": 90}
+ABOVE = {"sigma": 0}
+
 # What a network is fed: (x * scale - mean) / std, for x in [0, 1]; mean and std a channel (R, G, B).
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALIZATIONS = {

@@ -97,9 +97,18 @@ def _as_type_of(default: Any, given: Any, option: str) -> Any:
         raise ValueError(f"{option} must be like {default!r}, not {given!r}")
     if kind is list and min(given) <= 0:
         raise ValueError(f"{option} must be positive, but is {given!r}")
-    if kind in (int, float) and given < 0:
-        raise ValueError(f"{option} must not be negative, but is {given!r}")
+    if kind in (int, float):
+        _check_bounds(option, given)
     return given
+
+
+def _check_bounds(name: str, given: float) -> None:
+    if given < 0:
+        raise ValueError(f"{name} must not be negative, but is {given!r}")
+    if name in names.BELOW and given >= names.BELOW[name]:
+        raise ValueError(f"{name} must be below {names.BELOW[name]}, but is {given!r}")
+    if name in names.ABOVE and given <= names.ABOVE[name]:
+        raise ValueError(f"{name} must be above {names.ABOVE[name]}, but is {given!r}")
 
 
 def _augmentation(value: Any) -> dict[str, Any]:
@@ -119,6 +128,8 @@ def _augmentation(value: Any) -> dict[str, Any]:
         if not good:
             wants = {"range": "two numbers [low, high]", "amount": "a number ≥ 0", "probability": "a number in [0, 1]"}
             raise ValueError(f"{name} needs {wants[form]}, not {given!r}")
+        for number in numbers:
+            _check_bounds(name, number)
     return dict(value)
 
 
