@@ -164,7 +164,7 @@ def train(
         jobs_per_gpu=jobs_per_gpu,
     )
     run = Path(Paths.of(study.as_posix()).run(arm, fold, seed))
-    curves(run / "history.csv", run / "curves.png")
+    curves(run / "history.csv", run / "curves.png", graded=read(study).data.ordered)
 
 
 @app.command()

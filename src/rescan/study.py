@@ -158,29 +158,26 @@ class Source(Strict):
         return self
 
 
-class Extra(Strict):
-    """A further data set with the same classes: only stages that name it train on it, and nothing is tested on it."""
+class DataSet(Strict):
+    """Where a data set comes from, how it lies on disk, and the phantom that stands for it at `demo`."""
 
     source: Source
     layout: Annotated[dict[str, Any], _Named("layout")]
     phantom: Annotated[dict[str, Any], _Named("phantom")] | None = None
 
 
-class Data(Strict):
-    """The data set: source, native layout, classes in the order of the network's outputs.
+class Data(DataSet):
+    """A study's own data set, its classes in the order of the network's outputs, and extra ones to train on only.
 
     `ordered` classes are grades, the lowest first. An endpoint is a question with two answers about them: is the grade
     at least this class?
     """
 
-    source: Source
-    layout: Annotated[dict[str, Any], _Named("layout")]
     classes: Annotated[list[str], Field(min_length=2)]
     ordered: bool = False
     endpoints: dict[Name, str] = {}
     expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}
-    phantom: Annotated[dict[str, Any], _Named("phantom")] | None = None
-    extra: dict[Annotated[Name, _no_folder_of_ours("own")], Extra] = {}
+    extra: dict[Annotated[Name, _no_folder_of_ours("own")], DataSet] = {}
 
     @model_validator(mode="after")
     def _sound(self) -> Data:
@@ -375,6 +372,8 @@ class Recipe(Strict):
                 raise ValueError(f"network: no stage has a loss for head {head!r}; add one, or remove the head")
         if self.head not in (*heads, "linear"):
             raise ValueError(f"posttrain: the network has no head {self.head!r}")
+        if self.ensemble and self.posttrain.fit_on == "train" and self.is_fitted:
+            raise ValueError("posttrain: an ensemble predicts no training images; use fit_on: crossfit")
         if self.validation == "test" and self.posttrain.fit_on != "train" and self.is_fitted:
             raise ValueError(
                 "posttrain: with validation: test there is no validation part to fit on; use fit_on: train"

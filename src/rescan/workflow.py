@@ -14,7 +14,7 @@ from rescan.data.phantoms import VERSION as PHANTOM_VERSION
 from rescan.errors import RescanError
 from rescan.files import fingerprint
 from rescan.paths import Paths
-from rescan.study import Strict, Study
+from rescan.study import DataSet, Strict, Study
 from rescan.study_file import load, write_resolved
 
 
@@ -167,10 +167,9 @@ class Run:
 
     def data_key(self, study: str) -> str:
         """What the download depends on: the data section, the phantom's version, the state of a local source."""
-        data = self.studies[study].data
         made = [
             PHANTOM_VERSION if given.phantom else state_of(given.source.path) if given.source.path else ""
-            for given in (data, *data.extra.values())
+            for given in _data_sets(self.studies[study])
         ]
         return fingerprint([self.studies[study].key("data"), made])
 
@@ -180,7 +179,7 @@ class Run:
 
     def environment(self) -> dict[str, str]:
         """Environment of every job: code, interpreter, what Apptainer shall see, and settings that cause no rerun."""
-        given = [part for study in self.studies.values() for part in (study.data, *study.data.extra.values())]
+        given = [part for study in self.studies.values() for part in _data_sets(study)]
         local = [part.source.path for part in given if not part.phantom]
         binds = [str(self.root), str(Path.cwd()), *(path for path in local if path)]
         data = Path("data")
@@ -198,6 +197,10 @@ class Run:
             if self.config.device != "cpu" and Path("/proc/driver/nvidia/version").exists():
                 environment[f"{prefix}_NV"] = "1"
         return environment
+
+
+def _data_sets(study: Study) -> list[DataSet]:
+    return [study.data, *study.data.extra.values()]
 
 
 def _prepend(first: str, variable: str) -> str:

@@ -8,7 +8,7 @@ from rescan.data.index import index, locate
 from rescan.errors import RescanError
 from rescan.files import read_table, write_json
 from rescan.paths import Paths
-from rescan.study import Extra
+from rescan.study import DataSet
 
 
 def test_the_manifest_comes_from_the_folder_that_source_json_names(study, tmp_path, monkeypatch):
@@ -39,7 +39,7 @@ def test_extra_sources_follow_and_every_file_is_found(study, tmp_path, monkeypat
     Path("more/7.jpg").write_bytes(b"more/7.jpg")
     Path("more/samples.csv").write_text("path,label,age,patient\n7.jpg,dog,12,p\n")
     layout = {"name": "table", "file": "samples.csv"}
-    extra = Extra.model_validate({"source": {"path": "more"}, "layout": layout})
+    extra = DataSet.model_validate({"source": {"path": "more"}, "layout": layout})
     pets = study()
     pets = pets.model_copy(update={"data": pets.data.model_copy(update={"extra": {"old": extra}})})
     write_json(paths.source, {"root": "own"})
@@ -65,7 +65,7 @@ def test_an_extra_source_may_not_hide_own_samples(study, tmp_path, monkeypatch):
         Path(file).parent.mkdir(parents=True)
         Path(file).write_bytes(b"")
     pets = study()
-    extra = {"Training": Extra.model_validate({"source": {"path": "x"}, "layout": "table"})}
+    extra = {"Training": DataSet.model_validate({"source": {"path": "x"}, "layout": "table"})}
     pets = pets.model_copy(update={"data": pets.data.model_copy(update={"extra": extra})})
     Path("own/Training/samples.csv").write_text("path,label\ncat/7.jpg,cat\n")
     write_json(Paths("demo", "pets").source, {"root": "own", "extra": {"Training": {"root": "own/Training"}}})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from rescan.reporting import figures, grids, style
+from rescan.paths import Paths
+from rescan.reporting import embedding, figures, grids, overview_figures, style
 
 LONG = ["glioma", "$\\frac{1}$ <b>", "a class whose name is far too long for an axis", "ü"]
 
@@ -52,12 +53,19 @@ def draw_all(folder):
     figures.confusion(random.integers(0, 9999, (k, k)), LONG, folder / "confusion.png")
     figures.roc(dict.fromkeys(LONG, line), dict.fromkeys(LONG, area), folder / "roc.png")
     figures.reliability(bins, folder / "reliability.png")
-    counts = {part: dict.fromkeys(LONG, 12345) for part in figures.PARTS}
-    figures.class_distribution(counts, LONG, folder / "classes.png")
-    figures.forest([arm], "test accuracy", folder / "forest.png", (f"always “{LONG[2]}”", 0.25))
+    spreads = [{"class": name, "n": 12345, "mean": 1.5, "spread": [-1, 0, 1, 2, 9]} for name in LONG]
+    figures.grades(spreads, folder / "grades.png")
+    counts = {part: dict.fromkeys(LONG, 12345) for part in embedding.PARTS}
+    beside = ["and 12,345 without a label", "and 35,126 of another source, for training only"]
+    overview_figures.class_distribution(counts, LONG, folder / "classes.png", beside)
+    lines = [(f"always “{LONG[2]}”", 0.25), ("file metadata alone", 0.4)]
+    overview_figures.forest([arm], "test accuracy", folder / "forest.png", lines)
     grids.grid([(LONG[2] * 3, [image] * 6, [LONG[2]] * 6)], folder / "grid.png")
-    figures.scatter(random.normal(size=(50, 2)), [LONG[2]] * 50, ["train"] * 50, LONG, folder / "scatter.png")
-    figures.note("No group has more than one sample.", folder / "note.png")
+    grids.grid([("", [image] * 4, [f"{LONG[2]}\n{LONG[2]}"] * 4)], folder / "each.png", 4)
+    points = {perplexity: random.normal(size=(50, 2)) for perplexity in (40, 10, 80)}
+    title = "gray images of 256 × 256 pixels, 50 principal components"
+    embedding.scatter(points, [LONG[2]] * 50, ["train"] * 50, LONG, folder / "scatter.png", title=title)
+    overview_figures.note("There are no duplicates.", folder / "note.png")
 
 
 def test_nothing_is_cut_off_or_too_small(tmp_path, monkeypatch):
@@ -73,7 +81,7 @@ def test_nothing_is_cut_off_or_too_small(tmp_path, monkeypatch):
     original = Text.draw
     monkeypatch.setattr(Text, "draw", draw)
     draw_all(tmp_path)
-    assert len(list(tmp_path.glob("*.png"))) == 9
+    assert len(list(tmp_path.glob("*.png"))) == 11
     assert len(shown) > 100
     for text, size, box, (_, _, width, height) in shown:
         assert size >= 8, text
@@ -134,7 +142,7 @@ def test_reliability_leaves_empty_bins_out(tmp_path, drawn):
 
 def test_class_distribution_has_a_bar_for_each_class_and_part(tmp_path, drawn):
     counts = {"test": {"a": 5}, "train": {"a": 7, "b": 2}}
-    figures.class_distribution(counts, ["a", "b"], tmp_path / "out.png")
+    overview_figures.class_distribution(counts, ["a", "b"], tmp_path / "out.png")
     assert [bar.get_width() for bar in drawn[0].axes[0].patches] == [7, 2, 5, 0]
 
 
@@ -144,16 +152,120 @@ def test_forest_draws_interval_and_published_value(tmp_path, drawn):
         {"arm": "two", "value": 0.5, "low": None, "high": None, "published": []},
         {"arm": "three", "value": None, "low": None, "high": None, "published": []},
     ]
-    figures.forest(rows, "accuracy", tmp_path / "out.png")
+    overview_figures.forest(rows, "accuracy", tmp_path / "out.png")
     lines = [line for line in drawn[0].axes[0].lines if len(line.get_xdata())]
     assert [list(line.get_xdata()) for line in lines] == [[0.6, 0.7, 0.8], [0.9], [0.5, 0.5, 0.5]]
 
 
 def test_scatter_marks_classes_by_color_and_parts_by_marker(tmp_path, drawn):
-    figures.scatter(np.zeros((3, 2)), ["a", "b", "b"], ["train", "train", "test"], ["a", "b"], tmp_path / "out.png")
-    points = [(len(c.get_offsets()), to_hex(c.get_facecolor()[0]).upper()) for c in drawn[0].axes[0].collections[:4]]
-    assert points == [(1, style.COLORS[0]), (0, style.COLORS[0]), (1, style.COLORS[1]), (1, style.COLORS[1])]
+    points = {40: np.zeros((3, 2)), 10: np.ones((3, 2))}
+    embedding.scatter(points, ["a", "b", "b"], ["train", "train", "test"], ["a", "b"], tmp_path / "out.png")
+    large, small = drawn[0].axes
+    assert [axes.get_title(loc="left") for axes in (large, small)] == ["perplexity 40", "perplexity 10"]
+    shown = [(len(c.get_offsets()), to_hex(c.get_facecolor()[0]).upper()) for c in large.collections[:4]]
+    assert shown == [(1, style.COLORS[0]), (0, style.COLORS[0]), (1, style.COLORS[1]), (1, style.COLORS[1])]
+    assert small.collections[0].get_offsets().tolist() == [[1, 1]]
     assert [t.get_text() for legend in drawn[0].legends for t in legend.get_texts()] == ["a", "b", "train", "test"]
+
+
+def test_grades_get_darker_and_classes_distinct_colors():
+    def lightness(color):  # of CIELAB, from sRGB
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(color)]
+        return 116 * np.dot([0.2126, 0.7152, 0.0722], linear) ** (1 / 3) - 16
+
+    steps = np.diff([lightness(color) for color in style.class_colors("abcde", ordered=True)])
+    assert (steps < -10).all()
+    assert style.class_colors("abcde", ordered=False) == list(style.COLORS[:5])
+
+
+def test_grades_are_boxes_between_percentiles_on_the_line(tmp_path, drawn):
+    spreads = [
+        {"class": "no DR", "n": 1200, "mean": 0.2, "spread": [-0.1, 0.0, 0.1, 0.3, 0.8]},
+        {"class": "mild", "n": 0, "mean": None, "spread": None},
+        {"class": "moderate", "n": 3, "mean": 1.7, "spread": [1.0, 1.5, 1.8, 2.0, 2.2]},
+    ]
+    figures.grades(spreads, tmp_path / "out.png")
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "no DR\nn = 1,200",
+        "mild\nn = 0",
+        "moderate\nn = 3",
+    ]
+    boxes = [patch.get_path().get_extents() for patch in axes.patches]
+    assert [(box.y0, box.y1) for box in boxes] == [(0.0, 0.3), (1.5, 2.0)]
+    assert [(box.x0 + box.x1) / 2 for box in boxes] == [0, 2]
+    mean = next(line for line in axes.lines if line.get_label() == "mean")
+    assert mean.get_xydata().tolist() == [[0, 0.2], [2, 1.7]]
+    ends = {value for line in axes.lines for value in line.get_ydata()}
+    assert {-0.1, 0.8, 1.0, 2.2} <= ends  # the whiskers
+
+
+def test_curves_of_grades_show_kappa_and_survive_a_towering_loss(tmp_path, drawn):
+    table = pd.read_csv(history(tmp_path / "a.csv", stages=["one"] * 20))
+    table["validation_quadratic_kappa"] = np.linspace(-0.1, 0.7, 20)
+    table.loc[0, "validation_loss"] = 500
+    table.loc[1, "validation_loss"] = np.nan
+    table.to_csv(tmp_path / "a.csv", index=False)
+    figures.curves(tmp_path / "a.csv", tmp_path / "out.png", graded=True)
+    loss, _, kappa = drawn[0].axes
+    assert 2 < loss.get_ylim()[1] < 10
+    assert loss.get_ylabel() == "loss"
+    assert kappa.get_ylabel() == "quadratic kappa"
+    assert kappa.get_ylim()[0] < -0.1
+    assert [len(axes.lines) for axes in (loss, kappa)] == [3, 2]  # no training kappa
+
+
+def test_principal_components_are_those_of_a_singular_value_decomposition():
+    vectors = np.random.default_rng(0).integers(0, 255, (30, 9000), np.uint8)
+    centered = vectors - vectors.mean(0)
+    left, values, _ = np.linalg.svd(centered, full_matrices=False)
+    expected = left[:, :4] * values[:4]
+    found = embedding.principal_components(vectors, 4)
+    signs = np.sign((found * expected).sum(0))
+    np.testing.assert_allclose(found * signs, expected, rtol=1e-3, atol=0.5)
+    assert embedding.principal_components(vectors).shape == (30, 30)
+
+
+def test_perplexities_above_a_third_of_the_points_are_left_out():
+    vectors = np.random.default_rng(0).normal(size=(60, 5))
+    assert list(embedding.tsne(vectors, 0, (10, 80))) == [20, 10]
+    assert list(embedding.tsne(vectors[:12], 0, (10, 80))) == [4]
+
+
+def test_each_arm_gets_the_figures_that_apply(graded):
+    folder, study = graded
+    paths = Paths("full", study.name)
+    of_grades = {"confusion", "curves", "endpoints", "features", "grades"}
+    expected = {
+        "multitask": of_grades,
+        "tested": of_grades,  # a softmax for an ordinal head gives no probabilities either
+        "simple": {*of_grades, "roc", "reliability"},
+        "ensemble": of_grades - {"curves", "features"},
+        "cuts": of_grades,
+    }
+    for arm, names in expected.items():
+        assert {path.stem for path in (folder / paths.arm(arm) / "figures").iterdir()} == names, arm
+
+
+def test_an_arm_of_other_models_shows_their_training(graded, monkeypatch, drawn):
+    folder, study = graded
+    monkeypatch.chdir(folder)
+    figures.evaluation(study, "cuts")
+    history = pd.read_csv(f"{Paths('full', study.name).run('multitask', 0, 0)}/history.csv")
+    lines = [list(line.get_ydata()) for line in drawn[0].axes[0].lines]
+    assert history["train_loss"].tolist() in lines
+
+
+def test_features_of_another_inference_are_not_drawn(graded, monkeypatch, tmp_path):
+    folder, study = graded
+    run = Paths("full", study.name).run("multitask", 0, 0)
+    monkeypatch.chdir(tmp_path)
+    rows = pd.read_csv(folder / run / "predictions.csv")
+    (tmp_path / run).mkdir(parents=True)
+    rows.head(20).to_csv(tmp_path / run / "predictions.csv", index=False)
+    np.save(tmp_path / run / "vectors.npy", np.load(folder / run / "vectors.npy"))
+    figures.features(study, "multitask", tmp_path / "features.png")
+    assert not (tmp_path / "features.png").exists()
 
 
 def test_a_tile_keeps_the_aspect(tmp_path, drawn):

@@ -9,14 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rescan.paths import Paths
 from rescan.reporting import grids
-from rescan.reporting.page import report
+from rescan.reporting.page import EXPLORED, report
 
 HOSTILE = "<script>alert(1)</script>"  # a class of the tree
-EXPLORED = ("class_distribution", "samples_raw", "samples_prepared", "augmented", "groups", "tsne")
 VOID = {"meta", "link", "img", "br"}
 
 
@@ -61,7 +61,7 @@ def page(full_tree):
     folder, study = full_tree
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for name in EXPLORED:
+        for name, _ in EXPLORED:
             grids.grid([("", [np.zeros((8, 8), np.uint8)], [])], f"{Paths('full', study.name).explore}/{name}.png")
         report([study])
         return Page("results/full/index.html")
@@ -71,7 +71,7 @@ def test_it_needs_nothing_from_outside(page):
     references = [*page.all("src"), *page.all("href"), *page.all("srcset")]
     assert all(reference.startswith(("data:", "#")) for reference in references)
     assert not {"script", "iframe", "object", "form"} & set(page.tags)
-    assert page.tags.count("img") >= 6 + 1 + 2 * 4 + 1
+    assert page.tags.count("img") == len(EXPLORED) + 1 + 2 * 5 + 1  # forest; figures of two arms; Grad-CAM
 
 
 def test_links_lead_somewhere_and_ids_are_unique(page):
@@ -109,7 +109,7 @@ def test_every_published_number_has_its_row(page, full_tree):
 
 
 def test_what_did_not_run_is_listed(page):
-    assert ["absent", "not run"] in page.rows
+    assert ["absent", "not run", *[""] * 5] in page.rows
     assert "Arm: absent Not run." in page.text
     assert re.search(r"Grad-CAM Not run\.", page.text)  # vgg19 has no maps
 
@@ -118,9 +118,9 @@ def test_audit_and_warnings_stand_beside_the_numbers(page):
     for said in (
         f"train/{HOSTILE}: 38 files, 99 expected",
         "train/glioma/broken.jpg : truncated",
-        "5 pairs in 3 groups, 2 pairs of them mirrored or turned; largest group: 3 samples; groups of mixed labels: 1.",
+        "5 pairs in 3 groups, 2 pairs of them mirrored or turned; largest group: 3 samples; groups of mixed labels: 2.",
         "0.0 % in the same orientation, 1.2 % with mirrored and turned copies",
-        "Balanced accuracy 0.310 (0.250–0.370) from bytes; chance is 0.250.",
+        "Balanced accuracy 0.310 (0.250–0.370) from bytes, cross-validated by group on the labeled samples;",
     ):
         assert said in page.text
     answer = page.text[: page.text.index("Against the published numbers")]
@@ -136,7 +136,8 @@ def test_maps_stand_beside_their_references(page):
 
 def test_how_to_run_it_again(page, full_tree):
     folder, study = full_tree
-    named = f"'studies=[{study.file}]' 'seeds=[0, 1]' 'sources={{tumors: {study.data.source.path}}}' weights=none"
+    chosen = "'seeds=[0, 1]' folds=1 'arms={tumors: [resnet18, vgg19, absent]}'"
+    named = f"'studies=[{study.file}]' {chosen} 'sources={{tumors: {study.data.source.path}}}' weights=none"
     assert f"snakemake --cores 2 --config scale=full {named}" in page.text
     assert study.file == str(folder / "tumors.yaml")
     assert "resnet18: rescan 0.1.0, torch 1.12.1" in page.text
@@ -197,3 +198,137 @@ def test_any_part_may_be_missing(full_tree, tmp_path, monkeypatch, lost):
         path.unlink(missing_ok=True)
     report([study])
     assert "Arm: resnet18" in Page("results/full/index.html").text
+
+
+@pytest.fixture(scope="module")
+def retina(graded):
+    folder, study = graded
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        report([study])
+        return Page("results/full/index.html")
+
+
+def metrics_of(graded, arm):
+    folder, study = graded
+    return json.loads((folder / Paths("full", study.name).arm(arm) / "metrics.json").read_text())
+
+
+def said(metric):
+    return f"{metric['value']:.3f} ({metric['low']:.3f}–{metric['high']:.3f})"
+
+
+def row_of(page, name, cells=9):
+    return next(row for row in page.rows if row[0].startswith(name) and len(row) == cells)
+
+
+def test_grades_open_with_quadratic_kappa_its_word_and_the_references(retina, graded):
+    found = metrics_of(graded, "multitask")
+    test = found["parts"]["test"]["image"]["metrics"]
+    row = row_of(retina, "multitask")
+    assert row[1:5] == [said(test["quadratic_kappa"]), "almost perfect", said(test["accuracy"]), said(test["macro_f1"])]
+    referable = found["endpoints"]["referable"]["parts"]["test"]["image"]["metrics"]["auroc"]
+    assert row[5:] == [said(referable), "linear neuron", "4", f"{test['quadratic_kappa']['seed_sd']:.3f}"]
+    out_of_fold = found["parts"]["out_of_fold"]["image"]
+    row = row_of(retina, f"multitask, out of fold{out_of_fold['n']} images")
+    assert row[1] == said(out_of_fold["metrics"]["quadratic_kappa"])
+    assert (row[5], row[7]) == ("–", "2")  # ranked metrics are not pooled; one value a seed
+    notes = "bytes; cross-validated on all labeled samples"
+    assert row_of(retina, "File metadata alone") == [
+        f"File metadata alone{notes}",
+        "0.410 (0.300–0.500)",
+        "moderate",
+        *["–"] * 6,
+    ]
+    assert row_of(retina, "Labels of identical images")[0].endswith("1 of 3 pairs have different labels")
+    assert row_of(retina, "Labels of identical images")[1:3] == ["0.780", "substantial"]
+    assert row_of(retina, "Always “no DR”")[1:5] == ["0.000", "–", "0.200", "0.067"]
+    assert row_of(retina, "ensemble")[0] == "ensembletrimmed mean of multitask and lr_bug"
+    assert row_of(retina, "cuts")[0] == "cutsreads the models of multitask"
+    low, high = (metrics_of(graded, arm)["parts"]["test"]["image"]["metrics"] for arm in ("simple", "ensemble"))
+    ends = [f"{metrics['quadratic_kappa']['value']:.2f}" for metrics in (low, high)]
+    sentence = f"of 6 arms goes from {ends[0]} (simple, moderate) to {ends[1]} (ensemble, almost perfect)."
+    assert f"Test quadratic kappa {sentence}" in retina.text
+    assert (
+        "File metadata alone reach 0.41 (0.300–0.500), cross-validated; the labels of identical images" in retina.text
+    )
+    assert "Not shown to be better than metadata alone: simple." in retina.text
+
+
+def test_what_each_choice_costs(retina, graded):
+    folder, study = graded
+    table = pd.read_csv(folder / Paths("full", study.name).comparison)
+    rows = table[(table["kind"] == "arms") & (table["metric"] == "quadratic_kappa") & (table["arm"] == "lr_bug")]
+    found = rows.iloc[0]
+    numbers = [f"{found[name]:.2f}".replace("-", "−") for name in ("difference", "difference_low", "difference_high")]
+    change = f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+    assert f"lr_bug changes test quadratic kappa by {change} against multitask: lower." in retina.text
+    assert re.search(r"cuts changes test quadratic kappa by \S+ \(\S+ to \S+\) against multitask: no diff", retina.text)
+    assert "absent changes" not in retina.text
+
+
+def test_heads_endpoints_and_posttraining_of_an_arm(retina, graded):
+    found = metrics_of(graded, "multitask")
+    for head, name in (("linear", "linear neuron on all heads (the arm's own)"), ("ordinal", "ordinal head")):
+        for part in ("test", "validation"):
+            metrics = found["heads"][head][part]["metrics"]
+            assert [name, part, *[said(metric) for metric in metrics.values()]] in retina.rows
+    test = found["endpoints"]["any_disease"]["parts"]["test"]["image"]["metrics"]
+    rows = [row for row in retina.rows if len(row) == 5 and row[1] == said(test["sensitivity"])]
+    assert rows[0][0] == "sensitivity"
+    f1 = found["endpoints"]["any_disease"]["parts"]["test"]["image"]["metrics"]["macro_f1"]["classes"]["any_disease"]
+    assert ["F1", said(f1)] in [row[:2] for row in retina.rows]
+    folder, study = graded
+    arm = Paths("full", study.name).arm("multitask")
+    *weights, bias = json.loads((folder / arm / "posttraining.json").read_text())["linear"]["whole"]
+    named = zip(weights, ("class", "regression", "ordinal sum"))
+    formula = " + ".join(f"{weight:.2f} × {name}" for weight, name in named) + f" − {-bias:.2f}"
+    assert f"Linear neuron: grade = {formula}. The arm is read from it. Fitted on the training part's" in retina.text
+    assert "optimized for quadratic kappa on the validation part's predictions (a validation image" in retina.text
+    assert f"{arm}/submission.csv" in retina.text
+    assert "Its networks are those of multitask and lr_bug: see the maps there." in retina.text
+
+
+def test_binary_accuracy_of_one_hot_outputs_is_no_accuracy(retina):
+    assert "always answering “none” would give (5 − 1) / 5 = 80.0 %." in retina.text
+    assert any(row[0] == "binary accuracy of the one-hot outputs (no accuracy)" for row in retina.rows)
+
+
+def test_published_numbers_of_an_endpoint_are_compared_with_it(retina, graded):
+    rows = [row for row in retina.rows if len(row) == 8 and row[0] == "multitask"]
+    test = metrics_of(graded, "multitask")["endpoints"]["referable"]["parts"]["test"]["image"]["metrics"]
+    assert [row[1] for row in rows] == ["quadratic kappa", "accuracy,referable"]
+    assert float(rows[1][3].split()[0]) == pytest.approx(test["accuracy"]["value"], abs=0.001)
+
+
+def test_unlabeled_and_extra_samples_are_counted_beside(retina):
+    assert ["all", "98", "92", "100", "290", "10"] in retina.rows
+    assert "Samples of fold 0, beside 6 without a label." in retina.text
+    assert "Extra source more_eyes: Local copy" in retina.text
+    assert "their labels repeat with a quadratic kappa of 0.780 (substantial)" in retina.text
+    assert "Labels of all copies repeat with a quadratic kappa of 0.700." in retina.text
+    assert "Extra samples related to the study's own more_eyes: 2." in retina.text
+    assert "Quadratic kappa 0.410 (0.300–0.500) (moderate), balanced accuracy 0.310" in retina.text
+
+
+def test_an_audit_without_kappa_does_not_break_the_page(graded, tmp_path, monkeypatch):
+    folder, study = graded
+    paths = Paths("full", study.name)
+    (tmp_path / paths.audit).parent.mkdir(parents=True)
+    audit = json.loads((folder / paths.audit).read_text())
+    for place in (audit["identical"], audit["confounds"]):
+        del place["quadratic_kappa"]
+    (tmp_path / paths.audit).write_text(json.dumps(audit))
+    monkeypatch.chdir(tmp_path)
+    report([study])
+    assert "3 pairs, 1 with conflicting labels." in Page("results/full/index.html").text
+
+
+def test_several_studies_share_a_page(graded, full_tree, tmp_path, monkeypatch):
+    for folder, study in (graded, full_tree):
+        shutil.copytree(folder / Paths("full", study.name).results, tmp_path / Paths("full", study.name).results)
+    monkeypatch.chdir(tmp_path)
+    report([graded[1], full_tree[1]])
+    page = Page("results/full/index.html")
+    assert page.text.index("Grades of eyes") < page.text.index("Four classes")
+    assert len(page.all("id")) == len(set(page.all("id")))

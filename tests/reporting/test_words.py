@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rescan import names
-from rescan.reporting import words
+from rescan.reporting import recipe_words, words
 from rescan.study import Preparation
 from rescan.study_file import load
 
@@ -34,35 +34,38 @@ def loaded(tmp_path):
 
 
 def test_a_recipe_in_words(loaded):
-    assert words.recipe(loaded, "main") == {
+    assert recipe_words.recipe(loaded, "main") == {
         "Preparation": "Crop to the brain (the largest outline of gray above 45, margin 0 pixels), then resize to "
         "256×256 pixels; three channels, 8 bits.",
         "Input scale": "Pixels / 255, less ImageNet's mean, over its standard deviation.",
-        "Augmentation": "Shear by up to ±0.2°, zoom by 0.8–1.2 (a larger value shows more, smaller), horizontal "
-        "flip with probability 0.5; on training images only.",
+        "Augmentation": "Shear by up to ±0.2°, zoom of each axis by 0.8–1.2 (a larger value shows more, smaller), "
+        "horizontal flip with probability 0.5; on training images only.",
         "Network": "From ImageNet weights (V1): densenet169 → flatten → 1,000 ReLU → 4 classes (softmax).",
         "Training": "50 epochs; batches of 32; Adam, learning rate 0.0001, constant schedule; "
         "cross-entropy; all layers are trained.",
         "Kept model": "The last epoch.",
         "Training samples": "All of the training part.",
+        "Validation": "The split's validation part.",
+        "At inference": "Each image as it is.",
+        "Read from": "The classification head: the most probable class.",
         "Runs": "Folds: 1; seeds: 0, 1, 2.",
     }
 
 
 def test_what_an_arm_changes_is_said(loaded):
-    base, other = words.recipe(loaded, "main"), words.recipe(loaded, "other")
+    base, other = recipe_words.recipe(loaded, "main"), recipe_words.recipe(loaded, "other")
     changed = {topic: said for topic, said in other.items() if base.get(topic) != said}
     assert changed == {
         "Input scale": "Pixels / 255.",
         "Early stopping": "A stage ends after 3 epochs without a better validation loss.",
-        "Kept model": "The epoch with the best validation macro f1.",
+        "Kept model": "The epoch with the best validation macro F1.",
         "Training samples": "The training part without what shares a group with a test sample.",
     }
 
 
 @pytest.mark.parametrize("name", sorted(names.OPERATORS))
 def test_every_operator_can_be_said(name):
-    said = words.preparation(Preparation(steps=[name]))
+    said = recipe_words.preparation(Preparation(steps=[name]))
     assert "{" not in said
 
 
@@ -71,18 +74,21 @@ def test_every_augmentation_can_be_said(name, tmp_path):
     value = "[0.5, 2.0]" if names.AUGMENTATIONS[name].options["value"] == "range" else "0.25"
     text = STUDY.replace("{shear: 0.2, zoom: [0.8, 1.2], flip_horizontal: 0.5}", f"{{{name}: {value}}}")
     (tmp_path / "s.yaml").write_text(text)
-    said = words.recipe(load(tmp_path / "s.yaml", "full"), "main")["Augmentation"]
+    said = recipe_words.recipe(load(tmp_path / "s.yaml", "full"), "main")["Augmentation"]
     assert "{" not in said
     assert "0.25" in said or ("0.5" in said and "2.0" in said)
 
 
 @pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
 def test_every_normalization_has_a_sentence(name):
-    assert words.NORMALIZATIONS[name]
+    assert recipe_words.NORMALIZATIONS[name]
 
 
 def test_names_without_a_sentence_show_their_options():
-    assert words._generic({"name": "new_thing", "size": 3, "rate": 0.5, "off": False}) == "new thing (size 3, rate 0.5)"
+    assert (
+        recipe_words.generic({"name": "new_thing", "size": 3, "rate": 0.5, "off": False})
+        == "new thing (size 3, rate 0.5)"
+    )
 
 
 @pytest.mark.parametrize(("value", "said"), [(None, "–"), (0.8125, "0.812"), (-0.05, "−0.050"), (1.0, "1.000")])
@@ -94,3 +100,174 @@ def test_intervals():
     assert words.interval({"low": 0.7, "high": 0.9}) == "(0.700–0.900)"
     assert words.interval({"low": -0.1, "high": 0.2}) == "(−0.100 to 0.200)"
     assert words.interval({"value": 1, "low": None, "high": None}) == words.interval(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("OPERATORS", recipe_words.OPERATORS),
+        ("AUGMENTATIONS", recipe_words.AUGMENTATIONS),
+        ("NECKS", recipe_words.NECKS),
+        ("LOSSES", recipe_words.LOSSES),
+        ("OPTIMIZERS", recipe_words.OPTIMIZERS),
+        ("SCHEDULES", recipe_words.SCHEDULES),
+    ],
+)
+def test_every_name_has_words_of_its_own(table, said):
+    assert set(said) == set(getattr(names, table))
+
+
+GRADES = """
+title: t
+data:
+  source: {path: x}
+  layout: aptos
+  classes: [a, b, c]
+  ordered: true
+  extra: {more: {source: {path: y}, layout: eyepacs}}
+split: {test: 0.2, folds: 5, seeds: [0]}
+preparations:
+  eyes:
+    steps:
+      - {name: crop_circle}
+      - {name: resize, size: [64, 64], keep_aspect: true}
+      - {name: enhance, sigma: 30, fast: false}
+      - {name: circle_mask, radius: 0.95, fill: 128}
+      - {name: swap_channels}
+    background: 128
+    decode: scaled
+recipe:
+  preparation: eyes
+  network:
+    encoder: resnet50
+    neck: {name: avg+max, batch_norm: true, dropout: 0.5}
+    hidden: [512]
+    dropout: 0.2
+    heads: {regression: {limit: 4.5}, classification: {hidden: [64]}, ordinal: {link: softmax}}
+  stages:
+    first:
+      epochs: 20
+      samples: [own, more]
+      sampling: balanced
+      optimizer: {name: sgd, lr: 4e-4, momentum: 0.9, nesterov: true}
+      schedule: {name: cosine, warmup: 0.2, ends_after: 5}
+      losses:
+        regression: mae
+        classification: {name: focal, gamma: 2, label_smoothing: 0.1}
+        ordinal: {name: binary_cross_entropy, weight: 0.5}
+    second:
+      epochs: 1
+      trainable: head
+      carry: encoder
+      class_weights: balanced
+      optimizer: radam
+      schedule: {name: plateau, patience: 4}
+      losses: {regression: mse}
+  posttrain: {head: linear, fit_on: train, cuts: optimized}
+  folds: 2
+arms:
+  base: {}
+  tested: {validation: test, posttrain: {head: regression, cuts: [0.4, 1.6]}}
+  copies: {models: base, inference: {copies: 7, augmentation: {rotation: 180}}}
+  swapped: {models: base, inference: {original: false, copies: 1, augmentation: {rotation: 180}}}
+  group: {ensemble: {members: [base, copies], combine: trimmed_mean, trim: 0.25}, posttrain: {fit_on: crossfit}}
+"""
+
+
+@pytest.fixture
+def graded_recipes(tmp_path):
+    (tmp_path / "s.yaml").write_text(GRADES)
+    study = load(tmp_path / "s.yaml", "full")
+    return {arm: recipe_words.recipe(study, arm) for arm in study.arms}
+
+
+def test_a_recipe_of_grades_in_words(graded_recipes):
+    said = graded_recipes["base"]
+    assert said["Preparation"] == (
+        "Crop to the disc (a circle fitted to the outline of what exceeds the darkest place by 7 gray levels), black "
+        "outside of it, then resize to 64×64 pixels, aspect kept, then enhance: 4 × (image − Gaussian blur, sigma 30 "
+        "pixels) + 128, OpenCV's own blur, then gray 128 outside of the centered circle, its radius 0.95 of half the "
+        "shorter side, then swap red and blue (a fault repeated on purpose); three channels, 8 bits; the background is "
+        "gray 128; JPEG files may be decoded at a half, quarter or eighth of their size."
+    )
+    assert said["Network"] == (
+        "From ImageNet weights (V1): resnet50 → global average and maximum pooling, side by side, batch norm after "
+        "each, dropout 0.5 → shared: 512 ReLU, dropout 0.2 → 3 heads."
+    )
+    assert said["Heads"] == (
+        "Regression: one grade, between 0 and 4.5; classification: 64 ReLU → 3 classes (softmax); ordinal: 3 outputs "
+        "of one softmax (a fault repeated on purpose)."
+    )
+    assert said["Training: stage first"] == (
+        "20 epochs; batches of 32; on the study's own samples and more; SGD (momentum 0.9, nesterov), learning rate "
+        "0.0004, cosine schedule with warm-up over 20 % of the steps, which ends after 5 epochs, counted through all "
+        "stages, and is 0 from then on (a fault repeated on purpose); mean absolute error of the regression + focal "
+        "loss (gamma 2, alpha 0.25, label smoothing 0.1) of the classification + 0.5 × binary cross-entropy of the "
+        "ordinal; each class drawn equally often; all layers are trained."
+    )
+    assert said["Training: stage second"] == (
+        "1 epoch; batches of 32; only the encoder is kept of the stage before; RAdam, learning rate 0.001, plateau "
+        "schedule (× 0.5 after 4 epochs without a lower validation loss); mean squared error of the regression; "
+        "classes weighted by their inverse frequency; only the layers after the encoder are trained."
+    )
+    assert said["Read from"] == (
+        "A linear neuron on all heads, least squared error: cut where quadratic kappa is highest; fitted on the "
+        "training part's predictions."
+    )
+    assert said["Runs"] == "Folds: 2 of 5; seeds: 0."
+
+
+def test_other_readings_of_models_in_words(graded_recipes):
+    assert (
+        graded_recipes["tested"]["Validation"]
+        == "The test part itself (a fault repeated on purpose); the split's validation part is trained on."
+    )
+    assert graded_recipes["tested"]["Read from"] == "The regression head: cut at 0.4, 1.6."
+    assert graded_recipes["copies"]["Models"] == "Those of base, not trained again."
+    assert graded_recipes["copies"]["At inference"] == (
+        "Each image and 7 augmented copies of it (rotation by up to ±180°); the outputs are averaged (test-time "
+        "augmentation)."
+    )
+    swapped = "1 augmented copy in place of each image (rotation by up to ±180°)."
+    assert graded_recipes["swapped"]["At inference"] == swapped
+    assert list(graded_recipes["group"]) == ["Ensemble", "Read from", "Runs"]
+    assert graded_recipes["group"]["Ensemble"] == (
+        "The trimmed mean (25 % cut off at either end) of the outputs of base and copies, over all their runs."
+    )
+
+
+@pytest.mark.parametrize("name", sorted(names.SCHEDULES))
+def test_every_schedule_can_be_said(name):
+    said = recipe_words._schedule({"name": name, **names.SCHEDULES[name].options})
+    assert "schedule" in said
+    assert "{" not in said
+
+
+@pytest.mark.parametrize(
+    ("kappa", "word"),
+    [
+        (-0.01, "poor"),
+        (0.0, "slight"),
+        (0.2, "slight"),
+        (0.21, "fair"),
+        (0.4, "fair"),
+        (0.41, "moderate"),
+        (0.6, "moderate"),
+        (0.61, "substantial"),
+        (0.8, "substantial"),
+        (0.81, "almost perfect"),
+        (1.0, "almost perfect"),
+        (None, "–"),
+    ],
+)
+def test_landis_and_koch_1977(kappa, word):
+    assert words.landis_koch(kappa) == word
+
+
+@pytest.mark.parametrize(("value", "said"), [(-0.234, "−0.23"), (0.05, "+0.05"), (-0.001, "+0.00"), (0, "+0.00")])
+def test_differences(value, said):
+    assert words.signed(value) == said
+
+
+def test_lists():
+    assert [words.listed("abc"[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]

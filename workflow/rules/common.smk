@@ -62,7 +62,9 @@ def of_runs(name, trained=False):
     """A file of every run of an arm; `trained`: of the runs whose models it reads (of an ensemble, its members')."""
 
     def files(wildcards):
-        study, paths = RUN.studies[wildcards.study], Paths(CONFIG.scale, wildcards.study)
+        study, paths = RUN.studies[wildcards.study], Paths(
+            CONFIG.scale, wildcards.study
+        )
         runs = (
             [run for _, *run in study.models(wildcards.arm)]
             if trained
@@ -136,7 +138,9 @@ def everything(study):
         of_run += ["model.safetensors", "history.csv"] if recipe.trains else []
         made = [f"{paths.arm(arm)}/{name}" for name in of_arm]
         made += [
-            f"{paths.run(arm, *run)}/{name}" for run in whole.runs(arm) for name in of_run
+            f"{paths.run(arm, *run)}/{name}"
+            for run in whole.runs(arm)
+            for name in of_run
         ]
         files += [file for file in made if not CONFIG.partial or Path(file).exists()]
     return [*files, paths.comparison]

@@ -18,7 +18,7 @@ from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256, write_json
 from rescan.log import logger, progress
 from rescan.paths import Paths
-from rescan.study import Data, Extra, Study
+from rescan.study import DataSet, Study
 
 MADE_FROM = ".made_from"  # a file in `raw` that says what filled it; written before `raw` gets its name
 
@@ -67,7 +67,7 @@ def _bring(study: Study, origin: str = "") -> tuple[dict[str, Any], pd.DataFrame
     return {"kind": kind, "from": where, "root": str(root), "classes": _count(manifest), **checked}, manifest
 
 
-def _fetch(study: Study, wanted: Data | Extra, origin: str) -> tuple[str, str, Path]:
+def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[str, str, Path]:
     """Make the data be there; the kind of source, where they come from, and the folder they are in."""
     paths = Paths(study.scale, study.name)
     source, raw = wanted.source, Path(paths.raw_of(origin))

@@ -1,4 +1,4 @@
-"""The figures: one function each, data in, PNG file out. Readable at 330 CSS pixels (a phone) and sharp at 700."""
+"""The figures of an arm: one function each, data in, PNG out. Readable at 330 CSS pixels (a phone), sharp at 700."""
 
 from __future__ import annotations
 
@@ -9,77 +9,110 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rescan.files import read_json
+from rescan.files import read_json, read_table
 from rescan.paths import Paths
-from rescan.reporting.style import COLORS, LINES, MARKERS, WIDTH, PathLike, canvas, legend_above, short
+from rescan.reporting import embedding
+from rescan.reporting.style import COLORS, LINES, WIDTH, PathLike, canvas, class_colors, legend_above, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from rescan.study import Study
 
-PARTS = ("train", "validation", "test")
-
-
-def _style_of(position: int) -> dict[str, Any]:
-    """Color and line style of the class at `position`: distinct for 28 classes."""
-    return {"color": COLORS[position % len(COLORS)], "linestyle": LINES[position // len(COLORS) % len(LINES)]}
+PANELS = {"loss": "loss", "accuracy": "accuracy", "quadratic_kappa": "quadratic kappa"}  # of the curves
 
 
 def evaluation(study: Study, arm: str) -> None:
-    """Draw an arm's confusion.png, roc.png, reliability.png (test part) and curves.png (all runs) beside metrics.json.
+    """Draw into `<arm>/figures/` those that apply to the arm, all of the test part but for the curves.
+
+    confusion; roc and reliability, where it gives probabilities; curves, of all runs that were trained for it; of
+    grades also grades and endpoints; features, a t-SNE of what the first run's heads are fed.
 
     Raises:
         RescanError: There is no metrics.json.
     """
-    paths = Paths(study.scale, study.name)
-    folder = Path(paths.arm(arm))
-    metrics = read_json(folder / "metrics.json")
-    lines = metrics["curves"]
-    histories = [Path(paths.run(arm, fold, seed), "history.csv") for fold, seed in study.runs()]
-    curves([file for file in histories if file.is_file()], folder / "curves.png")
-    if "test" not in metrics["confusion"]:
-        for name in ("confusion", "roc", "reliability"):
-            note("There is no test part.", folder / f"{name}.png")
-        return
-    areas = next(iter(metrics["parts"]["test"].values()))["metrics"].get("auroc", {}).get("classes", {})
-    confusion(metrics["confusion"]["test"], study.data.classes, folder / "confusion.png")
-    roc(lines["roc"]["test"], areas, folder / "roc.png")
-    reliability(lines["reliability"]["test"], folder / "reliability.png")
+    paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], study.data.classes
+    metrics = read_json(f"{paths.arm(arm)}/metrics.json")
+    folder = Path(paths.arm(arm), "figures")
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*.png"):
+        stale.unlink()
+    ordered, drawn = study.data.ordered, {name: of.get("test") for name, of in metrics["curves"].items()}
+    if not recipe.ensemble:
+        trained = recipe.models or arm
+        histories = [Path(paths.run(trained, *run), "history.csv") for run in study.runs(trained)]
+        curves([file for file in histories if file.is_file()], folder / "curves.png", graded=ordered)
+        features(study, arm, folder / "features.png")
+    if "test" in metrics["confusion"]:
+        confusion(metrics["confusion"]["test"], classes, folder / "confusion.png")
+    if drawn["roc"]:
+        areas = next(iter(metrics["parts"]["test"].values()))["metrics"].get("auroc", {}).get("classes", {})
+        colors = dict(zip(classes, class_colors(classes, ordered)))
+        roc(drawn["roc"], areas, folder / "roc.png", colors if ordered else None)
+    if drawn["reliability"]:
+        reliability(drawn["reliability"], folder / "reliability.png")
+    if drawn.get("grades"):
+        grades(drawn["grades"], folder / "grades.png")
+    lines = {name: parts["test"] for name, parts in metrics["curves"].get("endpoints", {}).items() if parts.get("test")}
+    if lines:
+        named = {name: f"{name.replace('_', ' ')} (≥ {study.data.endpoints[name]})" for name in lines}
+        found = {name: metrics["endpoints"][name]["parts"]["test"]["image"]["metrics"] for name in lines}
+        areas = {named[name]: found[name].get("auroc", {}) for name in lines}
+        roc({named[name]: line for name, line in lines.items()}, areas, folder / "endpoints.png")
 
 
-def curves(histories: PathLike | Sequence[PathLike], out: PathLike) -> None:
+def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: bool = False) -> None:
     """Draw loss and accuracy over the epochs, training and validation, all runs of an arm in one figure.
 
     Args:
         histories: The run's history.csv, or those of all runs. Lines mark where stages begin, dots the kept epochs.
         out: The PNG.
+        graded: Draw the validation part's quadratic kappa, too.
     """
     files = [histories] if isinstance(histories, (str, Path)) else histories
     tables = [table for file in files if len(table := pd.read_csv(file))]
-    with canvas(out, 5.4) as figure:
-        panels = figure.subplots(2, 1, sharex=True)
-        for axes, metric in zip(panels, ("loss", "accuracy")):
+    shown = list(PANELS)[: 3 if graded else 2]
+    stages = [*dict.fromkeys(tables[0]["stage"])] if tables else []
+    with canvas(out, 1.2 + 2.1 * len(shown)) as figure:
+        panels = figure.subplots(len(shown), 1, sharex=True)
+        for axes, metric in zip(panels, shown):
             for number, table in enumerate(tables):
-                epochs = table["epoch"] + 1
-                kept = table["kept"] == 1
-                for part, color, line in (("train", COLORS[0], "--"), ("validation", COLORS[1], "-")):
-                    axes.plot(
-                        epochs,
-                        table[f"{part}_{metric}"],
-                        line,
-                        color=color,
-                        linewidth=1.8 if len(tables) == 1 else 1.1,
-                        label={"train": "training", "validation": part}[part] if number == 0 else None,
-                    )
-                dots = table.loc[kept, f"validation_{metric}"]
-                axes.plot(epochs[kept], dots, "o", color=COLORS[1], label="kept epoch" if number == 0 else None)
-            axes.set_ylabel("loss (nats)" if metric == "loss" else "accuracy")
+                _curves_of_run(axes, table, metric, alone=len(tables) == 1, named=number == 0)
+            axes.set_ylabel("loss of the stage" if metric == "loss" and len(stages) > 1 else PANELS[metric])
             _mark_stages(axes, tables[0] if tables else pd.DataFrame({"stage": [], "epoch": []}), metric == "accuracy")
-        panels[1].set(xlabel="epoch", ylim=(0, 1.02))
-        panels[1].xaxis.get_major_locator().set_params(integer=True)
-        panels[0].set_ylim(bottom=0)
+        panels[0].set_ylim(0, _loss_limit(tables))
+        panels[1].set_ylim(0, 1.02)
+        panels[-1].set_xlabel("epoch")
+        panels[-1].xaxis.get_major_locator().set_params(integer=True)
+        if graded:
+            panels[2].set_ylim(min(0, panels[2].get_ylim()[0]), 1.02)
         legend_above(figure, 3)
+
+
+def _curves_of_run(axes: Axes, table: pd.DataFrame, metric: str, *, alone: bool, named: bool) -> None:
+    epochs, kept = table["epoch"] + 1, table["kept"] == 1
+    for part, said, color, line in (
+        ("train", "training", COLORS[0], "--"),
+        ("validation", "validation", COLORS[1], "-"),
+    ):
+        if f"{part}_{metric}" in table:
+            wide = 1.8 if alone else 1.1
+            axes.plot(
+                epochs, table[f"{part}_{metric}"], line, color=color, linewidth=wide, label=said if named else None
+            )
+    if f"validation_{metric}" in table:
+        dots = table.loc[kept, f"validation_{metric}"]
+        axes.plot(epochs[kept], dots, "o", color=COLORS[1], label="kept epoch" if named else None)
+
+
+def _loss_limit(tables: Sequence[pd.DataFrame]) -> float | None:
+    """Where the axis of the losses ends: at the largest, unless a few epochs tower above all others."""
+    losses = [table[["train_loss", "validation_loss"]].to_numpy(float).ravel() for table in tables]
+    values = np.concatenate([np.empty(0), *losses])
+    values = values[np.isfinite(values)]
+    if not len(values) or not values.max():
+        return None
+    return float(1.05 * min(values.max(), 2.5 * np.percentile(values, 90)))
 
 
 def _mark_stages(axes: Axes, table: pd.DataFrame, named: bool) -> None:
@@ -124,13 +157,20 @@ def confusion(counts: Sequence[Sequence[float]], classes: Sequence[str], out: Pa
         axes.tick_params(length=0)
 
 
-def roc(points: Mapping[str, Mapping[str, Any]], areas: Mapping[str, Mapping[str, Any]], out: PathLike) -> None:
-    """Draw one ROC curve a class, against all others, with its area and the area's 95 % interval in the legend.
+def roc(
+    points: Mapping[str, Mapping[str, Any]],
+    areas: Mapping[str, Mapping[str, Any]],
+    out: PathLike,
+    colors: Mapping[str, str] | None = None,
+) -> None:
+    """Draw ROC curves, each with its area and the area's 95 % interval in the legend.
 
     Args:
-        points: For each class, `fpr` and `tpr`: equally long sequences in [0, 1].
-        areas: For each class, `value` and, if known, `low` and `high`.
+        points: For each name, of a class against all others or of an endpoint, `fpr` and `tpr`: equally long sequences
+            in [0, 1].
+        areas: For each name, `value` and, if known, `low` and `high`.
         out: The PNG.
+        colors: For each name; by default distinct for seven names, and by line style for 28.
     """
     with canvas(out, 4.7 + 0.24 * len(points)) as figure:
         axes = figure.subplots()
@@ -140,7 +180,9 @@ def roc(points: Mapping[str, Mapping[str, Any]], areas: Mapping[str, Mapping[str
             said = "" if area.get("value") is None else f"  {area['value']:.3f}"
             if said and area.get("low") is not None:
                 said += f" ({area['low']:.3f}–{area['high']:.3f})"
-            axes.plot(line["fpr"], line["tpr"], label=short(name) + said, **_style_of(position))
+            style = LINES[0] if colors else LINES[position // len(COLORS) % len(LINES)]
+            color = colors[name] if colors else COLORS[position % len(COLORS)]
+            axes.plot(line["fpr"], line["tpr"], label=short(name, 30) + said, color=color, linestyle=style)
         axes.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         legend_above(figure, 1)
 
@@ -171,117 +213,60 @@ def reliability(bins: Sequence[Mapping[str, Any]], out: PathLike) -> None:
         below.set(xlabel="confidence (largest probability)", ylabel="items")
 
 
-def class_distribution(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str], out: PathLike) -> None:
-    """Draw the number of samples of each class in each part.
+def grades(spreads: Sequence[Mapping[str, Any]], out: PathLike) -> None:
+    """Draw where the predicted grades of each true grade lie: box 25–75 %, whiskers 5–95 %, and the means.
 
     Args:
-        counts: Part (train, validation, test; those that apply) → class → number.
-        classes: The order from top to bottom.
+        spreads: For each class, the lowest first: `class`, `n`, and, unless n is 0, `mean` and `spread`, the 5th, 25th,
+            50th, 75th and 95th percentiles, on the line of the classes' numbers.
         out: The PNG.
     """
-    parts = [part for part in PARTS if part in counts]
-    thick = 0.8 / len(parts)
-    most = max(n for part in parts for n in counts[part].values())
-    with canvas(out, 1.2 + 0.28 * len(classes) * len(parts)) as figure:
+    there = [(place, entry) for place, entry in enumerate(spreads) if entry["n"]]
+    colors = class_colors([entry["class"] for entry in spreads], ordered=True)
+    with canvas(out, 4.6) as figure:
         axes = figure.subplots()
-        for number, part in enumerate(parts):
-            heights = [counts[part].get(name, 0) for name in classes]
-            places = np.arange(len(classes)) + (number - (len(parts) - 1) / 2) * thick
-            bars = axes.barh(places, heights, thick, label=part, color=COLORS[number % len(COLORS)])
-            axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=10)
-        axes.set_yticks(range(len(classes)), [short(name) for name in classes])
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
-        axes.set(xlabel="samples", xlim=(0, most * 1.15))
-        legend_above(figure, 3)
+        last = len(spreads) - 1
+        axes.plot([-0.4, last + 0.4], [-0.4, last + 0.4], color="#999999", linewidth=1, label="right")
+        keys = ("whislo", "q1", "med", "q3", "whishi")
+        boxes = [dict(zip(keys, entry["spread"])) for _, entry in there]
+        drawn = axes.bxp(
+            boxes, [place for place, _ in there], widths=0.5, showfliers=False, patch_artist=True, manage_ticks=False
+        )
+        for box, (place, _) in zip(drawn["boxes"], there):
+            box.set(facecolor=colors[place], alpha=0.55, edgecolor=colors[place])
+        for line in drawn["medians"]:
+            line.set(color="black", linewidth=1.5)
+        means = [entry["mean"] for _, entry in there]
+        axes.plot(
+            [place for place, _ in there],
+            means,
+            "o-",
+            color="black",
+            markerfacecolor="white",
+            markersize=6,
+            label="mean",
+        )
+        axes.set_xticks(range(len(spreads)), [f"{short(entry['class'], 13)}\nn = {entry['n']:,}" for entry in spreads])
+        axes.tick_params(axis="x", labelsize=9)
+        axes.set_yticks(range(len(spreads)))
+        axes.set(xlabel="true grade", ylabel="predicted grade on the line", xlim=(-0.5, last + 0.5))
+        axes.grid(visible=False, axis="x")
+        legend_above(figure)
 
 
-def forest(
-    rows: Sequence[Mapping[str, Any]], metric: str, out: PathLike, reference: tuple[str, float] | None = None
-) -> None:
-    """Draw each arm's value with its 95 % interval, published values beside.
-
-    Args:
-        rows: For each arm, `arm`, `value`, `low`, `high` (each may be None) and `published`: a list of values.
-        metric: The axis label.
-        out: The PNG.
-        reference: A label and value to draw as a line, such as that of always answering one class.
-    """
-    with canvas(out, 1.5 + 0.42 * len(rows)) as figure:
-        axes = figure.subplots()
-        if reference:
-            axes.axvline(reference[1], color="#888888", linestyle=":", label=short(reference[0], 40))
-        interval: dict[str, Any] = {
-            "color": COLORS[0],
-            "linewidth": 2.5,
-            "solid_capstyle": "butt",
-            "marker": "o",
-            "markersize": 7,
-        }
-        diamond: dict[str, Any] = {
-            "color": COLORS[1],
-            "linestyle": "",
-            "marker": "D",
-            "markersize": 7,
-            "markerfacecolor": "white",
-        }
-        axes.plot([], [], label="this run, 95 % interval", **interval)
-        if any(row["published"] for row in rows):
-            axes.plot([], [], label="published", **diamond)
-        for place, row in enumerate(rows):
-            if row["value"] is not None:
-                bounds = [row["value"] if row[bound] is None else row[bound] for bound in ("low", "high")]
-                axes.plot([bounds[0], row["value"], bounds[1]], [place] * 3, markevery=[1], **interval)
-            axes.plot(row["published"], [place + 0.24] * len(row["published"]), **diamond)
-        axes.set_yticks(range(len(rows)), [short(row["arm"]) for row in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel(metric)
-        axes.grid(visible=False, axis="y")
-        legend_above(figure, 1)
-
-
-def scatter(
-    points: np.ndarray, labels: Sequence[str], parts: Sequence[str], classes: Sequence[str], out: PathLike
-) -> None:
-    """Draw points of two dimensions: class by color, part by marker.
-
-    Args:
-        points: (N, 2) coordinates without units.
-        labels: N class names.
-        parts: N parts.
-        classes: The classes in the legend's order.
-        out: The PNG.
-    """
-    label, part = np.asarray(labels), np.asarray(parts)
-    shown = [name for name in PARTS if (part == name).any()]
-    with canvas(out, 4.8 + 0.22 * ((len(classes) + 1) // 2)) as figure:
-        axes = figure.subplots()
-        for position, name in enumerate(classes):
-            for marker, which in zip(MARKERS, shown):
-                here = points[(label == name) & (part == which)]
-                axes.scatter(
-                    here[:, 0],
-                    here[:, 1],
-                    s=16,
-                    marker=marker,
-                    color=COLORS[position % len(COLORS)],
-                    alpha=0.75,
-                    linewidths=0,
-                )
-        colors = [
-            axes.scatter([], [], s=30, marker="s", color=COLORS[k % len(COLORS)], label=short(name))
-            for k, name in enumerate(classes)
-        ]
-        markers = [
-            axes.scatter([], [], s=30, marker=marker, color="#777777", label=which)
-            for marker, which in zip(MARKERS, shown)
-        ]
-        axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
-        figure.legend(handles=colors, loc="outside upper left", ncols=2)
-        figure.legend(handles=markers, loc="outside lower left", ncols=3)
-
-
-def note(text: str, out: PathLike) -> None:
-    """Write a sentence in the place of a figure that has nothing to show."""
-    with canvas(out, 0.6) as figure:
-        figure.text(0.02, 0.5, text, va="center")
+def features(study: Study, arm: str, out: PathLike) -> None:
+    """Draw a t-SNE of what the heads of an arm's first run are fed, for validation and test items, if it is there."""
+    run = Path(Paths(study.scale, study.name).run(arm, *study.runs(arm)[0]))
+    if not (run / "vectors.npy").is_file():
+        return
+    vectors = np.nan_to_num(np.load(run / "vectors.npy", allow_pickle=False).astype(np.float32))
+    rows = read_table(run / "predictions.csv")
+    rows = rows[rows["part"].isin(["validation", "test"])].head(len(vectors))
+    if len(rows) < max(embedding.FEWEST_POINTS, len(vectors)):  # too few, or of another inference
+        return
+    points = embedding.tsne(vectors, study.split.seeds[0])
+    labels = [study.data.classes[number] for number in rows["target"]]
+    title = f"{vectors.shape[1]:,} features an image, {min(embedding.COMPONENTS, *vectors.shape)} principal components"
+    embedding.scatter(
+        points, labels, rows["part"].tolist(), study.data.classes, out, ordered=study.data.ordered, title=title
+    )

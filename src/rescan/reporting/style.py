@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Union
@@ -10,6 +10,7 @@ from typing import Any, Union
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -23,6 +24,7 @@ PHOTO_DPI = 150  # of grids of images, whose bytes are mostly noise
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":")
+GRADES = ("viridis", 0.84, 0.0)  # of grades, light to dark: told apart without color, too; no yellow
 STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.titlesize": 11,
@@ -38,8 +40,18 @@ STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def canvas(out: PathLike, height: float, width: float = WIDTH, dpi: int = DPI) -> Iterator[Figure]:
-    """Yield a figure of `width` × `height` inches; write it as a PNG of at most 256 colors (a third of the bytes)."""
+def canvas(
+    out: PathLike, height: float, width: float = WIDTH, dpi: int = DPI, *, dither: bool = False
+) -> Iterator[Figure]:
+    """Yield a figure of `width` × `height` inches; write it as a PNG of at most 256 colors (a third of the bytes).
+
+    Args:
+        out: The PNG.
+        height: Inches.
+        width: Inches.
+        dpi: Dots an inch.
+        dither: Mix the colors in patterns, without which photographs have bands.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         agg: Any = FigureCanvasAgg(figure)
@@ -48,7 +60,28 @@ def canvas(out: PathLike, height: float, width: float = WIDTH, dpi: int = DPI) -
         agg.draw()
         image = Image.fromarray(np.asarray(agg.buffer_rgba())).convert("RGB")
     with writing(out) as temporary:
-        image.quantize(256).save(temporary, optimize=True, dpi=(dpi, dpi))
+        (_dithered(image) if dither else image.quantize(256)).save(temporary, optimize=True, dpi=(dpi, dpi))
+
+
+def _dithered(image: Image.Image) -> Image.Image:
+    """An image of 256 colors mixed in patterns, but for its white, which stays the paper's."""
+    palette = image.quantize(256)
+    mixed = image.quantize(palette=palette)
+    colors = np.array(palette.getpalette()).reshape(-1, 3)
+    white = int(colors.sum(1).argmax())
+    colors[white] = 255
+    pixels = np.where((np.asarray(image) == 255).all(-1), np.uint8(white), np.asarray(mixed))
+    found = Image.frombytes("P", image.size, pixels.tobytes())
+    found.putpalette(colors.astype(np.uint8).tobytes())
+    return found
+
+
+def class_colors(classes: Sequence[str], ordered: bool) -> list[str]:
+    """A color for each class: of grades, the darker the higher; else as distinct as possible, repeating after seven."""
+    if not ordered:
+        return [COLORS[number % len(COLORS)] for number in range(len(classes))]
+    name, first, last = GRADES
+    return [to_hex(mpl.colormaps[name](place)) for place in np.linspace(first, last, len(classes))]
 
 
 def legend_above(figure: Figure, columns: int = 2) -> None:
