@@ -118,7 +118,8 @@ def test_audit_and_warnings_stand_beside_the_numbers(page):
     for said in (
         f"train/{HOSTILE}: 38 files, 99 expected",
         "train/glioma/broken.jpg : truncated",
-        "5 pairs in 3 groups, 2 pairs of them mirrored or turned; largest group: 3 samples; groups of mixed labels: 2.",
+        "5 pairs beside the identical ones, 2 of them mirrored or turned. 3 groups of copies in all, ",
+        "the largest of 3 samples; 2 with mixed labels.",
         "0.0 % in the same orientation, 1.2 % with mirrored and turned copies",
         "Balanced accuracy 0.310 (0.250–0.370) from bytes, cross-validated by group on the labeled samples;",
     ):

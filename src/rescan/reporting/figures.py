@@ -117,12 +117,11 @@ def _loss_limit(tables: Sequence[pd.DataFrame]) -> float | None:
 
 def _mark_stages(axes: Axes, table: pd.DataFrame, named: bool) -> None:
     starts = table.loc[table["stage"] != table["stage"].shift(), ["stage", "epoch"]]
-    for stage, epoch in starts.itertuples(index=False) if len(starts) > 1 else ():
+    for number, (stage, epoch) in enumerate(starts.itertuples(index=False) if len(starts) > 1 else ()):
         axes.axvline(epoch + 0.5, color="#888888", linewidth=1, linestyle=":")
-        if named:
-            axes.annotate(
-                str(stage), (epoch + 0.6, 0.02), xycoords=("data", "axes fraction"), color="#555555", fontsize=9
-            )
+        if named:  # in steps: the names of short stages would lie on each other
+            place = (epoch + 0.6, 0.02 + 0.1 * (number % 3))
+            axes.annotate(str(stage), place, xycoords=("data", "axes fraction"), color="#555555", fontsize=9)
 
 
 def confusion(counts: Sequence[Sequence[float]], classes: Sequence[str], out: PathLike) -> None:
