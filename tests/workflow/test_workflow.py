@@ -91,7 +91,7 @@ def test_a_new_arm_trains_only_itself(finished):
         rules = planned(finished)
     finally:
         file.write_text(STUDY)
-    assert rules == ["compare", "evaluate", "explore", "gradcam", "infer", "posttrain", "report", "train"]
+    assert rules == ["compare", "evaluate", "gradcam", "infer", "posttrain", "report", "train"]
 
 
 def test_a_new_recipe_retrains_its_arm_on_the_same_store(finished):

@@ -42,6 +42,14 @@ def recipe_of(wildcards, arm=None):
     return study.arms[study.first_arm if arm == "first" else wildcards.arm]
 
 
+def shown_of(study):
+    """What `explore` shows of a study's recipes: the first arm's preparation, and all augmentations."""
+    whole = RUN.studies[study]
+    recipes = [recipe for recipe in whole.arms.values() if recipe.trains]
+    shown = dict.fromkeys(repr(recipe.augmentation) for recipe in recipes)
+    return [recipes[0].preparation, whole.split.seeds[0], *shown]
+
+
 def store_files(wildcards, arm=None):
     """The packed store that an arm is trained on."""
     folder = Paths(CONFIG.scale, wildcards.study).store(

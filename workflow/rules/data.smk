@@ -127,6 +127,6 @@ rule explore:
         f"logs/{P.scale}/{{study}}/explore.log",
     params:
         study=P.resolved,
-        key=key("arms", "split.seeds"),
+        key=lambda wildcards: shown_of(wildcards.study),
     shell:
         "exec python -m rescan explore {params.study:q} --log {log:q}"
