@@ -310,6 +310,12 @@ class Posttrain(Strict):
     fit_on: Literal["train", "validation", "crossfit"] = "crossfit"
     cuts: Union[Literal["rounding", "optimized"], list[float]] = "rounding"
 
+    @model_validator(mode="after")
+    def _cuts_rise(self) -> Posttrain:
+        if isinstance(self.cuts, list) and any(low > high for low, high in zip(self.cuts, self.cuts[1:])):
+            raise ValueError(f"cuts must rise, but are {self.cuts}")
+        return self
+
 
 class Inference(Strict):
     """What a trained network is shown of an item: the item (`original`), and augmented copies; outputs are averaged."""
@@ -372,6 +378,8 @@ class Recipe(Strict):
                 raise ValueError(f"network: no stage has a loss for head {head!r}; add one, or remove the head")
         if self.head not in (*heads, "linear"):
             raise ValueError(f"posttrain: the network has no head {self.head!r}")
+        if self.posttrain.cuts != "rounding" and self.head not in ("regression", "linear"):
+            raise ValueError(f"posttrain: cuts are for head regression or linear, not {self.head}")
         if self.ensemble and self.posttrain.fit_on == "train" and self.is_fitted:
             raise ValueError("posttrain: an ensemble predicts no training images; use fit_on: crossfit")
         if self.validation == "test" and self.posttrain.fit_on != "train" and self.is_fitted:
@@ -459,6 +467,9 @@ class Study(Strict):
                 raise ValueError(
                     f"arms: {name}: regression and ordinal heads are for grades; add ordered: true to data"
                 )
+            cuts, needed = recipe.posttrain.cuts, len(self.data.classes) - 1
+            if isinstance(cuts, list) and len(cuts) != needed:
+                raise ValueError(f"arms: {name}: posttrain: {len(cuts)} cuts, but these classes need {needed}")
             for extra in sorted(recipe.extras - set(self.data.extra)):
                 near = names.suggest(extra, self.data.extra)
                 raise ValueError(f"arms: {name}: stages: samples: no data.extra {extra!r}{near}")
