@@ -68,6 +68,29 @@ def test_merging_follows_the_rules():
     assert merge(base, {})["keep"] == 1
 
 
+def test_a_difference_keeps_the_order_of_stages_which_is_part_of_the_fingerprint(write):
+    stages = "{first: {epochs: 1, optimizer: adam}, second: {epochs: 2, optimizer: adam}}"
+    text = MINIMAL.replace("{main: {epochs: 5, optimizer: {name: adam, lr: 1e-4}}}", stages)
+    study = load(
+        write(text.replace("base: {}", "base: {stages: {first: {epochs: 9}, third: {epochs: 1, optimizer: adam}}}")),
+        "full",
+    )
+    assert list(study.arms["base"].stages) == ["first", "second", "third"]
+    turned = "{second: {epochs: 2, optimizer: adam}, first: {epochs: 1, optimizer: adam}}"
+    keys = [load(write(text.replace(stages, order)), "full").recipe_key("base") for order in (stages, turned)]
+    assert keys[0] != keys[1]
+
+
+def test_the_head_that_chooses_an_epoch_is_part_of_the_fingerprint(write):
+    def key(keep, head):
+        changed = f"base: {{keep: {keep}, posttrain: {{head: {head}}}}}"
+        return load(write(GRADED.replace("base: {}", changed)), "full").recipe_key("base")
+
+    assert key("last", "classification") == key("last", "regression")
+    assert key("{best: loss}", "classification") == key("{best: loss}", "regression")
+    assert key("{best: accuracy}", "classification") != key("{best: accuracy}", "regression")
+
+
 @given(nested, nested)
 def test_merging_is_idempotent_and_an_empty_difference_changes_nothing(base, difference):
     once = merge(base, difference)
@@ -133,6 +156,7 @@ def test_an_arm_that_reads_anothers_models_is_a_difference_from_it(write):
     assert study.models("turned") == [("turned", "base", 0, 0)]
     assert study.models("both") == [("turned", "base", 0, 0), ("pretrained", "pretrained", 0, 0)]
     assert study.runs("both") == [(0, 0)]
+    assert load(write(GRADED), "full", seeds=[3, 4], folds=2).runs("both") == [(0, 3), (0, 4)]
     assert (study.base("base"), study.base("turned"), study.base("both")) == (None, "base", "turned")
     assert study.base("alone") == "pretrained"
     assert list(study.arms["alone"].network.heads) == ["classification"]
@@ -178,6 +202,15 @@ def test_real_images_are_not_trained_beside_phantoms(write):
         ("copies: 2, ", "", "copies and augmentation belong together"),
         ("head: regression", "head: ordinal", "the network has no head 'ordinal'"),
         ("head: regression", "head: regression, cuts: [2.0, 1.0]", "cuts must rise"),
+        ("members: [turned, pretrained]", "members: [turned, alone]", "its members need the same heads"),
+        ("against: pretrained", "posttrain: {head: linear}", "head linear needs two heads or more"),
+        ("base: {}", "base: {validation: test, training_samples: leak_free}", "trains on all other samples"),
+        ("optimizer: adam", "optimizer: {name: sgd, nesterov: true}", "nesterov needs a momentum"),
+        (
+            "classification: focal",
+            "classification: {name: focal, label_smoothing: 2.0}",
+            "label_smoothing must be below 1",
+        ),
         ("head: regression", "head: regression, cuts: [1.0]", "1 cuts, but these classes need 2"),
         ("head: regression", "head: classification, cuts: optimized", "cuts are for head regression or linear"),
         ("regression: mse", "regression: focal", "'focal' is no loss of this head; known: mae, mse"),

@@ -187,13 +187,13 @@ def infer(
 
 
 @app.command()
-def ensemble(study: Resolved, arm: Arm, log: Log = None) -> None:
+def ensemble(study: Resolved, arm: Arm, seed: Seed = 0, log: Log = None) -> None:
     """Average the predictions of an ensemble's members. Makes predictions.csv."""
     messages.start(log)
     from rescan.evaluation.ensemble import ensemble
     from rescan.study import read
 
-    ensemble(read(study, arm), arm)
+    ensemble(read(study, arm), arm, seed)
 
 
 @app.command()

@@ -164,7 +164,17 @@ AUGMENTATIONS = {
 }
 
 # What options and strengths must stay below, or above; all others need only be no less than 0.
-BELOW = {"dropout": 1, "fill": 256, "crop_and_pad": 0.5, "grid_distortion": 0.5, "shear": 90}
+BELOW = {
+    "dropout": 1,
+    "label_smoothing": 1,
+    "warmup": 1,
+    "momentum": 1,
+    "rho": 1,
+    "fill": 256,
+    "crop_and_pad": 0.5,
+    "grid_distortion": 0.5,
+    "shear": 90,
+}
 ABOVE = {"sigma": 0}
 
 # What a network is fed: (x * scale - mean) / std, for x in [0, 1]; mean and std a channel (R, G, B).

@@ -276,6 +276,8 @@ class Stage(Strict):
 
     @model_validator(mode="after")
     def _losses_fit_their_heads(self) -> Stage:
+        if self.optimizer.get("nesterov") and not self.optimizer["momentum"]:
+            raise ValueError("optimizer: nesterov needs a momentum, such as 0.9")
         for head, loss in self.losses.items():
             if loss["name"] not in names.HEAD_LOSSES[head]:
                 known = ", ".join(names.HEAD_LOSSES[head])
@@ -376,8 +378,21 @@ class Recipe(Strict):
         for head in heads:
             if head not in trained:
                 raise ValueError(f"network: no stage has a loss for head {head!r}; add one, or remove the head")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Recipe:
+        heads = list(self.network.heads)
         if self.head not in (*heads, "linear"):
             raise ValueError(f"posttrain: the network has no head {self.head!r}")
+        if self.head == "linear" and len(heads) < 2:
+            raise ValueError(f"posttrain: head linear needs two heads or more, the network has only {heads[0]}")
+        if self.validation == "test" and self.training_samples != "all":
+            raise ValueError(f"validation: test trains on all other samples, not on {self.training_samples}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_fitted(self) -> Recipe:
         if self.posttrain.cuts != "rounding" and self.head not in ("regression", "linear"):
             raise ValueError(f"posttrain: cuts are for head regression or linear, not {self.head}")
         if self.ensemble and self.posttrain.fit_on == "train" and self.is_fitted:
@@ -393,6 +408,18 @@ class Recipe(Strict):
         """What the arm's predictions are read from: a head, or "linear", the neuron on all heads."""
         heads = list(self.network.heads)
         return self.posttrain.head or ("classification" if "classification" in heads else heads[0])
+
+    @property
+    def epoch_head(self) -> str:
+        """The head that an epoch's scores are of: before post-training there is no linear neuron yet."""
+        heads = list(self.network.heads)
+        return self.head if self.head != "linear" else "regression" if "regression" in heads else heads[0]
+
+    @property
+    def chooses_by_class(self) -> bool:
+        """Whether the training depends on the classes that validation images are read as."""
+        stops = self.early_stopping.metric if self.early_stopping else "loss"
+        return stops != "loss" or (self.keep != "last" and self.keep.best != "loss")
 
     @property
     def is_fitted(self) -> bool:
@@ -491,17 +518,21 @@ class Study(Strict):
                     raise ValueError(f"arms: {name}: needs arm {other!r}, which is not run; add it to run")
                 if other == name or self.arms[other].ensemble or (recipe.models and not self.arms[other].trains):
                     raise ValueError(f"arms: {name}: arm {other!r} has no models of its own")
-            if recipe.models and self.recipe_key(name) != self.recipe_key(recipe.models):
+                links = {head: described.link for head, described in recipe.network.heads.items()}
+                theirs = self.arms[other].network.heads
+                if any(head not in theirs or theirs[head].link != link for head, link in links.items()):
+                    raise ValueError(f"arms: {name}: its members need the same heads; those of {other!r} differ")
+            if recipe.models and self._trained(name) != self._trained(recipe.models):
                 differs = "may differ from it in posttrain, inference and folds only"
                 raise ValueError(f"arms: {name}: an arm with models: {recipe.models} {differs}")
         return self
 
     def runs(self, arm: str) -> list[tuple[int, int]]:
-        """All (fold, seed) of an arm. An ensemble is one run."""
+        """All (fold, seed) of an arm. An ensemble is one run a seed."""
         recipe = self.arms[arm]
-        if recipe.ensemble is not None:
-            return [(0, self.split.seeds[0])]
         folds = min(recipe.folds or self.split.folds, self.split.folds)
+        if recipe.ensemble is not None or recipe.validation == "test":
+            folds = 1  # validated on the test part, all folds are trained on the same samples
         return [(fold, seed) for fold in range(folds) for seed in self.split.seeds]
 
     def models(self, arm: str) -> list[tuple[str, str, int, int]]:
@@ -538,16 +569,25 @@ class Study(Strict):
 
     def recipe_key(self, arm: str) -> str:
         """Fingerprint of all that an arm's training depends on in the study file, and of the trainer's version."""
-        recipe = self.arms[arm].model_dump(mode="json", exclude=NOT_TRAINED)
-        preparation = self.preparations[self.arms[arm].preparation].model_dump(mode="json")
-        return fingerprint([recipe, self.data.classes, preparation, TRAINING_VERSION])
+        recipe = self.arms[arm]
+        read = recipe.epoch_head if recipe.chooses_by_class else ""
+        return fingerprint([*self._trained(arm), read, self.data.classes, TRAINING_VERSION])
+
+    def _trained(self, arm: str) -> list[Any]:
+        """What an arm's training depends on in its recipe; the order of stages and heads matters, too."""
+        recipe = self.arms[arm]
+        preparation = self.preparations[recipe.preparation].model_dump(mode="json")
+        order = [list(recipe.stages), list(recipe.network.heads)]
+        return [recipe.model_dump(mode="json", exclude=NOT_TRAINED), order, preparation]
 
     def result_key(self, arm: str) -> str:
         """Fingerprint of all that an arm's results depend on in the study file."""
         recipe = self.arms[arm]
         members = [self.result_key(member) for member in recipe.ensemble.members] if recipe.ensemble else []
         read = recipe.model_dump(mode="json", include=NOT_TRAINED - {"against"})
-        return fingerprint([read, self.recipe_key(arm), self.data.ordered, self.data.endpoints, members])
+        return fingerprint(
+            [read, self.recipe_key(recipe.models or arm), self.data.ordered, self.data.endpoints, members]
+        )
 
 
 def read(path: str | Path, arm: str | None = None, preparation: str | None = None) -> Study:

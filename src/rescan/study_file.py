@@ -46,16 +46,18 @@ class StudyFile(Strict):
 def merge(base: Any, difference: Any) -> Any:
     """Merge a difference into a base, by the rules of a study file.
 
-    Mappings merge key by key; a mapping whose `name` differs replaces the other whole; `null` removes a key; everything
-    else, lists too, is replaced.
+    Mappings merge key by key, in the base's order, new keys last; a mapping whose `name` differs replaces the other
+    whole; `null` removes a key; everything else, lists too, is replaced.
     """
     if not isinstance(base, dict) or not isinstance(difference, dict):
         return difference
     if "name" in difference and base.get("name", difference["name"]) != difference["name"]:
         return difference
-    merged = {key: value for key, value in base.items() if key not in difference}
+    merged = dict(base)
     for key, value in difference.items():
-        if value is not None:
+        if value is None:
+            merged.pop(key, None)
+        else:
             merged[key] = merge(base.get(key, {}), value)
     return merged
 
@@ -138,7 +140,7 @@ def load(
             if scale == "demo" and source is not None:
                 run = _without_phantoms(run, recipes, content["data"]["extra"])
             chosen = {arm: recipes[arm] for arm in run}
-            used = {name for recipe in chosen.values() if recipe.trains for name in recipe.extras}
+            used = {name for recipe in chosen.values() for name in recipe.extras}
             if used <= set(content["data"]["extra"]):  # else all are kept, for the message
                 content["data"]["extra"] = {k: v for k, v in content["data"]["extra"].items() if k in used}
             published = [entry for entry in published if entry.arm in chosen or arms is None]
@@ -230,17 +232,19 @@ def _check_arm_names(whole: dict[str, Any], faults: _Faults) -> list[str]:
     """The arms to run; arms that `run` and `published` name but are not there become faults."""
     arms = _mapping(whole, "arms")
     run = value if isinstance(value := whole.get("run"), list) else list(arms)
-    compared = [entry["arm"] for entry in whole.get("published") or [] if isinstance(entry, dict) and "arm" in entry]
+    entries = value if isinstance(value := whole.get("published"), list) else []
+    compared = [entry["arm"] for entry in entries if isinstance(entry, dict) and "arm" in entry]
     for key, named in (("run", run), ("published", compared)):
         for arm in named:
-            if arm not in arms:
+            if isinstance(arm, str) and arm not in arms:
                 faults.say((key,), f"no arm {arm!r}{names.suggest(arm, arms)}")
     return run
 
 
 def _if_comparable(entry: Published, whole: dict[str, Any], weights: str | None) -> Published:
     """A published number is no longer comparable where the run's configuration changes the recipe behind it."""
-    own = merge(whole["recipe"], whole["arms"][entry.arm] or {})["network"].get("weights", "imagenet")
+    arms = {arm: written or {} for arm, written in whole["arms"].items()}
+    own = _merged(whole, arms, entry.arm)["network"].get("weights", "imagenet")
     if weights in (None, own) or entry.not_comparable:
         return entry
     return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {own}"})

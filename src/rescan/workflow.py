@@ -15,7 +15,7 @@ from rescan.errors import RescanError
 from rescan.files import fingerprint
 from rescan.paths import Paths
 from rescan.study import DataSet, Strict, Study
-from rescan.study_file import load, write_resolved
+from rescan.study_file import load, read_yaml, write_resolved
 
 
 def _listed(value: Any) -> Any:
@@ -83,12 +83,10 @@ class Run:
         self.sources = {study: str(self._path(path)) for study, path in self.config.sources.items()}
         faults: list[str] = []
         self.files = self._find_files(faults)
-        faults += [
-            f"config: {key}: no study {study!r} in this run{names.suggest(study, self.files)}"
-            for key in ("sources", "arms")
-            for study in getattr(self.config, key)
-            if study.partition(".")[0] not in self.files
-        ]
+        extras = {f"{study}.{name}" for study, path in self.files.items() for name in _extras_in(path)}
+        for key, known in (("sources", {*self.files, *extras}), ("arms", {*self.files})):
+            wrong = [study for study in getattr(self.config, key) if study not in known]
+            faults += [f"config: {key}: no study {study!r} in this run{names.suggest(study, known)}" for study in wrong]
         for study, source in self.sources.items():
             if not Path(source).exists():
                 faults.append(
@@ -109,13 +107,25 @@ class Run:
                 )
             except RescanError as error:
                 faults.append(str(error))
+        faults += self._arms_of_two_kinds()
         if faults:
             raise RescanError("\n".join(faults))
 
+    def _arms_of_two_kinds(self) -> list[str]:
+        """Arms that are ensembles in one study and trained in another: the workflow tells them apart by their names."""
+        kinds: dict[str, dict[bool, str]] = {}
+        for study, described in self.studies.items():
+            for arm, recipe in described.arms.items():
+                kinds.setdefault(arm, {})[recipe.ensemble is not None] = study
+        return [
+            f"config: studies: arm {arm!r} is an ensemble in {both[True]} and none in {both[False]}; rename one of them"
+            for arm, both in kinds.items()
+            if len(both) > 1
+        ]
+
     def _extra_sources(self, study: str) -> dict[str, str]:
         """Local sources of a study's extra data, given as `<study>.<name of the extra>`."""
-        keys = {key: key.partition(".") for key in self.sources}
-        return {name: self.sources[key] for key, (of, dot, name) in keys.items() if of == study and dot}
+        return {key[len(study) + 1 :]: path for key, path in self.sources.items() if key.startswith(f"{study}.")}
 
     def _path(self, written: str) -> Path:
         """A path of the configuration: relative ones start where the command was run."""
@@ -171,7 +181,9 @@ class Run:
             PHANTOM_VERSION if given.phantom else state_of(given.source.path) if given.source.path else ""
             for given in _data_sets(self.studies[study])
         ]
-        return fingerprint([self.studies[study].key("data"), made])
+        sections = [f"data.{key}" for key in DataSet.model_fields]
+        sections += [f"data.{key}" for key in ("classes", "ordered", "expected", "extra")]
+        return fingerprint([self.studies[study].key(*sections), made])
 
     def set_environment(self) -> None:
         """Set `environment` for this process and the jobs that it starts."""
@@ -197,6 +209,16 @@ class Run:
             if self.config.device != "cpu" and Path("/proc/driver/nvidia/version").exists():
                 environment[f"{prefix}_NV"] = "1"
         return environment
+
+
+def _extras_in(path: Path) -> list[str]:
+    """The names of a study file's extra data; none if it cannot be read, which is said elsewhere."""
+    try:
+        data = read_yaml(path).get("data")
+    except RescanError:
+        return []
+    extra = data.get("extra") if isinstance(data, dict) else None
+    return list(extra) if isinstance(extra, dict) else []
 
 
 def _data_sets(study: Study) -> list[DataSet]:

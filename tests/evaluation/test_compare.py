@@ -143,11 +143,36 @@ def test_what_a_leak_is_worth(cases: SimpleNamespace) -> None:
 def test_arms_with_other_test_items_are_not_compared(cases: SimpleNamespace) -> None:
     study = cases.make_study(arms={"one": {}, "two": {}})
     cases.write_arm(study, "one")
-    cases.write_arm(study, "two", change=lambda table: table.iloc[:-1])
+    cases.write_arm(study, "two", change=lambda table: table.iloc[:-20])
     for arm in study.arms:
         evaluate(study, arm)
     row = compared(study=study).iloc[0]
     assert (row["verdict"], row["reason"]) == ("not comparable", "the arms' test samples differ")
+
+
+def test_a_sample_that_only_one_arm_has_is_left_out_and_counted(cases: SimpleNamespace) -> None:
+    study = cases.make_study(arms={"one": {}, "two": {}})
+    cases.write_arm(study, "one")
+    cases.write_arm(study, "two", change=lambda table: table.iloc[:-1])
+    for arm in study.arms:
+        evaluate(study, arm)
+    row = compared(study=study).iloc[0]
+    assert float(row["difference"]) == 0
+    assert "1 test samples that only one arm has are left out" in row["reason"]
+
+
+def test_an_arm_of_more_folds_is_compared_by_the_mean_of_each_seed(cases: SimpleNamespace) -> None:
+    study = cases.make_study(arms={"one": {"folds": 1}, "two": {}}, seeds=2, split={"folds": 2, "test": 0.3})
+    for luck, arm in enumerate(study.arms):
+        cases.write_arm(study, arm, luck=luck)
+        evaluate(study, arm)
+    right = {}
+    for luck, arm in enumerate(study.arms):
+        tables = [cases.make_table(*run, luck=luck).query("part == 'test'") for run in study.runs(arm)]
+        right[arm] = np.mean(
+            [(t.filter(like="classification_").to_numpy().argmax(1) == t["target"]).mean() for t in tables]
+        )
+    assert float(compared(study=study).iloc[0]["difference"]) == pytest.approx(right["two"] - right["one"])
 
 
 def test_other_data_than_the_published_are_not_comparable(cases: SimpleNamespace) -> None:

@@ -74,6 +74,18 @@ def test_keys_and_curves(cases: SimpleNamespace) -> None:
     assert all(row["low"] < row["confidence"] <= row["high"] for row in bins)
 
 
+def test_one_hot_accuracy_is_that_of_the_softmax_itself(cases: SimpleNamespace) -> None:
+    entry = evaluated(cases, cases.make_study())["parts"]["test"]["image"]["metrics"]["one_hot_accuracy"]
+    assert temperature_of("one") != pytest.approx(1, abs=0.05)
+    shares = []
+    for seed in range(3):
+        table = rows_of_test(cases.make_table(0, seed))
+        probabilities = softmax(table.filter(like="classification_").to_numpy(), axis=1)
+        shares.append(((probabilities > 0.5) == np.eye(4)[table["target"]]).mean())
+    assert entry["value"] == pytest.approx(np.mean(shares))
+    assert entry["low"] < entry["value"] < entry["high"]
+
+
 def test_two_classes_have_a_positive_one(cases: SimpleNamespace) -> None:
     metrics = evaluated(cases, cases.make_study(classes=2))
     sensitivity = metrics["parts"]["test"]["image"]["metrics"]["sensitivity"]

@@ -212,3 +212,24 @@ def test_combining_averages_the_rows_of_a_sample(cases: SimpleNamespace) -> None
     probabilities = softmax(test.outputs["classification"][chosen], axis=1)
     expected = (2 * probabilities[:2].sum(0) + probabilities[2]) / 5
     assert softmax(found.outputs["classification"][5]) == pytest.approx(expected)
+
+
+def test_cross_fitted_cuts_and_neuron_never_see_their_fold(cases: SimpleNamespace) -> None:
+    study = with_heads(cases, posttrain={"head": "linear", "cuts": "optimized"})
+
+    def with_fold_0(labels: str) -> dict[str, list[float]]:
+        def change(table: pd.DataFrame) -> pd.DataFrame:
+            table = graded(table)
+            rows = (table["part"] == "validation") & (table["group"].map(fold_of) == 0)
+            if labels == "turned":
+                table.loc[rows, "target"] = 3 - table.loc[rows, "target"]
+            return table
+
+        cases.write_arm(study, "one", change)
+        fitted = read_json(FILE)
+        return {key: fitted[key] for key in ("linear", "cuts")}
+
+    right, turned = with_fold_0("right"), with_fold_0("turned")
+    for key in ("linear", "cuts"):
+        assert right[key]["crossfit"][0] == turned[key]["crossfit"][0]
+        assert right[key]["crossfit"][1] != turned[key]["crossfit"][1]

@@ -232,7 +232,8 @@ def test_other_readings_of_models_in_words(graded_recipes):
     assert graded_recipes["swapped"]["At inference"] == swapped
     assert list(graded_recipes["group"]) == ["Ensemble", "Read from", "Runs"]
     assert graded_recipes["group"]["Ensemble"] == (
-        "The trimmed mean (25 % cut off at either end) of the outputs of base and copies, over all their runs."
+        "The trimmed mean (25 % cut off at either end) of the outputs of base and copies, over their folds, "
+        "each seed by itself."
     )
 
 

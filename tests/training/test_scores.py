@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from rescan.study import Recipe
-from rescan.training.scores import better, reading_head, score
+from rescan.training.scores import better, score
 
 LOSSES = {"classification": {"name": "cross_entropy", "label_smoothing": 0.0}}
 
@@ -42,8 +42,8 @@ def test_before_post_training_the_regression_is_read():
     stage = {"epochs": 1, "optimizer": "adam", "losses": {"classification": "cross_entropy", "regression": "mse"}}
     network = {"encoder": "resnet18", "heads": {"classification": {}, "regression": {}}}
     recipe = Recipe.model_validate({"preparation": "x", "network": network, "stages": {"main": stage}})
-    assert reading_head(recipe) == "classification"
-    assert reading_head(Recipe.model_validate({**recipe.model_dump(), "posttrain": {"head": "linear"}})) == "regression"
+    assert recipe.epoch_head == "classification"
+    assert Recipe.model_validate({**recipe.model_dump(), "posttrain": {"head": "linear"}}).epoch_head == "regression"
 
 
 def test_better():

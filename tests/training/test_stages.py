@@ -135,6 +135,17 @@ def test_only_what_is_learned_makes_another_training(make_study, make_store):
         assert key()["images"] != before["images"]
 
 
+def test_epochs_of_other_losses_do_not_compare(make_study, make_store):
+    first, second = stage(epochs=3, losses={"classification": "focal"}), stage(epochs=2)
+    study = make_study(stages={"first": first, "second": second}, keep={"best": "loss"})
+    make_store(study)
+    train_plain(study)
+    history = pd.read_csv(RUN / "history.csv")
+    assert history["validation_loss"].idxmin() < 3  # focal losses are a quarter as large
+    later = history[history["stage"] == "second"]
+    assert history["kept"].idxmax() == later["validation_loss"].idxmin()
+
+
 def test_balanced_sampling_draws_every_class_as_often(make_study, make_store, monkeypatch):
     study = make_study(stages={"main": stage(epochs=40, sampling="balanced")})
     splits = make_store(study, per_class=(12, 2, 2))

@@ -97,6 +97,7 @@ def members_predictions(wildcards):
         f"{paths.run(member, *run)}/predictions.csv"
         for member in study.arms[wildcards.ensemble].ensemble.members
         for run in study.runs(member)
+        if str(run[1]) == wildcards.seed
     ]
 
 

@@ -43,7 +43,10 @@ rule infer:
         gpu=GPU,
     params:
         study=P.resolved,
-        key=lambda wildcards: recipe_of(wildcards).inference.model_dump_json(),
+        key=lambda wildcards: [
+            recipe_of(wildcards).inference.model_dump_json(),
+            recipe_of(wildcards).epoch_head,
+        ],
     shell:
         "exec python -m rescan infer {params.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
         " --log {log:q}"
@@ -65,7 +68,8 @@ rule ensemble:
         .arms[wildcards.ensemble]
         .ensemble.model_dump_json(),
     shell:
-        "exec python -m rescan ensemble {params.study:q} --arm {wildcards.ensemble:q} --log {log:q}"
+        "exec python -m rescan ensemble {params.study:q} --arm {wildcards.ensemble:q} --seed {wildcards.seed}"
+        " --log {log:q}"
 
 
 ruleorder: ensemble > infer

@@ -26,6 +26,7 @@ COLUMNS = (
 PAIRED = ("accuracy", "balanced_accuracy", "macro_f1")
 PAIRED_GRADES = ("quadratic_kappa", *PAIRED)
 PART, LEVEL = "test", "image"
+SHARED = 0.9  # of the test samples that two arms must share to be compared
 
 
 def compare(study: Study, arms: list[str] | None = None) -> None:
@@ -132,8 +133,8 @@ def paired(
 
     Args:
         ours: What is read off the test predictions of an arm.
-        theirs: That of the arm that it is compared with. Only runs (fold, seed) that both have are used; a single run
-            (an ensemble) is compared with the mean of all the other arm's.
+        theirs: That of the arm that it is compared with. Only seeds and test samples that both have are used; of
+            each seed, the mean over the arm's folds.
         metrics: The first arm's metrics.json, which says by what its intervals were resampled.
         compared: The metrics.
 
@@ -142,21 +143,21 @@ def paired(
         and reason, which for accuracy holds McNemar's exact test of the first run where every unit has one row.
     """
     unit, classes = metrics["interval_units"], len(metrics["classes"])
-    (a, which_a), (b, which_b) = (predictions.runs_of(each, unit, classes) for each in (ours, theirs))
-    if sorted(ours.rows["sample"].unique()) != sorted(theirs.rows["sample"].unique()):
+    samples = [set(each.rows["sample"]) for each in (ours, theirs)]
+    common, all_of_them = samples[0] & samples[1], samples[0] | samples[1]
+    if len(common) < SHARED * len(all_of_them):
         return _all_paired(compared, "not comparable", "the arms' test samples differ")
-    notes, one = [], min(len(a), len(b)) == 1 < max(len(a), len(b))
-    if one:
-        notes = [f"one prediction against the mean of {max(len(a), len(b))} runs"]
-    else:
-        both = [run for run in which_a if run in which_b]
-        if not both:
-            return _all_paired(compared, "not comparable", "the arms share no run (fold, seed)")
-        a, b = [a[which_a.index(run)] for run in both], [b[which_b.index(run)] for run in both]
-        which_a = which_b = both
-    drawn, m = _drawn_seeds(which_a if len(a) >= len(b) else which_b)
-    if m == 1:
-        notes.append("one seed: the spread of seeds is not in the interval")
+    seeds = sorted(set(ours.rows["seed"]) & set(theirs.rows["seed"]))
+    if not seeds:
+        return _all_paired(compared, "not comparable", "the arms share no seed")
+    notes = ["one seed: the spread of seeds is not in the interval"] if len(seeds) == 1 else []
+    if len(common) < len(all_of_them):
+        notes.append(f"{len(all_of_them) - len(common)} test samples that only one arm has are left out")
+    (a, which_a), (b, which_b) = (
+        predictions.runs_of(each.where(each.rows["sample"].isin(common) & each.rows["seed"].isin(seeds)), unit, classes)
+        for each in (ours, theirs)
+    )
+    drawn = _drawn_seeds(seeds)
     ones = np.ones((1, len(a[0].features)))
     points = [[compute(compared, run, ones) for run in runs] for runs in (a, b)]
     resampled = distributions(compared, [*a, *b])
@@ -164,33 +165,37 @@ def paired(
     for name in compared:
         values = resampled[name]
         values = headline(name, values, None) if values.ndim == 3 else values
-        ours_mean, theirs_mean = (np.mean([run[name] for run in runs]) for runs in points)
+        ours_mean, theirs_mean = (
+            np.mean([_mean_of(found, which, name, seed) for seed in seeds])
+            for found, which in ((points[0], which_a), (points[1], which_b))
+        )
         sides = [_by_seed(values[: len(a)], which_a, drawn), _by_seed(values[len(a) :], which_b, drawn)]
         low, high = percentile(sides[0] - sides[1])
         word = "higher" if low > 0 else "lower" if high < 0 else "inconclusive"
         said = list(notes)
-        if name == "accuracy" and not one and len(ones[0]) == len(a[0].target):
+        if name == "accuracy" and which_a[0] == which_b[0] and len(ones[0]) == len(a[0].target):
             said.append(f"fold {which_a[0][0]}, seed {which_a[0][1]}: {_mcnemar(a[0], b[0])}")
         columns = {"difference": ours_mean - theirs_mean, "difference_low": low, "difference_high": high}
         rows[name] = {**columns, "verdict": word, "reason": "; ".join(said)}
     return rows
 
 
-def _drawn_seeds(which: list[tuple[int, int]]) -> tuple[dict[int, np.ndarray], int]:
+def _mean_of(points: list[dict[str, np.ndarray]], which: list[tuple[int, int]], name: str, seed: int) -> float:
+    """The mean of a metric over an arm's folds, of one seed."""
+    return float(np.mean([np.mean(point[name]) for point, run in zip(points, which) if run[1] == seed]))
+
+
+def _drawn_seeds(seeds: list[int]) -> dict[int, np.ndarray]:
     """How often each seed counts in each replicate, as a share (B,), when the seeds are drawn with replacement."""
-    seeds = sorted({seed for _, seed in which})
     m = len(seeds)
     drawn = np.random.default_rng(1).multinomial(m, np.full(m, 1 / m), REPLICATES) / m
-    return dict(zip(seeds, drawn.T)), m
+    return dict(zip(seeds, drawn.T))
 
 
 def _by_seed(values: np.ndarray, which: list[tuple[int, int]], drawn: dict[int, np.ndarray]) -> np.ndarray:
     """The mean over runs (R, B) in each replicate, with the seeds that were drawn for it: (B,)."""
-    if len(values) == 1:
-        return values[0]
-    seeds = sorted({seed for _, seed in which})
-    means = [values[[seed == own for _, own in which]].mean(0) for seed in seeds]
-    return sum(drawn[seed] * mean for seed, mean in zip(seeds, means))  # type: ignore[return-value]
+    means = {seed: values[[seed == own for _, own in which]].mean(0) for seed in drawn}
+    return np.asarray(sum(drawn[seed] * mean for seed, mean in means.items()))
 
 
 def _all_paired(compared: tuple[str, ...], word: str, reason: str) -> dict[str, dict[str, Any]]:

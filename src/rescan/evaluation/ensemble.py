@@ -13,29 +13,27 @@ from rescan.paths import Paths
 from rescan.study import Study
 
 
-def ensemble(study: Study, arm: str) -> None:
-    """Write an ensemble's predictions.csv, for its one run.
+def ensemble(study: Study, arm: str, seed: int) -> None:
+    """Write an ensemble's predictions.csv for a seed.
 
-    Each test and unlabelled image gets the mean over all members and their runs. A validation image gets that over the
-    runs whose validation part it is in, so that no network that was trained on it counts.
+    Each test and unlabelled image gets the mean over all members and their folds. A validation image gets that over the
+    folds whose validation part it is in, so that no network that was trained on it counts.
 
     Raises:
-        RescanError: A member's predictions are missing, or the members have no head in common.
+        RescanError: A member's predictions are missing.
     """
     described = study.arms[arm].ensemble
     if described is None:
         raise RescanError(f"{study.name}: arm {arm!r} is no ensemble")
     members = [predictions.read(study, member) for member in described.members]
-    members = [member.where(member.rows["part"] != "train") for member in members]
+    members = [member.where((member.rows["part"] != "train") & (member.rows["seed"] == seed)) for member in members]
     found = combine(members, trim_of(study.arms[arm]))
-    if not found.outputs:
-        raise RescanError(f"{study.name}: the members of arm {arm!r} have no head in common")
-    fold, seed = study.runs(arm)[0]
-    run = Paths(study.scale, study.name).run(arm, fold, seed)
-    rows = found.rows.assign(fold=fold, seed=seed)
+    run = Paths(study.scale, study.name).run(arm, 0, seed)
+    rows = found.rows.assign(fold=0)
     tables = [
         pd.DataFrame(values, columns=heads.columns(head, values.shape[1])) for head, values in found.outputs.items()
     ]
     write_table(f"{run}/predictions.csv", pd.concat([rows, *tables], axis=1))
     write_json(f"{run}/diagnosis.json", {"collapsed": False})
-    logger.info("%s: %d networks averaged", arm, len(study.models(arm)))
+    networks = [model for model in study.models(arm) if model[3] == seed]
+    logger.info("%s, seed %d: %d networks averaged", arm, seed, len(networks))

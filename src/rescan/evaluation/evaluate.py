@@ -58,6 +58,7 @@ def evaluate(study: Study, arm: str) -> None:
     runs: dict[str, list[Run]] = {}
     which: list[tuple[int, int]] = []
     names = [name for name in METRICS if study.data.ordered or name not in FOR_GRADES]
+    plain = posttrain.apply(_without_temperature(fitted), raw)
     for part in (*PARTS, "out_of_fold", "test_unlinked"):
         for level, rows in levels.items():
             seen = rows.where(_in_part(rows.rows, part, linked))
@@ -68,6 +69,10 @@ def evaluate(study: Study, arm: str) -> None:
                     continue
                 seen = seen._replace(rows=seen.rows.assign(fold=0))
             found, ready, those = _scores(seen, unit, names, classes, positive, pooled=part == "out_of_fold")
+            if level == "image" and "one_hot_accuracy" in found["metrics"]:
+                # What is published is that of the softmax itself.
+                of_part = plain.where(_in_part(plain.rows, part, linked))
+                found["metrics"] |= _scores(of_part, unit, ["one_hot_accuracy"], classes, positive)[0]["metrics"]
             parts.setdefault(part, {})[level] = found
             warnings += [f"{part}, {level}: {line}" for line in found.pop("warnings")]
             if level == "image" and part != "out_of_fold":
@@ -275,6 +280,10 @@ def _selected_on(study: Study, arm: str) -> list[str]:
     if recipe.validation == "test":
         said = "and chose the epoch or the learning rate" if selected or plateau else "but nothing was chosen on it"
         return [f"the test part was used for validation {said}: a fault of the published study, repeated on purpose"]
+    if recipe.posttrain.fit_on == "train" and recipe.is_fitted and len({fold for fold, _ in study.runs(arm)}) > 1:
+        return [
+            "post-training was fitted on the training parts of all folds: out-of-fold scores are fitted, no estimate"
+        ]
     if recipe.posttrain.fit_on == "validation" and recipe.is_fitted:
         return ["post-training was fitted on the validation part: its validation scores are fitted, no estimate"]
     if not selected or recipe.ensemble:
@@ -282,12 +291,18 @@ def _selected_on(study: Study, arm: str) -> list[str]:
     return ["validation chose the epoch: its scores are selected on, not an estimate of performance"]
 
 
+def _without_temperature(fitted: dict[str, Any]) -> dict[str, Any]:
+    """The post-training with temperatures of 1."""
+    ones = {"whole": 1.0, "crossfit": [1.0] * posttrain.CROSSFIT}
+    return {**fitted, "temperatures": dict.fromkeys(fitted["temperatures"], ones)}
+
+
 def _before_temperature(raw: Predictions, head: str, fitted: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Loss, Brier score and calibration error of the network's own probabilities, mean over runs, for each part."""
     found: dict[str, dict[str, float]] = {}
     if head not in fitted["temperatures"]:
         return found
-    alone = {**fitted, "temperatures": {head: {"whole": 1.0, "crossfit": [1.0] * posttrain.CROSSFIT}}}
+    alone = _without_temperature(fitted)
     for part in PARTS:
         rows = raw.where(raw.rows["part"] == part)
         if rows.rows.empty:

@@ -51,7 +51,7 @@ def posttrain(study: Study, arm: str) -> None:
         "n": len(validation.rows),
         "classes": classes,
         "temperatures": {
-            head: _fits(validation, lambda rows, head=head: temperature(head, rows, classes))
+            head: _fits(validation, lambda rows, _, head=head: temperature(head, rows, classes))
             for head in given.outputs
             if heads.log_probabilities(head, given.outputs[head][:1], classes) is not None
         },
@@ -60,9 +60,9 @@ def posttrain(study: Study, arm: str) -> None:
     if recipe.is_fitted and fitted_on.rows.empty:
         raise RescanError(f"{path}: no row to fit post-training on; change posttrain.fit_on, or split.validation")
     if len(given.outputs) > 1 and study.data.ordered and not fitted_on.rows.empty:
-        content["linear"] = _fits(fitted_on, lambda rows: neuron(rows, classes))
+        content["linear"] = _fits(fitted_on, lambda rows, _: neuron(rows, classes))
     if recipe.posttrain.cuts == "optimized":
-        content["cuts"] = _fits(fitted_on, lambda rows: _optimized(rows, content, recipe.head, classes))
+        content["cuts"] = _fits(fitted_on, lambda rows, left_out: _optimized(rows, content, left_out))
     elif recipe.posttrain.cuts != "rounding":
         content["cuts"] = {"whole": recipe.posttrain.cuts, "crossfit": [recipe.posttrain.cuts] * CROSSFIT}
     content["runs"] = [{"fold": fold, "seed": seed} for fold, seed in study.runs(arm)]
@@ -84,9 +84,9 @@ def trim_of(recipe: Recipe) -> float:
 
 
 def _fits(given: Predictions, fit: Any) -> dict[str, Any]:
-    """What `fit` makes of all rows, and of those of the other folds than each."""
+    """What `fit` makes of all rows (and None), and of those of the other folds than each (and its number)."""
     fold = crossfit_fold(given.rows["group"])
-    return {"whole": fit(given), "crossfit": [fit(given.where(fold != k)) for k in range(CROSSFIT)]}
+    return {"whole": fit(given, None), "crossfit": [fit(given.where(fold != k), k) for k in range(CROSSFIT)]}
 
 
 def temperature(head: str, given: Predictions, classes: int) -> float:
@@ -123,10 +123,17 @@ def _inputs(outputs: dict[str, Array], classes: int) -> Array:
     return np.column_stack(found).astype(float)
 
 
-def _optimized(given: Predictions, content: dict[str, Any], head: str, classes: int) -> list[float]:
+def _optimized(given: Predictions, content: dict[str, Any], left_out: int | None) -> list[float]:
+    """Cut points of the arm's grades; where a fold is left out, of the neuron that was fitted without it, too."""
+    classes = content["classes"]
     if given.rows.empty:
         return cuts.rounding(classes).tolist()
-    grades = _apply_neuron(content["linear"], given, classes) if head == "linear" else given.outputs["regression"][:, 0]
+    if content["head"] == "linear":
+        fits = content["linear"]
+        own = fits["whole"] if left_out is None else fits["crossfit"][left_out]
+        grades = _apply_neuron({"whole": own}, given, classes)
+    else:
+        grades = given.outputs["regression"][:, 0]
     return cuts.optimized(grades, given.rows["target"].to_numpy(np.intp), classes).tolist()
 
 

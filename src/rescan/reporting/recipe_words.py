@@ -116,7 +116,7 @@ def recipe(study: Study, arm: str) -> dict[str, str]:
     lines["Read from"] = _reading(described)
     folds, seeds = len({fold for fold, _ in study.runs(arm)}), ", ".join(map(str, study.split.seeds))
     of = f" of {study.split.folds}" if folds < study.split.folds else ""
-    lines["Runs"] = "one, of all its members' runs" if described.ensemble else f"folds: {folds}{of}; seeds: {seeds}"
+    lines["Runs"] = f"one a seed: {seeds}" if described.ensemble else f"folds: {folds}{of}; seeds: {seeds}"
     return {topic: sentence[0].upper() + sentence[1:] + "." for topic, sentence in lines.items()}
 
 
@@ -280,4 +280,4 @@ def _ensemble(described: Recipe) -> str:
     if group is None:
         return ""
     mean = "mean" if group.combine == "mean" else f"trimmed mean ({100 * group.trim:g} % cut off at either end)"
-    return f"the {mean} of the outputs of {listed(group.members)}, over all their runs"
+    return f"the {mean} of the outputs of {listed(group.members)}, over their folds, each seed by itself"

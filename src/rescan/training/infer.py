@@ -22,7 +22,6 @@ from rescan.study import Inference, Study
 from rescan.training import lease, loader
 from rescan.training.augmentation import augment
 from rescan.training.randomness import seed_of
-from rescan.training.scores import reading_head
 
 Outputs = dict[str, np.ndarray]  # (n, K_head) float32 by head
 MOST_VECTORS = 5000  # that are kept for a look at what the network has learned
@@ -63,13 +62,13 @@ def infer(
         held_out = items["part"].isin(["validation", "test"]).to_numpy()
         kept = held_out & (held_out.cumsum() <= MOST_VECTORS)
         outputs, vectors = _forward(network.eval(), images, rows, normalization, held, shown=shown, kept=kept)
-        predicted = heads.decide(reading_head(recipe), outputs[reading_head(recipe)], classes)
+        predicted = heads.decide(recipe.epoch_head, outputs[recipe.epoch_head], classes)
         diagnosis = diagnose(
             network,
             images,
             items,
             predicted,
-            head=reading_head(recipe),
+            head=recipe.epoch_head,
             classes=classes,
             normalization=normalization,
             device=held,

@@ -77,7 +77,7 @@ def focal(
     """
     log_probabilities = functional.log_softmax(logits, dim=1)
     wanted = _smoothed(functional.one_hot(targets, logits.shape[1]), label_smoothing, 1 / logits.shape[1])
-    return -alpha * (wanted * (1 - log_probabilities.exp()) ** gamma * log_probabilities).sum(1)
+    return -alpha * (wanted * _power(1 - log_probabilities.exp(), gamma) * log_probabilities).sum(1)
 
 
 def one_hot_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -128,8 +128,8 @@ def binary_focal(
     """
     wanted = _smoothed(wanted, label_smoothing, 1 / 2)
     log_yes, log_no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
-    yes = alpha * wanted * log_no.exp() ** gamma * log_yes
-    no = (1 - alpha) * (1 - wanted) * log_yes.exp() ** gamma * log_no
+    yes = alpha * wanted * _power(log_no.exp(), gamma) * log_yes
+    no = (1 - alpha) * (1 - wanted) * _power(log_yes.exp(), gamma) * log_no
     return -(yes + no).mean(1)
 
 
@@ -141,6 +141,11 @@ def mae(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Squared distance of the regression (B, 1) from the grade: (B,)."""
     return (outputs[:, 0] - targets) ** 2
+
+
+def _power(probabilities: torch.Tensor, gamma: float) -> torch.Tensor:
+    """p^γ with a finite slope at 0, where a γ below 1 has none."""
+    return probabilities.clamp(min=1e-6) ** gamma
 
 
 def _smoothed(wanted: torch.Tensor, label_smoothing: float, evenly: float) -> torch.Tensor:

@@ -10,18 +10,7 @@ import numpy as np
 import torch
 
 from rescan.evaluation import heads
-from rescan.study import Recipe
 from rescan.training.losses import total
-
-
-def reading_head(recipe: Recipe) -> str:
-    """The head that an epoch's scores are of: the one that the arm's predictions are read from.
-
-    Before post-training there is no linear neuron yet: then the regression, if there is one.
-    """
-    if recipe.head != "linear":
-        return recipe.head
-    return "regression" if "regression" in recipe.network.heads else next(iter(recipe.network.heads))
 
 
 def score(

@@ -29,7 +29,7 @@ from rescan.training.infer import predict_outputs
 from rescan.training.losses import total
 from rescan.training.randomness import seed_of
 from rescan.training.schedules import Moment
-from rescan.training.scores import better, reading_head, score
+from rescan.training.scores import better, score
 
 SAVE_AFTER_EPOCH_SECONDS = 20  # quick epochs are not worth a checkpoint each …
 SAVE_IN_EPOCH_SECONDS = 600  # … and long ones are worth several
@@ -77,7 +77,7 @@ class Trainer:
         self.folder, self.key, self.run, self.stop_reason = folder, key, run, stop_reason
         self.background = study.preparations[self.recipe.preparation].background
         self.images = images
-        self.classes, self.head = len(study.data.classes), reading_head(self.recipe)
+        self.classes, self.head = len(study.data.classes), self.recipe.epoch_head
         self.targets = np.zeros(len(images), dtype=np.int64)
         self.targets[items["item"]] = items["target"]
         self.rows = {part: rows.to_numpy() for part, rows in items.groupby("part")["item"]}
@@ -124,8 +124,11 @@ class Trainer:
             if number > first:
                 progress.stage, progress.epoch, progress.waited, progress.stage_best = number, 0, 0, None
                 progress.before = progress.updates
+                before = self.recipe.stages[list(self.recipe.stages)[number - 1]]
                 if self.stage.carry == "encoder":
                     self._start_heads_anew()
+                if self.stage.carry == "encoder" or before.losses != self.stage.losses:
+                    self._forget_best()
             self._choose_samples()
             self._start_optimizer()
             if number > first:
@@ -151,6 +154,11 @@ class Trainer:
         torch.manual_seed(seed_of(self.seed, "initialization", self.stage_name))
         fresh = networks.build(self.recipe, self.classes, self.input).state_dict()
         self.network.load_state_dict({name: v for name, v in fresh.items() if not name.startswith("encoder.")}, False)
+
+    def _forget_best(self) -> None:
+        """Choose among the epochs from here on: other heads, or other losses, do not compare with those before."""
+        if self.stage.carry == "encoder" or (self.recipe.keep != "last" and self.recipe.keep.best == "loss"):
+            self.best, self.progress.best, self.progress.best_epoch = None, None, None
 
     def _choose_samples(self) -> None:
         """Find the stage's training items, and the weights of their classes."""
