@@ -122,15 +122,16 @@ def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
 
 def test_unreadable_images_stay_in_the_table_and_chunks_change_nothing(arm, images, tmp_path, monkeypatch):
     (images / "bad.jpg").write_text("no image")
+    Image.new("RGB", (40, 50)).save(images / "black.png")
     predict(arm, [images], tmp_path / "one.csv", tmp_path / "maps", "cpu")
     monkeypatch.setattr(module, "CHUNK", 1)
     predict(arm, [images], tmp_path / "many.csv", tmp_path / "maps in chunks", "cpu")
     one, many = (pd.read_csv(tmp_path / name, keep_default_na=False) for name in ("one.csv", "many.csv"))
-    assert one["problem"].tolist() == ["", "", "not an image", ""]
+    assert one["problem"].tolist() == ["", "", "not an image", "constant image", ""]
     assert one["predicted"][2] == ""
     assert one.drop(columns=CLASSES).equals(many.drop(columns=CLASSES))
     drawn = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("maps", "maps in chunks")]
-    assert drawn[0] == drawn[1] == ["00000_a.png", "00001_b ü.png", "00003_c.png"]
+    assert drawn[0] == drawn[1] == ["00000_a.png", "00001_b ü.png", "00004_c.png"]
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ def predict(
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
-    """Classify new images with a trained arm: class probabilities, averaged over the arm's runs."""
+    """Classify new images with a trained arm, as its test images were read; its networks' outputs are averaged."""
     messages.start(log)
     from rescan.predict import predict
 

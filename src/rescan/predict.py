@@ -142,6 +142,8 @@ def _prepared(path: Path, model: Model) -> np.ndarray | str:
         image = prepare_image(path, Preparation.model_validate(model.header["preparation"]))[0]
     except (Unreadable, CannotPrepare) as error:
         return str(error)
+    if image.min() == image.max():
+        return "constant image"
     fits = (image.shape[2], *image.shape[:2]) == shape
     return image if fits else f"is {image.shape[:2]} pixels when prepared, the network takes {shape[1:]}"
 

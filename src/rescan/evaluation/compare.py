@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from rescan.evaluation import posttrain, predictions
-from rescan.evaluation.bootstrap import REPLICATES, distributions, percentile
+from rescan.evaluation.bootstrap import REPLICATES, UNDEFINED, distributions, percentile
 from rescan.evaluation.metrics import Run, compute, headline
 from rescan.evaluation.predictions import Reading
 from rescan.evaluation.verdict import verdict
@@ -173,6 +173,9 @@ def paired(
         low, high = percentile(sides[0] - sides[1])
         word = "higher" if low > 0 else "lower" if high < 0 else "inconclusive"
         said = list(notes)
+        if (undefined := float(np.isnan(sides[0] - sides[1]).mean())) > UNDEFINED:
+            word = "inconclusive"
+            said.append(f"undefined in {undefined:.0%} of the resamples: the test part is too small")
         if name == "accuracy" and which_a[0] == which_b[0] and len(ones[0]) == len(a[0].target):
             said.append(f"fold {which_a[0][0]}, seed {which_a[0][1]}: {_mcnemar(a[0], b[0])}")
         columns = {"difference": ours_mean - theirs_mean, "difference_low": low, "difference_high": high}
