@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from rescan.evaluation import heads
 from rescan.evaluation.diagnosis import COLLAPSED
+from rescan.evaluation.predictions import KEYS
 from rescan.files import write_json, write_table, writing
 from rescan.log import logger
 from rescan.models import network as networks
@@ -25,7 +26,6 @@ from rescan.training.randomness import seed_of
 
 Outputs = dict[str, np.ndarray]  # (n, K_head) float32 by head
 MOST_VECTORS = 5000  # that are kept for a look at what the network has learned
-KEYS = ["part", "item", "sample", "group", "patient", "eye", "fold", "seed", "target"]
 
 
 def infer(

@@ -131,9 +131,7 @@ class Trainer:
                     self._forget_best()
             self._choose_samples()
             self._start_optimizer()
-            if number > first:
-                pass
-            elif self.saved:
+            if number == first and self.saved:
                 state.unpack(self.optimizer, self.saved["optimizer"], self.saved["optimizer options"])
                 self.saved.clear()
                 logger.info("going on at %s", self._place())
