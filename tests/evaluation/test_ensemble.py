@@ -60,6 +60,14 @@ def test_an_ensemble_over_arms_and_folds(cases: SimpleNamespace) -> None:
     )
 
 
+def test_a_seed_needs_no_other(cases: SimpleNamespace) -> None:
+    study = cases.make_study(arms=ARMS, seeds=2)
+    for arm in ("one", "two"):
+        cases.write_run(study, arm, 0, 1, cases.make_table(0, 1))
+    ensemble(study, "both", 1)
+    assert set(read_table("results/full/heads/both/fold0_seed1/predictions.csv")["seed"]) == {1}
+
+
 def test_an_arm_that_is_no_ensemble(cases: SimpleNamespace) -> None:
     with pytest.raises(RescanError, match="arm 'one' is no ensemble"):
         ensemble(cases.make_study(), "one", 0)

@@ -25,8 +25,8 @@ def ensemble(study: Study, arm: str, seed: int) -> None:
     described = study.arms[arm].ensemble
     if described is None:
         raise RescanError(f"{study.name}: arm {arm!r} is no ensemble")
-    members = [predictions.read(study, member) for member in described.members]
-    members = [member.where((member.rows["part"] != "train") & (member.rows["seed"] == seed)) for member in members]
+    members = [predictions.read(study, member, seed) for member in described.members]
+    members = [member.where(member.rows["part"] != "train") for member in members]
     found = combine(members, trim_of(study.arms[arm]))
     run = Paths(study.scale, study.name).run(arm, 0, seed)
     rows = found.rows.assign(fold=0)

@@ -47,14 +47,15 @@ class Reading(NamedTuple):
         return Reading(self.rows[chosen], self.predicted[chosen], self.grade[chosen], log_probabilities)
 
 
-def read(study: Study, arm: str) -> Predictions:
-    """Read predictions.csv of all runs of an arm.
+def read(study: Study, arm: str, seed: int | None = None) -> Predictions:
+    """Read predictions.csv of all runs of an arm, or of those of a seed.
 
     Raises:
         RescanError: A file is missing, lacks a column, or holds outputs that are no numbers (a training that diverged).
     """
     paths = Paths(study.scale, study.name)
-    tables = [read_run(study, arm, f"{paths.run(arm, *run)}/predictions.csv") for run in study.runs(arm)]
+    runs = [run for run in study.runs(arm) if seed in (None, run[1])]
+    tables = [read_run(study, arm, f"{paths.run(arm, *run)}/predictions.csv") for run in runs]
     whole = pd.concat(tables, ignore_index=True)
     named = _columns(study, arm)
     return Predictions(whole[KEYS], {head: whole[columns].to_numpy(float) for head, columns in named.items()})
