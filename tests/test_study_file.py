@@ -325,3 +325,159 @@ def test_the_schema_takes_the_shipped_studies(path):
     jsonschema.Draft202012Validator.check_schema(validator.schema)
     assert [error.message for error in validator.iter_errors(read_yaml(path))] == []
     assert not validator.is_valid({**read_yaml(path), "titel": "x"})
+
+
+VOLUMES = """
+title: Volumes
+data:
+  source: {path: somewhere}
+  layout: {name: table, file: labels.csv}
+  classes: [normal, abnormal]
+  labels: {NOR: normal, DCM: abnormal, HCM: abnormal}
+preparations:
+  volume:
+    reads: volume
+    channels: gray
+    steps: [{name: resample, millimeters: [0, 2, 2]}, {name: pad_volume, size: [16, 64, 64]}, {name: window, low: -100, high: 300}]
+  projection:
+    reads: volume
+    channels: gray
+    steps: [{name: clip_percentiles}, {name: project}, {name: resize, size: [64, 64]}]
+autoencoders:
+  compressed: {preparation: volume, encoder: cnn5_3d, epochs: 3, batch_size: 2}
+recipe:
+  preparation: volume
+  network: {encoder: cnn5_3d, weights: none}
+  normalization: unit
+  augmentation: {rotation: 10}
+  stages: {main: {epochs: 5, optimizer: {name: adam, lr: 1e-4}}}
+arms:
+  scratch: {augmentation: {tilt: 3, flip_depth: 0.5}}
+  pretrained: {network: {weights: compressed}, stages: {main: {trainable: {from_block: 2}}}}
+  flat: {preparation: projection, network: {encoder: resnet18}, normalization: imagenet}
+claims: [{better: scratch, than: flat, who: a study}]
+gradcam: {beside: flat}
+tasks:
+  five:
+    data: {classes: [NOR, DCM, HCM], labels: {NOR: NOR, DCM: DCM, HCM: HCM}}
+    demo: {split: {seeds: [5]}}
+demo: {split: {seeds: [3, 4]}}
+"""
+
+
+def test_volumes_projections_and_autoencoders_fit_together(write):
+    study = load(write(VOLUMES), "full")
+    assert {name: given.dimensions for name, given in study.preparations.items()} == {"volume": 3, "projection": 2}
+    assert study.start_weights("scratch", 0, 1) is None
+    assert (
+        study.start_weights("pretrained", 2, 1)
+        == "results/full/mine/autoencoders/compressed/fold2_seed1/encoder.safetensors"
+    )
+    assert study.arms["pretrained"].stages["main"].trainable.from_block == 2
+    trained = study.recipe_of("autoencoders/compressed")
+    assert (trained.network.encoder, trained.stages["autoencoder"].epochs, trained.keep.best) == ("cnn5_3d", 3, "loss")
+    window = study.preparations["volume"].steps[2]
+    assert (window["low"], window["high"]) == (-100.0, 300.0)
+
+
+def test_an_autoencoder_is_part_of_what_its_arms_depend_on(write):
+    study = load(write(VOLUMES), "full")
+    other = load(write(VOLUMES.replace("epochs: 3", "epochs: 4")), "full")
+    changed = {arm for arm in study.arms if study.recipe_key(arm) != other.recipe_key(arm)}
+    assert changed == {"pretrained"}
+    assert study.recipe_key("autoencoders/compressed") != other.recipe_key("autoencoders/compressed")
+    leaky = load(write(VOLUMES.replace("epochs: 3", "epochs: 3, samples: all")), "full")
+    assert leaky.recipe_key("autoencoders/compressed") != study.recipe_key("autoencoders/compressed")
+    assert leaky.learns_from_all("autoencoders/compressed")
+    assert not study.learns_from_all("autoencoders/compressed")
+
+
+def test_only_what_the_arms_that_are_run_need_is_kept(write):
+    study = load(write(VOLUMES), "full", arms=["scratch"])
+    assert study.autoencoders == {}
+    assert study.gradcam.beside is None
+    assert [claim.than for claim in study.claims] == ["flat"]  # listed as not run
+
+
+def test_a_task_is_a_difference_from_the_whole_file(write):
+    study = load(write(VOLUMES), "demo", task="five")
+    assert study.name == "mine-five"
+    assert study.data.labels == {"NOR": "NOR", "DCM": "DCM", "HCM": "HCM"}
+    assert study.split.seeds == [5]
+    assert load(write(VOLUMES), "full", task="five").split.seeds == [0]
+    assert load(write(VOLUMES), "demo").split.seeds == [3, 4]
+    with pytest.raises(RescanError, match="no task 'fiv'; did you mean 'five'"):
+        load(write(VOLUMES), "demo", task="fiv")
+
+
+def test_weights_given_for_all_leave_autoencoders_and_3d_networks_alone(write):
+    study = load(write(VOLUMES), "full", weights="imagenet")
+    assert {arm: recipe.network.weights for arm, recipe in study.arms.items()} == {
+        "scratch": "none",
+        "pretrained": "compressed",
+        "flat": "imagenet",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "encoder: resnet18}, norm",
+            "encoder: cnn5_3d}, norm",
+            "arms: flat: preparation projection makes images, cnn5_3d",
+        ),
+        (
+            "preparation: projection, network: {encoder: resnet18}",
+            "network: {encoder: resnet18}",
+            "makes volumes, resnet18",
+        ),
+        (
+            "    channels: gray\n    steps: [{name: resample",
+            "    steps: [{name: resample",
+            "volumes are gray; add channels: gray",
+        ),
+        ("{name: project}, ", "", "2: resize: is for images; project the volume first|1: resize: is for images"),
+        ("{name: project}", "{name: project}, {name: project}", "project: is for volumes"),
+        ("{name: project}", "{name: patches}", "patches: cuts images, once; project the volume first"),
+        (
+            "{name: resize, size",
+            "{name: patches}, {name: crop_center}, {name: resize, size",
+            "must stand before patches",
+        ),
+        (
+            "{encoder: cnn5_3d, weights: none}",
+            "{encoder: cnn5_3d}",
+            "cnn5_3d has no ImageNet weights; use weights: none",
+        ),
+        ("weights: compressed", "weights: compresed", "no weights 'compresed'; did you mean 'compressed'"),
+        (
+            "weights: compressed",
+            "weights: compressed, norm: group",
+            "norm is group, but that of autoencoder compressed is batch",
+        ),
+        (
+            "encoder: resnet18}",
+            "encoder: resnet18, weights: imagenet, norm: group}",
+            "ImageNet weights need norm: batch",
+        ),
+        ("{tilt: 3, flip_depth: 0.5}", "{shear: 3}", "augmentation: shear is not for volumes"),
+        ("encoder: resnet18}, norm", "encoder: resnet18}, augmentation: {tilt: 3}, norm", "tilt is not for images"),
+        ("HCM: abnormal", "HCM: abnormall", "labels: HCM: no class 'abnormall'; did you mean 'abnormal'"),
+        ("NOR: normal, ", "", "none becomes class 'normal'"),
+        ("{name: project}", "{name: project, slab: middle}", "slab must be one of all, superficial, deep"),
+        ("millimeters: [0, 2, 2]", "millimeters: [0, -2, 2]", "millimeters must be positive"),
+        ("than: flat", "than: flatt", "no arm 'flatt'; did you mean 'flat'"),
+        ("beside: flat", "beside: flatt", "no arm 'flatt'; did you mean 'flat'"),
+        ("from_block: 2", "from_block: 0", "from_block"),
+        (
+            "preparation: volume, encoder",
+            "preparation: volumes, encoder",
+            "no preparation 'volumes'; did you mean 'volume'",
+        ),
+    ],
+)
+def test_volumes_that_do_not_fit_are_refused(write, old, new, message):
+    assert old in VOLUMES
+    with pytest.raises(RescanError, match=message):
+        load(write(VOLUMES.replace(old, new, 1)), "full")

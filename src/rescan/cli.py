@@ -49,13 +49,14 @@ def resolve(
     source: Annotated[Optional[str], typer.Option(help="a local folder or archive, instead of data.source")] = None,
     folds: Annotated[Optional[int], typer.Option(help="replaces split.folds")] = None,
     arm: Annotated[Optional[list[str]], typer.Option(help="an arm to run; give it once an arm")] = None,
+    task: Annotated[Optional[str], typer.Option(help="a task of the study file")] = None,
     log: Log = None,
 ) -> None:
     """Merge and check a study file; write every arm's whole recipe as JSON."""
     messages.start(log)
     from rescan.study_file import load, write_resolved
 
-    write_resolved(load(study_file, scale, weights, seed, source, folds=folds, arms=arm), out)
+    write_resolved(load(study_file, scale, weights, seed, source, folds=folds, arms=arm, task=task), out)
 
 
 @app.command()
@@ -165,6 +166,56 @@ def train(
     )
     run = Path(Paths.of(study.as_posix()).run(arm, fold, seed))
     curves(run / "history.csv", run / "curves.png", graded=read(study).data.ordered)
+
+
+@app.command()
+def pretrain(
+    study: Resolved,
+    autoencoder: Annotated[str, typer.Option(help="the autoencoder's name")],
+    fold: Fold = 0,
+    seed: Seed = 0,
+    device: Device = DeviceName.auto,
+    threads: Threads = 2,
+    jobs_per_gpu: JobsPerGpu = 1,
+    runtime: Annotated[Optional[float], typer.Option(help="minutes after which to stop with a checkpoint")] = None,
+    log: Log = None,
+) -> None:
+    """Pre-train an autoencoder once, as `train`. Makes encoder.safetensors, history.csv and reconstructions."""
+    messages.start(log)
+    from rescan.paths import Paths
+    from rescan.reporting.autoencoder_figures import reconstructions
+    from rescan.reporting.figures import curves
+    from rescan.study import AUTOENCODERS, read
+    from rescan.training.loop import train
+
+    train(
+        read(study, autoencoder=autoencoder),
+        AUTOENCODERS + autoencoder,
+        fold,
+        seed,
+        device=device,
+        threads=threads,
+        runtime_minutes=runtime,
+        jobs_per_gpu=jobs_per_gpu,
+    )
+    run = Path(Paths.of(study.as_posix()).autoencoder(autoencoder, fold, seed))
+    curves(run / "history.csv", run / "curves.png")
+    reconstructions(run / "reconstructions.npy", run / "reconstructions.png")
+
+
+@app.command()
+def export(
+    study: Resolved,
+    preparation: Annotated[str, typer.Option(help="the preparation's name")],
+    out: Annotated[Path, typer.Option(help="the folder to write NIfTI files into")],
+    sample: Annotated[Optional[list[str]], typer.Option(help="a sample; give it once a sample; all by default")] = None,
+) -> None:
+    """Write prepared volumes as NIfTI files, each with its affine."""
+    messages.start(None)
+    from rescan.preparation.export import export
+    from rescan.study import read
+
+    export(read(study, preparation=preparation), preparation, out, sample or ())
 
 
 @app.command()

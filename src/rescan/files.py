@@ -75,6 +75,9 @@ TEXT_COLUMNS = dict.fromkeys(
         "site",
         "device",
         "sex",
+        "fov",
+        "extent",
+        "layers",
         "group",
         "part",
         "published_part",
@@ -92,10 +95,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype=TEXT_COLUMNS, keep_default_na=False, na_values=[""])  # a class may be called NA
+        modalities = [name for name in pd.read_csv(path, nrows=0) if str(name).startswith("path_")]
+        types = {**TEXT_COLUMNS, **dict.fromkeys(modalities, str)}
+        table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])  # a class may be called NA
     except FileNotFoundError:
         raise RescanError(f"{path}: no such file; run the step that makes it first") from None
-    text = table.columns.intersection(list(TEXT_COLUMNS))
+    text = table.columns.intersection(list(types))
     table[text] = table[text].fillna("")
     return table
 

@@ -23,6 +23,7 @@ LAYOUTS = {
     "table": Entry("rescan.data.layouts:table", {"file": "samples.csv"}),
     "aptos": Entry("rescan.data.fundus_layouts:aptos"),
     "eyepacs": Entry("rescan.data.fundus_layouts:eyepacs"),
+    "octa500": Entry("rescan.data.octa500:octa500", {"modality": "octa"}),
 }
 
 PHANTOMS = {
@@ -57,9 +58,25 @@ PHANTOMS = {
             "label_noise": 0.0,
         },
     ),
+    "octa": Entry(
+        "rescan.data.phantoms.octa:make",
+        {
+            "samples": 160,
+            "size": [48, 40, 40],
+            "seed": 0,
+            "contrast": 1.0,
+            "lesions": "both",
+            "null": False,
+            "confound": 0.5,
+            "duplicates": 0.0,
+            "patient_effect": 1.0,
+            "label_noise": 0.0,
+        },
+    ),
 }
 
-OPERATORS = {
+# What a preparation does to images: each takes (H, W) or (H, W, 3) and a mask …
+IMAGE_OPERATORS = {
     "crop_brain": Entry("rescan.preparation.operators:crop_brain", {"threshold": 45, "margin": 0}),
     "resize": Entry("rescan.preparation.operators:resize", {"size": [256, 256], "keep_aspect": False}),
     "crop_circle": Entry("rescan.preparation.fundus:crop_circle", {"threshold": 7}),
@@ -67,9 +84,25 @@ OPERATORS = {
     "circle_mask": Entry("rescan.preparation.fundus:circle_mask", {"radius": 1.0, "fill": 0}),
     "enhance": Entry("rescan.preparation.fundus:enhance", {"sigma": 30.0, "gain": 4.0, "offset": 128.0, "fast": True}),
     "swap_channels": Entry("rescan.preparation.fundus:swap_channels"),
+    "clahe": Entry("rescan.preparation.operators:clahe", {"clip": 2.0, "tiles": 8}),
 }
+# … and to scans (`rescan.preparation.scans`), volumes first. Sizes are [depth, height, width]; 0 leaves an axis as it is.
+SCAN_OPERATORS = {
+    "crop_center": Entry("rescan.preparation.scans:crop_center", {"millimeters": [0.0, 3.0, 3.0]}),
+    "crop_retina": Entry("rescan.preparation.scans:crop_retina", {"depth": 256}),
+    "keep_layers": Entry("rescan.preparation.scans:keep_layers", {"slab": "superficial"}),
+    "resample": Entry("rescan.preparation.scans:resample", {"millimeters": [0.0, 1.0, 1.0]}),
+    "resize_volume": Entry("rescan.preparation.scans:resize_volume", {"size": [256, 192, 192]}),
+    "pad_volume": Entry("rescan.preparation.scans:pad_volume", {"size": [256, 192, 192]}),
+    "clip_percentiles": Entry("rescan.preparation.scans:clip_percentiles", {"low": 5.0, "high": 99.9}),
+    "window": Entry("rescan.preparation.scans:window", {"low": -1000.0, "high": 400.0}),
+    "project": Entry("rescan.preparation.scans:project", {"slab": "all", "how": "mean"}),
+    "patches": Entry("rescan.preparation.scans:patches", {"grid": [2, 2]}),
+}
+VOLUME_ONLY = ("crop_retina", "keep_layers", "resample", "resize_volume", "pad_volume", "project")
+OPERATORS = {**IMAGE_OPERATORS, **SCAN_OPERATORS}
 
-ENCODERS = {
+ENCODERS_2D = {
     "resnet18": Entry("rescan.models.encoders:resnet18"),
     "resnet34": Entry("rescan.models.encoders:resnet34"),
     "resnet50": Entry("rescan.models.encoders:resnet50"),
@@ -86,7 +119,19 @@ ENCODERS = {
     "efficientnet_b5": Entry("rescan.models.encoders:efficientnet_b5"),
     "se_resnext50": Entry("rescan.models.se_resnext:se_resnext50"),
     "vit_b_16": Entry("rescan.models.vit:vit_b_16"),
+    "cnn5": Entry("rescan.models.encoders_3d:cnn5"),
 }
+# Of volumes. None has pretrained weights.
+ENCODERS_3D = {
+    "resnet10_3d": Entry("rescan.models.encoders_3d:resnet10_3d"),
+    "resnet18_3d": Entry("rescan.models.encoders_3d:resnet18_3d"),
+    "resnet50_3d": Entry("rescan.models.encoders_3d:resnet50_3d"),
+    "vgg16_3d": Entry("rescan.models.encoders_3d:vgg16_3d"),
+    "inception_v3_3d": Entry("rescan.models.inception_3d:inception_v3_3d"),
+    "efficientnet_b0_3d": Entry("rescan.models.encoders_3d:efficientnet_b0_3d"),
+    "cnn5_3d": Entry("rescan.models.encoders_3d:cnn5_3d"),
+}
+ENCODERS = {**ENCODERS_2D, **ENCODERS_3D}
 
 NECK_OPTIONS = {"batch_norm": False, "dropout": 0.0}
 NECKS = {
@@ -146,12 +191,14 @@ AUGMENTATIONS = {
     "zoom": Entry("rescan.training.warps:zoom", {"value": "range"}),
     "scale": Entry("rescan.training.warps:scale", {"value": "range"}),
     "crop_and_pad": Entry("rescan.training.warps:crop_and_pad", {"value": "amount"}),
+    "tilt": Entry("rescan.training.warps:tilt", {"value": "amount"}),
     "optical_distortion": Entry("rescan.training.warps:optical_distortion", {"value": "amount"}),
     "grid_distortion": Entry("rescan.training.warps:grid_distortion", {"value": "amount"}),
     "piecewise_affine": Entry("rescan.training.warps:piecewise_affine", {"value": "amount"}),
     # what follows, in this order
     "flip_horizontal": Entry("rescan.training.augmentation:flip_horizontal", {"value": "probability"}),
     "flip_vertical": Entry("rescan.training.augmentation:flip_vertical", {"value": "probability"}),
+    "flip_depth": Entry("rescan.training.augmentation:flip_depth", {"value": "probability"}),
     "brightness": Entry("rescan.training.augmentation:brightness", {"value": "range"}),
     "contrast": Entry("rescan.training.augmentation:contrast", {"value": "range"}),
     "gamma": Entry("rescan.training.augmentation:gamma", {"value": "range"}),
@@ -162,6 +209,13 @@ AUGMENTATIONS = {
     "noise": Entry("rescan.training.augmentation:noise", {"value": "amount"}),
     "cutout": Entry("rescan.training.augmentation:cutout", {"value": "amount"}),
 }
+
+# Those that volumes have too; `tilt` and `flip_depth` are for volumes only.
+AUGMENTATIONS_3D = (
+    *("rotation", "tilt", "shift", "zoom", "scale", "flip_horizontal", "flip_vertical", "flip_depth"),
+    *("brightness", "contrast", "gamma", "noise"),
+)
+AUGMENTATIONS_2D = tuple(name for name in AUGMENTATIONS if name not in ("tilt", "flip_depth"))
 
 # What options and strengths must stay below, or above; all others need only be no less than 0.
 BELOW = {
@@ -174,14 +228,22 @@ BELOW = {
     "crop_and_pad": 0.5,
     "grid_distortion": 0.5,
     "shear": 90,
+    "tilt": 90,
 }
-ABOVE = {"sigma": 0}
+ABOVE = {"sigma": 0, "depth": 0, "clip": 0, "tiles": 0}
+CHOICES = {
+    "slab": ("all", "superficial", "deep"),
+    "how": ("mean", "max"),
+    "lesions": ("both", "depth", "enface"),
+    "modality": ("octa", "oct"),
+}
 
 # What a network is fed: (x * scale - mean) / std, for x in [0, 1]; mean and std a channel (R, G, B).
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALIZATIONS = {
     "imagenet": (1.0, IMAGENET_MEAN, IMAGENET_STD),
     "unit": (1.0, (0.0,) * 3, (1.0,) * 3),
+    "centered": (1.0, (0.5,) * 3, (0.5,) * 3),  # into [-1, 1]
     # What weights trained on Caffe-style input (about ±128) see when they are fed [0, 1] …
     "caffe_fed_unit": (1 / 255, (0.0,) * 3, IMAGENET_STD),
     # … and what a network that rescales [0, 255] by itself sees when it is fed [0, 1].

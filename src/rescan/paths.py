@@ -93,6 +93,10 @@ class Paths:
         """The folder of a run."""
         return f"{self.arm(arm)}/fold{fold}_seed{seed}"
 
+    def autoencoder(self, name: str, fold: int | str, seed: int | str) -> str:
+        """The folder of an autoencoder's run."""
+        return self.run(f"autoencoders/{name}", fold, seed)
+
     def state(self, arm: str, fold: int | str, seed: int | str) -> str:
         """The trainer's state folder: outside the declared outputs, which Snakemake deletes when a job fails."""
         return f"results/{self.scale}/.state/{self.study}/{arm}/fold{fold}_seed{seed}"

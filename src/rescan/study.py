@@ -25,6 +25,7 @@ from rescan.files import fingerprint, read_json
 from rescan.paths import Paths
 
 SCALES = ("demo", "full")
+AUTOENCODERS = "autoencoders/"  # before the name of an autoencoder, where trainings are named
 TRAINING_VERSION = 2  # raise it when the same recipe and data would give another model
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -41,7 +42,8 @@ def _no_folder_of_ours(*reserved: str) -> AfterValidator:
 
 # Names of folders: of a study, an arm, a preparation.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-ArmName = Annotated[Name, _no_folder_of_ours("explore")]
+ArmName = Annotated[Name, _no_folder_of_ours("explore", "autoencoders")]
+AutoencoderName = Annotated[Name, _no_folder_of_ours("imagenet", "none")]
 PreparationName = Annotated[Name, _no_folder_of_ours("raw", "raw_extra", "download")]
 
 
@@ -91,13 +93,17 @@ class _Named:
 
 def _as_type_of(default: Any, given: Any, option: str) -> Any:
     kind = type(default)
-    if kind is float and isinstance(given, int) and not isinstance(given, bool):
-        return float(given)
+    if kind is float and type(given) is int:
+        given = float(given)
+    if kind is list and isinstance(given, list) and isinstance(default[0], float):
+        given = [float(value) if type(value) is int else value for value in given]
     if type(given) is not kind or (kind is list and [type(v) for v in given] != [type(v) for v in default]):
         raise ValueError(f"{option} must be like {default!r}, not {given!r}")
-    if kind is list and min(given) <= 0:
+    if option in names.CHOICES and given not in names.CHOICES[option]:
+        raise ValueError(f"{option} must be one of {', '.join(names.CHOICES[option])}, not {given!r}")
+    if kind is list and (min(given) < 0 or (0 not in default and min(given) == 0)):
         raise ValueError(f"{option} must be positive, but is {given!r}")
-    if kind in (int, float):
+    if kind in (int, float) and default >= 0:
         _check_bounds(option, given)
     return given
 
@@ -174,6 +180,7 @@ class Data(DataSet):
     """
 
     classes: Annotated[list[str], Field(min_length=2)]
+    labels: dict[str, str] = Field(default={}, description="the class of each label of the source; others are dropped")
     ordered: bool = False
     endpoints: dict[Name, str] = {}
     expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}
@@ -183,6 +190,11 @@ class Data(DataSet):
     def _sound(self) -> Data:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
+        for label, name in self.labels.items():
+            if name not in self.classes:
+                raise ValueError(f"labels: {label}: no class {name!r}{names.suggest(name, self.classes)}")
+        if self.labels and (missing := [name for name in self.classes if name not in self.labels.values()]):
+            raise ValueError(f"labels: none becomes class {missing[0]!r}; add one, or take the class out of classes")
         if self.endpoints and not self.ordered:
             raise ValueError("endpoints need ordered classes; add ordered: true")
         for name, lowest in self.endpoints.items():
@@ -198,6 +210,7 @@ class Split(Strict):
     test: Union[Literal["published"], Annotated[float, Field(gt=0, lt=1)]] = "published"
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
+    stratify_by: list[str] = Field(default=[], description="columns of the manifest, beside the label; such as fov")
     folds: Positive = 1
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
@@ -209,16 +222,45 @@ class Split(Strict):
 
 
 class Preparation(Strict):
-    """What turns a sample into network inputs, 8-bit gray or RGB; `background` fills what a warp uncovers.
+    """What turns a sample into network inputs, gray or RGB; `background` fills what a warp uncovers.
 
+    `reads` says what the samples are: image files, or volumes (NIfTI files, folders of B-scans or of DICOM slices);
+    `modality`, which of a sample's files, where its layout knows several (the manifest's column path_<modality>).
     `decode: scaled` lets JPEG files be decoded at a half, quarter or eighth of their size where that is still enough
-    for the `resize` among the steps; only for steps that do not count pixels before it.
+    for the `resize` among the steps; only for steps that do not count pixels before it. `dtype` is what the store
+    holds: gray levels in [0, 255], as whole numbers or, uint16, in 257 times finer steps.
     """
 
+    reads: Literal["image", "volume"] = "image"
+    modality: str = ""
     steps: Annotated[list[Annotated[dict[str, Any], _Named("operator")]], Field(min_length=1)]
     channels: Literal["gray", "rgb"] = "rgb"
     background: Annotated[int, Field(ge=0, le=255)] = 0
     decode: Literal["full", "scaled"] = "full"
+    dtype: Literal["uint8", "uint16"] = "uint8"
+
+    @property
+    def dimensions(self) -> int:
+        """Spatial dimensions of what it makes: 2 or 3."""
+        return 3 if self.reads == "volume" and all(step["name"] != "project" for step in self.steps) else 2
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> Preparation:
+        dimensions, several = 3 if self.reads == "volume" else 2, False
+        if dimensions == 3 and self.channels != "gray":
+            raise ValueError("volumes are gray; add channels: gray")
+        for number, step in enumerate(self.steps):
+            name, where = step["name"], f"steps: {number}: {step['name']}"
+            if name in names.IMAGE_OPERATORS and dimensions == 3:
+                raise ValueError(f"{where}: is for images; project the volume first")
+            if name in names.VOLUME_ONLY and dimensions == 2:
+                raise ValueError(f"{where}: is for volumes; add reads: volume, or move it before project")
+            if name == "patches" and (dimensions == 3 or several):
+                raise ValueError(f"{where}: cuts images, once; project the volume first")
+            if several and name in names.SCAN_OPERATORS:
+                raise ValueError(f"{where}: must stand before patches")
+            dimensions, several = 2 if name == "project" else dimensions, several or name == "patches"
+        return self
 
 
 class Layers(Strict):
@@ -248,13 +290,25 @@ class Head(Layers):
 HeadName = Literal["classification", "regression", "ordinal"]
 
 
+Norm = Literal["batch", "instance", "group"]
+Normalization = Literal[tuple(names.NORMALIZATIONS)]  # type: ignore[valid-type]
+
+
 class Network(Layers):
     """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
 
     encoder: Annotated[str, _Name("encoder")]
-    weights: Literal["imagenet", "none"] = "imagenet"
+    weights: str = Field(default="imagenet", description="imagenet, none, or the name of an autoencoder")
+    norm: Norm = "batch"
+    checkpointing: bool = Field(default=False, description="compute activations twice rather than keep them")
     neck: Annotated[dict[str, Any], _Named("neck")] = {"name": "avg", "batch_norm": False, "dropout": 0.0}
     heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}
+
+
+class FromBlock(Strict):
+    """Train the encoder's blocks from this one on, counted from 1, and all that follows the encoder."""
+
+    from_block: Positive
 
 
 class Stage(Strict):
@@ -263,7 +317,7 @@ class Stage(Strict):
     epochs: Positive
     batch_size: Positive = 32
     accumulate: Positive = 1
-    trainable: Literal["all", "head"] = "all"
+    trainable: Union[Literal["all", "head"], FromBlock] = "all"
     samples: Annotated[list[str], Field(min_length=1, description="own, or names of data.extra")] = ["own"]
     carry: Literal["all", "encoder"] = Field(default="all", description="what is kept of the stage before")
     sampling: Literal["natural", "balanced"] = "natural"
@@ -299,6 +353,42 @@ class EarlyStopping(Strict):
 
     metric: EpochMetric = "loss"
     patience: Positive = 10
+
+
+class Autoencoder(Strict):
+    """An encoder that is pre-trained, with a decoder, to reconstruct its inputs; arms start from it by its name.
+
+    Trained and validated on the parts of the run that starts from it; `samples: all` adds validation and test: a leak,
+    for an arm that shows what it is worth. The epoch with the lowest validation loss is kept.
+    """
+
+    preparation: str
+    encoder: Annotated[str, _Name("encoder")]
+    norm: Norm = "batch"
+    checkpointing: bool = False
+    normalization: Normalization = "unit"
+    augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
+    samples: Literal["train", "all"] = "train"
+    epochs: Positive = 100
+    patience: Positive = 30
+    batch_size: Positive = 8
+    accumulate: Positive = 1
+    optimizer: Annotated[dict[str, Any], _Named("optimizer")] = {"name": "adam", "lr": 1e-3, "weight_decay": 0.0}
+    schedule: Annotated[dict[str, Any], _Named("schedule")] = {"name": "constant"}
+
+    def recipe(self) -> Recipe:
+        """The same as the trainer takes it; heads and losses are not used."""
+        stage = {key: getattr(self, key) for key in ("epochs", "batch_size", "accumulate", "optimizer", "schedule")}
+        network = {key: getattr(self, key) for key in ("encoder", "norm", "checkpointing")}
+        return Recipe(
+            preparation=self.preparation,
+            network=Network(weights="none", **network),
+            normalization=self.normalization,
+            augmentation=self.augmentation,
+            stages={"autoencoder": Stage(**stage)},
+            keep=Best(best="loss"),
+            early_stopping=EarlyStopping(metric="loss", patience=self.patience),
+        )
 
 
 class Posttrain(Strict):
@@ -351,7 +441,7 @@ class Recipe(Strict):
 
     preparation: str
     network: Network
-    normalization: Literal["imagenet", "unit", "caffe_fed_unit", "rescaled_twice"] = "imagenet"
+    normalization: Normalization = "imagenet"
     augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
     stages: Annotated[dict[str, Stage], Field(min_length=1)]
     keep: Union[Literal["last"], Best] = "last"
@@ -464,10 +554,24 @@ class Published(Strict):
         return self
 
 
+class Claim(Strict):
+    """A published claim without a number: one arm scores better than another."""
+
+    better: str
+    than: str
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa"] = "accuracy"
+    who: str
+
+
 class Explanation(Strict):
-    """Grad-CAM: how many right and wrong test images of each class get a map, and of which head's output."""
+    """Grad-CAM: how many right and wrong test images of each class get a map, and of which head's output.
+
+    Where a volume's layers are known, maps of volumes are also masked to a slab of them.
+    """
 
     images_a_class: Positive = 2
+    slab: Literal["superficial", "deep"] = "superficial"
+    beside: str | None = Field(default=None, description="the arm of projections whose map stands beside a volume's")
     head: HeadName | None = Field(default=None, description="classification, if the network has it, else its first")
 
 
@@ -483,9 +587,56 @@ class Study(Strict):
     data: Data
     split: Split = Split()
     preparations: Annotated[dict[PreparationName, Preparation], Field(min_length=1)]
+    autoencoders: dict[AutoencoderName, Autoencoder] = {}
     arms: Annotated[dict[ArmName, Recipe], Field(min_length=1)]
     published: list[Published] = []
+    claims: list[Claim] = []
     gradcam: Explanation = Explanation()
+
+    @model_validator(mode="after")
+    def _encoders_fit(self) -> Study:
+        for name, autoencoder in self.autoencoders.items():
+            if autoencoder.preparation not in self.preparations:
+                near = names.suggest(autoencoder.preparation, self.preparations)
+                raise ValueError(f"autoencoders: {name}: no preparation {autoencoder.preparation!r}{near}")
+            self._check_encoder(f"autoencoders: {name}", autoencoder.encoder, autoencoder)
+        for name, recipe in self.arms.items():
+            network, where = recipe.network, f"arms: {name}"
+            if recipe.preparation in self.preparations:
+                self._check_encoder(where, network.encoder, recipe)
+            if network.weights == "imagenet":
+                if network.encoder in names.ENCODERS_3D:
+                    raise ValueError(f"{where}: network: {network.encoder} has no ImageNet weights; use weights: none")
+                if network.norm != "batch":
+                    raise ValueError(f"{where}: network: ImageNet weights need norm: batch; or use weights: none")
+            elif network.weights != "none":
+                self._check_start(where, recipe)
+        return self
+
+    def _check_encoder(self, where: str, encoder: str, of: Recipe | Autoencoder) -> None:
+        """Raise ValueError unless encoder and augmentation are for what the preparation makes."""
+        dimensions = self.preparations[of.preparation].dimensions
+        if dimensions != (3 if encoder in names.ENCODERS_3D else 2):
+            made = "volumes" if dimensions == 3 else "images"
+            raise ValueError(f"{where}: preparation {of.preparation} makes {made}, {encoder} takes the other kind")
+        wrong = set(of.augmentation) - set(names.AUGMENTATIONS_3D if dimensions == 3 else names.AUGMENTATIONS_2D)
+        if wrong:
+            raise ValueError(f"{where}: augmentation: {min(wrong)} is not for {'volumes' if dimensions == 3 else 'images'}")
+
+    def _check_start(self, where: str, recipe: Recipe) -> None:
+        """Raise ValueError unless a recipe's autoencoder is there and has its encoder."""
+        network, known = recipe.network, self.autoencoders
+        if network.weights not in known:
+            near = names.suggest(network.weights, ["imagenet", "none", *known])
+            raise ValueError(f"{where}: network: no weights {network.weights!r}{near}")
+        own = known[network.weights]
+        for what, theirs, ours in (
+            ("encoder", own.encoder, network.encoder),
+            ("norm", own.norm, network.norm),
+            ("normalization", own.normalization, recipe.normalization),
+        ):
+            if theirs != ours:
+                raise ValueError(f"{where}: {what} is {ours}, but that of autoencoder {network.weights} is {theirs}")
 
     @model_validator(mode="after")
     def _arms_and_data_agree(self) -> Study:
@@ -541,6 +692,30 @@ class Study(Strict):
         members = recipe.ensemble.members if recipe.ensemble else [arm]
         return [(name, self.arms[name].models or name, *run) for name in members for run in self.runs(name)]
 
+    def recipe_of(self, arm: str) -> Recipe:
+        """The recipe of an arm, or of an autoencoder, whose runs are kept as those of the arm `autoencoders/<name>`."""
+        return self.arms[arm] if arm in self.arms else self.autoencoders[arm[len(AUTOENCODERS) :]].recipe()
+
+    def learns_from_all(self, arm: str) -> bool:
+        """Whether a training sees the test part."""
+        if arm in self.arms:
+            return self.arms[arm].validation == "test"
+        return self.autoencoders[arm[len(AUTOENCODERS) :]].samples == "all"
+
+    def start_weights(self, arm: str, fold: int | str, seed: int | str) -> str | None:
+        """The file that a run's encoder starts from: ImageNet weights, or those of the same run of an autoencoder."""
+        network = self.recipe_of(arm).network
+        if network.weights == "none":
+            return None
+        if network.weights == "imagenet":
+            return Paths.weights(network.encoder)
+        return f"{Paths(self.scale, self.name).autoencoder(network.weights, fold, seed)}/encoder.safetensors"
+
+    def autoencoder(self, arm: str) -> str | None:
+        """The autoencoder that an arm's training starts from."""
+        weights = self.arms[arm].network.weights
+        return None if weights in ("imagenet", "none") else weights
+
     def base(self, arm: str) -> str | None:
         """The arm that an arm is compared with: as its recipe says; else the one it reads; else the study's first."""
         recipe = self.arms[arm]
@@ -569,16 +744,18 @@ class Study(Strict):
 
     def recipe_key(self, arm: str) -> str:
         """Fingerprint of all that an arm's training depends on in the study file, and of the trainer's version."""
-        recipe = self.arms[arm]
+        recipe = self.recipe_of(arm)
         read = recipe.epoch_head if recipe.chooses_by_class else ""
         return fingerprint([*self._trained(arm), read, self.data.classes, TRAINING_VERSION])
 
     def _trained(self, arm: str) -> list[Any]:
         """What an arm's training depends on in its recipe; the order of stages and heads matters, too."""
-        recipe = self.arms[arm]
+        recipe = self.recipe_of(arm)
         preparation = self.preparations[recipe.preparation].model_dump(mode="json")
         order = [list(recipe.stages), list(recipe.network.heads)]
-        return [recipe.model_dump(mode="json", exclude=NOT_TRAINED), order, preparation]
+        name = self.autoencoder(arm) if arm in self.arms else arm[len(AUTOENCODERS) :]
+        started = [self.autoencoders[name].model_dump(mode="json")] if name else []
+        return [recipe.model_dump(mode="json", exclude=NOT_TRAINED), order, preparation, *started]
 
     def result_key(self, arm: str) -> str:
         """Fingerprint of all that an arm's results depend on in the study file."""
@@ -590,11 +767,13 @@ class Study(Strict):
         )
 
 
-def read(path: str | Path, arm: str | None = None, preparation: str | None = None) -> Study:
+def read(
+    path: str | Path, arm: str | None = None, preparation: str | None = None, autoencoder: str | None = None
+) -> Study:
     """Read a resolved study (`study.json`).
 
     Raises:
-        RescanError: It is missing or of another version, or has no such arm or preparation.
+        RescanError: It is missing or of another version, or has no such arm, preparation or autoencoder.
     """
     try:
         study = Study.model_validate_json(Path(path).read_text("utf-8"))
@@ -602,7 +781,12 @@ def read(path: str | Path, arm: str | None = None, preparation: str | None = Non
         raise RescanError(f"{path}: cannot be read ({error.strerror}); make it with `rescan resolve`") from None
     except ValidationError:
         raise RescanError(f"{path}: not a resolved study of this version; make it with `rescan resolve`") from None
-    for kind, name, known in (("arm", arm, study.arms), ("preparation", preparation, study.preparations)):
+    known: dict[str, Any]
+    for kind, name, known in (
+        ("arm", arm, study.arms),
+        ("preparation", preparation, study.preparations),
+        ("autoencoder", autoencoder, study.autoencoders),
+    ):
         if name is not None and name not in known:
             raise RescanError(f"{path}: no {kind} {name!r}{names.suggest(name, known)}")
     return study

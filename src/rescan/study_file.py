@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing
 from pathlib import Path
 from typing import Annotated, Any, Union
@@ -15,8 +16,12 @@ from rescan.log import logger
 from rescan.study import (
     SCALES,
     ArmName,
+    Autoencoder,
+    AutoencoderName,
+    Claim,
     Data,
     Explanation,
+    Name,
     Preparation,
     PreparationName,
     Published,
@@ -28,7 +33,10 @@ from rescan.study import (
 
 
 class StudyFile(Strict):
-    """A study file as written: arms are differences from `recipe`, and `run` picks some of them."""
+    """A study file as written: arms are differences from `recipe`, and `run` picks some of them.
+
+    A task is another question on the same data, such as more classes: a difference from the whole file.
+    """
 
     title: str
     cite: str = ""
@@ -36,11 +44,14 @@ class StudyFile(Strict):
     data: Data
     split: Split = Split()
     preparations: Annotated[dict[PreparationName, Preparation], Field(min_length=1)]
+    autoencoders: dict[AutoencoderName, Autoencoder] = Field(default={})
     recipe: dict[str, Any]
     arms: Annotated[dict[ArmName, Union[dict[str, Any], None]], Field(min_length=1)]
     run: list[str] | None = None
     published: list[Published] = Field(default=[])
+    claims: list[Claim] = Field(default=[])
     gradcam: Explanation = Explanation()
+    tasks: dict[Name, dict[str, Any]] = Field(default={})
 
 
 def merge(base: Any, difference: Any) -> Any:
@@ -92,19 +103,21 @@ def load(
     folds: int | None = None,
     arms: list[str] | None = None,
     extra_sources: dict[str, str] | None = None,
+    task: str | None = None,
 ) -> Study:
     """Read a study file and resolve it at a scale.
 
     Args:
         path: The study file; its stem is the study's name.
         scale: `demo` or `full`.
-        weights: Replaces every arm's `network.weights`, if given.
+        weights: Replaces every arm's `network.weights`, if given; not where they are an autoencoder's.
         seeds: Replaces `split.seeds`, if given.
         source: A local folder or archive that replaces `data.source` and the phantom, if given. Arms that need extra
             data which are not given too are then left out at `demo`: they would be phantoms beside real images.
         folds: Replaces `split.folds` and the recipe's `folds`, if given.
         arms: Replaces `run`, if given.
         extra_sources: Local folders or archives that replace the sources and phantoms of `data.extra`, by name.
+        task: One of the file's `tasks`: its difference is merged in, and its name follows the study's, after a hyphen.
 
     Returns:
         The study with every arm's whole recipe.
@@ -119,7 +132,7 @@ def load(
     if not isinstance(demo, dict):
         raise RescanError(f"{path}: demo: needs a mapping of differences")
     demo = demo if scale == "demo" else {}
-    whole = merge(raw, demo)
+    whole = _of_task(merge(raw, demo), task, scale, path)
     if arms is not None:
         whole["run"] = arms
     whole = merge(whole, {"split": {"folds": folds}, "recipe": {"folds": None}}) if folds is not None else whole
@@ -135,7 +148,7 @@ def load(
     run = _check_arm_names(whole, faults)
     if not faults.found and file:
         published = [_if_comparable(entry, whole, weights) for entry in file.published]
-        content = file.model_dump(exclude={"recipe", "arms", "run", "published"})
+        content = file.model_dump(exclude={"recipe", "arms", "run", "published", "tasks"})
         try:
             if scale == "demo" and source is not None:
                 run = _without_phantoms(run, recipes, content["data"]["extra"])
@@ -144,7 +157,12 @@ def load(
             if used <= set(content["data"]["extra"]):  # else all are kept, for the message
                 content["data"]["extra"] = {k: v for k, v in content["data"]["extra"].items() if k in used}
             published = [entry for entry in published if entry.arm in chosen or arms is None]
-            about = {"name": Path(path).stem, "file": str(path), "scale": scale}
+            started = {recipe.network.weights for recipe in chosen.values()} - {"imagenet", "none"}
+            if started <= set(content["autoencoders"]):
+                content["autoencoders"] = {k: v for k, v in content["autoencoders"].items() if k in started}
+            if content["gradcam"]["beside"] not in chosen:
+                content["gradcam"]["beside"] = None
+            about = {"name": Path(path).stem + (f"-{task}" if task else ""), "file": str(path), "scale": scale}
             return Study(**about, arms=chosen, published=published, **content)
         except ValidationError as error:
             faults.add(error, Study)
@@ -155,6 +173,23 @@ def write_resolved(study: Study, out: Path) -> None:
     """Write a resolved study as JSON."""
     with writing(out) as temporary:
         temporary.write_text(study.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def _of_task(whole: dict[str, Any], task: str | None, scale: str, path: str | Path) -> dict[str, Any]:
+    """A merged file with a task's difference in it; the task may have a `demo` of its own."""
+    tasks = _mapping(whole, "tasks")
+    if task is None:
+        return whole
+    if task not in tasks:
+        raise RescanError(f"{path}: tasks: no task {task!r}{names.suggest(task, tasks)}")
+    difference = dict(_mapping(tasks, task))
+    demo = difference.pop("demo", None)
+    return merge(merge(whole, difference), demo if scale == "demo" and demo else {})
+
+
+def tasks_of(path: Path) -> list[str]:
+    """The names of a study file's tasks."""
+    return list(_mapping(read_yaml(path), "tasks"))
 
 
 def _configured(
@@ -208,13 +243,20 @@ def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[s
     for arm, difference in written_arms.items():
         merged = _merged(whole, written_arms, arm)
         try:
-            arms[arm] = Recipe.model_validate(merge(merged, {"network": {"weights": weights}} if weights else {}))
+            arms[arm] = Recipe.model_validate(_with_weights(merged, weights))
         except ValidationError as error:
             faults.add(error, Recipe, ("arms", arm), difference)
         if isinstance(name := merged.get("preparation"), str) and name not in preparations:
             where = ("arms", arm) if "preparation" in difference else ("recipe",)
             faults.say((*where, "preparation"), f"no preparation {name!r}{names.suggest(name, preparations)}")
     return arms
+
+
+def _with_weights(recipe: dict[str, Any], weights: str | None) -> dict[str, Any]:
+    """A recipe whose network starts from other weights; what starts from an autoencoder, or has no ImageNet ones, stays."""
+    network = _mapping(recipe, "network")
+    fixed = network.get("weights", "imagenet") not in ("imagenet", "none") or network.get("encoder") in names.ENCODERS_3D
+    return recipe if weights is None or fixed else merge(recipe, {"network": {"weights": weights}})
 
 
 def _merged(whole: dict[str, Any], arms: dict[str, Any], arm: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -234,7 +276,10 @@ def _check_arm_names(whole: dict[str, Any], faults: _Faults) -> list[str]:
     run = value if isinstance(value := whole.get("run"), list) else list(arms)
     entries = value if isinstance(value := whole.get("published"), list) else []
     compared = [entry["arm"] for entry in entries if isinstance(entry, dict) and "arm" in entry]
-    for key, named in (("run", run), ("published", compared)):
+    claims = value if isinstance(value := whole.get("claims"), list) else []
+    claimed = [claim[side] for claim in claims if isinstance(claim, dict) for side in ("better", "than") if side in claim]
+    beside = [arm] if (arm := _mapping(whole, "gradcam").get("beside")) else []
+    for key, named in (("run", run), ("published", compared), ("claims", claimed), ("gradcam", beside)):
         for arm in named:
             if isinstance(arm, str) and arm not in arms:
                 faults.say((key,), f"no arm {arm!r}{names.suggest(arm, arms)}")
@@ -258,9 +303,13 @@ def check(paths: list[Path]) -> None:
     """
     faults: dict[str, None] = {}
     for path in paths:
-        for scale in SCALES:
+        try:
+            tasks = [None, *tasks_of(path)]
+        except RescanError:
+            tasks = [None]  # what is wrong is said below
+        for scale, task in itertools.product(SCALES, tasks):
             try:
-                load(path, scale)
+                load(path, scale, task=task)
             except RescanError as error:
                 faults.update(dict.fromkeys(str(error).splitlines()))
     if faults:
@@ -277,7 +326,11 @@ def schema() -> dict[str, Any]:
     arm = {"anyOf": [{"$ref": "#/$defs/RecipeDifference"}, {"type": "null"}]}
     whole["properties"]["recipe"] = {"$ref": "#/$defs/RecipeDifference"}
     whole["properties"]["arms"] = {"type": "object", "additionalProperties": arm}
-    whole["properties"]["demo"] = {**_difference(whole), "type": ["object", "null"]}
+    demo = {**_difference(whole), "type": ["object", "null"]}
+    demo["properties"] = {key: value for key, value in demo["properties"].items() if key != "tasks"}
+    task = {**demo, "properties": {**demo["properties"], "demo": demo}}
+    whole["properties"]["tasks"] = {"type": "object", "additionalProperties": task}
+    whole["properties"]["demo"] = demo
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "$defs": definitions}
 
 
@@ -346,7 +399,7 @@ def _leads_on(tree: Any, path: tuple[Any, ...]) -> bool:
 
 def _is_union_branch(part: Any) -> bool:
     """Pydantic puts the branch of a union into an error's path, such as `literal['last']` or `Best`."""
-    return isinstance(part, str) and (part in ("Best", "constrained-float") or "[" in part)
+    return isinstance(part, str) and (part in ("Best", "FromBlock", "constrained-float") or "[" in part)
 
 
 def _words(fault: Any, model: type[BaseModel]) -> str:

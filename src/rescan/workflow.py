@@ -15,7 +15,7 @@ from rescan.errors import RescanError
 from rescan.files import fingerprint
 from rescan.paths import Paths
 from rescan.study import DataSet, Strict, Study
-from rescan.study_file import load, read_yaml, write_resolved
+from rescan.study_file import load, read_yaml, tasks_of, write_resolved
 
 
 def _listed(value: Any) -> Any:
@@ -82,9 +82,16 @@ class Run:
         self.launched_in = launched_in
         self.sources = {study: str(self._path(path)) for study, path in self.config.sources.items()}
         faults: list[str] = []
-        self.files = self._find_files(faults)
+        self.files, self.tasks = self._find_files(faults)
+        for name, (base, _) in self.tasks.items():  # a study's source serves its tasks, too
+            self.sources |= {
+                f"{name}{key[len(base) :]}": path
+                for key, path in self.sources.items()
+                if base == key.partition(".")[0] and f"{name}{key[len(base) :]}" not in self.sources
+            }
         extras = {f"{study}.{name}" for study, path in self.files.items() for name in _extras_in(path)}
-        for key, known in (("sources", {*self.files, *extras}), ("arms", {*self.files})):
+        bases = {base for base, _ in self.tasks.values()}
+        for key, known in (("sources", {*self.files, *extras, *bases}), ("arms", {*self.files})):
             wrong = [study for study in getattr(self.config, key) if study not in known]
             faults += [f"config: {key}: no study {study!r} in this run{names.suggest(study, known)}" for study in wrong]
         for study, source in self.sources.items():
@@ -104,6 +111,7 @@ class Run:
                     folds=self.config.folds,
                     arms=self.config.arms.get(study),
                     extra_sources=self._extra_sources(study),
+                    task=self.tasks[study][1] if study in self.tasks else None,
                 )
             except RescanError as error:
                 faults.append(str(error))
@@ -131,23 +139,33 @@ class Run:
         """A path of the configuration: relative ones start where the command was run."""
         return (self.launched_in / Path(written).expanduser()).resolve()
 
-    def _find_files(self, faults: list[str]) -> dict[str, Path]:
-        """The study files by study name: a name is a file in studies/, anything with .yaml a path."""
+    def _find_files(self, faults: list[str]) -> tuple[dict[str, Path], dict[str, tuple[str, str]]]:
+        """The study files by study name: a name is a file in studies/, anything with .yaml a path.
+
+        A task of the file may follow, after a colon: of these, by study name, the file's stem and the task.
+        """
         shipped = {path.stem: path for path in sorted((self.root / "studies").glob("*.yaml"))}
         files: dict[str, Path] = {}
-        for study in self.config.studies:
+        tasks: dict[str, tuple[str, str]] = {}
+        for entry in self.config.studies:
+            study, _, task = entry.partition(":")
             path = self._path(study) if study.endswith((".yaml", ".yml")) else shipped.get(study)
+            name = "" if path is None else f"{path.stem}-{task}" if task else path.stem
             if path is None:
                 faults.append(f"config: studies: no study {study!r}{names.suggest(study, shipped)}")
             elif not path.is_file():
                 faults.append(
                     f"config: studies: {path} is not there; give a name of studies/ or the path of a study file"
                 )
-            elif path.stem in files:
-                faults.append(f"config: studies: two studies are called {path.stem!r}; rename one file")
+            elif name in files:
+                faults.append(f"config: studies: two studies are called {name!r}; rename one file")
+            elif task and task not in (known := tasks_of(path)):
+                faults.append(f"config: studies: {entry}: no task {task!r} in {path}{names.suggest(task, known)}")
             else:
-                files[path.stem] = path
-        return files
+                files[name] = path
+                if task:
+                    tasks[name] = (path.stem, task)
+        return files, tasks
 
     def write_studies(self) -> None:
         """Write every study, resolved, where the steps read it; no rule does, as none shall rerun for it."""
@@ -182,7 +200,7 @@ class Run:
             for given in _data_sets(self.studies[study])
         ]
         sections = [f"data.{key}" for key in DataSet.model_fields]
-        sections += [f"data.{key}" for key in ("classes", "ordered", "expected", "extra")]
+        sections += [f"data.{key}" for key in ("classes", "labels", "ordered", "expected", "extra")]
         return fingerprint([self.studies[study].key(*sections), made])
 
     def set_environment(self) -> None:

@@ -156,19 +156,36 @@ def test_samples_without_a_label_and_of_extra_sources(tmp_path, monkeypatch, stu
     st.integers(0, 5),
 )
 def test_cut_takes_whole_groups_near_the_share(rows, share, seed):
-    samples = pd.DataFrame(rows, columns=["group", "label"]).astype(str)
+    samples = pd.DataFrame(rows, columns=["group", "stratum"]).astype(str)
     taken = cut(samples, share, seed)
     assert taken <= set(samples["group"])
     assert taken == cut(samples, share, seed)
-    sizes = samples.groupby("label").size()
-    largest = (pd.crosstab(samples["group"], samples["label"]) / sizes).to_numpy().max()
-    got = samples[samples["group"].isin(taken)].groupby("label").size().reindex(sizes.index, fill_value=0) / sizes
+    sizes = samples.groupby("stratum").size()
+    largest = (pd.crosstab(samples["group"], samples["stratum"]) / sizes).to_numpy().max()
+    got = samples[samples["group"].isin(taken)].groupby("stratum").size().reindex(sizes.index, fill_value=0) / sizes
     assert np.linalg.norm(got - share) <= max(np.sqrt(len(sizes)) * largest, 1e-9) + largest
 
 
 def test_cut_of_everything_takes_everything():
     groups, labels = some()
-    assert cut(pd.DataFrame({"group": groups, "label": labels}), 1, 0) == set(groups)
+    assert cut(pd.DataFrame({"group": groups, "stratum": labels}), 1, 0) == set(groups)
+
+
+def test_parts_hold_the_same_share_of_every_field_of_view(tmp_path, monkeypatch, study):
+    """Of a label that is rare in one field of view, each part holds its share in both."""
+    count = 400
+    labels = ["cat" if index % 4 else "dog" for index in range(count)]
+    write(tmp_path, monkeypatch, [f"g{index}" for index in range(count)], labels)
+    manifest = read_table(PATHS.manifest)
+    fov = ["3mm" if index % (2 if label == "dog" else 10) == 0 else "6mm" for index, label in enumerate(labels)]
+    write_table(PATHS.manifest, manifest.assign(fov=fov))
+    split(study(test=0.2, validation=0.25, stratify_by=["fov"]))
+    splits = read_table(PATHS.splits).merge(read_table(PATHS.manifest)[["sample", "fov"]], on="sample")
+    shares = pd.crosstab([splits["label"], splits["fov"]], splits["part"], normalize="index")
+    assert (shares["test"] - 0.2).abs().max() < 0.03
+    assert (shares["validation"] - 0.2).abs().max() < 0.03
+    with pytest.raises(RescanError, match=r"stratify_by: no sample has a 'site'; known of this data: fov"):
+        split(study(test=0.2, stratify_by=["site"]))
 
 
 def table(rows):

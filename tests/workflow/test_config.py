@@ -43,6 +43,16 @@ def test_every_fault_of_a_configuration_is_said(tmp_path):
     assert [line.split(":")[1].strip() for line in lines] == ["studies", "sources", "sources.other"]
 
 
+def test_a_task_is_a_study_of_its_own_on_the_same_source(tmp_path):
+    (tmp_path / "scans").mkdir()
+    given = run(tmp_path, studies=["octa500", "octa500:multiclass"], sources={"octa500": "scans"})
+    assert list(given.studies) == ["octa500", "octa500-multiclass"]
+    assert len(given.studies["octa500-multiclass"].data.classes) == 5
+    assert {study.data.source.path for study in given.studies.values()} == {str(tmp_path / "scans")}
+    with pytest.raises(RescanError, match="no task 'multi' in .*; did you mean 'multiclass'"):
+        run(tmp_path, studies=["octa500:multi"])
+
+
 def test_two_studies_of_one_name_are_refused(tmp_path):
     (tmp_path / "brain_tumor.yaml").write_text((ROOT / "studies/brain_tumor.yaml").read_text())
     with pytest.raises(RescanError, match="two studies are called 'brain_tumor'"):

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from rescan.errors import RescanError
 from rescan.paths import Paths
+from rescan.study import AUTOENCODERS
 from rescan.workflow import Run, launch_folder
 
 try:
@@ -27,6 +28,7 @@ HOST = f"{workflow.basedir}/envs/host.yaml"
 P = Paths(CONFIG.scale, "{study}")
 ARM_FOLDER = P.arm("{arm}")
 RUN_FOLDER = P.run("{arm}", "{fold}", "{seed}")
+AUTOENCODER_FOLDER = P.autoencoder("{autoencoder}", "{fold}", "{seed}")
 ALL_CORES = 1024  # Snakemake lowers it to --cores
 GPU = 0 if CONFIG.device == "cpu" else 1
 
@@ -50,20 +52,41 @@ def shown_of(study):
     return [recipes[0].preparation, whole.split.seeds[0], *shown]
 
 
-def store_files(wildcards, arm=None):
-    """The packed store that an arm is trained on."""
-    folder = Paths(CONFIG.scale, wildcards.study).store(
-        recipe_of(wildcards, arm).preparation
-    )
+def autoencoder_of(wildcards):
+    """How an autoencoder is pre-trained."""
+    return RUN.studies[wildcards.study].autoencoders[wildcards.autoencoder]
+
+
+def store_of(study, preparation):
+    """The packed store of a preparation."""
+    folder = Paths(CONFIG.scale, study).store(preparation)
     return [
         f"{folder}/{name}" for name in ("images.npy", "items.csv", "preparation.json")
     ]
 
 
+def store_files(wildcards, arm=None):
+    """The packed store that an arm is trained on."""
+    return store_of(wildcards.study, recipe_of(wildcards, arm).preparation)
+
+
 def weights_file(wildcards):
     """The pretrained weights that an arm starts from, as a declared input: training nodes need no network."""
-    network = recipe_of(wildcards).network
-    return [] if network.weights == "none" else [Paths.weights(network.encoder)]
+    start = RUN.studies[wildcards.study].start_weights(
+        wildcards.arm, wildcards.fold, wildcards.seed
+    )
+    return [] if start is None else [start]
+
+
+def beside_files(wildcards):
+    """What an arm of volumes shows beside its maps: the model and the store of an arm of projections."""
+    study = RUN.studies[wildcards.study]
+    beside = study.gradcam.beside
+    volumes = study.preparations[recipe_of(wildcards).preparation].dimensions == 3
+    if beside is None or not volumes:
+        return []
+    model = f"{Paths(CONFIG.scale, study.name).run(*study.models(beside)[0][1:])}/model.safetensors"
+    return [model, *store_of(study.name, study.arms[beside].preparation)]
 
 
 def of_runs(name, trained=False):
@@ -151,5 +174,11 @@ def everything(study):
             for run in whole.runs(arm)
             for name in of_run
         ]
+        if name := whole.autoencoder(arm):
+            made += [
+                f"{paths.autoencoder(name, *run)}/{file}"
+                for run in whole.runs(arm)
+                for file in ("encoder.safetensors", "history.csv")
+            ]
         files += [file for file in made if not CONFIG.partial or Path(file).exists()]
-    return [*files, paths.comparison]
+    return [*dict.fromkeys(files), paths.comparison]

@@ -47,7 +47,12 @@ rule index:
     params:
         study=P.resolved,
         key=key(
-            "data.layout", "data.classes", "data.ordered", "data.extra", "split.test"
+            "data.layout",
+            "data.classes",
+            "data.labels",
+            "data.ordered",
+            "data.extra",
+            "split.test",
         ),
     shell:
         "exec python -m rescan index {params.study:q} --log {log:q}"
@@ -85,6 +90,7 @@ rule split:
             "split.test",
             "split.validation",
             "split.folds",
+            "split.stratify_by",
         ),
     shell:
         "exec python -m rescan split {params.study:q} --log {log:q}"

@@ -18,6 +18,7 @@ rule evaluate:
         of_runs("diagnosis.json"),
         of_runs("history.csv", trained=True),
         f"{ARM_FOLDER}/posttraining.json",
+        P.manifest,
     output:
         f"{ARM_FOLDER}/metrics.json",
         report(
@@ -42,6 +43,7 @@ rule gradcam:
         of_runs("predictions.csv"),
         of_runs("model.safetensors", trained=True),
         f"{ARM_FOLDER}/posttraining.json",
+        beside_files,
     output:
         report(
             directory(f"{ARM_FOLDER}/gradcam"),
@@ -72,7 +74,7 @@ rule compare:
         f"logs/{P.scale}/{{study}}/compare.log",
     params:
         study=P.resolved,
-        key=key("published"),
+        key=key("published", "claims"),
         against=lambda wildcards: [
             RUN.studies[wildcards.study].base(arm)
             for arm in RUN.studies[wildcards.study].arms

@@ -1,3 +1,49 @@
+rule pretrain:
+    input:
+        lambda wildcards: store_of(
+            wildcards.study, autoencoder_of(wildcards).preparation
+        ),
+        P.splits,
+    output:
+        f"{AUTOENCODER_FOLDER}/encoder.safetensors",
+        f"{AUTOENCODER_FOLDER}/history.csv",
+        f"{AUTOENCODER_FOLDER}/reconstructions.npy",
+        report(
+            f"{AUTOENCODER_FOLDER}/curves.png",
+            category="{study}",
+            subcategory="pre-training",
+            labels={
+                "autoencoder": "{autoencoder}",
+                "fold": "{fold}",
+                "seed": "{seed}",
+            },
+        ),
+        report(
+            f"{AUTOENCODER_FOLDER}/reconstructions.png",
+            category="{study}",
+            subcategory="pre-training",
+            labels={
+                "autoencoder": "{autoencoder}",
+                "fold": "{fold}",
+                "seed": "{seed}",
+            },
+        ),
+    log:
+        f"logs/{P.scale}/{{study}}/autoencoders/{{autoencoder}}/pretrain_fold{{fold}}_seed{{seed}}.log",
+    threads: CONFIG.threads
+    resources:
+        gpu=GPU,
+    params:
+        study=P.resolved,
+        key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(
+            AUTOENCODERS + wildcards.autoencoder
+        ),
+        state=P.state(AUTOENCODERS + "{autoencoder}", "{fold}", "{seed}"),
+    shell:
+        "exec python -m rescan pretrain {params.study:q} --autoencoder {wildcards.autoencoder:q} --fold {wildcards.fold}"
+        " --seed {wildcards.seed} --log {log:q}"
+
+
 rule train:
     input:
         store_files,

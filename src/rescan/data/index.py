@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple, Optional
 
 import pandas as pd
 
@@ -12,6 +13,22 @@ from rescan.files import read_json, write_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import Study
+
+
+class Files(NamedTuple):
+    """Where a sample's files are.
+
+    Attributes:
+        path: The image file; or the volume: a NIfTI file, or a folder of B-scans or of DICOM slices.
+        mask: The lesion mask, of the same form.
+        layers: The surfaces of the retina's layers.
+        extent: Millimeters that the whole scan measures along depth, height and width.
+    """
+
+    path: Path
+    mask: Optional[Path] = None
+    layers: Optional[Path] = None
+    extent: Optional[tuple[float, ...]] = None
 
 
 def index(study: Study) -> None:
@@ -28,7 +45,8 @@ def index(study: Study) -> None:
     missing = [name for name in study.data.extra if name not in roots]
     if missing:
         raise RescanError(f"{paths.source}: has no extra source {missing[0]!r}; run download again")
-    manifest = pd.concat([layouts.read(study, roots[origin], origin) for origin in ("", *study.data.extra)])
+    read = [layouts.read(study, roots[origin], origin) for origin in ("", *study.data.extra)]
+    manifest = pd.concat([table.assign() for table in read])
     manifest = manifest.fillna("")  # of columns that only some sources have
     twice = manifest.loc[manifest["sample"].duplicated(), "origin"]
     if len(twice):
@@ -59,6 +77,33 @@ def locate(paths: Paths, manifest: pd.DataFrame, column: str = "path") -> list[P
         return [roots[origin] / name if name else None for origin, name in zip(origins, manifest[column])]
     except KeyError as error:
         raise RescanError(f"{paths.source}: has no extra source {error}; run download again") from None
+
+
+def files_of(paths: Paths, manifest: pd.DataFrame, modality: str = "") -> list[Files | None]:
+    """Say where all files of each sample are.
+
+    Args:
+        paths: The study's paths.
+        manifest: Rows of the manifest.
+        modality: Whose file is the sample's: "" for `path`, else `path_<modality>`.
+
+    Returns:
+        Files for each row; None where the sample lacks a file of the modality.
+
+    Raises:
+        RescanError: See `locate`; or no sample has the modality.
+    """
+    column = f"path_{modality}" if modality else "path"
+    if column not in manifest or (manifest[column] == "").all():
+        known = ", ".join(name[5:] for name in manifest if name.startswith("path_")) or "none"
+        raise RescanError(f"{paths.manifest}: no sample has a file of modality {modality!r}; known: {known}")
+    nothing = [None] * len(manifest)
+    masks, layers = (locate(paths, manifest, name) if name in manifest else nothing for name in ("mask", "layers"))
+    extents = manifest["extent"] if "extent" in manifest else [""] * len(manifest)
+    return [
+        None if path is None else Files(path, mask, layer, tuple(map(float, extent.split())) if extent else None)
+        for path, mask, layer, extent in zip(locate(paths, manifest, column), masks, layers, extents)
+    ]
 
 
 def _roots(paths: Paths) -> dict[str, Path]:

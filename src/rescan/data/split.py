@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rescan.data.layouts import EXTRA, UNLABELED
+from rescan.data.layouts import EXTRA, KNOWN_COLUMNS, UNLABELED
 from rescan.errors import RescanError
 from rescan.files import read_table, write_table
 from rescan.log import logger
@@ -26,13 +26,14 @@ def split(study: Study) -> None:
     theirs, and not in the others.
 
     Raises:
-        RescanError: The study asks for a published test part and there is none, or a class
-            has no training or no test sample.
+        RescanError: The study asks for a published test part and there is none; or it stratifies by a column that is
+            not known; or a class has no training or no test sample.
     """
     paths = Paths(study.scale, study.name)
     manifest = read_table(paths.manifest)
     samples = manifest.merge(read_table(paths.groups), on="sample", validate="one_to_one")
     samples = samples[samples["problem"] == ""].reset_index(drop=True)
+    samples["stratum"] = _strata(study, samples)
     unlabeled, extra = samples["published_part"] == UNLABELED, samples["published_part"] == EXTRA
     own = ~unlabeled & ~extra
     if study.split.test == "published":
@@ -66,18 +67,31 @@ def split(study: Study) -> None:
     write_table(paths.splits, splits)
 
 
+def _strata(study: Study, samples: pd.DataFrame) -> pd.Series[str]:
+    """What each sample is stratified by: its label, and the columns that the study names."""
+    strata = samples["label"]
+    for column in study.split.stratify_by:
+        if column not in samples or (samples[column] == "").all():
+            known = ", ".join(name for name in samples if name in KNOWN_COLUMNS and (samples[name] != "").any())
+            raise RescanError(
+                f"{study.name}: split.stratify_by: no sample has a {column!r}; known of this data: {known or 'none'}"
+            )
+        strata = strata + "/" + samples[column]
+    return strata
+
+
 def cut(samples: pd.DataFrame, share: float, seed: int) -> set[str]:
-    """Choose groups that hold a share of each class.
+    """Choose groups that hold a share of each stratum: of each class, or of each class in each field of view.
 
     Goes through the groups in random order and takes one if that brings the counts of the classes nearer to the share.
     Not large ones first, as is common: they would fill a small part, which then had few groups, all of one kind.
 
     Args:
-        samples: Columns group and label.
-        share: In (0, 1], of the samples of each class.
+        samples: Columns group and stratum.
+        share: In (0, 1], of the samples of each stratum.
         seed: Of the order.
     """
-    counts = pd.crosstab(samples["group"], samples["label"]).sample(frac=1, random_state=seed)
+    counts = pd.crosstab(samples["group"], samples["stratum"]).sample(frac=1, random_state=seed)
     shares = counts.to_numpy() / counts.sum().to_numpy()
     missing = np.full(shares.shape[1], float(share))
     taken = set()

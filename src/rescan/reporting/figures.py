@@ -71,17 +71,19 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
     """
     files = [histories] if isinstance(histories, (str, Path)) else histories
     tables = [table for file in files if len(table := pd.read_csv(file))]
-    shown = list(PANELS)[: 3 if graded else 2]
+    read = not tables or "train_accuracy" in tables[0]  # an autoencoder reads no class
+    shown = list(PANELS)[: 1 if not read else 3 if graded else 2]
     stages = [*dict.fromkeys(tables[0]["stage"])] if tables else []
     with canvas(out, 1.2 + 2.1 * len(shown)) as figure:
-        panels = figure.subplots(len(shown), 1, sharex=True)
+        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, shown):
             for number, table in enumerate(tables):
                 _curves_of_run(axes, table, metric, alone=len(tables) == 1, named=number == 0)
             axes.set_ylabel("loss of the stage" if metric == "loss" and len(stages) > 1 else PANELS[metric])
             _mark_stages(axes, tables[0] if tables else pd.DataFrame({"stage": [], "epoch": []}), metric == "accuracy")
         panels[0].set_ylim(0, _loss_limit(tables))
-        panels[1].set_ylim(0, 1.02)
+        if read:
+            panels[1].set_ylim(0, 1.02)
         panels[-1].set_xlabel("epoch")
         panels[-1].xaxis.get_major_locator().set_params(integer=True)
         if graded:

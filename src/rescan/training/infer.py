@@ -25,6 +25,7 @@ from rescan.training.augmentation import augment
 from rescan.training.randomness import seed_of
 
 Outputs = dict[str, np.ndarray]  # (n, K_head) float32 by head
+MOST_IMAGES = 64  # that go through a network at a time, at 256 × 256 pixels
 MOST_VECTORS = 5000  # that are kept for a look at what the network has learned
 
 
@@ -86,6 +87,11 @@ def infer(
     write_json(run / "diagnosis.json", diagnosis)
 
 
+def batch_of(images: np.ndarray, most: int = MOST_IMAGES) -> int:
+    """How many of (N, *spatial, C) images go through a network at a time: not more voxels than 64 of 256 × 256."""
+    return max(1, min(most, MOST_IMAGES * 256 * 256 // int(np.prod(images.shape[1:-1]))))
+
+
 class Shown:
     """Which versions of a batch a network is shown: the batch itself and augmented copies, as `Inference` says."""
 
@@ -94,7 +100,7 @@ class Shown:
         self.background = background
 
     def versions(self, batch: torch.Tensor, number: int) -> list[torch.Tensor]:
-        """The versions of batch `number`, each (B, C, H, W); the copies' draws depend on this number alone."""
+        """The versions of batch `number`, each (B, C, *spatial); the copies' draws depend on this number alone."""
         copies = [
             augment(batch, self.inference.augmentation, seed_of(0, "inference", "", copy, number), self.background)
             for copy in range(self.inference.copies)
@@ -107,7 +113,7 @@ def predict_outputs(
     images: np.ndarray,
     normalization: str,
     device: torch.device | str,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     *,
     rows: np.ndarray | None = None,
     shown: Shown | None = None,
@@ -116,10 +122,10 @@ def predict_outputs(
 
     Args:
         network: On `device`.
-        images: (N, H, W, C) uint8, in memory or memory-mapped.
+        images: (N, *spatial, C) uint8 or uint16, in memory or memory-mapped.
         normalization: A name of names.NORMALIZATIONS.
         device: Where the network is.
-        batch_size: Images at a time.
+        batch_size: Images at a time; by default as many as `batch_of` says.
         rows: (n,) which images, in which order; all by default.
         shown: Which versions of the images are shown, whose outputs are averaged; the images alone by default.
 
@@ -150,7 +156,7 @@ def diagnose(
 
     Args:
         network: On `device`.
-        images: (N, H, W, C) uint8.
+        images: (N, *spatial, C) uint8 or uint16.
         items: The run's items (`loader.read_items`). Without a validation part, the test part stands for it.
         predicted: (n,) class indices, by row of `items`.
         head: The head that they were read from.
@@ -173,7 +179,7 @@ def diagnose(
     mixed = {part: generator.permutation(rows.to_numpy()) for part, rows in items.groupby("part")["item"]}
 
     def outputs(model: Network, part: str) -> np.ndarray:
-        return _forward(model, images, mixed[part], normalization, device, batch_size=32)[0][head]
+        return _forward(model, images, mixed[part], normalization, device, batch_size=batch_of(images, 32))[0][head]
 
     def accuracy(output: np.ndarray) -> float:
         return float(np.mean(heads.decide(head, output, classes) == [targets[item] for item in mixed[part]]))
@@ -203,7 +209,7 @@ def _forward(
     normalization: str,
     device: torch.device | str,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     shown: Shown | None = None,
     kept: np.ndarray | None = None,
 ) -> tuple[Outputs, np.ndarray]:
@@ -215,8 +221,8 @@ def _forward(
     kept = np.zeros(len(rows), bool) if kept is None else kept
     found: list[Outputs] = []
     vectors: list[np.ndarray] = []
-    start = 0
-    with torch.no_grad(), loader.loading(images, loader.cut(rows, batch_size), pin=pin) as batches:
+    start, cut = 0, loader.cut(rows, batch_size or batch_of(images))
+    with torch.no_grad(), loader.loading(images, cut, pin=pin) as batches:
         for number, batch in enumerate(batches):
             versions = shown.versions(batch.to(device, non_blocking=True), number)
             fed = [network.vectors(networks.normalize(version, normalization)) for version in versions]

@@ -27,12 +27,12 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
 
     Args:
         study: The resolved study.
-        arm: Its arm.
+        arm: Its arm, or `autoencoders/<name>`.
         fold: The fold.
         seed: The run's seed, which draws the samples of a `size_matched` arm.
 
     Returns:
-        The store's images, (N, H, W, C) uint8, memory-mapped; and the run's items, by item, with columns `item` (row of
+        The store's images, (N, *spatial, C) uint8 or uint16, memory-mapped; and the run's items, by item, with columns `item` (row of
         the images), `sample`, `group`, `patient`, `eye`, `target` (index of the class, −1 if unlabelled), `part`
         (train, validation, test, unlabeled or extra), `origin` (an extra's name) and `digest` (of the prepared image).
         Training samples that the arm leaves out, extras that it does not use, and samples that the store lacks, are not
@@ -41,7 +41,7 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
     Raises:
         RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
     """
-    paths, recipe = Paths(study.scale, study.name), study.arms[arm]
+    paths, recipe = Paths(study.scale, study.name), study.recipe_of(arm)
     images, stored = open_store(paths.store(recipe.preparation))
     splits = read_table(paths.splits)
     for warning in check_no_leak(splits, study.split.test == "published"):
@@ -83,15 +83,20 @@ def loading(
     """Cut batches out of `images` in a background thread while the block runs.
 
     Args:
-        images: (N, H, W, C) uint8.
+        images: (N, *spatial, C) uint8, or uint16 of 257 steps a gray level.
         batches: Rows of the images, a batch each.
         pin: Put the batches into pinned memory, from which a GPU copies by itself.
 
     Yields:
-        An iterator over the batches, (B, C, H, W) uint8 each. What fails in the thread is raised here.
+        An iterator over the batches, each (B, C, *spatial) of gray levels in [0, 255]: uint8, or float32. What fails in the thread is raised here.
     """
     with closing(_prefetch(images, batches, pin)) as cutting:
         yield cutting
+
+
+def gray_levels(images: np.ndarray) -> torch.Tensor:
+    """Images of a store as a tensor of gray levels in [0, 255]: uint8, or float32 where the store has finer steps."""
+    return torch.from_numpy(images if images.dtype == np.uint8 else images.astype(np.float32) / np.float32(257))
 
 
 def _prefetch(images: np.ndarray, batches: Sequence[np.ndarray], pin: bool) -> Generator[torch.Tensor, None, None]:
@@ -109,9 +114,9 @@ def _prefetch(images: np.ndarray, batches: Sequence[np.ndarray], pin: bool) -> G
             for rows in batches:
                 if stop.is_set():
                     return
-                batch = torch.from_numpy(np.asarray(images[rows]))
+                batch = gray_levels(np.asarray(images[rows]))
                 # Channels last suits a GPU's convolutions as it is, and slows a CPU's.
-                put(batch.pin_memory().permute(0, 3, 1, 2) if pin else batch.permute(0, 3, 1, 2).contiguous())
+                put(batch.pin_memory().movedim(-1, 1) if pin else batch.movedim(-1, 1).contiguous())
         except Exception as error:  # noqa: BLE001 - raised again in the thread that reads
             put(error)
 

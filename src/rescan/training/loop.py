@@ -13,12 +13,12 @@ import pandas as pd
 import torch
 
 from rescan import __version__
-from rescan.files import write_json, write_table
+from rescan.files import write_table
 from rescan.log import logger
-from rescan.models import network as networks
 from rescan.paths import Paths
 from rescan.study import TRAINING_VERSION, Study
 from rescan.training import lease, loader, state
+from rescan.training.pretrainer import Pretrainer
 from rescan.training.trainer import Trainer
 
 
@@ -35,11 +35,13 @@ def train(
 ) -> None:
     """Train an arm once, or go on where an earlier call was stopped; write model, history and network summary.
 
+    Of an autoencoder, encoder, history and reconstructions are written.
+
     On a CPU, a training that was stopped and resumed gives the same model, bit for bit, as one that was not.
 
     Args:
         study: The resolved study.
-        arm: Its arm.
+        arm: Its arm; or `autoencoders/<name>`, an autoencoder of the study.
         fold: The fold.
         seed: The seed.
         device: `auto`, `cpu` or `cuda`.
@@ -64,9 +66,10 @@ def train(
         else:
             with lease.held(device, jobs_per_gpu) as held, stop_requests(began, runtime_minutes) as stop_reason:
                 torch.set_num_threads(threads)
-                trainer = Trainer(
+                trainer = (Trainer if arm in study.arms else Pretrainer)(
                     study,
                     arm,
+                    fold,
                     seed,
                     device=held,
                     images=images,
@@ -84,9 +87,9 @@ def train(
 
 def write_outputs(trainer: Trainer, study: Study, fold: int) -> None:
     """Write the model to keep, the history and the network's summary into the state folder, which is finished then."""
-    network, outputs = trainer.network, trainer.folder / "outputs"
+    outputs = trainer.folder / "outputs"
     if trainer.best is not None:
-        network.load_state_dict(trainer.best)
+        trainer.network.load_state_dict(trainer.best)
     header = {
         "version": __version__,
         "study": study.name,
@@ -101,13 +104,10 @@ def write_outputs(trainer: Trainer, study: Study, fold: int) -> None:
         "torch": str(torch.__version__),
         "training_version": TRAINING_VERSION,
     }
-    networks.save(outputs / "model.safetensors", network, header)
+    trainer.write(outputs, header)
     history = pd.DataFrame(trainer.progress.history)
     kept = len(history) - 1 if trainer.progress.best_epoch is None else trainer.progress.best_epoch
     write_table(outputs / "history.csv", history.assign(kept=(history["epoch"] == kept).astype(int)))
-    *layers, total = networks.summary(network, trainer.input)
-    sizes = {"total": total["parameters"], "trainable": total["trainable"], "layers": layers}
-    write_json(outputs / "network.json", sizes)
     state.finish(trainer.folder, trainer.key)
 
 

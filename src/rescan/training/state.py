@@ -20,10 +20,8 @@ from safetensors.torch import load_file, save_file
 from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256, write_json, writing
 from rescan.log import logger
-from rescan.paths import Paths
 from rescan.study import TRAINING_VERSION, Study
 
-OUTPUTS = ("model.safetensors", "history.csv", "network.json")
 
 
 @dataclasses.dataclass
@@ -75,7 +73,7 @@ def key_of(
 
     Args:
         study: The resolved study.
-        arm: Its arm.
+        arm: Its arm, or `autoencoders/<name>`.
         fold: The fold.
         seed: The run's seed.
         items: The run's items (`loader.read_items`).
@@ -85,11 +83,11 @@ def key_of(
     Raises:
         RescanError: The store or the pretrained weights are missing.
     """
-    paths, recipe = Paths(study.scale, study.name), study.arms[arm]
-    weights = Path(paths.weights(recipe.network.encoder)) if recipe.network.weights == "imagenet" else None
-    if weights is not None and not weights.exists():
-        raise RescanError(f"{weights}: no such file; run `rescan weights`, or train from scratch with weights=none")
-    unused = ["unlabeled"] if recipe.validation == "test" else ["unlabeled", "test"]
+    start = study.start_weights(arm, fold, seed)
+    if start is not None and not Path(start).exists():
+        step = "pretrain" if study.autoencoder(arm) else "weights"
+        raise RescanError(f"{start}: no such file; run `rescan {step}`, or train from scratch with weights=none")
+    unused = ["unlabeled"] if study.learns_from_all(arm) else ["unlabeled", "test"]
     learned = items[~items["part"].isin(unused)]
     return {
         "recipe": study.recipe_key(arm),
@@ -97,7 +95,7 @@ def key_of(
         "split": fingerprint(learned[["sample", "target", "part", "origin"]].to_numpy().tolist()),
         "fold": fold,
         "seed": seed,
-        "pretrained weights": sha256(weights) if weights else "",
+        "pretrained weights": sha256(Path(start)) if start else "",
         "version of the trainer": TRAINING_VERSION,
         "device": device,
         "threads": threads if device == "cpu" else 0,
@@ -159,20 +157,20 @@ def save(
 
 
 def finish(folder: Path, key: dict[str, Any]) -> None:
-    """Mark the training as finished; its outputs (`OUTPUTS`) lie in the folder's `outputs`."""
+    """Mark the training as finished; its outputs lie in the folder's `outputs`."""
     write_json(folder / "state.json", {"key": key, "finished": True})
     _remove_tensors(folder, except_for=set())
 
 
 def publish(folder: Path, run: Path) -> None:
     """Link the outputs of a finished training into the run's folder; copy them where links cannot be."""
-    for name in OUTPUTS:
-        with writing(run / name) as temporary:
+    for output in sorted((folder / "outputs").glob("[!.]*")):
+        with writing(run / output.name) as temporary:
             temporary.unlink(missing_ok=True)
             try:
-                os.link(folder / "outputs" / name, temporary)
+                os.link(output, temporary)
             except OSError:
-                shutil.copyfile(folder / "outputs" / name, temporary)
+                shutil.copyfile(output, temporary)
             os.utime(temporary)  # newer than the inputs, or the workflow would run this again and again
 
 

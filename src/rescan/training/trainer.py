@@ -19,9 +19,9 @@ from tqdm import tqdm
 from rescan import names
 from rescan.errors import RescanError
 from rescan.evaluation import heads
+from rescan.files import write_json
 from rescan.log import logger
 from rescan.models import network as networks
-from rescan.paths import Paths
 from rescan.study import Stage, Study
 from rescan.training import loader, state
 from rescan.training.augmentation import augment
@@ -49,6 +49,7 @@ class Trainer:
         self,
         study: Study,
         arm: str,
+        fold: int,
         seed: int,
         *,
         device: torch.device,
@@ -63,18 +64,20 @@ class Trainer:
 
         Args:
             study: The resolved study.
-            arm: Its arm.
+            arm: Its arm, or `autoencoders/<name>`.
+            fold: The run's fold.
             seed: The run's seed.
             device: Where to train.
-            images: (N, H, W, C) uint8, memory-mapped.
+            images: (N, *spatial, C) uint8 or uint16, memory-mapped.
             items: The run's items (`loader.read_items`).
             folder: The state folder.
             key: What the result depends on (`state.key_of`).
             run: The run's folder, for TensorBoard.
             stop_reason: Says why to stop, or None (`loop.stop_requests`).
         """
-        self.arm, self.recipe, self.seed, self.device = arm, study.arms[arm], seed, device
+        self.arm, self.recipe, self.seed, self.device = arm, study.recipe_of(arm), seed, device
         self.folder, self.key, self.run, self.stop_reason = folder, key, run, stop_reason
+        self.leaks = study.learns_from_all(arm)
         self.background = study.preparations[self.recipe.preparation].background
         self.images = images
         self.classes, self.head = len(study.data.classes), self.recipe.epoch_head
@@ -88,17 +91,17 @@ class Trainer:
             self.rows["validation"] = self.rows["test"]
 
         torch.manual_seed(seed_of(seed, "initialization"))
-        self.input = (images.shape[3], *images.shape[1:3])
-        self.network = networks.build(self.recipe, self.classes, self.input)
-        if self.recipe.network.weights == "imagenet":
-            networks.load_encoder_weights(self.network, Paths.weights(self.recipe.network.encoder))
+        self.input = (images.shape[-1], *images.shape[1:-1])
+        self.network = self._build()
+        if start := study.start_weights(arm, fold, seed):
+            networks.load_encoder_weights(self.network, start)
         self.progress, self.saved = state.load(folder, key) or (state.Progress(), {})
         if self.saved:
             self.network.load_state_dict(self.saved["network"])
         self.best: dict[str, torch.Tensor] | None = self.saved.get("best")
         self.on_gpu = device.type == "cuda"
         self.network.to(device)
-        if self.on_gpu:
+        if self.on_gpu and len(self.input) == 3:
             self.network.to(memory_format=torch.channels_last)
         torch.backends.cudnn.benchmark = self.on_gpu
         bf16 = self.on_gpu and torch.cuda.get_device_capability() >= (8, 0)  # older cards only emulate it
@@ -110,6 +113,10 @@ class Trainer:
         self.read: list[tuple[torch.Tensor, torch.Tensor]] = []  # outputs and targets whose accuracy is still to count
         self.tensorboard = _tensorboard(run / "tensorboard", len(self.progress.history))
         self.saved_at = self.clock = time.monotonic()
+
+    def _build(self) -> Any:
+        """Make the network, with weights drawn from torch's global generator."""
+        return networks.build(self.recipe, self.classes, self.input)
 
     def run_stages(self) -> None:
         """Train through all stages that are not done.
@@ -181,8 +188,7 @@ class Trainer:
         return random.choice(self.samples, len(self.samples), p=odds / odds.sum())
 
     def _start_optimizer(self) -> None:
-        for parameter in self.network.encoder.parameters():
-            parameter.requires_grad_(self.stage.trainable == "all")
+        networks.set_trainable(self.network, self.stage.trainable)
         options = {key: value for key, value in self.stage.optimizer.items() if key != "name"}
         trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self.optimizer = names.resolve("optimizer", self.stage.optimizer["name"])(trainable, **options)
@@ -191,9 +197,7 @@ class Trainer:
         """Train on what is left of an epoch."""
         stage, progress = self.stage, self.progress
         batches = loader.cut(self._order(), stage.batch_size)
-        self.network.train()
-        if stage.trainable == "head":
-            self.network.encoder.eval()  # its batch-norm statistics are frozen too
+        networks.set_training(self.network, stage.trainable)
         self.optimizer.zero_grad(set_to_none=True)
         left = batches[progress.step :]
         what = f"{self.stage_name} {progress.epoch + 1}/{stage.epochs}"
@@ -220,18 +224,23 @@ class Trainer:
         drawn = augment(images, self.recipe.augmentation, seed_of(self.seed, "augmentation", *place), self.background)
         torch.manual_seed(seed_of(self.seed, "dropout", *place))
         with torch.autocast("cuda", dtype=self.half) if self.on_gpu else nullcontext():
-            outputs = self.network(networks.normalize(drawn, self.recipe.normalization))
-            loss = total(
-                self.stage.losses,
-                outputs,
-                targets,
-                self.classes,
-                None if self.weights is None else self.weights[targets],
-            )
+            loss = self._loss(networks.normalize(drawn, self.recipe.normalization), targets)
         self.scaler.scale(loss * share).backward()
         self.sums[0] += loss.detach().double() * len(targets)
         self.sums[2] += len(targets)
+
+    def _loss(self, fed: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch, normalized; what is read off its outputs is kept for the epoch's accuracy."""
+        outputs = self.network(fed)
         self.read.append((outputs[self.head].detach().float(), targets))
+        weights = None if self.weights is None else self.weights[targets]
+        return total(self.stage.losses, outputs, targets, self.classes, weights)
+
+    def _validate(self) -> dict[str, float | None]:
+        """Score the network on the validation part."""
+        rows = self.rows["validation"]
+        outputs = predict_outputs(self.network, self.images, self.recipe.normalization, self.device, rows=rows)
+        return score(self.stage.losses, outputs, self.targets[rows], self.classes, self.head)
 
     def _update(self, number: int, of: int) -> None:
         """Take the optimizer's step of a number in the epoch."""
@@ -271,15 +280,13 @@ class Trainer:
         """Validate; add a row to the history; keep the weights if they are the best; make ready for the next epoch."""
         progress, recipe = self.progress, self.recipe
         loss, correct, seen = self._read_sums()
-        rows = self.rows["validation"]
-        outputs = predict_outputs(self.network, self.images, recipe.normalization, self.device, rows=rows)
-        scores = score(self.stage.losses, outputs, self.targets[rows], self.classes, self.head)
+        scores = self._validate()
         row = {
             "stage": self.stage_name,
             "epoch": len(progress.history),
             "lr": self.optimizer.param_groups[0]["lr"],
             "train_loss": loss / seen,
-            "train_accuracy": correct / seen,
+            **({"train_accuracy": correct / seen} if "accuracy" in scores else {}),
             **{f"validation_{metric}": value for metric, value in scores.items()},
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(seen / progress.seconds, 1),
@@ -302,14 +309,20 @@ class Trainer:
                 logger.info("stage %s ends: validation %s no better for %d epochs", self.stage_name, metric, patience)
                 progress.epoch = self.stage.epochs
 
+    def write(self, folder: Path, header: dict[str, Any]) -> None:
+        """Write the network, with a header, and its summary."""
+        networks.save(folder / "model.safetensors", self.network, header)
+        *layers, whole = networks.summary(self.network, self.input)
+        sizes = {"total": whole["parameters"], "trainable": whole["trainable"], "layers": layers}
+        write_json(folder / "network.json", sizes)
+
     def _tell(self, row: dict[str, Any]) -> None:
         """Log an epoch, for people and for TensorBoard."""
         numbers = {key: math.nan if value is None else value for key, value in row.items()}
-        logger.info(
-            "stage %(stage)s, epoch %(epoch)d: loss %(train_loss).4f, accuracy %(train_accuracy).3f; validation loss "
-            "%(validation_loss).4f, accuracy %(validation_accuracy).3f; %(images_per_second).0f images/s",
-            numbers,
-        )
+        accuracies = [numbers.get(f"{part}_accuracy") for part in ("train", "validation")]
+        own, held_out = ("" if value is None else f", accuracy {value:.3f}" for value in accuracies)
+        said = f"loss %(train_loss).4f{own}; validation loss %(validation_loss).4f{held_out}"
+        logger.info(f"stage %(stage)s, epoch %(epoch)d: {said}; %(images_per_second).3g images/s", numbers)
         for key, value in numbers.items():
             if key not in {"stage", "epoch"}:
                 self.tensorboard.add_scalar(key.replace("_", "/", 1), value, row["epoch"])
