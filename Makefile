@@ -26,7 +26,7 @@ lint: $(BIN)/.ready-dev ## Check style, types, the workflow and the study files
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
-	$(BIN)/rescan check studies/*.yaml
+	$(BIN)/rescan check studies/*.yaml docs/examples/*.yaml
 
 bench: $(BIN)/.ready ## Measure the speed of the main steps
 	$(BIN)/python -m tests.bench

@@ -52,6 +52,11 @@ class Paths:
         return f"{self.results}/manifest.csv"
 
     @property
+    def dropped(self) -> str:
+        """How many samples each label has that the study drops."""
+        return f"{self.results}/dropped.json"
+
+    @property
     def audit(self) -> str:
         """What the audit found."""
         return f"{self.results}/audit.json"

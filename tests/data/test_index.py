@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from rescan.data.index import index, locate
+from rescan.data.index import Files, files_of, index, locate
 from rescan.errors import RescanError
 from rescan.files import read_table, write_json
 from rescan.paths import Paths
@@ -71,3 +72,24 @@ def test_an_extra_source_may_not_hide_own_samples(study, tmp_path, monkeypatch):
     write_json(Paths("demo", "pets").source, {"root": "own", "extra": {"Training": {"root": "own/Training"}}})
     with pytest.raises(RescanError, match=r"pets: data\.extra: Training: "):
         index(pets)
+
+
+def test_files_of_a_modality(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = Paths("demo", "eyes")
+    write_json(paths.source, {"root": "/eyes"})
+    manifest = pd.DataFrame(
+        {
+            "path": ["OCTA/1", "OCTA/2"],
+            "mask": ["", "masks/2"],
+            "layers": ["layers/1.mat", ""],
+            "extent": ["2 3 3", ""],
+            "path_oct": ["OCT/1", ""],
+        }
+    )
+    first, second = files_of(paths, manifest)
+    assert first == Files(Path("/eyes/OCTA/1"), None, Path("/eyes/layers/1.mat"), (2.0, 3.0, 3.0))
+    assert second == Files(Path("/eyes/OCTA/2"), Path("/eyes/masks/2"), None, None)
+    assert [files and files.path for files in files_of(paths, manifest, "oct")] == [Path("/eyes/OCT/1"), None]
+    with pytest.raises(RescanError, match=r"no sample has a file of modality 'dwi'; known: oct"):
+        files_of(paths, manifest, "dwi")

@@ -105,3 +105,21 @@ def test_a_part_or_class_without_images(make_study, make_store, part, label):
     write_table("data/demo/toy/small/items.csv", items.assign(sample=splits["sample"].where(~dropped, "x")))
     with pytest.raises(RescanError, match=f"no training image of class '{label}'" if label else "no validation image"):
         read_items(study, "plain", 0, 0)
+
+
+def test_finer_gray_levels_come_as_floating_point():
+    levels = (np.arange(240) * 257 + 128).astype(np.uint16).reshape(2, 8, 15, 1)
+    with loading(levels, [np.array([1, 0])]) as batches:
+        (batch,) = list(batches)
+    assert batch.dtype == torch.float32
+    assert batch.shape == (2, 1, 8, 15)
+    wanted = torch.arange(240).reshape(2, 1, 8, 15).flip(0) + 128 / 257
+    assert torch.allclose(batch, wanted.float(), atol=1e-4)
+
+
+def test_volumes_come_with_their_channel_first():
+    volumes = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5, 1)
+    with loading(volumes, [np.array([1])]) as batches:
+        (batch,) = list(batches)
+    assert batch.shape == (1, 1, 3, 4, 5)
+    assert np.array_equal(batch[0, 0].numpy(), volumes[1, ..., 0])

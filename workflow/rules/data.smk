@@ -42,6 +42,7 @@ rule index:
         P.source,
     output:
         P.manifest,
+        P.dropped,
     log:
         f"logs/{P.scale}/{{study}}/index.log",
     params:
@@ -61,6 +62,7 @@ rule index:
 rule audit:
     input:
         P.manifest,
+        P.dropped,
     output:
         P.audit,
         P.groups,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rescan.data import layouts
 from rescan.errors import RescanError
-from rescan.files import read_json, write_table
+from rescan.files import read_json, write_json, write_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import Study
@@ -34,6 +34,8 @@ class Files(NamedTuple):
 def index(study: Study) -> None:
     """Write `manifest.csv` (columns: `layouts.read`): the study's own samples, then those of its extra sources.
 
+    And `dropped.json`: how many of the study's own samples each label has that `data.labels` drops.
+
     The folders are those that `source.json` names. No image is decoded.
 
     Raises:
@@ -54,6 +56,7 @@ def index(study: Study) -> None:
             f"{study.name}: data.extra: {twice.iloc[0]}: some of the study's own samples start with it; rename"
         )
     write_table(paths.manifest, manifest)
+    write_json(paths.dropped, read[0].attrs.get("dropped", {}))
     logger.info("%s: %d samples in %s", study.name, len(manifest), paths.manifest)
 
 
