@@ -619,9 +619,9 @@ class Study(Strict):
         if dimensions != (3 if encoder in names.ENCODERS_3D else 2):
             made = "volumes" if dimensions == 3 else "images"
             raise ValueError(f"{where}: preparation {of.preparation} makes {made}, {encoder} takes the other kind")
-        wrong = set(of.augmentation) - set(names.AUGMENTATIONS_3D if dimensions == 3 else names.AUGMENTATIONS_2D)
-        if wrong:
-            raise ValueError(f"{where}: augmentation: {min(wrong)} is not for {'volumes' if dimensions == 3 else 'images'}")
+        known, what = (names.AUGMENTATIONS_3D, "volumes") if dimensions == 3 else (names.AUGMENTATIONS_2D, "images")
+        if wrong := set(of.augmentation) - set(known):
+            raise ValueError(f"{where}: augmentation: {min(wrong)} is not for {what}")
 
     def _check_start(self, where: str, recipe: Recipe) -> None:
         """Raise ValueError unless a recipe's autoencoder is there and has its encoder."""

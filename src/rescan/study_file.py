@@ -153,20 +153,24 @@ def load(
             if scale == "demo" and source is not None:
                 run = _without_phantoms(run, recipes, content["data"]["extra"])
             chosen = {arm: recipes[arm] for arm in run}
-            used = {name for recipe in chosen.values() for name in recipe.extras}
-            if used <= set(content["data"]["extra"]):  # else all are kept, for the message
-                content["data"]["extra"] = {k: v for k, v in content["data"]["extra"].items() if k in used}
             published = [entry for entry in published if entry.arm in chosen or arms is None]
-            started = {recipe.network.weights for recipe in chosen.values()} - {"imagenet", "none"}
-            if started <= set(content["autoencoders"]):
-                content["autoencoders"] = {k: v for k, v in content["autoencoders"].items() if k in started}
-            if content["gradcam"]["beside"] not in chosen:
-                content["gradcam"]["beside"] = None
+            _leave_out_unused(content, chosen)
             about = {"name": Path(path).stem + (f"-{task}" if task else ""), "file": str(path), "scale": scale}
             return Study(**about, arms=chosen, published=published, **content)
         except ValidationError as error:
             faults.add(error, Study)
     raise RescanError("\n".join(f"{path}: {fault}" for fault in faults.lines()))
+
+
+def _leave_out_unused(content: dict[str, Any], chosen: dict[str, Recipe]) -> None:
+    """Take out of a study what no chosen arm needs; where one needs what is not there, all stays, for the message."""
+    starts = {recipe.network.weights for recipe in chosen.values()} - {"imagenet", "none"}
+    extras = {name for recipe in chosen.values() for name in recipe.extras}
+    for of, key, used in ((content["data"], "extra", extras), (content, "autoencoders", starts)):
+        if used <= set(of[key]):
+            of[key] = {name: given for name, given in of[key].items() if name in used}
+    if content["gradcam"]["beside"] not in chosen:
+        content["gradcam"]["beside"] = None
 
 
 def write_resolved(study: Study, out: Path) -> None:
@@ -253,9 +257,10 @@ def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[s
 
 
 def _with_weights(recipe: dict[str, Any], weights: str | None) -> dict[str, Any]:
-    """A recipe whose network starts from other weights; what starts from an autoencoder, or has no ImageNet ones, stays."""
+    """A recipe whose network starts from other weights; but for autoencoders', and networks without ImageNet ones."""
     network = _mapping(recipe, "network")
-    fixed = network.get("weights", "imagenet") not in ("imagenet", "none") or network.get("encoder") in names.ENCODERS_3D
+    fixed = network.get("weights", "imagenet") not in ("imagenet", "none")
+    fixed = fixed or network.get("encoder") in names.ENCODERS_3D
     return recipe if weights is None or fixed else merge(recipe, {"network": {"weights": weights}})
 
 
@@ -277,7 +282,8 @@ def _check_arm_names(whole: dict[str, Any], faults: _Faults) -> list[str]:
     entries = value if isinstance(value := whole.get("published"), list) else []
     compared = [entry["arm"] for entry in entries if isinstance(entry, dict) and "arm" in entry]
     claims = value if isinstance(value := whole.get("claims"), list) else []
-    claimed = [claim[side] for claim in claims if isinstance(claim, dict) for side in ("better", "than") if side in claim]
+    sides = ("better", "than")
+    claimed = [claim[side] for claim in claims if isinstance(claim, dict) for side in sides if side in claim]
     beside = [arm] if (arm := _mapping(whole, "gradcam").get("beside")) else []
     for key, named in (("run", run), ("published", compared), ("claims", claimed), ("gradcam", beside)):
         for arm in named:

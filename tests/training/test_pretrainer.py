@@ -63,7 +63,7 @@ def test_the_loss_is_the_mean_squared_error_of_the_normalized_images(make_study,
     study = with_autoencoder(make_study(), epochs=1, optimizer={"name": "sgd", "lr": 0.0})
     make_store(study)
     pretrain(study)
-    images, items = read_items(study, NAME, 0, 0)
+    _, items = read_items(study, NAME, 0, 0)
     shown = np.load(RUN / "reconstructions.npy").astype(float) / 255
     recorded = pd.read_csv(RUN / "history.csv")["validation_loss"].item()
     assert (items["part"] == "validation").sum() == 8

@@ -98,7 +98,7 @@ def files_of(paths: Paths, manifest: pd.DataFrame, modality: str = "") -> list[F
     """
     column = f"path_{modality}" if modality else "path"
     if column not in manifest or (manifest[column] == "").all():
-        known = ", ".join(name[5:] for name in manifest if name.startswith("path_")) or "none"
+        known = ", ".join(name[5:] for name in map(str, manifest) if name.startswith("path_")) or "none"
         raise RescanError(f"{paths.manifest}: no sample has a file of modality {modality!r}; known: {known}")
     nothing = [None] * len(manifest)
     masks, layers = (locate(paths, manifest, name) if name in manifest else nothing for name in ("mask", "layers"))

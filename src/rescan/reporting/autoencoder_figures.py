@@ -8,10 +8,11 @@ import numpy as np
 
 from rescan.reporting.grids import Rows, grid
 
-LOOKS = {
-    "mean along the depth": lambda volume: volume.mean(0),
-    "middle slice": lambda volume: volume[:, volume.shape[1] // 2],
-}
+
+def _looks(volume: np.ndarray) -> dict[str, np.ndarray]:
+    """Images of a volume (D, H, W): a projection and a slice."""
+    projection = volume.mean(0).round().astype(np.uint8)
+    return {"mean along the depth": projection, "middle slice": volume[:, volume.shape[1] // 2]}
 
 
 def reconstructions(pairs: Path, out: Path) -> None:
@@ -22,15 +23,10 @@ def reconstructions(pairs: Path, out: Path) -> None:
         out: The PNG.
     """
     shown = np.load(pairs)
-    whole: dict[str, list[list[np.ndarray]]] = {"": [list(side) for side in shown.swapaxes(0, 1)]}
-    if shown.ndim == 6:
-        whole = {
-            f", {name}": [[look(one[..., 0]).round().astype(np.uint8) for one in side] for side in whole[""]]
-            for name, look in LOOKS.items()
-        }
+    looks = [[_looks(one[..., 0]) if shown.ndim == 6 else {"": one} for one in side] for side in shown.swapaxes(0, 1)]
     rows: Rows = [
-        (f"{said}{what}", images, [])
-        for what, sides in whole.items()
-        for said, images in zip(("validation images", "reconstructed"), sides)
+        (f"{said}{what and ', '}{what}", [look[what] for look in side], [])
+        for what in looks[0][0]
+        for said, side in zip(("validation images", "reconstructed"), looks)
     ]
     grid(rows, out, max(3, len(shown)))

@@ -32,9 +32,10 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
         seed: The run's seed, which draws the samples of a `size_matched` arm.
 
     Returns:
-        The store's images, (N, *spatial, C) uint8 or uint16, memory-mapped; and the run's items, by item, with columns `item` (row of
-        the images), `sample`, `group`, `patient`, `eye`, `target` (index of the class, −1 if unlabelled), `part`
-        (train, validation, test, unlabeled or extra), `origin` (an extra's name) and `digest` (of the prepared image).
+        The store's images, (N, *spatial, C) uint8 or uint16, memory-mapped; and the run's items, by item, with columns
+        `item` (row of the images), `sample`, `group`, `patient`, `eye`, `target` (index of the class, −1 if
+        unlabelled), `part` (train, validation, test, unlabeled or extra), `origin` (an extra's name) and `digest` (of
+        the prepared image).
         Training samples that the arm leaves out, extras that it does not use, and samples that the store lacks, are not
         in it. Where the arm validates on the test part, there is no validation part: it is trained on.
 
@@ -88,7 +89,8 @@ def loading(
         pin: Put the batches into pinned memory, from which a GPU copies by itself.
 
     Yields:
-        An iterator over the batches, each (B, C, *spatial) of gray levels in [0, 255]: uint8, or float32. What fails in the thread is raised here.
+        An iterator over the batches, each (B, C, *spatial) of gray levels in [0, 255]: uint8, or float32. What fails in
+        the thread is raised here.
     """
     with closing(_prefetch(images, batches, pin)) as cutting:
         yield cutting

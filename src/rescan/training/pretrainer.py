@@ -35,7 +35,7 @@ class Pretrainer(Trainer):
         parts = ("train", "validation", "test") if self.leaks else ("train",)
         self.samples, self.weights = np.concatenate([self.rows[part] for part in parts]), None
 
-    def _loss(self, fed: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _loss(self, fed: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - it has no classes
         return functional.mse_loss(self.network(fed).float(), fed)
 
     def _validate(self) -> dict[str, float | None]:

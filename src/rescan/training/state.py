@@ -23,7 +23,6 @@ from rescan.log import logger
 from rescan.study import TRAINING_VERSION, Study
 
 
-
 @dataclasses.dataclass
 class Progress:
     """Where a training stands. JSON keeps all of it exactly."""
