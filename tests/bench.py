@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from tests import bench_volumes
 from torch.nn import functional
 
 from rescan.data.audit import audit
@@ -136,6 +137,8 @@ def main() -> None:
     """Measure in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         fundus(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        bench_volumes.measure(Path(folder), seconds, say)
     paper_augmentation()
     study = load(ROOT / "studies/brain_tumor.yaml", "demo", seeds=[0])
     phantom = {**study.data.phantom, "samples": SAMPLES}

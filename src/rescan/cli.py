@@ -318,11 +318,14 @@ def report(
 @app.command()
 def predict(
     arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/resnet18")],
-    images: Annotated[list[Path], typer.Argument(help="image files, or folders of them")],
+    images: Annotated[list[Path], typer.Argument(help="image files or volumes, or folders of them")],
     gradcam: Annotated[
         Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
     ] = None,
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("predictions.csv"),
+    extent: Annotated[
+        Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
+    ] = None,
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -330,7 +333,7 @@ def predict(
     messages.start(log)
     from rescan.predict import predict
 
-    predict(arm_folder, images, out, gradcam, device)
+    predict(arm_folder, images, out, gradcam, device, extent)
 
 
 @app.command()

@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 LAYOUTS = {
     "class_folders": Entry("rescan.data.layouts:class_folders"),
-    "table": Entry("rescan.data.layouts:table", {"file": "samples.csv"}),
+    "table": Entry("rescan.data.table_layout:table", {"file": "samples.csv", "label": "label", "patient": "patient"}),
     "aptos": Entry("rescan.data.fundus_layouts:aptos"),
     "eyepacs": Entry("rescan.data.fundus_layouts:eyepacs"),
     "octa500": Entry("rescan.data.octa500:octa500", {"modality": "octa"}),

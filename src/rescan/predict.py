@@ -1,4 +1,4 @@
-"""Classifying images that the pipeline never saw, with nothing but an arm's folder."""
+"""Classifying images and volumes that the pipeline never saw, with nothing but an arm's folder."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from rescan.data import volumes
 from rescan.data.images import Unreadable
+from rescan.data.index import Files
 from rescan.data.layouts import SUFFIXES
 from rescan.errors import RescanError
 from rescan.evaluation import heads, posttrain
 from rescan.evaluation.predictions import Predictions, Reading
 from rescan.files import read_json, write_table
 from rescan.log import logger, progress
-from rescan.preparation.build import prepare_image
+from rescan.preparation.build import Prepared, prepare
 from rescan.preparation.operators import CannotPrepare
 from rescan.study import Inference, Preparation
 
-CHUNK = 256  # images held in memory at once
+CHUNK = 256  # images held in memory at once …
+CHUNK_OF_VOLUMES = 8  # … and volumes
 
 if TYPE_CHECKING:
     from rescan.models.network import Network
@@ -38,18 +41,27 @@ class Model(NamedTuple):
         return repr((self.header["preparation"], self.header["input"]))
 
 
-def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | None, device: str) -> None:
+def predict(
+    arm_folder: Path,
+    images: list[Path],
+    out: Path,
+    gradcam: Path | None,
+    device: str,
+    extent: tuple[float, ...] | None = None,
+) -> None:
     """Write a table of predictions, one row an image; `problem` says why an image could not be read.
 
     The outputs of all the arm's networks are averaged, and read with what its post-training fitted.
 
     Args:
         arm_folder: An arm's folder of results. Its networks lie in it; those of an arm that reads others' beside it.
-        images: Image files and folders, which are searched through.
+        images: Image files and folders, which are searched through. Of an arm that reads volumes: NIfTI files, folders
+            of B-scans or of DICOM slices, and folders of these.
         out: The table: image, predicted, grade (on the line of the classes' numbers, where it is read from grades), a
             column a class (where there are probabilities), problem.
         gradcam: Where to draw the first network's Grad-CAM, if given.
         device: auto, cpu or cuda.
+        extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
 
     Raises:
         RescanError: No finished arm in the folder, no image found, or none could be read.
@@ -62,26 +74,28 @@ def predict(arm_folder: Path, images: list[Path], out: Path, gradcam: Path | Non
             f"{arm_folder}: no posttraining.json in it; give the folder of an arm that was run to its end"
         )
     fitted = read_json(posttraining)
-    paths = _find(images)
     models = _load(arm_folder, fitted)
+    reads_volumes = models[0].header["preparation"].get("reads") == "volume"
+    paths = _find(images, reads_volumes)
+    size = CHUNK_OF_VOLUMES if reads_volumes else CHUNK
     classes = models[0].header["classes"]
     rows: list[dict[str, object]] = []
     with held(device) as where:
         for model in models:
             model.network.to(where)
-        for start in progress(range(0, len(paths), CHUNK), -(-len(paths) // CHUNK), f"predicting (chunks of {CHUNK})"):
-            chunk = paths[start : start + CHUNK]
+        for start in progress(range(0, len(paths), size), -(-len(paths) // size), f"predicting (chunks of {size})"):
+            chunk = [Files(path, extent=extent) for path in paths[start : start + size]]
             found, good, outputs = _outputs(models, chunk, where)
-            rows += [{"image": path.as_posix(), "problem": found[place]} for place, path in enumerate(chunk)]
+            rows += [{"image": files.path.as_posix(), "problem": found[place]} for place, files in enumerate(chunk)]
             if not good:
                 continue
             reading = _read_off(fitted, outputs, len(good))
             for number, place in enumerate(good):
                 rows[start + place].update(_row(reading, number, classes), problem="")
             if gradcam is not None:
-                titles = [f"{start + place:05d}_{chunk[place].stem}" for place in good]
-                prepared = np.stack([found[place] for place in good])
-                _draw(models[0], prepared, titles, reading, gradcam)
+                titles = [f"{start + place:05d}_{chunk[place].path.name.partition('.')[0]}" for place in good]
+                shown = [prepared for place in good if isinstance(prepared := found[place], Prepared)]
+                _draw(models[0], shown, [chunk[place] for place in good], titles, reading, gradcam)
     known = {name for row in rows for name in row}
     columns = ["image", "predicted", *(name for name in ("grade", *classes) if name in known), "problem"]
     table = pd.DataFrame(rows, columns=columns)
@@ -108,44 +122,49 @@ def _load(arm_folder: Path, fitted: dict[str, Any]) -> list[Model]:
 
 
 def _outputs(
-    models: list[Model], paths: list[Path], where: Any
-) -> tuple[list[np.ndarray | str], list[int], dict[str, list[np.ndarray]]]:
-    """Each image as the first model takes it, or why not; which are good for all models; their outputs by head."""
+    models: list[Model], chunk: list[Files], where: Any
+) -> tuple[list[Prepared | str], list[int], dict[str, list[np.ndarray]]]:
+    """Each sample as the first model takes it, or why not; which are good for all models; their outputs by head."""
     from rescan.training.infer import Shown, predict_outputs
 
     inputs = {model.input: model for model in models}
-    prepared = {key: [_prepared(path, model) for path in paths] for key, model in inputs.items()}
-    good = [place for place in range(len(paths)) if all(isinstance(of[place], np.ndarray) for of in prepared.values())]
+    prepared = {key: [_prepared(files, model) for files in chunk] for key, model in inputs.items()}
     problems = [
-        next((of[place] for of in prepared.values() if isinstance(of[place], str)), None) for place in range(len(paths))
+        next((of[place] for of in prepared.values() if isinstance(of[place], str)), None) for place in range(len(chunk))
     ]
-    found = [
-        prepared[models[0].input][place] if place in good else problems[place] or "" for place in range(len(paths))
-    ]
+    good = [place for place, problem in enumerate(problems) if problem is None]
+    found = [prepared[models[0].input][place] if problem is None else problem for place, problem in enumerate(problems)]
     outputs: dict[str, list[np.ndarray]] = {}
     if good:
-        batches = {key: np.stack([of[place] for place in good]) for key, of in prepared.items()}
+        items = {
+            key: [one.items for place in good if isinstance(one := of[place], Prepared)] for key, of in prepared.items()
+        }
         shared = set.intersection(*(set(model.network.heads) for model in models))
         for model in models:
             shown = Shown(model.inference, model.header["preparation"]["background"])
             normalization = model.header["recipe"]["normalization"]
-            own = predict_outputs(model.network, batches[model.input], normalization, where, shown=shown)
-            for head in shared:
-                outputs.setdefault(head, []).append(own[head])
+            patches = np.stack([one for of_sample in items[model.input] for one in of_sample])
+            own = predict_outputs(model.network, patches, normalization, where, shown=shown)
+            of_samples = {
+                head: list(own[head].reshape(len(good), -1, own[head].shape[1]).swapaxes(0, 1)) for head in shared
+            }
+            for head, output in heads.average(of_samples).items():
+                outputs.setdefault(head, []).append(output)
     return found, good, outputs
 
 
-def _prepared(path: Path, model: Model) -> np.ndarray | str:
-    """An image, prepared, (H, W, C) uint8; or why it cannot be."""
+def _prepared(files: Files, model: Model) -> Prepared | str:
+    """A sample, prepared; or why it cannot be."""
     shape = tuple(model.header["input"])
     try:
-        image = prepare_image(path, Preparation.model_validate(model.header["preparation"]))[0]
+        prepared = prepare(files, Preparation.model_validate(model.header["preparation"]))
     except (Unreadable, CannotPrepare) as error:
         return str(error)
-    if image.min() == image.max():
+    if all(item.min() == item.max() for item in prepared.items):
         return "constant image"
-    fits = (image.shape[2], *image.shape[:2]) == shape
-    return image if fits else f"is {image.shape[:2]} pixels when prepared, the network takes {shape[1:]}"
+    item = prepared.items[0]
+    fits = (item.shape[-1], *item.shape[:-1]) == shape
+    return prepared if fits else f"is {item.shape[:-1]} pixels when prepared, the network takes {shape[1:]}"
 
 
 def _read_off(fitted: dict[str, Any], outputs: dict[str, list[np.ndarray]], count: int) -> Reading:
@@ -181,17 +200,33 @@ def _draw(model: Model, prepared: np.ndarray, titles: list[str], reading: Readin
     )
 
 
-def _find(images: list[Path]) -> list[Path]:
+def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
     found: list[Path] = []
     for image in images:
-        if image.is_dir():
-            found += sorted(path for path in image.rglob("*") if path.suffix.lower() in SUFFIXES)
-        elif image.is_file():
-            found.append(image)
-        else:
+        if not image.exists():
             raise RescanError(f"{image}: no such file or folder; give image files or folders of them")
+        if reads_volumes:
+            found += _volumes_in(image)
+        elif image.is_dir():
+            found += sorted(path for path in image.rglob("*") if path.suffix.lower() in SUFFIXES)
+        else:
+            found.append(image)
     if not found:
-        raise RescanError(
-            f"{images[0]}: no images in it ({', '.join(sorted(SUFFIXES))}); give image files or folders of them"
+        what = (
+            "no volumes in it (NIfTI files, or folders of B-scans or of DICOM slices)"
+            if reads_volumes
+            else (f"no images in it ({', '.join(sorted(SUFFIXES))})")
         )
+        raise RescanError(f"{images[0]}: {what}; give image files or folders of them")
     return found
+
+
+def _volumes_in(path: Path) -> list[Path]:
+    """The volumes of a folder, however deep: NIfTI files, and folders that hold other files."""
+    if not path.is_dir():
+        return [path]
+    entries = volumes.listed(path)
+    files = [entry for entry in entries if entry.is_file()]
+    nifti = [file for file in files if volumes.is_volume(file)]
+    inner = [volume for entry in entries if entry.is_dir() for volume in _volumes_in(entry)]
+    return [*nifti, *inner] if nifti or inner or not files else [path]

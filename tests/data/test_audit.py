@@ -15,6 +15,18 @@ from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
 
 
+@pytest.fixture
+def write_data(write_data):
+    """The same, with what the index says of dropped labels."""
+
+    def write(rows, dropped=None):
+        paths = write_data(rows)
+        write_json(paths.dropped, dropped or {})
+        return paths
+
+    return write
+
+
 def rows(images, part="", start=0, **more):
     """Alternately cats and dogs."""
     return [
@@ -250,3 +262,53 @@ def test_metadata_baseline_without_variation(write_data, study):
     same = [np.full((40, 40), 7, np.uint8)] * 4
     report, _ = run(write_data(rows(same)), study())
     assert report["confounds"] == {"warnings": []}
+
+
+def test_what_is_dropped_and_how_classes_lie_in_subgroups(write_data, study, textures):
+    images = textures(24)
+    samples = rows(images, eye="left")
+    paths = write_data([*samples, ("u.png", "", textures(1, seed=2)[0], {"published_part": "unlabeled"})], {"bird": 3})
+    manifest = read_table(paths.manifest)
+    cats = manifest["label"] == "cat"
+    manifest["fov"] = np.where(cats, "3mm", "6mm")
+    manifest.loc[:3, "fov"] = ["6mm", "6mm", "3mm", ""]
+    manifest["sex"] = ""
+    write_table(paths.manifest, manifest)
+    report, groups = run(paths, study())
+    assert report["dropped"] == {"bird": 3}
+    assert report["volumes"] == 0
+    assert (groups["depth"] == 0).all()
+    assert report["subgroups"] == {
+        "eye": {"left": {"cat": 12, "dog": 12}},
+        "fov": {
+            "3mm": {"cat": 11, "dog": 0},
+            "6mm": {"cat": 1, "dog": 11},
+            "unknown": {"cat": 0, "dog": 1},
+        },
+    }
+    assert report["attributes"]["fov"]["balanced_accuracy"] > 0.9
+    assert "fov" in report["confounds"]["features"]
+    assert any(warning.startswith("the field of view alone predicts the label") for warning in report["warnings"])
+
+
+def test_volumes_are_called_so(write_data, study, textures):
+    planes = textures(8)
+    constant = np.full((80, 100), 7, np.uint8)
+    stacks = [*planes, planes[1], constant]
+    files = [
+        (f"{number:02d}/{depth}.png", None, np.roll(plane, depth), {})
+        for number, plane in enumerate(stacks)
+        for depth in range(17)
+    ]
+    paths = write_data(files)
+    scans = [{"path": f"{number:02d}", "label": ("cat", "dog")[number % 2]} for number in range(len(stacks))]
+    scans[8]["label"] = "cat"
+    manifest = pd.DataFrame([{"sample": scan["path"], **scan} for scan in scans])
+    write_table(paths.manifest, manifest.reindex(columns=read_table(paths.manifest).columns, fill_value=""))
+    report, groups = run(paths, study())
+    assert report["samples"] == report["volumes"] == 10
+    # The rows of the B-scans are the depth.
+    assert (groups[["depth", "height", "width"]] == [80, 17, 100]).all(axis=None)
+    assert report["constant"] == ["09"]
+    assert "1 volumes are constant (09)" in report["warnings"]
+    assert "1 pairs of identical volumes have different labels" in report["warnings"]

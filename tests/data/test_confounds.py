@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from rescan.data import confounds
-from rescan.data.confounds import metadata_baseline, quadratic_kappa
+from rescan.data.confounds import attribute_baselines, attribute_warnings, metadata_baseline, quadratic_kappa
 
 GRADES = ["none", "mild", "moderate", "severe"]
 
@@ -62,6 +62,64 @@ def test_grades_that_nothing_leaks():
     assert found["quadratic_kappa"]["low"] < 0 < found["quadratic_kappa"]["high"]
     assert found["low"] < found["chance"] == 0.25 < found["high"]
     assert found["warnings"] == []
+
+
+def scans(likely, count=200, seed=3):
+    """Of two fields of view; at 3 mm a scan is `likely` normal (a probability), at 6 mm ill."""
+    rng = np.random.default_rng(seed)
+    fov = rng.choice(["3mm", "6mm"], count)
+    normal = rng.random(count) < np.where(fov == "3mm", likely, 1 - likely)
+    return pd.DataFrame(
+        {
+            "label": np.where(normal, "normal", "ill"),
+            "group": np.arange(count).astype(str),
+            "fov": fov,
+            "site": rng.choice(["a", "b", "c"], count),
+            "device": "one",
+            "depth": 48,
+            "width": 40,
+            "height": 40,
+            "mode": "uint8",
+            "bytes": rng.integers(10_000, 20_000, count),
+        }
+    )
+
+
+def test_a_field_of_view_that_predicts_the_label():
+    classes, samples = ["normal", "ill"], scans(0.85)
+    found = attribute_baselines(samples, classes)
+    assert set(found) == {"fov", "site"}  # the device does not vary
+    table = pd.crosstab(samples["fov"], samples["label"])  # the larger class of each field of view is predicted
+    recalls = [table.loc["3mm", "normal"] / table["normal"].sum(), table.loc["6mm", "ill"] / table["ill"].sum()]
+    assert found["fov"]["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    half = (
+        1.96 / 2 * np.sqrt(sum(p * (1 - p) / n for p, n in zip(recalls, (table["normal"].sum(), table["ill"].sum()))))
+    )
+    assert found["fov"]["high"] - found["fov"]["balanced_accuracy"] == pytest.approx(half)
+    assert found["fov"]["chance"] == 0.5
+    (warning,) = attribute_warnings(found)
+    value = f"{np.mean(recalls):.2f} ({np.mean(recalls) - half:.2f} to {np.mean(recalls) + half:.2f})"
+    assert warning == f"the field of view alone predicts the label with balanced accuracy {value}, chance 0.50"
+    metadata = metadata_baseline(samples, classes, ordered=False)
+    assert set(metadata["features"]) == {"bytes", "fov"}
+    assert metadata["features"]["fov"] == found["fov"]["balanced_accuracy"]
+    assert "file metadata alone (bytes, fov) predict the label" in metadata["warnings"][0]
+
+
+def test_a_field_of_view_that_tells_nothing():
+    found = attribute_baselines(scans(0.5), ["normal", "ill"])
+    assert found["fov"]["low"] < 0.5 < found["fov"]["high"]
+    assert attribute_warnings(found) == []
+    assert attribute_baselines(scans(0.5).drop(columns=["fov", "site", "device"]), ["normal", "ill"]) == {}
+    assert attribute_baselines(scans(0.5).assign(group="g"), ["normal", "ill"]) == {}
+
+
+def test_a_depth_that_predicts_the_label():
+    samples = scans(0.5)
+    samples["depth"] = np.where(samples["label"] == "ill", 60, 48)
+    found = metadata_baseline(samples, ["normal", "ill"], ordered=False)
+    assert found["features"]["depth"] == 1
+    assert "(depth, bytes, fov)" in found["warnings"][0]
 
 
 def test_of_many_samples_each_tree_sees_some(leaked, monkeypatch):

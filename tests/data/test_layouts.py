@@ -208,6 +208,124 @@ def test_an_extra_source(tmp_path, caplog, monkeypatch):
     assert "more: 1 samples without a label are not read" in caplog.text
 
 
+ACDC = """patient_id,path,group,label,abnormal,nx
+patient002,volumes/patient002_frame01.nii.gz,DCM,0,1,232
+patient004,volumes/patient004_frame01.nii.gz,NOR,3,0,232
+patient005,volumes/patient005,RV,4,1,256
+"""
+
+
+@pytest.fixture
+def acdc(tmp_path):
+    """A folder of volumes as ACDC's are listed: two NIfTI files, a folder of slices."""
+    root = tmp_path / "acdc"
+    for file in ("patient002_frame01.nii.gz", "patient004_frame01.nii.gz", "patient005/1.dcm"):
+        (root / "volumes" / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / "volumes" / file).write_bytes(b"")
+    (root / "labels.csv").write_text(ACDC)
+    return root
+
+
+def test_a_table_with_other_columns_and_labels(acdc, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    caplog.set_level(logging.INFO, "rescan")
+    layout = {"name": "table", "file": "labels.csv", "label": "group", "patient": "patient_id"}
+    labels = {"NOR": "normal", "DCM": "abnormal"}
+    study = small_study(layout=layout, classes=["normal", "abnormal"], labels=labels, split={"test": 0.2})
+    manifest = layouts.read(study, acdc)
+    assert manifest[["path", "label", "patient"]].to_numpy().tolist() == [
+        ["volumes/patient002_frame01.nii.gz", "abnormal", "patient002"],
+        ["volumes/patient004_frame01.nii.gz", "normal", "patient004"],
+    ]
+    assert manifest.attrs["dropped"] == {"RV": 1}
+    assert caplog.messages == [
+        f"{acdc}/labels.csv: 3 columns are not read: label, abnormal, nx",
+        f"{acdc}: 1 samples are dropped, whose label data.labels does not name: RV 1",
+    ]
+    by_number = small_study(
+        layout={**layout, "label": "label"}, classes=["DCM", "NOR", "RV"], labels={"0": "DCM", "3": "NOR", "4": "RV"}
+    )
+    assert "no labeled test part" in faults(by_number, acdc)[0]
+    by_number = by_number.model_copy(update={"split": study.split})
+    assert layouts.read(by_number, acdc)["label"].tolist() == ["DCM", "NOR", "RV"]
+    (line,) = faults(small_study(layout={**layout, "patient": "subject"}), acdc)
+    assert "labels.csv: no column 'subject'" in line
+
+
+def test_labels_without_a_class_are_named(acdc, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    study = small_study(
+        layout={"name": "table", "file": "labels.csv", "label": "group"},
+        classes=["normal", "abnormal"],
+        labels={"NOR": "normal", "dcm": "abnormal"},
+        split={"test": 0.2},
+    )
+    (line,) = faults(study, acdc)
+    assert "by data.labels no sample is 'abnormal'; the labels there are: DCM 1, NOR 1, RV 1" in line
+    data = study.data.model_copy(update={"labels": {**study.data.labels, "RV": "abnormal"}})
+    assert len(layouts.read(study.model_copy(update={"data": data}), acdc)) == 2
+    assert "no sample has the label 'dcm' that data.labels names" in caplog.text
+
+
+def test_labels_of_extra_sources_are_mapped_too(tmp_path):
+    write_table(tmp_path / "raw", "path,label\na.png,NOR\nb (ä).png,RV\n")
+    extra = {"more": {"source": {"path": "x"}, "layout": {"name": "table"}}}
+    study = small_study(classes=["normal", "abnormal"], labels={"NOR": "normal", "DCM": "abnormal"}, extra=extra)
+    assert layouts.read(study, tmp_path / "raw", "more")[["path", "label"]].to_numpy().tolist() == [["a.png", "normal"]]
+
+
+def test_class_folders_called_by_labels(tmp_path):
+    labels = {"glioma_tumor": "tumor", "meningioma": "tumor", "no tumor": "normal"}
+    root = fill(tmp_path / "raw", classes=["glioma_tumor", "No Tumor", "pituitary"])
+    (root / "Testing" / "notes").mkdir()
+    manifest = layouts.read(small_study(classes=["tumor", "normal"], labels=labels), root)
+    assert manifest[["path", "label"]].to_numpy().tolist() == [
+        ["Testing/No Tumor/a.jpg", "normal"],
+        ["Testing/glioma_tumor/a.jpg", "tumor"],
+        ["Training/No Tumor/a.jpg", "normal"],
+        ["Training/glioma_tumor/a.jpg", "tumor"],
+    ]
+    assert manifest.attrs["dropped"] == {"pituitary": 2}
+    (root / "Testing" / "No Tumor").rename(root / "Testing" / "none")
+    (line,) = faults(small_study(classes=["tumor", "normal"], labels=labels), root)
+    assert "Testing: no folder of class 'normal'" in line
+
+
+def test_a_table_of_volumes_with_all_that_is_known_of_them(acdc):
+    (acdc / "samples.csv").write_text(
+        "path,label,mask,fov,extent,layers,path_late,sex\n"
+        "./volumes/patient005,glioma,volumes/patient002_frame01.nii.gz,3mm,2 3 3.5,labels.csv,volumes,F\n"
+        "volumes/patient004_frame01.nii.gz,notumor,,,,,,\n"
+    )
+    manifest = layouts.read(small_study(layout="table", split={"test": 0.2}), acdc.parent)
+    assert list(manifest) == [*layouts.COLUMNS, "fov", "sex", "extent", "layers", "path_late"]
+    columns = ["path", "mask", "fov", "extent", "layers", "path_late"]
+    second, first = manifest[columns].to_numpy().tolist()
+    assert first == [
+        *("acdc/volumes/patient005", "acdc/volumes/patient002_frame01.nii.gz", "3mm", "2 3 3.5"),
+        *("acdc/labels.csv", "acdc/volumes"),
+    ]
+    assert second == ["acdc/volumes/patient004_frame01.nii.gz", "", "", "", "", ""]
+
+
+def test_faults_of_further_columns(acdc):
+    rows = ["labels.csv,glioma,no.png,2 3,", "volumes,glioma,,2 3 x,../a", "volumes/patient005,glioma,,0 3 3,"]
+    (acdc / "samples.csv").write_text("path,label,mask,extent,path_oct\n" + "\n".join(rows))
+    lines = faults(small_study(layout="table", split={"test": 0.2}), acdc)
+    for line, expected in zip(
+        lines,
+        [
+            "line 2: mask: no file",
+            "line 3: path_oct: ../a leaves the folder",
+            "line 2: '2 3' is no extent; give the millimeters along depth, height and width, such as 2 3 3",
+            "line 3: '2 3 x' is no extent",
+            "line 4: '0 3 3' is no extent",
+        ],
+    ):
+        assert expected in line
+    assert len(lines) == 5
+
+
 def test_all_faults_of_a_table_at_once(tmp_path):
     root = tmp_path / "raw"
     rows = ["a.png,gliom,train,s1", "a.png,gliom,train,s2", "../x.png,glioma,train,s3", "/etc/passwd,glioma,train,s4"]

@@ -147,7 +147,7 @@ def test_arms_with_other_test_items_are_not_compared(cases: SimpleNamespace) -> 
     for arm in study.arms:
         evaluate(study, arm)
     row = compared(study=study).iloc[0]
-    assert (row["verdict"], row["reason"]) == ("not comparable", "the arms' test samples differ")
+    assert (row["verdict"], row["reason"]) == ("not comparable", "the arms' samples differ")
 
 
 def test_a_sample_that_only_one_arm_has_is_left_out_and_counted(cases: SimpleNamespace) -> None:
@@ -158,7 +158,7 @@ def test_a_sample_that_only_one_arm_has_is_left_out_and_counted(cases: SimpleNam
         evaluate(study, arm)
     row = compared(study=study).iloc[0]
     assert float(row["difference"]) == 0
-    assert "1 test samples that only one arm has are left out" in row["reason"]
+    assert "1 samples that only one arm has are left out" in row["reason"]
 
 
 def test_an_arm_of_more_folds_is_compared_by_the_mean_of_each_seed(cases: SimpleNamespace) -> None:
@@ -184,3 +184,80 @@ def test_other_data_than_the_published_are_not_comparable(cases: SimpleNamespace
     row = compared(study=study).iloc[0]
     assert row["verdict"] == "not comparable"
     assert "the data differ from the published set: train/a: 9 files, 10 expected and 1 more" in row["reason"]
+
+
+def claimed(cases: SimpleNamespace, claim: dict[str, str], skills: dict[str, float], **more: object) -> pd.DataFrame:
+    arms = {"one": {}, "two": {"normalization": "unit"}}
+    study = cases.make_study(arms=arms, claims=[{"who": "the text", **claim}], **more)
+    for arm, skill in skills.items():
+        cases.write_arm(study, arm, fold_of if study.split.folds > 1 else None, skill=skill)
+        evaluate(study, arm)
+    compare(study)
+    table = pd.read_csv(Paths(study.scale, study.name).comparison, keep_default_na=False)
+    return table[table["kind"] == "claim"]
+
+
+def fold_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Each of two folds validates on another half of the rows that are not of the test part."""
+    number, fold = table["item"] // 8 % 2, table["fold"].iloc[0]
+    part = np.where(number == fold, "validation", "train")
+    return table.assign(part=table["part"].where(table["part"] == "test", part))
+
+
+@pytest.mark.parametrize(("better", "than", "verdict"), [("two", "one", "supported"), ("one", "two", "contradicted")])
+def test_a_claim_is_judged_by_the_paired_difference(
+    cases: SimpleNamespace, better: str, than: str, verdict: str
+) -> None:
+    claim = {"better": better, "than": than, "metric": "balanced_accuracy"}
+    (row,) = claimed(cases, claim, {"one": 0.5, "two": 3.0}, seeds=5).to_dict("records")
+    assert (row["arm"], row["against"], row["metric"], row["part"], row["who"]) == (
+        better,
+        than,
+        "balanced_accuracy",
+        "test",
+        "the text",
+    )
+    assert (row["verdict"], row["reason"]) == (verdict, "")
+    assert (float(row["difference_low"]) > 0) == (verdict == "supported")
+
+
+def test_claims_that_are_not_shown_or_not_run(cases: SimpleNamespace) -> None:
+    claim = {"better": "two", "than": "one"}
+    (same,) = claimed(cases, claim, {"one": 2.0, "two": 2.0}).to_dict("records")
+    assert (same["verdict"], float(same["difference"])) == ("not shown", 0)
+    assert same["reason"] == "3 seeds: their spread is known roughly"
+    (one_seed,) = claimed(cases, claim, {"one": 0.5, "two": 3.0}, seeds=1).to_dict("records")
+    assert one_seed["verdict"] == "not shown"
+    assert "one seed" in one_seed["reason"]
+    assert float(one_seed["difference_low"]) > 0
+    (absent,) = claimed(cases, {"better": "one", "than": "two"}, {}, scale="demo").to_dict("records")
+    assert (absent["verdict"], absent["reason"]) == ("not run", "no test result of one, two")
+
+
+def test_a_claim_needs_matched_runs(cases: SimpleNamespace) -> None:
+    arms = {"one": {"folds": 1}, "two": {}}
+    claim = {"better": "two", "than": "one", "who": "the text"}
+    study = cases.make_study(arms=arms, claims=[claim], seeds=2, split={"folds": 2, "test": 0.3})
+    for arm, skill in (("one", 0.5), ("two", 3.0)):
+        cases.write_arm(study, arm, fold_of, skill=skill)
+        evaluate(study, arm)
+    row = compared(study=study).query("kind == 'claim'").iloc[0]
+    assert (row["verdict"], row["reason"]) == ("not shown", "the arms' runs differ in their folds or seeds")
+
+
+def test_claims_are_judged_on_phantoms_too_and_out_of_fold(cases: SimpleNamespace) -> None:
+    write_json(Paths("demo", "heads").source, {"kind": "phantom", "differs": []})
+    split = {"folds": 2, "test": 0.3}
+    rows = claimed(
+        cases, {"better": "two", "than": "one"}, {"one": 0.5, "two": 3.0}, scale="demo", seeds=5, split=split
+    )
+    assert rows["part"].tolist() == ["test", "out_of_fold"]
+    assert rows["verdict"].tolist() == ["supported", "supported"]
+    assert rows["reason"].str.startswith("demo: phantoms and a small recipe").all()
+    assert rows["n"].tolist() == [80, 180]
+    right = {}
+    for arm, skill in (("one", 0.5), ("two", 3.0)):
+        tables = [fold_of(cases.make_table(fold, seed, skill=skill)) for fold in (0, 1) for seed in range(5)]
+        pooled = pd.concat(tables).query("part == 'validation'")
+        right[arm] = (pooled.filter(like="classification_").to_numpy().argmax(1) == pooled["target"]).mean()
+    assert float(rows["difference"].iloc[1]) == pytest.approx(right["two"] - right["one"])

@@ -14,7 +14,8 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, cohen_kappa_score, log_loss, roc_auc_score
 
 from rescan.errors import RescanError
-from rescan.evaluation.evaluate import METRICS, evaluate
+from rescan.evaluation.evaluate import evaluate
+from rescan.evaluation.scoring import METRICS
 from rescan.study import Study
 
 
@@ -140,7 +141,7 @@ def linking(share: float) -> Any:
 
 def test_group_across_a_published_split_is_flagged_and_the_rest_scored_apart(cases: SimpleNamespace) -> None:
     metrics = evaluated(cases, cases.make_study(), linking(0.25))
-    assert any("20 of 80 test items (25%)" in line for line in metrics["warnings"])
+    assert any("20 of 80 test samples (25%)" in line for line in metrics["warnings"])
     assert metrics["parts"]["test_unlinked"]["image"]["n"] == 60
     few = evaluated(cases, cases.make_study(), linking(0.75))
     assert "test_unlinked" not in few["parts"]
@@ -159,7 +160,7 @@ def test_group_across_a_split_of_ours_is_refused(cases: SimpleNamespace) -> None
 
 
 def test_runs_with_other_test_items_are_refused(cases: SimpleNamespace) -> None:
-    with pytest.raises(RescanError, match="different test items"):
+    with pytest.raises(RescanError, match="different test samples"):
         evaluated(cases, cases.make_study(), lambda table: table.iloc[: len(table) - int(table["seed"].iloc[0])])
 
 

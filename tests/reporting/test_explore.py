@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,10 +14,30 @@ from PIL import Image
 from rescan.files import read_table, write_json, write_table
 from rescan.paths import Paths
 from rescan.reporting import explore as exploration
-from rescan.reporting import grids, overview_figures
+from rescan.reporting import grids, looks, overview_figures
+from rescan.study_file import load
 
 GRIDS = {"samples_raw.png", "samples_prepared.png", "augmented.png", "augmentations.png", "groups.png"}
 WRITTEN = {"class_distribution.png", "tsne.png", *GRIDS}
+VOLUMES = """
+title: Volumes
+data: {source: {path: raw}, layout: table, classes: [low, high]}
+preparations:
+  volume: {reads: volume, channels: gray, steps: [{name: clip_percentiles, low: 0, high: 100},
+    {name: resize_volume, size: [10, 12, 16]}]}
+  flat: {channels: gray, steps: [{name: resize, size: [12, 16]}]}
+recipe:
+  preparation: volume
+  network: {encoder: cnn5_3d, weights: none}
+  normalization: unit
+  augmentation: {flip_depth: 1, rotation: 20}
+  stages: {main: {epochs: 1, optimizer: adam}}
+arms:
+  plain: {augmentation: {flip_depth: null, rotation: null}}
+  flat: {preparation: flat, network: {encoder: cnn5}, augmentation: {flip_depth: null, rotation: null, shear: 5}}
+  turned: {}
+"""
+SHAPE = (20, 24, 32)  # depth, height, width
 
 
 @contextmanager
@@ -147,7 +168,7 @@ def test_what_changes_only_in_size_is_not_shown_twice():
     images = [np.full((side, side), side, np.uint8) for side in (90, 60, 50, 40, 30)]
 
     def captions(*steps):
-        return list(exploration._looks(list(zip(("raw", *steps), images))))
+        return list(looks.at_stages(list(zip(("raw", *steps), images))))
 
     assert captions("crop_brain", "resize") == ["raw", "prepared"]
     assert captions("crop_gray", "resize", "enhance", "resize") == ["raw", "cropped", "prepared"]
@@ -162,3 +183,140 @@ def test_large_images_become_vectors_of_256_pixels_and_small_ones_stay():
     assert exploration._gray(large, [1]).shape == (1, 256 * 256)
     expected = small[0] @ np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(exploration._gray(small, [0])[0], expected.ravel(), atol=1)
+
+
+def volume(number):
+    """A ball above the middle (low) or below it, further right the higher the number."""
+    d, h, w = np.ogrid[tuple(slice(size) for size in SHAPE)]
+    ball = (d - (5, 14)[number % 2]) ** 2 + (h - 12) ** 2 + (w - 10 - number) ** 2 < 20
+    return (40 + 160 * ball + np.random.default_rng(number).normal(0, 4, SHAPE)).astype(np.uint8)
+
+
+def volumes_tree(kind):
+    """A study of ten volumes of 2 × 3 × 6 mm in the current folder, as NIfTI files or as folders of B-scans."""
+    Path("volumes.yaml").write_text(VOLUMES)
+    study = load("volumes.yaml", "full")
+    paths, store = Paths("full", "volumes"), Path(Paths("full", "volumes").store("volume"))
+    store.mkdir(parents=True)
+    prepared = np.empty((10, 10, 12, 16, 1), np.uint8)
+    for number in range(10):
+        whole = volume(number)
+        if kind == "stack":
+            for scan in range(SHAPE[1]):
+                Path(f"raw/v{number}").mkdir(parents=True, exist_ok=True)
+                Image.fromarray(whole[:, scan]).save(f"raw/v{number}/{scan + 1}.png")
+        else:
+            Path("raw").mkdir(exist_ok=True)
+            sizes = np.diag([-6 / 32, -3 / 24, 2 / 20, 1])  # i to the left, j to the back: as a slice is looked at
+            nibabel.save(nibabel.Nifti1Image(whole.T.astype(np.int16) * 9 - 300, sizes), f"raw/v{number}.nii.gz")
+        prepared[number, ..., 0] = whole.reshape(10, 2, 12, 2, 16, 2).mean(axis=(1, 3, 5))
+    np.save(store / "images.npy", prepared)
+    write_json(store / "preparation.json", {"shape": list(prepared.shape), "items": 10, "left_out": []})
+    samples = pd.DataFrame({"sample": [f"v{number}" for number in range(10)], "label": ["low", "high"] * 5})
+    write_table(store / "items.csv", samples.reset_index(names="item")[["item", "sample"]].assign(mask=0, patch=0))
+    place = [f"v{number}" + ("" if kind == "stack" else ".nii.gz") for number in range(10)]
+    extent = "2 3 6" if kind == "stack" else ""
+    blank = {"patient": "", "eye": "", "origin": "", "published_part": "", "mask": "", "layers": "", "study": ""}
+    write_table(paths.manifest, samples.assign(path=place, extent=extent, **blank))
+    write_json(paths.source, {"root": "raw"})
+    group = ["g0", "g1", "g0", *(f"g{number}" for number in range(3, 10))]
+    write_table(paths.groups, samples[["sample"]].assign(group=group, problem=""))
+    part = ["train"] * 4 + ["validation"] * 2 + ["test"] * 4
+    write_table(paths.splits, samples.assign(group=group, part=part, fold=0, patient="", eye="", origin=""))
+    write_json(paths.audit, {"mixed_label_groups": []})
+    return study
+
+
+@pytest.mark.parametrize(
+    ("kind", "views"), [("stack", ("en face", "B-scan")), ("nifti", ("projection", "middle slice"))]
+)
+def test_volumes_are_shown_by_projections_and_slices(kind, views, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = volumes_tree(kind)
+    with recorded() as rows_of:
+        exploration.explore(study)
+    out = Path(Paths("full", "volumes").explore)
+    assert {path.name for path in out.glob("*.png")} == WRITTEN
+
+    for title, pictures, captions in rows_of["samples_raw.png"]:
+        assert captions == [*views] * 3
+        for number, picture in enumerate(pictures):
+            # Millimeters: 3 × 6 seen from above, 2 × 6 from the side, the long side 420 pixels.
+            assert picture.shape == ((210, 420), (140, 420))[number % 2]
+            assert (picture.min(), picture.max()) == (0, 255)
+        for side in pictures[1::2]:  # the ball lies above or below the middle
+            assert (side[:70].mean() > side[70:].mean()) == (title == "low")
+    for _, pictures, captions in rows_of["samples_prepared.png"]:
+        assert captions[0] == "raw"
+        assert "prepared" in captions
+        assert all(picture.dtype == np.uint8 and picture.ndim == 2 for picture in pictures)
+
+    assert [title for title, _, _ in rows_of["augmented.png"]] == [f"{n}: {v}" for n in ("low", "high") for v in views]
+    for title, (first, *others), _ in rows_of["augmented.png"]:
+        assert len(others) == 5
+        if title.endswith(views[1]):
+            for other in others:  # all are upside down
+                assert np.argmax(other.sum(axis=1)) == pytest.approx(9 - np.argmax(first.sum(axis=1)), abs=1)
+    above, side = rows_of["augmentations.png"]  # of the arms of volumes only: no shear
+    assert above[2] == side[2] == ["original\n", "rotation\n20", "flip depth\n1"]
+    assert np.array_equal(above[1][2], above[1][0])
+    assert np.array_equal(side[1][2], side[1][0][::-1])
+    ((title, pictures, _),) = rows_of["groups.png"]
+    assert title == "g0: 2 samples, low"
+    assert [picture.shape for picture in pictures] == [(210, 420)] * 2
+
+
+def test_of_several_patches_the_first_is_embedded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = volumes_tree("stack")
+    study = study.model_copy(update={"arms": {"flat": study.arms["flat"]}})
+    paths = Paths("full", "volumes")
+    items = pd.DataFrame({"item": range(20), "sample": [f"v{n // 2}" for n in range(20)], "patch": [0, 1] * 10})
+    store = Path(paths.store("flat"))
+    store.mkdir()
+    images = np.random.default_rng(0).integers(0, 255, (20, 12, 16, 1), np.uint8)
+    np.save(store / "images.npy", images)
+    write_json(store / "preparation.json", {"shape": list(images.shape), "items": 20, "left_out": []})
+    write_table(store / "items.csv", items.assign(mask=0))
+    for number in range(10):
+        Image.fromarray(volume(number)[:, 12]).save(f"raw/v{number}.png")
+    manifest = read_table(paths.manifest)
+    write_table(paths.manifest, manifest.assign(path=manifest["sample"] + ".png"))
+    with recorded() as rows_of:
+        exploration.explore(study)
+    assert read_table(Path(paths.explore, "tsne.csv"))["item"].tolist() == list(range(0, 20, 2))
+    shown = [row[1][0].tobytes() for row in rows_of["augmented.png"]]
+    assert set(shown) <= {image.tobytes() for image in images[::2]}
+
+
+def test_projections_become_vectors_in_finer_steps():
+    random = np.random.default_rng(0)
+    whole = random.integers(0, 256, (2, 7, 6, 5, 1), np.uint8)
+    expected = whole[..., 0].mean(axis=1).reshape(2, -1) * 257
+    np.testing.assert_allclose(exploration._gray(whole, [0, 1]), expected, atol=0.51)
+    fine = whole.astype(np.uint16) * 257
+    np.testing.assert_allclose(exploration._gray(fine, [0, 1]), expected, atol=0.51)
+    np.testing.assert_array_equal(exploration._gray(fine[:, 0], [1])[0], fine[1, 0].ravel())
+    large = np.full((1, 3, 300, 520, 1), 200, np.uint8)
+    np.testing.assert_array_equal(exploration._gray(large, [0]), np.full((1, 148 * 256), 200 * 257))
+
+
+def test_large_volumes_are_averaged_over_blocks():
+    item = np.random.default_rng(0).integers(0, 256, (200, 97, 40, 1), np.uint8)
+    seen = looks.small(item)
+    assert seen.shape == (66, 48, 40, 1)
+    assert seen.dtype == np.uint8
+    np.testing.assert_allclose(seen[5, 7, 9, 0], item[15:18, 14:16, 9].mean(), atol=0.51)
+    assert looks.small(item[:96, :96]).shape == (96, 96, 40, 1)
+    assert looks.small(item[0]).shape == (97, 40, 1)
+
+
+def test_a_picture_is_stretched_as_another_and_holes_are_black():
+    ramp = np.linspace(-500, 500, 1001).reshape(7, 143)
+    gray = looks.stretched(ramp)
+    assert (gray.min(), gray.max()) == (0, 255)
+    assert gray.ravel()[500] == pytest.approx(127.5, abs=1)
+    np.testing.assert_allclose(looks.stretched(ramp / 2, ramp).ravel()[[250, 500, 750]], [96, 128, 159], atol=1)
+    ramp[3, 3] = np.nan
+    assert looks.stretched(ramp)[3, 3] == 0
+    assert not looks.stretched(np.full((4, 5), 9)).any()

@@ -58,7 +58,7 @@ def drawing(monkeypatch):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", names.AUGMENTATIONS)
+@pytest.mark.parametrize("name", names.AUGMENTATIONS_2D)
 def test_every_augmentation_by_name(name, channels):
     batch = random_batch(channels=channels)
     before = batch.clone()
@@ -74,7 +74,7 @@ def test_every_augmentation_by_name(name, channels):
     assert any(not torch.equal(one, different) for different in many)
 
 
-@pytest.mark.parametrize("name", names.AUGMENTATIONS)
+@pytest.mark.parametrize("name", names.AUGMENTATIONS_2D)
 def test_no_strength_leaves_every_gray_level(name):
     batch = random_batch()
     form = names.AUGMENTATIONS[name].options["value"]
@@ -89,7 +89,7 @@ def test_nothing_at_all_leaves_every_gray_level():
     assert torch.equal(augment(batch, {}, 0, 7), batch.float())
 
 
-@pytest.mark.parametrize("name", names.AUGMENTATIONS)
+@pytest.mark.parametrize("name", names.AUGMENTATIONS_2D)
 def test_each_image_has_a_draw_of_its_own(name):
     batch = random_batch(count=1).repeat(16, 1, 1, 1)
     seen = augment(batch, {name: EVERY[name]}, 5, 0)
@@ -207,6 +207,16 @@ def test_what_follows_the_warps_is_in_the_order_of_the_table(drawing):
     assert seen.flatten().tolist() == pytest.approx([60 + 25.5, 80 + 25.5, 100 + 25.5, 160 + 25.5])
 
 
+def test_a_batch_of_finer_gray_levels_is_augmented_as_one_of_whole_ones():
+    batch = random_batch().float()
+    before = batch.clone()
+    assert torch.equal(augment(batch, EVERY, 6, 3), augment(batch.byte(), EVERY, 6, 3))
+    for recipe in ({}, EVERY):
+        assert augment(batch, recipe, 6, 3).data_ptr() != batch.data_ptr()
+        assert torch.equal(batch, before)
+    assert torch.equal(augment(batch * 0.99, {"flip_vertical": 1}, 0, 0), batch.flip(2) * 0.99)
+
+
 def test_channels_last_in_memory_is_the_same():
     batch = random_batch()
     expected = augment(batch, EVERY, 6, 3)
@@ -221,7 +231,7 @@ def test_adding_one_leaves_the_draws_of_the_others():
         assert torch.equal(one, other) or torch.equal(one, other.flip(-1))
 
 
-@pytest.mark.parametrize("name", names.AUGMENTATIONS)
+@pytest.mark.parametrize("name", names.AUGMENTATIONS_2D)
 def test_every_name_draws_the_same_beside_all_others(name, monkeypatch):
     """The generator that a name gets is in the same state with and without the others."""
     states = []
@@ -256,7 +266,7 @@ def test_preview_is_the_same_on_numpy_images():
 def test_preview_each_shows_every_name_alone_and_visibly(channels):
     image = random_batch(1, channels, 24, 20)[0].permute(1, 2, 0).numpy()
     shown = preview_each(image, dict(reversed(EVERY.items())), 128)
-    assert [name for name, _ in shown] == list(names.AUGMENTATIONS)
+    assert [name for name, _ in shown] == list(names.AUGMENTATIONS_2D)
     for name, seen in shown:
         assert seen.shape == image.shape
         assert seen.dtype == np.uint8

@@ -60,15 +60,13 @@ def test_outputs_of_a_pretraining(make_study, make_store):
 
 
 def test_the_loss_is_the_mean_squared_error_of_the_normalized_images(make_study, make_store):
-    study = with_autoencoder(make_study(), epochs=1, optimizer={"name": "sgd", "lr": 0.0})
-    make_store(study)
+    study = with_autoencoder(make_study(), epochs=25, optimizer={"name": "adam", "lr": 0.01})
+    make_store(study, per_class=(6, 2, 2))  # six for validation: all of them are kept
     pretrain(study)
-    _, items = read_items(study, NAME, 0, 0)
     shown = np.load(RUN / "reconstructions.npy").astype(float) / 255
-    recorded = pd.read_csv(RUN / "history.csv")["validation_loss"].item()
-    assert (items["part"] == "validation").sum() == 8
-    # six of the eight are kept, rounded to gray levels and clipped to them
-    assert ((shown[:, 0] - shown[:, 1]) ** 2).mean() == pytest.approx(recorded, rel=0.3)
+    recorded = pd.read_csv(RUN / "history.csv")["validation_loss"].min()
+    # kept ones are rounded to gray levels, and clipped to them
+    assert ((shown[:, 0] - shown[:, 1]) ** 2).mean() == pytest.approx(recorded, rel=0.05)
 
 
 def test_an_arm_starts_from_the_encoder_of_its_own_run(make_study, make_store):
@@ -83,6 +81,8 @@ def test_an_arm_starts_from_the_encoder_of_its_own_run(make_study, make_store):
         load_file("results/demo/toy/plain/fold0_seed0/model.safetensors"),
     )
     for name, value in given.items():
+        if name.endswith("num_batches_tracked"):  # only cumulative batch norm uses it
+            continue
         assert (learned[f"encoder.body.{name}"] == value).all(), name
 
 

@@ -49,7 +49,7 @@ def test_a_task_is_a_study_of_its_own_on_the_same_source(tmp_path):
     assert list(given.studies) == ["octa500", "octa500-multiclass"]
     assert len(given.studies["octa500-multiclass"].data.classes) == 5
     assert {study.data.source.path for study in given.studies.values()} == {str(tmp_path / "scans")}
-    with pytest.raises(RescanError, match="no task 'multi' in .*; did you mean 'multiclass'"):
+    with pytest.raises(RescanError, match=r"no task 'multi' in .*; did you mean 'multiclass'"):
         run(tmp_path, studies=["octa500:multi"])
 
 

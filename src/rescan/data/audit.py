@@ -15,17 +15,18 @@ from rescan.data.layouts import EXTRA, UNLABELED
 from rescan.data.pool import pooled
 from rescan.data.split import FEWEST_GROUPS
 from rescan.errors import RescanError
-from rescan.files import read_table, write_json, write_table
+from rescan.files import read_json, read_table, write_json, write_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import Study
 
 CHAINED = 0.25  # of a large group's pairs match directly: fewer mean that it is no group of copies
 SAMPLES_NAMED = 5  # of a group, in a message
+SUBGROUPS = ("sex", "eye", "fov", "site", "device")
 
 
 def audit(study: Study, processes: int) -> None:
-    """Look at every file of the manifest; write `audit.json` and `groups.csv`.
+    """Look at every sample's file or folder; write `audit.json` and `groups.csv`.
 
     Duplicates and groups are found among all samples: a relative is one with or without a label, and wherever it comes
     from. What is said of labels, parts and confounds is said of the study's own labeled samples.
@@ -40,7 +41,7 @@ def audit(study: Study, processes: int) -> None:
     paths = Paths(study.scale, study.name)
     manifest = read_table(paths.manifest)
     thumbnails = np.zeros((len(manifest), *(duplicates.THUMBNAIL_SIDE,) * 2), np.float16)
-    files, rows = cast("list[Path]", locate(paths, manifest)), []  # every sample has an image
+    files, rows = cast("list[Path]", locate(paths, manifest)), []  # every sample has a file
     for row, file in enumerate(pooled(inspect, files, processes, "audit")):
         thumbnails[row] = file.thumbnail
         rows.append(file[:-1])
@@ -61,6 +62,8 @@ def audit(study: Study, processes: int) -> None:
     labeled = readable[_labeled(readable)]
     report: dict[str, Any] = {
         "samples": len(samples),
+        "volumes": int((samples["depth"] > 0).sum()),
+        "dropped": read_json(paths.dropped),
         "unreadable": samples.loc[samples["problem"] != "", ["sample", "problem"]].to_dict("records"),
         "constant": readable.loc[readable["constant"], "sample"].tolist(),
         "classes": {part: _classes(study, rows) for part, rows in labeled.groupby(_part(labeled))},
@@ -82,6 +85,8 @@ def audit(study: Study, processes: int) -> None:
         "patients_known": bool((samples.loc[_labeled(samples), "patient"] != "").all()),
         "patients_in_both_parts": _patients_in_both_parts(samples[_labeled(samples)]),
         "confounds": confounds.metadata_baseline(labeled, study.data.classes, study.data.ordered),
+        "attributes": confounds.attribute_baselines(labeled, study.data.classes),
+        "subgroups": _subgroups(study, labeled),
     }
     report["warnings"] = [
         *_check_large_groups(study, readable, np.concatenate([upright, mirrored])),
@@ -89,7 +94,7 @@ def audit(study: Study, processes: int) -> None:
     ]
     for warning in report["warnings"]:
         logger.warning(warning)
-    columns = ["sample", "group", "problem", "width", "height", "mode", "bytes", "sha256", "conflict"]
+    columns = ["sample", "group", "problem", "depth", "width", "height", "mode", "bytes", "sha256", "conflict"]
     write_table(paths.groups, samples[columns])
     write_json(paths.audit, report)
 
@@ -101,6 +106,15 @@ def _labeled(samples: pd.DataFrame) -> pd.Series[bool]:
 
 def _classes(study: Study, rows: pd.DataFrame) -> dict[str, int]:
     return {label: int((rows["label"] == label).sum()) for label in study.data.classes}
+
+
+def _subgroups(study: Study, labeled: pd.DataFrame) -> dict[str, dict[str, dict[str, int]]]:
+    """Counts a class by each value of those of SUBGROUPS that are known: column → value → class → samples."""
+    known = [name for name in SUBGROUPS if name in labeled and (labeled[name] != "").any()]
+    values = {name: labeled[name].replace("", "unknown") for name in known}
+    return {
+        name: {str(value): _classes(study, rows) for value, rows in labeled.groupby(values[name])} for name in known
+    }
 
 
 def _check_readable(study: Study, labeled: pd.DataFrame) -> None:
@@ -231,8 +245,8 @@ def _check_large_groups(study: Study, readable: pd.DataFrame, pairs: np.ndarray)
         distinct = rows["pixels"].nunique()
         matching = np.isin(pairs[:, 0], rows.index).sum() / max(1, distinct * (distinct - 1) / 2)
         said = (
-            f"group {rows['group'].iloc[0]} holds {size} near-duplicate images, more than {limit}; {matching:.0%} of "
-            f"its pairs match directly (examples: {', '.join(rows['sample'][:SAMPLES_NAMED])})"
+            f"group {rows['group'].iloc[0]} holds {size} near-duplicate {_kind(rows)}, more than {limit}; "
+            f"{matching:.0%} of its pairs match directly (examples: {', '.join(rows['sample'][:SAMPLES_NAMED])})"
         )
         if "near_duplicate" in study.split.group_by and distinct > 1 and matching < CHAINED:
             raise RescanError(
@@ -242,14 +256,20 @@ def _check_large_groups(study: Study, readable: pd.DataFrame, pairs: np.ndarray)
     return warnings
 
 
+def _kind(samples: pd.DataFrame) -> str:
+    """What samples are, in a word."""
+    volumes = samples["depth"] > 0
+    return "volumes" if volumes.all() else "samples" if volumes.any() else "images"
+
+
 def _warnings(study: Study, labeled: pd.DataFrame, report: dict[str, Any]) -> list[str]:
     warnings = []
-    constant = report["constant"]
+    constant, kind = report["constant"], _kind(labeled)
     some = ", ".join(constant[:SAMPLES_NAMED]) + (" …" if len(constant) > SAMPLES_NAMED else "")
     for count, what in (
         (len(report["unreadable"]), "samples cannot be read and are left out"),
-        (len(constant), f"images are constant ({some})"),
-        (report["identical"]["conflicting_pairs"], "pairs of identical images have different labels"),
+        (len(constant), f"{kind} are constant ({some})"),
+        (report["identical"]["conflicting_pairs"], f"pairs of identical {kind} have different labels"),
         (len(report["mixed_label_groups"]), "groups of near-duplicates have mixed labels"),
         (report["patients_in_both_parts"], "patients are in both the training and the test part as published"),
     ):
@@ -270,4 +290,5 @@ def _warnings(study: Study, labeled: pd.DataFrame, report: dict[str, Any]) -> li
             groups = rows.loc[rows["label"] == label, "group"].nunique()
             if groups < FEWEST_GROUPS:
                 warnings.append(f"class {label!r} has only {groups} groups in part {part!r}")
+    warnings += confounds.attribute_warnings(report["attributes"])
     return warnings + report["confounds"].get("warnings", [])

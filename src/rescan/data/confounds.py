@@ -18,11 +18,14 @@ REPLICATES = 2000  # of the bootstrap
 ENOUGH = 5000  # samples for a tree; more take longer and predict hardly better
 
 
+ATTRIBUTES = {"fov": "the field of view", "site": "the site", "device": "the device"}  # of a scan, not of who is ill
+
+
 def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) -> dict[str, Any]:
     """Predict the label from the file's metadata by a random forest, cross-validated by group.
 
     Args:
-        samples: Readable samples with columns label, group, width, height, mode, bytes.
+        samples: Readable samples with columns label, group, width, height, mode, bytes and, if known, depth and fov.
         classes: The labels, of which grades the lowest first.
         ordered: Whether they are grades.
 
@@ -37,47 +40,26 @@ def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) 
         {
             "width": samples["width"],
             "height": samples["height"],
+            "depth": samples.get("depth", 0),
             "aspect": samples["width"] / samples["height"],
             "bytes": samples["bytes"],
-            "mode": samples["mode"].astype("category").cat.codes,
+            "mode": _category(samples, "mode"),
+            "fov": _category(samples, "fov"),
         }
     )
     features = features.loc[:, (features != features.iloc[0]).any()]
-    codes = samples["label"].map({label: code for code, label in enumerate(classes)}).to_numpy()
-    groups = samples["group"].groupby(codes).nunique()
-    folds = min(FOLDS, int(groups.min()))
-    if features.empty or folds < 2 or len(groups) < 2:
+    codes = _codes(samples, classes)
+    if features.empty or not _can_be_predicted(samples):
         return {"warnings": []}
-
-    def predictions(columns: list[str]) -> np.ndarray:
-        # Stumps of a few samples would learn single files by their size in bytes.
-        few = ENOUGH if len(samples) > 2 * ENOUGH else None
-        forest = RandomForestClassifier(
-            100, min_samples_leaf=5, max_samples=few, class_weight="balanced", random_state=0
-        )
-        cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
-        predicted: np.ndarray = cross_val_predict(forest, features[columns], codes, groups=samples["group"], cv=cut)
-        return predicted
-
-    def recalls(predicted: np.ndarray) -> pd.Series[float]:
-        return pd.Series(predicted == codes).groupby(codes).mean()
-
     columns = list(map(str, features))
-    predicted, alone = predictions(columns), {name: predictions([name]) for name in columns}
-    recall = recalls(predicted)
-    value, chance = float(recall.mean()), 1 / len(recall)
-    half = 1.96 * float(np.sqrt((recall * (1 - recall) / groups.to_numpy()).sum()) / len(recall))
-    found: dict[str, Any] = {
-        "balanced_accuracy": value,
-        "low": value - half,
-        "high": value + half,
-        "chance": chance,
-        "features": {name: float(recalls(one).mean()) for name, one in alone.items()},
-        "warnings": [],
-    }
+    predicted = _predictions(features, codes, samples["group"])
+    found: dict[str, Any] = {**_balanced_accuracy(predicted, codes, samples["group"]), "features": {}, "warnings": []}
+    for name in columns:
+        alone = _predictions(features[[name]], codes, samples["group"])
+        found["features"][name] = _balanced_accuracy(alone, codes, samples["group"])["balanced_accuracy"]
     said = f"file metadata alone ({', '.join(columns)}) predict the label with"
-    if value - half > chance + MARGIN:
-        found["warnings"] = [f"{said} balanced accuracy {value:.2f}, chance {chance:.2f}"]
+    if found["low"] > found["chance"] + MARGIN:
+        found["warnings"] = [f"{said} balanced accuracy {found['balanced_accuracy']:.2f}, chance {found['chance']:.2f}"]
     if ordered:
         kappa = found["quadratic_kappa"] = kappa_interval(codes, predicted, samples["group"], len(classes))
         if kappa["low"] > MARGIN:
@@ -85,6 +67,69 @@ def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) 
                 f"{said} quadratic kappa {kappa['value']:.2f} ({kappa['low']:.2f} to {kappa['high']:.2f}), chance 0"
             ]
     return found
+
+
+def attribute_baselines(samples: pd.DataFrame, classes: list[str]) -> dict[str, dict[str, float]]:
+    """Predict the label from each of ATTRIBUTES alone, as `metadata_baseline` does.
+
+    Args:
+        samples: Readable samples with columns label, group and, if known, the attributes.
+        classes: The labels.
+
+    Returns:
+        `balanced_accuracy`, `low`, `high` and `chance` of each attribute that varies; none if a class has a single
+        group.
+    """
+    codes, found = _codes(samples, classes), {}
+    for name in ATTRIBUTES:
+        attribute = _category(samples, name).to_frame()
+        if attribute.to_numpy().any() and _can_be_predicted(samples):
+            predicted = _predictions(attribute, codes, samples["group"])
+            found[name] = _balanced_accuracy(predicted, codes, samples["group"])
+    return found
+
+
+def attribute_warnings(found: dict[str, dict[str, float]]) -> list[str]:
+    """A warning for each attribute that predicts the label: its interval lies more than MARGIN above chance."""
+    return [
+        f"{ATTRIBUTES[name]} alone predicts the label with balanced accuracy {one['balanced_accuracy']:.2f} "
+        f"({one['low']:.2f} to {one['high']:.2f}), chance {one['chance']:.2f}"
+        for name, one in found.items()
+        if one["low"] > one["chance"] + MARGIN
+    ]
+
+
+def _codes(samples: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    return samples["label"].map({label: code for code, label in enumerate(classes)}).to_numpy()
+
+
+def _category(samples: pd.DataFrame, name: str) -> pd.Series[int]:
+    """The number, from 0, of each sample's value of a column; 0 for all if there is no such column."""
+    return samples[name].astype("category").cat.codes if name in samples else pd.Series(0, samples.index)
+
+
+def _can_be_predicted(samples: pd.DataFrame) -> bool:
+    groups = samples.groupby("label")["group"].nunique()
+    return len(groups) > 1 and groups.min() > 1
+
+
+def _predictions(features: pd.DataFrame, codes: np.ndarray, groups: pd.Series[str]) -> np.ndarray:
+    """Predicted codes, (N,) int, by a random forest, cross-validated by group."""
+    # Stumps of a few samples would learn single files by their size in bytes.
+    few = ENOUGH if len(codes) > 2 * ENOUGH else None
+    forest = RandomForestClassifier(100, min_samples_leaf=5, max_samples=few, class_weight="balanced", random_state=0)
+    folds = min(FOLDS, int(groups.groupby(codes).nunique().min()))
+    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    predicted: np.ndarray = cross_val_predict(forest, features, codes, groups=groups, cv=cut)
+    return predicted
+
+
+def _balanced_accuracy(predicted: np.ndarray, codes: np.ndarray, groups: pd.Series[str]) -> dict[str, float]:
+    recall = pd.Series(predicted == codes).groupby(codes).mean()
+    units = groups.groupby(codes).nunique().to_numpy()
+    value = float(recall.mean())
+    half = 1.96 * float(np.sqrt((recall * (1 - recall) / units).sum()) / len(recall))
+    return {"balanced_accuracy": value, "low": value - half, "high": value + half, "chance": 1 / len(recall)}
 
 
 def quadratic_kappa(tables: np.ndarray) -> np.ndarray:

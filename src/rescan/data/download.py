@@ -30,10 +30,10 @@ def download(study: Study) -> None:
     in one step, so that a killed download goes on or starts clean; what is there already is not fetched again.
 
     Writes:
-        `source.json`: kind, from, root (the folder with the native layout), classes (part → class → images; the part is
-        "all" if none are published), unlabeled (how many images have no label), files and bytes (of what the layout
-        reads), checksum (BLAKE2b of the sorted lines "path size sha256"), differs (from `data.expected`, in words),
-        extra (the name of an extra source → the same but unlabeled and differs).
+        `source.json`: kind, from, root (the folder with the native layout), classes (part → class → samples; the part
+        is "all" if none are published), unlabeled (how many samples have no label), files and bytes (of what the layout
+        reads, and of what lies in its folders), checksum (BLAKE2b of the sorted lines "path size sha256"), differs
+        (from `data.expected`, in words), extra (the name of an extra source → the same but unlabeled and differs).
 
     Raises:
         RescanError: The data cannot be had, or are not as the layout expects.
@@ -61,9 +61,9 @@ def _bring(study: Study, origin: str = "") -> tuple[dict[str, Any], pd.DataFrame
         kind, where, root = _fetch(study, wanted, origin)
     manifest = layouts.read(study, root, origin)
     with layouts.naming(study):
-        files = {*manifest["path"], *manifest["mask"], *layouts.tables_read(wanted.layout, root)} - {""}
-        checked = _checksum(root, sorted(files))
-    logger.info("%s: %d images in %s", study.name, len(manifest), root)
+        named = {name for column in layouts.file_columns(manifest) for name in manifest[column]} - {""}
+        checked = _checksum(root, sorted({*named, *layouts.tables_read(wanted.layout, root)}))
+    logger.info("%s: %d samples in %s", study.name, len(manifest), root)
     return {"kind": kind, "from": where, "root": str(root), "classes": _count(manifest), **checked}, manifest
 
 
@@ -147,11 +147,19 @@ def _count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _checksum(root: Path, files: list[str]) -> dict[str, Any]:
-    """How many files and bytes, and one checksum of names, sizes and contents."""
+def _checksum(root: Path, names: list[str]) -> dict[str, Any]:
+    """How many files and bytes, and one checksum of names, sizes and contents; of a folder, of the files in it."""
+
+    def read(name: str) -> list[tuple[str, int, str]]:
+        return [(file.relative_to(root).as_posix(), file.stat().st_size, sha256(file)) for file in _files(root / name)]
+
     with ThreadPoolExecutor(8) as pool:
-        digests = list(progress(pool.map(lambda name: sha256(root / name), files), len(files), "checksums"))
-    sizes = [(root / name).stat().st_size for name in files]
-    lines = sorted(f"{name} {size} {digest}\n" for name, size, digest in zip(files, sizes, digests))
+        found = {file for files in progress(pool.map(read, names), len(names), "checksums") for file in files}
+    lines = sorted(f"{name} {size} {digest}\n" for name, size, digest in found)
     checksum = hashlib.blake2b("".join(lines).encode(), digest_size=32).hexdigest()
-    return {"files": len(files), "bytes": sum(sizes), "checksum": checksum}
+    return {"files": len(found), "bytes": sum(size for _, size, _ in found), "checksum": checksum}
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or those in a folder but hidden ones."""
+    return [file for file in path.rglob("[!.]*") if file.is_file()] if path.is_dir() else [path]

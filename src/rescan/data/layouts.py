@@ -1,7 +1,8 @@
 """Layouts: readers of native data sets. Each turns a folder into a manifest, one row a sample.
 
-A layout is a function `(root, data, **options) -> DataFrame` with the columns `COLUMNS`, all text. It lists files and
-decodes no image; it raises `RescanError` with one line for each fault.
+A layout is a function `(root, data, **options) -> DataFrame` with the columns `COLUMNS`, all text, and what else it
+knows of them. Its labels are classes; or, where there is `data.labels`, the source's own. It lists files and decodes no
+image; it raises `RescanError` with one line for each fault.
 """
 
 from __future__ import annotations
@@ -9,24 +10,30 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from rescan import names
-from rescan.data.tables import grades, label_faults, lines_of, raise_all, read_csv, say_unread, shown
+from rescan.data.tables import raise_all
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data, Study
 
 COLUMNS = ["sample", "path", "label", "patient", "eye", "study", "published_part", "mask", "origin"]
-KNOWN_COLUMNS = ["site", "device", "age", "sex"]
+KNOWN_COLUMNS = ["site", "device", "fov", "age", "sex"]
+OTHER_PATH = "path_"  # starts the name of a column of further files of a sample: path_<modality>
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 PARTS = {"training": "train", "train": "train", "testing": "test", "test": "test"}
 UNLABELED, EXTRA = "unlabeled", "extra"  # two more parts: samples without a label, and those of extra sources
 # What a layout reads beside images and masks, so that source.json's checksum sees a changed label.
 TABLES = {"aptos": ["train.csv", "test.csv"], "eyepacs": ["trainLabels.csv"]}
+TABLES["octa500"] = [
+    f"{folder}{label}Text labels.xlsx"
+    for folder in ("", "OCTA_3M/", "OCTA_3mm/", "OCTA_6M/", "OCTA_6mm/")
+    for label in ("", "Label/")
+]
 
 
 def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
@@ -40,9 +47,12 @@ def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
     Returns:
         The manifest, sorted by sample, "" where unknown: `sample`, `path` (relative to root, posix), `label` (a class;
         "" only in part "unlabeled"), `patient`, `eye`, `study`, `published_part` ("train", "test", "" = none published,
-        "unlabeled", "extra"), `mask` (path of a lesion mask), `origin`, and those of `site`, `device`, `age`, `sex`
-        that the layout knows. Of an extra source only labeled samples are read; its name stands before their names and
-        patients.
+        "unlabeled", "extra"), `mask` (path of a lesion mask), `origin`, and those that the layout knows of `site`,
+        `device`, `fov` (field of view, such as "3mm"), `age`, `sex`, `extent` ("2 3 3": millimeters that the whole scan
+        measures along depth, height and width), `layers` (path of the surfaces of the retina's layers) and
+        `path_<modality>` (path of a further file of the sample). Of a volume `path` and `mask` may be folders, of
+        B-scans or DICOM slices. Of an extra source only labeled samples are read; its name stands before their names
+        and patients. `attrs["dropped"]` says how many samples each label had that `data.labels` drops.
 
     Raises:
         RescanError: One line for each fault, after the study's name.
@@ -52,12 +62,49 @@ def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
     with naming(study):
         if not root.is_dir():
             raise RescanError(f"the source folder {root} is not there; check the path, or download again")
-        manifest: pd.DataFrame = names.resolve("layout", layout["name"])(root, study.data, **options)
+        listed: pd.DataFrame = names.resolve("layout", layout["name"])(root, study.data, **options)
+        manifest, dropped = _by_class(study.data, root, listed, own=not origin) if study.data.labels else (listed, {})
         if origin:
             manifest = _of_extra(manifest, origin)
         else:
             _check_parts(study, root, set(manifest["published_part"]))
-    return manifest.sort_values("sample", ignore_index=True)
+    manifest = manifest.sort_values("sample", ignore_index=True)
+    manifest.attrs["dropped"] = dropped
+    return manifest
+
+
+def _by_class(data: Data, root: Path, listed: pd.DataFrame, *, own: bool) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Put classes in place of the source's labels as `data.labels` says; drop the samples whose label it does not name.
+
+    Args:
+        data: The study's data.
+        root: The folder that was read, for messages.
+        listed: What the layout gives. The label "", of samples without one, stays.
+        own: Whether these are the study's own samples, of which each class must have one.
+
+    Returns:
+        The samples left, and how many each dropped label had.
+
+    Raises:
+        RescanError: None of the study's own samples gets into one of the classes.
+    """
+    counts = listed.loc[listed["label"] != "", "label"].value_counts().sort_index()
+    unused = [label for label in data.labels if label not in counts]
+    empty = set(data.classes) - {data.labels[label] for label in counts.index if label in data.labels}
+    if own and empty:
+        there = ", ".join(f"{label} {count}" for label, count in counts.items())
+        raise RescanError(
+            f"{root}: by data.labels no sample is {min(empty)!r}; the labels there are: {there or 'none'}"
+        )
+    if own and unused:
+        logger.warning("%s: no sample has the label %s that data.labels names", root, " or ".join(map(repr, unused)))
+    dropped = {str(label): int(count) for label, count in counts.items() if label not in data.labels}
+    if dropped:
+        which = ", ".join(f"{label} {count}" for label, count in dropped.items())
+        said = "%s: %d samples are dropped, whose label data.labels does not name: %s"
+        logger.info(said, root, sum(dropped.values()), which)
+    kept = listed[~listed["label"].isin(list(dropped))]
+    return kept.assign(label=kept["label"].map({**data.labels, "": ""})), dropped
 
 
 def _check_parts(study: Study, root: Path, parts: set[str]) -> None:
@@ -82,8 +129,13 @@ def _of_extra(manifest: pd.DataFrame, origin: str) -> pd.DataFrame:
 def tables_read(layout: dict[str, Any], root: Path) -> list[str]:
     """The tables that a layout reads of the folder `root`, relative to it."""
     listed = TABLES.get(layout["name"], [layout["file"]] if "file" in layout else [])
-    found = [top_of(root, name) / name for name in listed]
+    found = dict.fromkeys(top_of(root, name) / name for name in listed)
     return [path.relative_to(root).as_posix() for path in found if path.is_file()]
+
+
+def file_columns(manifest: pd.DataFrame) -> list[str]:
+    """The columns of a manifest, or of a table, that hold paths."""
+    return [name for name in map(str, manifest) if name in ("path", "mask", "layers") or name.startswith(OTHER_PATH)]
 
 
 @contextmanager
@@ -100,8 +152,9 @@ def naming(study: Study) -> Iterator[None]:
 def class_folders(root: Path, data: Data) -> pd.DataFrame:
     """Read `Training|Testing/<class>/<image>`, or `<class>/<image>` where no parts are published.
 
-    `train` and `test` are accepted too, case does not matter, and all may lie in a single top folder. The lesion mask
-    of `Testing/glioma/x.jpg` is `masks/Testing/glioma/x.png`, if there is one.
+    `train` and `test` are accepted too, case does not matter, and all may lie in a single top folder. Where there is
+    `data.labels`, the folders are called by its labels, and others may lie beside them. The lesion mask of
+    `Testing/glioma/x.jpg` is `masks/Testing/glioma/x.png`, if there is one.
 
     Args:
         root: The data set's folder.
@@ -113,8 +166,8 @@ def class_folders(root: Path, data: Data) -> pd.DataFrame:
     Raises:
         RescanError: A class folder is missing, empty, unknown or there twice; no images at all.
     """
-    top = _top(root, data.classes)
-    entries = [entry for entry in _entries(top) if entry.name != "masks"]
+    top = _top(root, [*data.classes, *data.labels])
+    entries = [entry for entry in entries_of(top) if entry.name != "masks"]
     found = [(PARTS[entry.name.lower()], entry) for entry in entries if entry.name.lower() in PARTS and entry.is_dir()]
     parts = dict(reversed(found))
     if not parts and not any(entry.is_dir() for entry in entries):
@@ -126,9 +179,10 @@ def class_folders(root: Path, data: Data) -> pd.DataFrame:
 
     rows = []
     for part, folder in parts.items() or [("", top)]:
-        folders = _class_folders(folder, data.classes, faults, unread)
+        folders = _class_folders(folder, data, faults, unread)
         for label, class_folder in folders.items():
-            for image in _images(class_folder, faults, unread):
+            dropped = bool(data.labels) and label not in data.labels
+            for image in _images(class_folder, [] if dropped else faults, unread):
                 path = image.relative_to(root).as_posix()
                 mask = top / "masks" / image.relative_to(top).with_suffix(".png")
                 mask_path = mask.relative_to(root).as_posix() if mask.is_file() else ""
@@ -140,22 +194,26 @@ def class_folders(root: Path, data: Data) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=COLUMNS, fill_value="")
 
 
-def _class_folders(folder: Path, classes: list[str], faults: list[str], unread: list[Path]) -> dict[str, Path]:
-    """The folder of each class; what is wrong and what is left out are added to `faults` and `unread`."""
+def _class_folders(folder: Path, data: Data, faults: list[str], unread: list[Path]) -> dict[str, Path]:
+    """The folder of each label; what is wrong and what is left out are added to `faults` and `unread`."""
+    classes = data.labels or {name: name for name in data.classes}
     spelled = {**{_plain(name): name for name in classes}, **{name: name for name in classes}}
     found: dict[str, Path] = {}
-    for entry in _entries(folder):
+    for entry in entries_of(folder):
         label = spelled.get(entry.name) or spelled.get(_plain(entry.name))
         if not entry.is_dir() or (label is None and entry.name == "masks"):
             unread.append(entry)
+        elif label is None and data.labels:
+            found[entry.name] = entry
         elif label is None:
-            near = names.suggest(entry.name, classes)
+            near = names.suggest(entry.name, data.classes)
             faults.append(f"{entry}: no class of this study{near}; rename the folder, or add it to data.classes")
         elif label in found:
             faults.append(f"{entry}: a second folder of class {label!r}; merge it with {found[label].name}")
         else:
             found[label] = entry
-    missing = [label for label in classes if label not in found]
+    there = {classes.get(label) for label in found}
+    missing = [label for label in data.classes if label not in there]
     faults += [f"{folder}: no folder of class {label!r}; add it, or take it out of data.classes" for label in missing]
     return found
 
@@ -163,7 +221,7 @@ def _class_folders(folder: Path, classes: list[str], faults: list[str], unread: 
 def _images(folder: Path, faults: list[str], unread: list[Path]) -> list[Path]:
     """The images of one class folder; what is wrong and what is left out are added to `faults` and `unread`."""
     images: list[Path] = []
-    for entry in _entries(folder):
+    for entry in entries_of(folder):
         (images if entry.suffix.lower() in SUFFIXES and not entry.is_dir() else unread).append(entry)
     if not images:
         faults.append(f"{folder}: no image in it ({' '.join(sorted(SUFFIXES))}); fill the folder")
@@ -172,85 +230,20 @@ def _images(folder: Path, faults: list[str], unread: list[Path]) -> list[Path]:
     return images
 
 
-def table(root: Path, data: Data, file: str = "samples.csv") -> pd.DataFrame:
-    """Read one CSV with a row a sample.
-
-    Args:
-        root: The data set's folder.
-        data: For the classes.
-        file: The CSV, relative to root: UTF-8, comma-separated; columns `path` (relative to root) and `label` (a class,
-            or its number from 0 where classes are grades), and, if known, `sample` (else the path), `patient`, `eye` or
-            `side`, `study`, `site`, `device`, `age`, `sex` and `part` (train or test; unlabeled needs no label).
-
-    Returns:
-        The manifest, with those of `site`, `device`, `age`, `sex` that the file has.
-
-    Raises:
-        RescanError: One line for each fault, with the file's line number.
-    """
-    top = top_of(root, file)
-    path = top / file
-    rows = read_csv(path, ["path", "label"], "give the table's name as data.layout.file")
-    rows = rows if "eye" in rows else rows.rename(columns={"side": "eye"})
-    rows["path"] = [PurePosixPath(value).as_posix() if value else "" for value in rows["path"]]
-    rows["sample"] = rows["sample"] if "sample" in rows else rows["path"]
-    rows["part"] = rows.get("part", "")
-    parts = rows["part"].str.lower()
-    rows["published_part"] = parts.map({**PARTS, UNLABELED: UNLABELED}).fillna("")
-    rows["label"] = grades(rows["label"], data).where(parts != UNLABELED, "")
-    raise_all(_table_faults(path, top, rows, data))
-    say_unread(path, rows, {*COLUMNS, *KNOWN_COLUMNS, "part"} - {"mask", "origin"})
-    rows["path"] = [(top / value).relative_to(root).as_posix() for value in rows["path"]]
-    rows["mask"] = rows["origin"] = ""
-    columns = [*COLUMNS, *(name for name in KNOWN_COLUMNS if name in rows)]
-    manifest: pd.DataFrame = rows.reindex(columns=columns, fill_value="")
-    return manifest
-
-
-def _table_faults(file: Path, root: Path, rows: pd.DataFrame, data: Data) -> list[str]:
-    """What is wrong with a table's rows; rows with the same wrong label or part make one fault."""
-    first: dict[str, int] = {}
-    single: list[str] = []
-    for line, path, sample in zip(rows.index, rows["path"], rows["sample"]):
-        if fault := _path_fault(path, root):
-            single.append(f"{file}: line {line}: {fault}")
-        elif not sample:
-            single.append(f"{file}: line {line}: no sample; fill it in, or leave the column out")
-        elif first.setdefault(sample, line) != line:
-            single.append(f"{file}: line {line}: sample {sample!r} is in line {first[sample]} too; name each one once")
-
-    right = {part for part in rows["part"] if part.lower() in {*PARTS, UNLABELED}}
-    right |= set() if rows["published_part"].isin(["train", "test"]).any() else {""}
-    wrong = [
-        f"{file}: {lines}: part is {part!r}; use train, test or unlabeled"
-        for part, lines in lines_of(rows["part"], right)
-    ]
-    labeled = rows.loc[rows["published_part"] != UNLABELED, "label"]
-    return [*label_faults(file, labeled, data), *shown(file, wrong), *shown(file, single)]
-
-
-def _path_fault(path: str, root: Path) -> str:
-    if not path:
-        return "no path; fill it in"
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        return f"{path} leaves the folder {root}; give a path inside it"
-    return "" if (root / path).is_file() else f"no file {root / path}; correct the path, or add the file"
-
-
 def top_of(root: Path, file: str) -> Path:
-    """The folder that holds a file of the layout: the single one in `root`, if the file is there, else `root`."""
+    """The folder that holds a file or folder of the layout: the single one in `root`, if it is there, else `root`."""
     inner = _top(root, [])
-    return inner if (inner / file).is_file() else root
+    return inner if (inner / file).exists() else root
 
 
 def _top(root: Path, classes: list[str]) -> Path:
     """The folder with the layout: the single one in `root`, as archives often have, or `root` itself."""
-    entries = _entries(root)
+    entries = entries_of(root)
     inner = entries[0] if len(entries) == 1 else root
     return inner if inner.is_dir() and inner.name.lower() not in PARTS and inner.name not in classes else root
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries_of(folder: Path) -> list[Path]:
     """What a folder holds, sorted, without hidden files and what macOS adds to archives."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX")))
 

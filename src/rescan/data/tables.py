@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,64 @@ def read_csv(path: Path, columns: Collection[str], remedy: str) -> pd.DataFrame:
     return rows
 
 
+def read_excel(path: Path, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Read the first sheet of an Excel workbook (.xlsx).
+
+    Args:
+        path: The workbook.
+        columns: What to call each column, and the names that it may have in the file, whatever their case, blanks and
+            signs. The first row with such a name is the header.
+
+    Returns:
+        These columns as text without blanks around, 7.0 as "7"; empty rows are left out. The index is the row in the
+        file.
+
+    Raises:
+        RescanError: One line for each fault.
+    """
+    from openpyxl import load_workbook
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of styles and rules that are not kept
+            cells = list(load_workbook(path, data_only=True).worksheets[0].iter_rows(values_only=True))
+    except Exception as error:  # noqa: BLE001 - damaged workbooks make openpyxl raise anything
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise RescanError(f"{path}: not a readable Excel workbook ({said}); save it again as .xlsx") from None
+    lines = {number: [_text(value) for value in row] for number, row in enumerate(cells, 1)}
+    lines = {number: row for number, row in lines.items() if any(row)}
+    if not lines:
+        raise RescanError(f"{path}: its first sheet is empty; add a row a sample")
+    wanted = {_plain(spelling) for spellings in columns.values() for spelling in spellings}
+    top = next((number for number, row in lines.items() if wanted & set(map(_plain, row))), min(lines))
+    places = {_plain(name): place for place, name in reversed(list(enumerate(lines[top])))}  # the first of several
+    found = {
+        name: [places[_plain(spelling)] for spelling in spellings if _plain(spelling) in places]
+        for name, spellings in columns.items()
+    }
+    there = ", ".join(filter(None, lines[top]))
+    raise_all(
+        f"{path}: no column {columns[name][0]!r} (or {', '.join(columns[name][1:])}); its columns are {there}; "
+        "rename the one that is meant, or add an empty one"
+        for name, place in found.items()
+        if not place
+    )
+    rows = {number: [row[place[0]] for place in found.values()] for number, row in lines.items() if number > top}
+    rows = {number: row for number, row in rows.items() if any(row)}
+    if not rows:
+        raise RescanError(f"{path}: no rows; add a row a sample")
+    return pd.DataFrame.from_dict(rows, "index", columns=list(found))
+
+
+def _text(value: Any) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return "" if value is None else str(int(value) if whole else value).strip()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
 def say_unread(path: Path, rows: pd.DataFrame, read: Collection[str]) -> None:
     """Warn of a table's columns that are not among those that are read."""
     unknown = [str(name) for name in rows if name not in read]
@@ -79,21 +138,28 @@ def say_unread(path: Path, rows: pd.DataFrame, read: Collection[str]) -> None:
 
 
 def grades(labels: pd.Series[str], data: Data) -> pd.Series[str]:
-    """Put the class in place of its number, "0" … "K-1", where classes are grades and none is called by a number."""
+    """Put the class in place of its number, "0" … "K-1", where classes are grades and none is called by a number.
+
+    Where `data.labels` says what labels become, they stay as they are: `layouts.read` does it.
+    """
     numbers = _numbers(data)
     return labels.map(lambda text: numbers.get(text, text))
 
 
 def _numbers(data: Data) -> dict[str, str]:
     numbers = {str(number): label for number, label in enumerate(data.classes)}
-    return numbers if data.ordered and not set(numbers) & set(data.classes) else {}
+    return numbers if data.ordered and not data.labels and not set(numbers) & set(data.classes) else {}
 
 
 def label_faults(file: Path, labels: pd.Series[str], data: Data) -> list[str]:
-    """What is wrong with a table's labels, whose index is the line in the file; the same wrong label is one fault."""
+    """What is wrong with a table's labels, whose index is the line in the file; the same wrong label is one fault.
+
+    Where there is `data.labels`, any label is right: those that it does not name are dropped.
+    """
     also = f", or 0 to {len(data.classes) - 1}" if _numbers(data) else ""
     faults = []
-    for label, lines in lines_of(labels, set(data.classes)):
+    right = set(labels) - {""} if data.labels else set(data.classes)
+    for label, lines in lines_of(labels, right):
         said = f"no class {label!r}" if label else "no label"
         faults.append(f"{file}: {lines}: {said}{names.suggest(label, data.classes)}{also}")
     return shown(file, faults)

@@ -1,4 +1,4 @@
-"""comparison.csv: arms against published numbers, arms against the study's first one, and what a leak is worth."""
+"""comparison.csv: arms against published numbers and against each other, published claims, what a leak is worth."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from rescan.evaluation import posttrain, predictions
 from rescan.evaluation.bootstrap import REPLICATES, UNDEFINED, distributions, percentile
 from rescan.evaluation.metrics import Run, compute, headline
 from rescan.evaluation.predictions import Reading
-from rescan.evaluation.verdict import verdict
+from rescan.evaluation.scoring import of_part
+from rescan.evaluation.verdict import SEEDS, verdict
 from rescan.files import read_json, write_table
 from rescan.paths import Paths
-from rescan.study import Published, Study
+from rescan.study import Best, Claim, Published, Study
 
 COLUMNS = (
     *("kind", "arm", "against", "endpoint", "metric", "part", "level", "n", "value", "low", "high"),
@@ -26,6 +27,7 @@ COLUMNS = (
 PAIRED = ("accuracy", "balanced_accuracy", "macro_f1")
 PAIRED_GRADES = ("quadratic_kappa", *PAIRED)
 PART, LEVEL = "test", "image"
+CLAIMS = {"higher": "supported", "lower": "contradicted"}  # by the verdict of the paired difference
 SHARED = 0.9  # of the test samples that two arms must share to be compared
 
 
@@ -43,17 +45,16 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
     if arms is None:
         arms = [arm for arm in study.arms if study.is_scored(arm)]
     metrics = {arm: read_json(f"{paths.arm(arm)}/metrics.json") for arm in arms}
-    tests = {}
-    for arm in arms:
-        everything = predictions.read(study, arm)
-        test = everything.where(everything.rows["part"] == PART)
-        tests[arm] = posttrain.apply(read_json(f"{paths.arm(arm)}/posttraining.json"), test)
+    readings = {arm: _reading(study, arm) for arm in arms}
+    tests = {arm: of_part(reading, PART) for arm, reading in readings.items()}
     rows = []
     for entry in _published(study):
         own = metrics.get(entry.arm)
         seeds = len({run["seed"] for run in own["runs"]}) if own else 0
         columns = {**_published_columns(entry), **verdict(study, entry, _result(own, entry.endpoint), seeds)}
-        rows.append({**_row("published", entry.arm, entry.metric, metrics, entry.endpoint), **columns})
+        rows.append({**_row("published", entry.arm, entry.metric, metrics, endpoint=entry.endpoint), **columns})
+    for claim in study.claims:
+        rows += _claim(study, claim, readings, metrics)
     pairs = [("arms", arm, base) for arm in study.arms if (base := study.base(arm))]
     pairs += [("leak", *pair) for pair in leak_pairs(study)]
     compared = PAIRED_GRADES if study.data.ordered else PAIRED
@@ -68,6 +69,56 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
     write_table(paths.comparison, table)
 
 
+def _reading(study: Study, arm: str) -> Reading:
+    """What is read off an arm's validation and test samples, the former not of ensembles: they are for fitting only."""
+    given = predictions.read(study, arm)
+    held_out = ("test",) if study.arms[arm].ensemble else ("validation", "test")
+    fitted = read_json(f"{Paths(study.scale, study.name).arm(arm)}/posttraining.json")
+    return posttrain.by_sample(fitted, given.where(given.rows["part"].isin(held_out)))
+
+
+def _claim(
+    study: Study, claim: Claim, readings: dict[str, Reading], metrics: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Judge a published claim: on the test part and, with several folds, on their validation parts together."""
+    arms = (claim.better, claim.than)
+    own = {"against": claim.than, "who": claim.who}
+    absent = [arm for arm in arms if arm not in readings or of_part(readings[arm], PART).rows.empty]
+    if absent:
+        columns = {"verdict": "not run", "reason": f"no test result of {', '.join(absent)}"}
+        return [{**_row("claim", claim.better, claim.metric, metrics), **own, **columns}]
+    rows = []
+    for part in (PART, "out_of_fold"):
+        better, than = (of_part(readings[arm], part) for arm in arms)
+        if better.rows.empty or than.rows.empty:
+            continue
+        columns = {"verdict": "not shown", "reason": "the arms' runs differ in their folds or seeds"}
+        if study.runs(claim.better) == study.runs(claim.than):
+            found = paired(better, than, metrics[claim.better], (claim.metric,))[claim.metric]
+            columns = {**found, **_judged(study, claim, part, found)}
+        rows.append({**_row("claim", claim.better, claim.metric, metrics, part=part), **own, **columns})
+    return rows
+
+
+def _judged(study: Study, claim: Claim, part: str, found: dict[str, Any]) -> dict[str, str]:
+    """The verdict on a claim and its reason, from the paired difference."""
+    recipes, seeds = [study.arms[arm] for arm in (claim.better, claim.than)], len(study.split.seeds)
+    selected = any(isinstance(recipe.keep, Best) or recipe.early_stopping for recipe in recipes)
+    said = (
+        (study.scale == "demo", f"demo: {'phantoms and ' if _is_phantom(study) else ''}a small recipe"),
+        (part == "out_of_fold" and selected, "validation chose the epochs"),
+        (1 < seeds < SEEDS, f"{seeds} seeds: their spread is known roughly"),
+        (bool(found["reason"]), found["reason"]),
+    )
+    word = "not shown" if seeds == 1 else CLAIMS.get(found["verdict"], "not shown")
+    return {"verdict": word, "reason": "; ".join(reason for holds, reason in said if holds)}
+
+
+def _is_phantom(study: Study) -> bool:
+    source = Path(Paths(study.scale, study.name).source)
+    return source.exists() and read_json(source)["kind"] == "phantom"
+
+
 def _published(study: Study) -> list[Published]:
     """The published numbers; on other data than theirs they are not comparable."""
     source = Path(Paths(study.scale, study.name).source)
@@ -78,16 +129,18 @@ def _published(study: Study) -> list[Published]:
     return [entry.model_copy(update={"not_comparable": entry.not_comparable or why}) for entry in study.published]
 
 
-def _row(kind: str, arm: str, metric: str, metrics: dict[str, Any], endpoint: str | None = None) -> dict[str, Any]:
+def _row(
+    kind: str, arm: str, metric: str, metrics: dict[str, Any], *, endpoint: str | None = None, part: str = PART
+) -> dict[str, Any]:
     """An arm's own columns of a row."""
-    result = _result(metrics.get(arm), endpoint)
+    result = _result(metrics.get(arm), endpoint, part)
     entry = result["metrics"].get(metric, {})
     own = {key: entry.get(key) for key in ("value", "low", "high")}
     return {
         "kind": kind,
         "arm": arm,
         "metric": metric,
-        "part": PART,
+        "part": part,
         "level": LEVEL,
         "endpoint": endpoint,
         "n": result["n"],
@@ -95,11 +148,11 @@ def _row(kind: str, arm: str, metric: str, metrics: dict[str, Any], endpoint: st
     }
 
 
-def _result(metrics: dict[str, Any] | None, endpoint: str | None = None) -> dict[str, Any]:
-    """The compared part and level of a metrics.json, or of one of its endpoints; empty where it has none."""
+def _result(metrics: dict[str, Any] | None, endpoint: str | None = None, part: str = PART) -> dict[str, Any]:
+    """A part, at the level that is compared, of a metrics.json, or of one of its endpoints; empty where it has none."""
     own = metrics or {}
     own = own if endpoint is None else own.get("endpoints", {}).get(endpoint, {})
-    found: dict[str, Any] = own.get("parts", {}).get(PART, {}).get(LEVEL, {"n": None, "metrics": {}})
+    found: dict[str, Any] = own.get("parts", {}).get(part, {}).get(LEVEL, {"n": None, "metrics": {}})
     return found
 
 
@@ -129,12 +182,12 @@ def leak_pairs(study: Study) -> list[tuple[str, str]]:
 def paired(
     ours: Reading, theirs: Reading, metrics: dict[str, Any], compared: tuple[str, ...] = PAIRED
 ) -> dict[str, dict[str, Any]]:
-    """Paired differences of two arms on the same test items, with units and seeds resampled.
+    """Paired differences of two arms on the same samples, with units and seeds resampled.
 
     Args:
-        ours: What is read off the test predictions of an arm.
-        theirs: That of the arm that it is compared with. Only seeds and test samples that both have are used; of
-            each seed, the mean over the arm's folds.
+        ours: What is read off an arm's predictions of a part, by sample.
+        theirs: That of the arm that it is compared with. Only seeds and samples that both have are used; of each
+            seed, the mean over the arm's folds.
         metrics: The first arm's metrics.json, which says by what its intervals were resampled.
         compared: The metrics.
 
@@ -146,13 +199,13 @@ def paired(
     samples = [set(each.rows["sample"]) for each in (ours, theirs)]
     common, all_of_them = samples[0] & samples[1], samples[0] | samples[1]
     if len(common) < SHARED * len(all_of_them):
-        return _all_paired(compared, "not comparable", "the arms' test samples differ")
+        return _all_paired(compared, "not comparable", "the arms' samples differ")
     seeds = sorted(set(ours.rows["seed"]) & set(theirs.rows["seed"]))
     if not seeds:
         return _all_paired(compared, "not comparable", "the arms share no seed")
     notes = ["one seed: the spread of seeds is not in the interval"] if len(seeds) == 1 else []
     if len(common) < len(all_of_them):
-        notes.append(f"{len(all_of_them) - len(common)} test samples that only one arm has are left out")
+        notes.append(f"{len(all_of_them) - len(common)} samples that only one arm has are left out")
     (a, which_a), (b, which_b) = (
         predictions.runs_of(each.where(each.rows["sample"].isin(common) & each.rows["seed"].isin(seeds)), unit, classes)
         for each in (ours, theirs)
@@ -176,7 +229,12 @@ def paired(
         if (undefined := float(np.isnan(sides[0] - sides[1]).mean())) > UNDEFINED:
             word = "inconclusive"
             said.append(f"undefined in {undefined:.0%} of the resamples: the test part is too small")
-        if name == "accuracy" and which_a[0] == which_b[0] and len(ones[0]) == len(a[0].target):
+        if (
+            name == "accuracy"
+            and ours.rows["part"].iloc[0] == PART
+            and which_a[0] == which_b[0]
+            and len(ones[0]) == len(a[0].target)
+        ):
             said.append(f"fold {which_a[0][0]}, seed {which_a[0][1]}: {_mcnemar(a[0], b[0])}")
         columns = {"difference": ours_mean - theirs_mean, "difference_low": low, "difference_high": high}
         rows[name] = {**columns, "verdict": word, "reason": "; ".join(said)}

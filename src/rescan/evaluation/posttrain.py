@@ -159,33 +159,53 @@ def _apply_neuron(fits: dict[str, Any], given: Predictions, classes: int, crossf
 
 
 def apply(posttraining: dict[str, Any], given: Predictions, head: str | None = None) -> Reading:
-    """Read predictions with what was fitted.
+    """Read predictions with what was fitted, each row by itself.
 
     Args:
         posttraining: posttraining.json.
         given: The predictions.
         head: The head to read, or "linear"; the arm's own if not given. Cut points belong to the arm's own.
     """
-    own, classes = posttraining["head"], posttraining["classes"]
-    head, rows = head or own, given.rows
-    crossfit = posttraining["fit_on"] == "crossfit"
+    head = head or posttraining["head"]
+    return _read(posttraining, head, given.rows, _output(posttraining, head, given))
+
+
+def by_sample(posttraining: dict[str, Any], given: Predictions, head: str | None = None) -> Reading:
+    """The same of whole samples: the patches' probabilities are averaged, or their grades where a head gives none."""
+    if not predictions.has_patches(given.rows):
+        return apply(posttraining, given, head)
+    head = head or posttraining["head"]
+    patches = given._replace(outputs={head: _output(posttraining, head, given)})
+    whole = predictions.averaged(patches, predictions.SAMPLE)
+    return _read(posttraining, head, whole.rows, whole.outputs[head])
+
+
+def _output(posttraining: dict[str, Any], head: str, given: Predictions) -> Array:
+    """What a head is read from: the grade (n, 1) of a regression or the neuron, else logits over their temperature."""
+    if head == "linear":
+        crossfit = posttraining["fit_on"] == "crossfit"
+        return _apply_neuron(posttraining["linear"], given, posttraining["classes"], crossfit)[:, None]
+    if head not in posttraining["temperatures"]:
+        return given.outputs[head]
+    return given.outputs[head] / _of_rows(posttraining["temperatures"][head], given.rows, crossfit=True)[:, None]
+
+
+def _read(posttraining: dict[str, Any], head: str, rows: pd.DataFrame, output: Array) -> Reading:
+    """Read what `_output` gives, or means of it."""
+    classes = posttraining["classes"]
     if head in ("linear", "regression"):
-        linear = head == "linear"
-        grade = _apply_neuron(posttraining["linear"], given, classes, crossfit) if linear else given.outputs[head][:, 0]
-        if head == own and "cuts" in posttraining:
-            passed = grade[:, None] >= _of_rows(posttraining["cuts"], rows, crossfit)
+        grade = output[:, 0]
+        if head == posttraining["head"] and "cuts" in posttraining:
+            passed = grade[:, None] >= _of_rows(posttraining["cuts"], rows, posttraining["fit_on"] == "crossfit")
             return Reading(rows, passed.sum(1), grade, None)
         return Reading(rows, heads.nearest(grade, classes), grade, None)
-    logits, log_probabilities = given.outputs[head], None
-    if head in posttraining["temperatures"]:
-        scaled = logits / _of_rows(posttraining["temperatures"][head], rows, crossfit=True)[:, None]
-        log_probabilities = heads.log_probabilities(head, scaled, classes)
-        logits = scaled
-    return Reading(rows, heads.decide(head, logits, classes), heads.grade(head, logits, classes), log_probabilities)
+    known = head in posttraining["temperatures"]
+    log_probabilities = heads.log_probabilities(head, output, classes) if known else None
+    return Reading(rows, heads.decide(head, output, classes), heads.grade(head, output, classes), log_probabilities)
 
 
 def combine(members: list[Predictions], trim: float) -> Predictions:
-    """Average the outputs of all rows of a sample, over runs and members.
+    """Average the outputs of all rows of a sample, over runs and members; of patches, first those of each run.
 
     Args:
         members: Of several arms, or of one; only heads that all have are kept.
@@ -194,25 +214,14 @@ def combine(members: list[Predictions], trim: float) -> Predictions:
     Returns:
         One row a part and sample.
     """
+    members = [
+        predictions.averaged(member, predictions.SAMPLE) if predictions.has_patches(member.rows) else member
+        for member in members
+    ]
     shared = [head for head in heads.HEADS if all(head in member.outputs for member in members)]
     rows = pd.concat([member.rows for member in members], ignore_index=True)
     outputs = {head: np.concatenate([member.outputs[head] for member in members]) for head in shared}
-    numbers = rows.groupby(["part", "sample"], sort=False).ngroup().to_numpy()
-    first = np.unique(numbers, return_index=True)[1]
-    rank = rows.groupby(numbers).cumcount().to_numpy()
-    found = {head: np.empty((len(first), output.shape[1])) for head, output in outputs.items()}
-    sizes = np.bincount(numbers)
-    for size in np.unique(sizes):  # samples with equally many rows are averaged at once
-        places = np.flatnonzero(sizes == size)
-        chosen = np.isin(numbers, places)
-        order = np.lexsort((rank[chosen], numbers[chosen]))
-        stacked = {
-            head: list(output[chosen][order].reshape(len(places), size, -1).swapaxes(0, 1))
-            for head, output in outputs.items()
-        }
-        for head, values in heads.average(stacked, trim).items():
-            found[head][places] = values
-    return Predictions(rows.iloc[first].reset_index(drop=True), found)
+    return predictions.averaged(Predictions(rows, outputs), ["part", "sample"], trim)
 
 
 def readable(posttraining: dict[str, Any], recipe: Recipe) -> list[str]:

@@ -1,4 +1,4 @@
-"""An arm's predictions as its runs wrote them, what is read off them, and the same by eye and by patient."""
+"""An arm's predictions as its runs wrote them, what is read off them, and the same by sample, eye and patient."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from rescan.study import Study
 
 PARTS = ("train", "validation", "test")
 KEYS = ["part", "item", "sample", "group", "patient", "eye", "fold", "seed", "target"]
+SAMPLE = ["part", "fold", "seed", "sample"]  # what the patches of a sample share
+# What a row stands for at each level, the finest first. Items are numbered by their store: other arms number otherwise.
+LEVELS = {"patch": ["item"], "image": ["sample"], "eye": ["patient", "eye"], "patient": ["patient"]}
 
 
 class Predictions(NamedTuple):
@@ -33,7 +36,7 @@ class Predictions(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What is read off predictions: rows (one an item, eye or patient, and run), classes, grades, probabilities."""
+    """What is read off predictions: a row a run and item, sample, eye or patient; classes, grades, probabilities."""
 
     rows: pd.DataFrame
     predicted: Indices  # (n,)
@@ -91,14 +94,48 @@ def read_run(study: Study, arm: str, path: str) -> pd.DataFrame:
     return table[KEYS + wanted]
 
 
-def by_unit(reading: Reading, unit: str, classes: int, *, ordered: bool) -> tuple[Reading, dict[str, int]]:
-    """Read eyes or patients off their items.
+def has_patches(rows: pd.DataFrame) -> bool:
+    """Whether a sample has several items in a run."""
+    return bool(rows.duplicated(SAMPLE).any())
 
-    Of grades, the highest counts, in truth and in prediction: a patient is as ill as the worse eye. Else the truth is
-    the majority of the items' labels, and the prediction the most probable class by their mean probability.
+
+def averaged(given: Predictions, keys: list[str], trim: float = 0.0) -> Predictions:
+    """Average the outputs of all rows that agree in some columns, probabilities where a head has them.
 
     Args:
-        reading: Of items.
+        given: Predictions.
+        keys: The columns.
+        trim: Share of the values cut off at either end of each output (0: the plain mean).
+
+    Returns:
+        The first row of each, in their order, with the mean outputs.
+    """
+    numbers = given.rows.groupby(keys, sort=False).ngroup().to_numpy()
+    first = np.unique(numbers, return_index=True)[1]
+    rank = given.rows.groupby(numbers).cumcount().to_numpy()
+    found = {head: np.empty((len(first), output.shape[1])) for head, output in given.outputs.items()}
+    sizes = np.bincount(numbers)
+    for size in np.unique(sizes):  # those with equally many rows are averaged at once
+        places = np.flatnonzero(sizes == size)
+        chosen = np.isin(numbers, places)
+        order = np.lexsort((rank[chosen], numbers[chosen]))
+        stacked = {
+            head: list(output[chosen][order].reshape(len(places), size, -1).swapaxes(0, 1))
+            for head, output in given.outputs.items()
+        }
+        for head, values in heads.average(stacked, trim).items():
+            found[head][places] = values
+    return Predictions(given.rows.iloc[first].reset_index(drop=True), found)
+
+
+def by_unit(reading: Reading, unit: str, classes: int, *, ordered: bool) -> tuple[Reading, dict[str, int]]:
+    """Read eyes or patients off their samples.
+
+    Of grades, the highest counts, in truth and in prediction: a patient is as ill as the worse eye. Else the truth is
+    the majority of the samples' labels, and the prediction the most probable class by their mean probability.
+
+    Args:
+        reading: Of samples.
         unit: `eye` (each patient's) or `patient`.
         classes: K.
         ordered: Whether the classes are grades.
@@ -107,7 +144,7 @@ def by_unit(reading: Reading, unit: str, classes: int, *, ordered: bool) -> tupl
         One row a unit, part and run, and the number of units left out of each part because their labels tie.
     """
     rows = reading.rows
-    keys = ["part", "fold", "seed", *(["patient", "eye"] if unit == "eye" else ["patient"])]
+    keys = ["part", "fold", "seed", *LEVELS[unit]]
     numbers = rows.groupby(keys, sort=False).ngroup().to_numpy()
     first = np.unique(numbers, return_index=True)[1]
     target = rows["target"].to_numpy(np.intp)

@@ -75,7 +75,7 @@ def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Tile]]]) -> None:
             band.suptitle(heading, x=0.01, ha="left", size=10, weight="bold" if row else "normal", parse_math=False)
         if row:
             _fill(band.subplots(1, columns, squeeze=False)[0], row)
-    _explain(footer, with_outline)
+    explain(footer, with_outline)
     with writing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
 
@@ -100,7 +100,7 @@ def _show(axes: Axes, title: str, image: NDArray[np.float64]) -> None:
     axes.set_title(title, size=8.5, pad=3, parse_math=False)
 
 
-def _explain(footer: SubFigure, with_outline: bool) -> None:
+def explain(footer: SubFigure, with_outline: bool) -> None:
     """Draw the color bar as the maps look over middle gray, and the legend of the lesion's outline."""
     axes = footer.subplots()
     ramp = np.linspace(0, 1, 256)[None]

@@ -16,16 +16,21 @@ UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 @contextmanager
 def _recording(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the outputs of a layer, cut off from what made them, so that gradients reach them and go no further."""
+    """Collect the outputs of a layer, cut off from what made them, so that gradients reach them and go no further.
+
+    Gradients are tracked from the layer on only: what the layers before it compute need not be kept.
+    """
     outputs: list[Tensor] = []
 
     def record(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        torch.set_grad_enabled(True)
         outputs.append(output.detach().requires_grad_())
         return outputs[-1].clone()  # what follows may change its input in place
 
     hook = layer.register_forward_hook(record)
     try:
-        yield outputs
+        with torch.no_grad():
+            yield outputs
     finally:
         hook.remove()
 
@@ -52,7 +57,7 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
     """
     if network.training:
         raise ValueError("Grad-CAM needs a network in eval mode; call network.eval() first")
-    with torch.enable_grad(), _recording(cast(nn.Module, network.target_layer)) as outputs:
+    with _recording(cast(nn.Module, network.target_layer)) as outputs:
         output = network(images)[head]
         scores = output.sum(1) * targets if head in GRADE_HEADS else output.gather(1, targets.view(-1, 1))
         (activations,) = outputs
@@ -67,6 +72,6 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
 
 def cells(network: nn.Module, images: Tensor) -> tuple[int, ...]:
     """How many cells a map has along each spatial dimension before it is upsampled to the images' size."""
-    with torch.no_grad(), _recording(cast(nn.Module, network.target_layer)) as outputs:
+    with _recording(cast(nn.Module, network.target_layer)) as outputs:
         network(images[:1])
     return tuple(outputs[0].shape[2:])

@@ -17,6 +17,7 @@ RULE = (
     "The ranking is cut into as many equal slices as images are shown, and the middle of each slice is shown: "
     "neither the best nor the worst."
 )
+OF_PATCHES = " Of a sample's {} patches, one is a candidate: the first of the first sample, the second of the second …"
 BY_PROBABILITY = "the probability of the predicted class"
 BY_DISTANCE = "how near their grade, which is no whole number, lies to the predicted class"
 
@@ -80,3 +81,10 @@ def choose(
             shown = min(n, len(ranked))
             chosen += [int(ranked[int((place + 0.5) * len(ranked) / shown)]) for place in range(shown)]
     return chosen
+
+
+def one_a_sample(rows: pd.DataFrame) -> NDArray[np.intp]:
+    """Positions of one row of each sample: of its patches, in order, as the samples come, the first, second, … in turn."""
+    of_sample = rows.groupby("sample", sort=False)
+    turn = of_sample.ngroup() % of_sample["item"].transform("size")
+    return np.flatnonzero(of_sample.cumcount() == turn)

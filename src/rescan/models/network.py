@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rescan import names
 from rescan.errors import RescanError
 from rescan.files import writing
+from rescan.models import norms
+from rescan.models.checkpointing import checkpoint_blocks
 from rescan.models.encoders import Encoder
 from rescan.models.heads import build_head, hidden_layers
-from rescan.study import Recipe
+from rescan.study import FromBlock, Recipe
 
 
 class Network(nn.Module):
@@ -40,7 +44,7 @@ class Network(nn.Module):
         """Compute what the heads are fed.
 
         Args:
-            images: (B, C, H, W) float32, normalized (see `normalize`), C = 1 or 3.
+            images: (B, C, *spatial) float32, normalized (see `normalize`), C = 1 or 3.
 
         Returns:
             (B, D) float32, after the neck and the shared hidden layers.
@@ -63,35 +67,117 @@ class Network(nn.Module):
         return {name: head(vectors) for name, head in self.heads.items()}
 
 
-def build(recipe: Recipe, classes: int, input_shape: tuple[int, int, int]) -> Network:
+def encoder_of(recipe: Recipe, input_shape: tuple[int, ...]) -> Encoder:
+    """Build an arm's encoder with random weights, drawn from torch's global generator; in eval mode.
+
+    Args:
+        recipe: Its `network` names the encoder, its norm, and whether it computes activations twice in training.
+        input_shape: (C, H, W) of the prepared images, C = 1 or 3, or (1, D, H, W) of volumes.
+
+    Raises:
+        RescanError: The encoder cannot take or be trained on images of this size, or lacks the blocks of a stage.
+    """
+    spec, where = recipe.network, f"preparation {recipe.preparation}: "
+    encoder: Encoder = names.resolve("encoder", spec.encoder)()
+    if encoder.dimensions != len(input_shape) - 1:
+        raise RescanError(f"{where}{spec.encoder} is for {encoder.dimensions}D inputs, not of shape {input_shape}")
+    for name, stage in recipe.stages.items():
+        try:
+            encoder.trainable(stage.trainable)
+        except RescanError as error:
+            raise RescanError(f"stages: {name}: {error}") from None
+    norms.replace(encoder, spec.norm)
+    try:
+        fewest = _fewest_cells(encoder, input_shape)
+    except RescanError as error:
+        raise RescanError(f"{where}{spec.encoder}: {error}") from None
+    except RuntimeError:
+        what = "images of {} pixels" if encoder.dimensions == 2 else "volumes of {} voxels"
+        raise RescanError(
+            f"{where}{what.format(_times(input_shape[1:]))} are too small for {spec.encoder}; "
+            f"make them {_times(encoder.smallest(input_shape[0]))} or more"
+        ) from None
+    alone = any(stage.batch_size == 1 for stage in recipe.stages.values())
+    if fewest == 1 and (spec.norm == "instance" or (spec.norm == "batch" and alone)):
+        why = f"{spec.norm} norm erases maps of one cell" + (", in batches of one" if spec.norm == "batch" else "")
+        raise RescanError(f"{where}{spec.encoder}: {why}; prepare larger inputs, or use norm: group")
+    if spec.checkpointing:
+        checkpoint_blocks(encoder)
+    return encoder
+
+
+def build(recipe: Recipe, classes: int, input_shape: tuple[int, ...]) -> Network:
     """Build an arm's network with random weights, drawn from torch's global generator.
 
     Args:
         recipe: Its `network` describes encoder, neck, shared hidden layers and heads.
         classes: Number of classes.
-        input_shape: (C, H, W) of the prepared images, C = 1 or 3.
+        input_shape: As for `encoder_of`.
 
     Raises:
-        RescanError: The encoder cannot take images of this size.
+        RescanError: As `encoder_of` does; or the neck's batch norm cannot be trained on batches of one.
     """
     spec = recipe.network
-    encoder: Encoder = names.resolve("encoder", spec.encoder)()
-    try:
-        with torch.no_grad():
-            height, width = encoder.eval().features(torch.zeros(1, *input_shape)).shape[2:]
-    except RescanError as error:
-        raise RescanError(f"preparation {recipe.preparation}: {spec.encoder}: {error}") from None
-    except RuntimeError:
-        pixels = " × ".join(map(str, input_shape[1:]))
-        raise RescanError(
-            f"preparation {recipe.preparation}: images of {pixels} pixels are too small for {spec.encoder}; "
-            "resize to 96 × 96 or more"
-        ) from None
+    encoder = encoder_of(recipe, input_shape)
+    if spec.neck["batch_norm"] and any(stage.batch_size == 1 for stage in recipe.stages.values()):
+        raise RescanError("network: neck: batch_norm needs a batch_size of 2 or more; accumulate does not help")
     options = {option: value for option, value in spec.neck.items() if option != "name"}
-    neck = names.resolve("neck", spec.neck["name"])(encoder.channels, height, width, **options)
+    neck = names.resolve("neck", spec.neck["name"])(encoder.channels, *encoder.cells(input_shape), **options)
     hidden, size = hidden_layers(neck.out_features, spec)
     heads: dict[str, nn.Module] = {name: build_head(name, size, head, classes) for name, head in spec.heads.items()}
     return Network(encoder, neck, nn.Sequential(*hidden), heads).train()
+
+
+def _fewest_cells(encoder: Encoder, input_shape: tuple[int, ...]) -> int:
+    """How many cells the smallest maps have that a norm sees one by one: a batch or an instance norm."""
+    seen = []
+    one_by_one = [layer for layer in encoder.modules() if isinstance(layer, (_BatchNorm, norms.InstanceNorm))]
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, maps: seen.append(math.prod(maps[0].shape[2:])))
+        for layer in one_by_one
+    ]
+    try:
+        encoder.cells(input_shape)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min(seen, default=0)
+
+
+def _times(sizes: Iterable[int]) -> str:
+    return " × ".join(map(str, sizes))
+
+
+def set_trainable(network: nn.Module, trainable: str | FromBlock) -> None:
+    """Let gradients reach what a stage trains: all, or all behind the encoder and the encoder's blocks from one on.
+
+    Args:
+        network: With an `encoder`.
+        trainable: `all`, `head`, or the first block that trains.
+
+    Raises:
+        RescanError: The encoder has no such block.
+    """
+    encoder = cast(Encoder, network.encoder)
+    parts = encoder.trainable(trainable)
+    network.requires_grad_(True)
+    encoder.requires_grad_(False)
+    for part in parts:
+        part.requires_grad_(True)
+
+
+def set_training(network: nn.Module, trainable: str | FromBlock) -> None:
+    """Put what a stage trains into training mode, and the rest into eval mode: its batch norms are frozen, too.
+
+    Args:
+        network: As for `set_trainable`.
+        trainable: As for `set_trainable`.
+    """
+    encoder = cast(Encoder, network.encoder)
+    network.train()
+    encoder.eval()
+    for part in encoder.trainable(trainable):
+        part.train()
 
 
 def normalize(images: Tensor, normalization: str) -> Tensor:
@@ -105,12 +191,24 @@ def normalize(images: Tensor, normalization: str) -> Tensor:
     Returns:
         Of the same shape, float32.
     """
+    scale, mean, std = _constants(images, normalization)
+    return (images.float() * (scale / 255) - mean) / std
+
+
+def denormalize(fed: Tensor, normalization: str) -> Tensor:
+    """Turn what the network is fed, or an autoencoder returns, back into pixel values on the 0–255 scale, float32."""
+    scale, mean, std = _constants(fed, normalization)
+    return (fed.float() * std + mean) * (255 / scale)
+
+
+def _constants(images: Tensor, normalization: str) -> tuple[float, Tensor, Tensor]:
+    """A normalization's scale, mean and standard deviation, the latter two shaped to fit images (B, C, …)."""
     scale, *constants = names.NORMALIZATIONS[normalization]
     mean, std = (torch.tensor(values, device=images.device) for values in constants)
     if images.shape[1] == 1:
         mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
     shape = (1, -1) + (1,) * (images.ndim - 2)
-    return (images.float() * (scale / 255) - mean.view(shape)) / std.view(shape)
+    return scale, mean.view(shape), std.view(shape)
 
 
 def save(path: str | Path, network: nn.Module, header: dict[str, Any]) -> None:
@@ -180,12 +278,12 @@ def load_encoder_weights(network: Network, path: str | Path) -> None:
     body.load_state_dict({key: state[key] for key in wanted}, strict=False)
 
 
-def summary(network: Network, input_shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+def summary(network: Network, input_shape: tuple[int, ...]) -> list[dict[str, Any]]:
     """List the network's top-level layers, in order, and a total.
 
     Args:
         network: The network; its mode and state stay as they are.
-        input_shape: (C, H, W).
+        input_shape: (C, *spatial).
 
     Returns:
         Rows of `layer` (name), `type` (class), `output` (shape without the batch), `parameters` and `trainable`
@@ -203,7 +301,7 @@ def summary(network: Network, input_shape: tuple[int, int, int]) -> list[dict[st
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(1, *input_shape, device=next(network.parameters()).device))
+            network.eval()(torch.empty(0, *input_shape, device=next(network.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
@@ -213,15 +311,10 @@ def summary(network: Network, input_shape: tuple[int, int, int]) -> list[dict[st
 
 
 def _layers(network: Network) -> Iterator[tuple[str, nn.Module]]:
-    """Name the layers that a summary lists: the encoder's, opened up where torchvision keeps them in `features`."""
-    body = network.encoder.body
+    """Name the layers that a summary lists."""
+    encoder = network.encoder
     # A transformer is one row: its class token and position embeddings belong to none of its layers.
-    for name, layer in body.named_children() if isinstance(body, nn.Sequential) else [("tokens", body)]:
-        yield from (
-            ((f"features.{inner}", part) for inner, part in layer.named_children())
-            if name == "features"
-            else [(name, layer)]
-        )
+    yield from encoder.layers() if isinstance(encoder.body, nn.Sequential) else [("tokens", encoder.body)]
     yield "neck", network.neck
     yield from ((f"hidden.{name}", layer) for name, layer in network.hidden.named_children())
     for head, layers in network.heads.items():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
 from rescan.errors import RescanError
+from rescan.models.checkpointing import Chain
 from rescan.models.encoders import Encoder
 
 
@@ -24,6 +27,16 @@ class TokenGrid(nn.Module):
         self.class_token = network.class_token
         self.conv_proj = network.conv_proj
         self.encoder = network.encoder
+        self.encoder.layers = Chain(OrderedDict(network.encoder.layers.named_children()))
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Its layers in order; the class token and the position embeddings are weights beside them."""
+        first, last = ("conv_proj", self.conv_proj), ("encoder.ln", self.encoder.ln)
+        return [
+            first,
+            *((f"encoder.layers.{name}", layer) for name, layer in self.encoder.layers.named_children()),
+            last,
+        ]
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the patch tokens after the last layer norm.

@@ -75,3 +75,21 @@ def _scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
     # OpenCV's area averaging needs both sides to shrink, so they shrink first and grow after.
     shrunk = cv2.resize(image, (min(width, image.shape[1]), min(height, image.shape[0])), interpolation=cv2.INTER_AREA)
     return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def clahe(image: np.ndarray, mask: np.ndarray | None, clip: float = 2.0, tiles: int = 8) -> Pair:
+    """Contrast-limited adaptive histogram equalization: of a gray image, or of a color image's lightness (CIELAB).
+
+    Zuiderveld 1994, in OpenCV's form.
+
+    Args:
+        image: The image.
+        mask: Its mask, left as it is.
+        clip: Limit of a gray level's count in a tile, in multiples of the mean count.
+        tiles: Along each side.
+    """
+    equalize = cv2.createCLAHE(clip, (tiles, tiles)).apply
+    if image.ndim == 2:
+        return equalize(image), mask
+    lightness, *colors = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2LAB))
+    return cv2.cvtColor(cv2.merge([equalize(lightness), *colors]), cv2.COLOR_LAB2RGB), mask

@@ -14,7 +14,7 @@ Rows = Sequence[tuple[str, Sequence[np.ndarray], Sequence[str]]]  # title, image
 
 def _tile(image: np.ndarray, side: int) -> np.ndarray:
     """Fit an image into a black square of `side` pixels, aspect kept: (side, side, 3) uint8."""
-    picture = Image.fromarray(image.squeeze()).convert("RGB")
+    picture = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image).convert("RGB")
     scale = side / max(picture.size)
     fitted = picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.BICUBIC)
     square = Image.new("RGB", (side, side))

@@ -1,4 +1,4 @@
-"""Augmentation by name (names.AUGMENTATIONS) of a whole batch on its device.
+"""Augmentation by name (names.AUGMENTATIONS) of a whole batch of images or volumes on its device.
 
 The warps (`rescan.training.warps`) come first and are sampled once; the others follow, in the order of that table. What
 Keras's ImageDataGenerator also has means the same here. Draws are made on the CPU, the same for every device, and sent
@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from rescan import names
+from rescan.training.loader import gray_levels
 from rescan.training.randomness import seed_of
 from rescan.training.warps import AFFINE, LOCAL, affine, local, per_image, uniform, warp
 
@@ -27,16 +28,16 @@ TRIES = 16  # draws of which `preview_each` takes the one that shows most
 
 
 def augment(batch: torch.Tensor, augmentation: dict[str, Any], seed: int, background: int) -> torch.Tensor:
-    """Augment a batch, each image by its own draws; every name draws from a generator of its own.
+    """Augment a batch, each image or volume by its own draws; every name draws from a generator of its own.
 
     Args:
-        batch: (B, C, H, W) uint8; C is 1 or 3.
-        augmentation: Value by name, as in a recipe.
+        batch: (B, C, H, W), C is 1 or 3, or (B, 1, D, H, W); uint8, or float32 in [0, 255].
+        augmentation: Value by name, as in a recipe; of volumes, names of names.AUGMENTATIONS_3D only.
         seed: Seed of all draws.
         background: Gray level in [0, 255] that fills what a warp uncovers and cutout removes.
 
     Returns:
-        (B, C, H, W) float32 in [0, 255], on the batch's device.
+        The same shape, float32 in [0, 255], on the batch's device.
     """
     drawn = {name: value for name, value in augmentation.items() if value not in NOTHING}
     generators = {name: torch.Generator().manual_seed(seed_of(seed, name)) for name in drawn}
@@ -51,53 +52,64 @@ def augment(batch: torch.Tensor, augmentation: dict[str, Any], seed: int, backgr
 
 
 def preview(images: np.ndarray, augmentation: dict[str, Any], seed: int, background: int) -> np.ndarray:
-    """Augment (N, H, W, C) uint8 images for looking at; return them in the same form."""
-    batch = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)
-    return augment(batch, augmentation, seed, background).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    """Augment items of a store for looking at: (N, *spatial, C) uint8 or uint16; return the same shape, uint8."""
+    batch = gray_levels(np.array(images)).movedim(-1, 1)
+    return augment(batch, augmentation, seed, background).round().to(torch.uint8).movedim(1, -1).numpy()
 
 
 def preview_each(image: np.ndarray, augmentation: dict[str, Any], background: int) -> list[tuple[str, np.ndarray]]:
-    """Augment an (H, W, C) uint8 image by each name alone, in the order of names.AUGMENTATIONS, for looking at.
+    """Augment an item of a store by each name alone, in the order of names.AUGMENTATIONS, for looking at.
 
     Of several draws the one is shown that changes the image most, so that the strength is seen; the same at every call.
 
+    Args:
+        image: (*spatial, C) uint8 or uint16. All draws are in memory at once: of a large volume, take a smaller one.
+        augmentation: Value by name.
+        background: Gray level in [0, 255].
+
     Returns:
-        Pairs of a name and the image in the same form.
+        Pairs of a name and the image in the same shape, uint8.
     """
+    before = gray_levels(np.array(image)).float().numpy()
     shown = []
     for name in names.AUGMENTATIONS:
         if name in augmentation:
             tries = preview(np.stack([image] * TRIES), {name: augmentation[name]}, 0, background)
-            change = np.abs(tries.astype(np.float32) - image).mean(axis=(1, 2, 3))
+            change = np.abs(tries.astype(np.float32) - before).mean(axis=tuple(range(1, tries.ndim)))
             shown.append((name, tries[change.argmax()]))
     return shown
 
 
 def flip_horizontal(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
-    """Mirror left and right with probability `value`."""
+    """Mirror left and right, along the width, with probability `value`."""
     return _flip(images, value, -1, generator)
 
 
 def flip_vertical(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
-    """Mirror top and bottom with probability `value`."""
+    """Mirror top and bottom, along the height, with probability `value`."""
     return _flip(images, value, -2, generator)
+
+
+def flip_depth(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
+    """Mirror volumes along the depth with probability `value`."""
+    return _flip(images, value, -3, generator)
 
 
 def brightness(images: torch.Tensor, value: list[float], generator: torch.Generator) -> torch.Tensor:
     """Multiply gray levels by a factor from [low, high]."""
-    return images * per_image(_factors(images, value, generator), images.device)
+    return images * per_image(_factors(images, value, generator), images)
 
 
 def contrast(images: torch.Tensor, value: list[float], generator: torch.Generator) -> torch.Tensor:
     """Multiply the distance from the image's mean by a factor from [low, high]."""
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return torch.lerp(mean, images, per_image(_factors(images, value, generator), images.device))
+    mean = images.mean(dim=tuple(range(1, images.ndim)), keepdim=True)
+    return torch.lerp(mean, images, per_image(_factors(images, value, generator), images))
 
 
 def gamma(images: torch.Tensor, value: list[float], generator: torch.Generator) -> torch.Tensor:
     """Raise gray levels, on the [0, 1] scale and clipped to it, to a power from [low, high]; above 1 darkens."""
     power = _factors(images, value, generator)
-    powers, scales = (per_image(values, images.device) for values in (power, 255 ** (1 - power)))
+    powers, scales = (per_image(values, images) for values in (power, 255 ** (1 - power)))
     return images.clamp(0, 255).pow(powers).mul_(scales)
 
 
@@ -105,7 +117,7 @@ def rgb_shift(images: torch.Tensor, value: float, generator: torch.Generator) ->
     """Add to each channel, independently, a shift from [-value, value] on the [0, 1] scale."""
     count, channels = images.shape[:2]
     shifts = uniform(-value, value, count * channels, generator).view(count, channels)
-    return images + 255 * per_image(shifts, images.device)
+    return images + 255 * per_image(shifts, images)
 
 
 def blur(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
@@ -160,7 +172,8 @@ def _factors(images: torch.Tensor, value: list[float], generator: torch.Generato
 
 def _flip(images: torch.Tensor, probability: float, axis: int, generator: torch.Generator) -> torch.Tensor:
     chosen = torch.rand(len(images), generator=generator) < probability
-    return torch.where(chosen.to(images.device, non_blocking=True).view(-1, 1, 1, 1), images.flip(axis), images)
+    mirrored = chosen.to(images.device, non_blocking=True).view(-1, *[1] * (images.ndim - 1))
+    return torch.where(mirrored, images.flip(axis), images)
 
 
 def _add_filtered(

@@ -59,7 +59,7 @@ class Pretrainer(Trainer):
         pairs = []
         with torch.no_grad():
             for row in chosen:
-                batch = loader.gray_levels(np.asarray(self.images[row : row + 1])).movedim(-1, 1).to(self.device)
+                batch = loader.gray_levels(np.array(self.images[row : row + 1])).movedim(-1, 1).to(self.device)
                 fed = networks.normalize(batch, self.recipe.normalization)
                 made = networks.denormalize(self.network.eval()(fed), self.recipe.normalization)
                 both = torch.cat([batch.float(), made]).round().clamp(0, 255).to(torch.uint8)

@@ -1,8 +1,9 @@
-"""Warps of a batch, each image by its own draws, fused so that every image is sampled once.
+"""Warps of a batch, each image or volume by its own draws, fused so that every one is sampled once.
 
 A warp says where in the input the point lies that an output pixel shows. Affine ones are matrices, multiplied into one;
-local ones are displacements, added up. An output point is first displaced, then mapped by the matrix: what is seen is
-the image after the affine warps, then distorted.
+local ones, of images only, are displacements, added up. An output point is first displaced, then mapped by the matrix:
+what is seen is the image after the affine warps, then distorted. Axes are x, along the width, y, along the height, and,
+of volumes, z, along the depth; their unit is a pixel or voxel.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.nn import functional
 from rescan import names
 
 # In the order in which their matrices are multiplied: an output pixel is cropped or padded, scaled, …, then rotated.
-AFFINE = ("rotation", "shift", "shear", "zoom", "scale", "crop_and_pad")
+AFFINE = ("rotation", "tilt", "shift", "shear", "zoom", "scale", "crop_and_pad")
 LOCAL = ("optical_distortion", "grid_distortion", "piecewise_affine")
 CELLS = 5  # of the distorted grid, along each side
 CONTROL_POINTS = 4  # of the piecewise affine warp, along each side
@@ -27,18 +28,18 @@ CONTROL_POINTS = 4  # of the piecewise affine warp, along each side
 def affine(
     augmentation: Mapping[str, Any], shape: torch.Size, generators: Mapping[str, torch.Generator]
 ) -> torch.Tensor:
-    """Draw the affine warps of a recipe, for a batch of a shape (B, C, H, W).
+    """Draw the affine warps of a recipe, for a batch of a shape (B, C, H, W) or (B, C, D, H, W).
 
     Returns:
-        (B, 3, 3) float64 on the CPU: where in the input an output point (x, y, 1) lies, in pixels right of and below
-        the image's center.
+        (B, 3, 3), of volumes (B, 4, 4), float64 on the CPU: where in the input an output point (x, y, 1) or
+        (x, y, z, 1) lies, in pixels right of and below, and voxels deeper than, the center.
     """
     matrices = [
         names.resolve("augmentation", name)(augmentation[name], shape, generators[name])
         for name in AFFINE
         if name in augmentation
     ]
-    return functools.reduce(torch.matmul, matrices or [_matrices({}, shape[0])])
+    return functools.reduce(torch.matmul, matrices or [_matrices({}, shape)])
 
 
 def local(
@@ -63,24 +64,24 @@ def local(
 def warp(
     images: torch.Tensor, matrices: torch.Tensor, background: float, points: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Warp each image by a matrix and, if given, displaced points, with bilinear interpolation.
+    """Warp each image by a matrix and, if given, displaced points, with bi- or, of volumes, trilinear interpolation.
 
     Args:
-        images: (B, C, H, W) float32.
-        matrices: (B, 3, 3) float64, as from `affine`.
+        images: (B, C, H, W) or (B, C, D, H, W) float32.
+        matrices: (B, 3, 3) or (B, 4, 4) float64, as from `affine`.
         background: What fills points outside the input.
-        points: (B, 2, H, W) float32, as from `local`.
+        points: (B, 2, H, W) float32, as from `local`; of images only.
 
     Returns:
-        (B, C, H, W) float32; the input itself if every matrix is the identity and no points are given.
+        The same shape, float32; the input itself if every matrix is the identity and no points are given.
     """
-    still = torch.equal(matrices, torch.eye(3, dtype=matrices.dtype).expand_as(matrices))
+    still = torch.equal(matrices, torch.eye(matrices.shape[-1], dtype=matrices.dtype).expand_as(matrices))
     if still and points is None:
         return images
-    height, width = images.shape[-2:]
-    # The sampler's coordinates run from -1 to 1 over the width and over the height.
-    units = torch.tensor([[1, height / width, 2 / width], [width / height, 1, 2 / height]], dtype=matrices.dtype)
-    theta = (matrices[:, :2] * units).float().to(images.device, non_blocking=True)
+    # The sampler's coordinates run from -1 to 1 over the width, over the height and over the depth.
+    sizes = torch.tensor(images.shape[:1:-1], dtype=matrices.dtype)
+    units = torch.cat([sizes, torch.full_like(sizes[:1], 2)]) / sizes[:, None]
+    theta = (matrices[:, :-1] * units).float().to(images.device, non_blocking=True)
     if points is None:
         grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     else:
@@ -91,35 +92,44 @@ def warp(
 
 
 def rotation(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Rotate about the center by an angle from [-value, value] degrees; a positive one turns counterclockwise."""
-    angle = uniform(-value, value, shape[0], generator) * math.pi / 180
-    return _matrices({(0, 0): angle.cos(), (0, 1): -angle.sin(), (1, 0): angle.sin(), (1, 1): angle.cos()}, shape[0])
+    """Rotate about the center by an angle from [-value, value] degrees; a positive one turns counterclockwise.
+
+    A volume turns about its depth axis, each slice alike.
+    """
+    return _turn(value, 0, 1, shape, generator)
+
+
+def tilt(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    """Rotate a volume about its height axis and, independently, its width axis, by [-value, value] degrees each."""
+    about_height, about_width = (_turn(value, axis, 2, shape, generator) for axis in (0, 1))
+    return about_height @ about_width
 
 
 def shift(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Shift along x and, independently, y by a share from [-value, value] of the width and height."""
-    height, width = shape[-2:]
-    x, y = (size * uniform(-value, value, shape[0], generator) for size in (width, height))
-    return _matrices({(0, 2): x, (1, 2): y}, shape[0])
+    """Shift along x and, independently, y (and z) by a share from [-value, value] of the width, height (and depth)."""
+    sizes = shape[:1:-1]
+    moves = {(axis, len(sizes)): size * uniform(-value, value, shape[0], generator) for axis, size in enumerate(sizes)}
+    return _matrices(moves, shape)
 
 
 def shear(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
     """Shear by an angle from [-value, value] degrees, as Keras: down by sin(angle) a column, wider by 1 / cos."""
     angle = uniform(-value, value, shape[0], generator) * math.pi / 180
-    return _matrices({(0, 0): angle.cos(), (1, 0): -angle.sin()}, shape[0])
+    return _matrices({(0, 0): angle.cos(), (1, 0): -angle.sin()}, shape)
 
 
 def zoom(value: list[float], shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Scale x and, independently, y by a factor from [low, high], as Keras: 1.2 shows 1.2 times as much, so smaller."""
+    """Scale each axis by a factor of its own from [low, high], as Keras: 1.2 shows 1.2 times as much, so smaller."""
     low, high = value
-    return _matrices({(axis, axis): uniform(low, high, shape[0], generator) for axis in (0, 1)}, shape[0])
+    axes = range(len(shape) - 2)
+    return _matrices({(axis, axis): uniform(low, high, shape[0], generator) for axis in axes}, shape)
 
 
 def scale(value: list[float], shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Scale x and y by one factor from [low, high], which means what it means for zoom: 1.2 shows 1.2 times as much."""
+    """Scale all axes by one factor from [low, high], which means what it means for zoom."""
     low, high = value
     factor = uniform(low, high, shape[0], generator)
-    return _matrices({(0, 0): factor, (1, 1): factor}, shape[0])
+    return _matrices({(axis, axis): factor for axis in range(len(shape) - 2)}, shape)
 
 
 def crop_and_pad(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
@@ -137,7 +147,7 @@ def crop_and_pad(value: float, shape: torch.Size, generator: torch.Generator) ->
             (1, 1): 1 + top + bottom,
             (1, 2): height * (bottom - top) / 2,
         },
-        shape[0],
+        shape,
     )
 
 
@@ -152,7 +162,7 @@ def optical_distortion(value: float, points: torch.Tensor, generator: torch.Gene
     halves = torch.tensor([width, height]) / min(height, width)
     radius = (points[:1] * halves.to(points.device, non_blocking=True).view(2, 1, 1)).square().sum(dim=1, keepdim=True)
     coefficient = uniform(-value, value, len(points), generator)
-    return per_image(coefficient, points.device) * (radius * points[:1])
+    return per_image(coefficient, points) * (radius * points[:1])
 
 
 def grid_distortion(value: float, points: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -190,14 +200,21 @@ def uniform(low: float, high: float, count: int, generator: torch.Generator) -> 
     return low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
 
 
-def per_image(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Send (B,) or (B, C) values to a device without waiting for it, as float32 (B, 1 or C, 1, 1) to be broadcast."""
-    return values.float().to(device, non_blocking=True).view(len(values), -1, 1, 1)
+def per_image(values: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Send (B,) or (B, C) values to the images' device without waiting for it, as float32 that broadcasts with them."""
+    return values.float().to(images.device, non_blocking=True).view(len(values), -1, *[1] * (images.ndim - 2))
 
 
-def _matrices(entries: dict[tuple[int, int], torch.Tensor], count: int) -> torch.Tensor:
-    """Identity matrices (B, 3, 3) with some entries replaced, each by a (B,) tensor."""
-    matrices = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
+def _turn(value: float, axis: int, toward: int, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    """Rotate in the plane of two axes by an angle from [-value, value] degrees."""
+    angle = uniform(-value, value, shape[0], generator) * math.pi / 180
+    cos, sin = angle.cos(), angle.sin()
+    return _matrices({(axis, axis): cos, (axis, toward): -sin, (toward, axis): sin, (toward, toward): cos}, shape)
+
+
+def _matrices(entries: dict[tuple[int, int], torch.Tensor], shape: torch.Size) -> torch.Tensor:
+    """Identity matrices (B, 3, 3), of volumes (B, 4, 4), with some entries replaced, each by a (B,) tensor."""
+    matrices = torch.eye(len(shape) - 1, dtype=torch.float64).repeat(shape[0], 1, 1)
     for (row, column), values in entries.items():
         matrices[:, row, column] = values
     return matrices

@@ -1,0 +1,95 @@
+"""Grad-CAM of a store's items, in batches that fit the memory: images or volumes, of 8 or 16 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rescan.explanation.gradcam import gradcam
+from rescan.log import progress
+from rescan.models.network import Network, normalize
+
+Images = NDArray[Any]  # of a store: (N, *spatial, C) uint8, or uint16 in 257 times finer steps
+Maps = NDArray[np.float32]
+BATCH = 16
+VOXELS = BATCH * 256**2  # of a batch of volumes, at most (but for one larger volume)
+DIRECTIONS = {1: "higher grade", -1: "lower grade"}  # the two targets of a head of grades
+
+
+class Explained(NamedTuple):
+    """What is explained: a network's head.
+
+    Attributes:
+        network: In eval mode, on the device to use.
+        normalization: A name of names.NORMALIZATIONS.
+        head: Whose output the score is.
+    """
+
+    network: Network
+    normalization: str
+    head: str = "classification"
+
+
+def head_of(heads: Iterable[str], wanted: str | None = None) -> str:
+    """The head to explain: the wanted one if the network has it, else the classification, else the first."""
+    heads = list(heads)
+    return next(head for head in (wanted, "classification", heads[0]) if head in heads)
+
+
+def targets_of(head: str, predicted: NDArray[np.integer], other: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The two targets of each image, (N, 2), for `gradcam`."""
+    if head == "classification":
+        return np.stack([predicted, other], axis=1)
+    return np.tile(list(DIRECTIONS), (len(predicted), 1))
+
+
+def gray_levels(images: Images) -> Images:
+    """A store's values as uint8, for the eye."""
+    if images.dtype == np.uint8:
+        return images
+    return cast("Images", (images / np.float32(257)).round().astype(np.uint8))
+
+
+def batch_size(shape: Sequence[int]) -> int:
+    """How many items go through the network at once: of volumes (D, H, W), as many as have VOXELS, 16 at most."""
+    return BATCH if len(shape) == 2 else max(1, min(BATCH, VOXELS // int(np.prod(shape))))
+
+
+def in_batches(
+    explained: Explained, images: Images, items: Sequence[int] | NDArray[np.integer], targets: NDArray[np.integer]
+) -> Iterator[tuple[slice, Maps, Maps]]:
+    """Compute several targets' maps of each item; no more than a batch is held in memory.
+
+    Args:
+        explained: The network and its head.
+        images: A store's images, which may be memory-mapped.
+        items: (N,) which of them.
+        targets: (N, M) class indices, or 1 and −1 for a head of grades (see `gradcam`).
+
+    Yields:
+        Which of the N items, and their raw and scaled maps, each (n, M, *spatial) float32 (see `gradcam`).
+    """
+    network, normalization, head = explained
+    device, size = next(network.parameters()).device, batch_size(images.shape[1:-1])
+    starts = range(0, len(items), size)
+    for start in progress(starts, len(starts), "Grad-CAM (batches)"):
+        here = slice(start, start + size)
+        batch = np.stack([images[item] for item in items[here]])
+        batch = batch if batch.dtype == np.uint8 else batch / np.float32(257)
+        fed = normalize(torch.from_numpy(np.array(np.moveaxis(batch, -1, 1), order="C")).to(device), normalization)
+        maps = np.empty((2, len(batch), targets.shape[1], *batch.shape[1:-1]), np.float32)
+        for place in range(targets.shape[1]):
+            wanted = torch.from_numpy(targets[here, place].astype(np.int64)).to(device)
+            for which, found in enumerate(gradcam(network, fed, wanted, head)):
+                maps[which, :, place] = found.cpu().numpy()
+        yield here, maps[0], maps[1]
+
+
+def compute_maps(explained: Explained, images: Images, targets: NDArray[np.integer]) -> tuple[Maps, Maps]:
+    """Compute several targets' maps of all images: raw and scaled, each (N, M, *spatial) float32 (see `in_batches`)."""
+    found = list(in_batches(explained, images, range(len(images)), targets))
+    return np.concatenate([raw for _, raw, _ in found]), np.concatenate([scaled for _, _, scaled in found])

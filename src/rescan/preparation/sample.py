@@ -1,0 +1,258 @@
+"""One sample: its files are read, and taken through the steps of a preparation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, cast
+
+import cv2
+import numpy as np
+
+from rescan import names
+from rescan.data import images, volumes
+from rescan.data.index import Files
+from rescan.preparation.operators import CannotPrepare, resize
+from rescan.preparation.scans import Scan, in_slab
+from rescan.study import Preparation
+
+# What a scaled decoding leaves of the shorter side: this many times the size that the steps resize to, and at least so
+# many pixels. Full-size fundus photographs, cropped and enhanced, differ by half a gray level on average.
+DECODED, DECODED_LEAST = 1.75, 768
+SAME_GRID = ("clahe", "circle_mask", "enhance", "swap_channels")  # image operators that leave every pixel where it is
+SAME_PLACE = 0.1  # voxels: how far apart a volume and its mask may lie
+STRETCHED = (0.5, 99.5)  # percentiles that become black and white where values are shown that are no gray levels yet
+
+
+class Prepared(NamedTuple):
+    """A sample as a network takes it.
+
+    Attributes:
+        items: (H, W, C) or (D, H, W, 1) each, of the preparation's dtype; one, or as many as it cuts patches.
+        masks: (H, W) or (D, H, W) uint8 of 0 and 255, an item each; None: the sample has no mask.
+        affine: (4, 4) from a volume's index (d, h, w, 1) to millimeters.
+        layers: (D, H, W) uint8, of a volume whose layers are known: 1 superficial, 2 deep, 0 elsewhere.
+        window: What the gray levels 0 and 255 are in the source's units, if it was windowed.
+    """
+
+    items: list[np.ndarray]
+    masks: Optional[list[np.ndarray]]
+    affine: Optional[np.ndarray]
+    layers: Optional[np.ndarray]
+    window: Optional[tuple[float, float]]
+
+
+class NeedsWindow(CannotPrepare):
+    """Values of more than 8 bits were not scaled to gray levels."""
+
+    def __init__(self) -> None:
+        super().__init__("more than 8 bits: add clip_percentiles or window to the steps, before operators for images")
+
+
+def prepare(files: Files, preparation: Preparation) -> Prepared:
+    """Read a sample's files and take them through the steps of a preparation.
+
+    Raises:
+        images.Unreadable: The file cannot be read.
+        CannotPrepare: A step fails, or mask or layers cannot be read or do not fit.
+    """
+    scans = [_read(files, preparation)]
+    for step in preparation.steps:
+        scans = [result for scan in scans for result in _apply(step, scan)]
+    first = scans[0]
+    flat = preparation.dimensions == 2
+    return Prepared(
+        [_stored(scan, preparation.dtype) for scan in scans],
+        None if first.mask is None else [cast("np.ndarray", scan.mask) for scan in scans],
+        None if flat else first.affine,
+        None if flat or first.layers is None else _slab_numbers(first),
+        first.window,
+    )
+
+
+def prepare_image(
+    path: str | Path, preparation: Preparation, mask_path: str | Path | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The same of an image file that is one item.
+
+    Args:
+        path: The image file.
+        preparation: Its steps and channels, and how JPEG files are decoded.
+        mask_path: A lesion mask of the same size, if there is one: what is brighter than 127.
+
+    Returns:
+        The image, (H, W, C) in [0, 255], C = 1 for gray and 3 for RGB; the mask, (H, W) uint8 of 0 and 255.
+
+    Raises:
+        images.Unreadable: The image file cannot be read.
+        CannotPrepare: A step fails, or the mask does not fit.
+    """
+    prepared = prepare(Files(Path(path), None if mask_path is None else Path(mask_path)), preparation)
+    return prepared.items[0], None if prepared.masks is None else prepared.masks[0]
+
+
+def stages_of(files: Files | str | Path, preparation: Preparation) -> list[tuple[str, np.ndarray]]:
+    """A sample as read ("raw"), then after each step of the preparation, by the operator's name, as pictures.
+
+    Of a stack of B-scans the picture is the middle B-scan, of other volumes the middle slice across the depth; of
+    patches the first. What is no gray level yet is shown from its 0.5th to its 99.5th percentile.
+
+    Args:
+        files: The sample's files, or its file.
+        preparation: The preparation.
+
+    Returns:
+        Names and pictures, (H, W) or (H, W, 3) uint8.
+
+    Raises:
+        images.Unreadable: The file cannot be read.
+        CannotPrepare: A step fails, or mask or layers cannot be read or do not fit.
+    """
+    files = files if isinstance(files, Files) else Files(Path(files))
+    scan = _read(files._replace(mask=None), preparation)
+    stages = [("raw", _picture(scan, files.path))]
+    for step in preparation.steps:
+        scan = _apply(step, scan)[0]
+        stages.append((step["name"], _picture(scan, files.path)))
+    return stages
+
+
+def _picture(scan: Scan, path: Path) -> np.ndarray:
+    values = scan.values
+    if len(scan.shape) == 3:
+        values = values[:, values.shape[1] // 2] if path.is_dir() else values[len(values) // 2]
+    if values.dtype == np.uint8 or scan.window is not None:
+        return _gray_levels(scan._replace(values=values))
+    low, high = np.percentile(values, STRETCHED)
+    return ((values - low) * (255 / max(high - low, 1e-6))).clip(0, 255).round().astype(np.uint8)
+
+
+def _apply(step: dict[str, Any], scan: Scan) -> list[Scan]:
+    options = {option: value for option, value in step.items() if option != "name"}
+    operator = names.resolve("operator", step["name"])
+    if step["name"] in names.SCAN_OPERATORS:
+        result = operator(scan, **options)
+        return result if isinstance(result, list) else [result]
+    image, mask = operator(_gray_levels(scan), scan.mask, **options)
+    return [scan._replace(values=image, mask=mask, affine=scan.affine if step["name"] in SAME_GRID else None)]
+
+
+def _gray_levels(scan: Scan) -> np.ndarray:
+    """A scan's values as uint8 gray levels.
+
+    Raises:
+        NeedsWindow: They are none.
+    """
+    if scan.values.dtype == np.uint8:
+        return scan.values
+    if scan.window is None:
+        raise NeedsWindow
+    return scan.values.round().clip(0, 255).astype(np.uint8)
+
+
+def _stored(scan: Scan, dtype: str) -> np.ndarray:
+    """A scan's values as the store holds them, with a last axis of channels: gray levels, or 257 times as much."""
+    if dtype == "uint8" or scan.values.dtype == np.uint8:
+        values = _gray_levels(scan)
+        values = values if dtype == "uint8" else values.astype(np.uint16) * np.uint16(257)
+    elif scan.window is None:
+        raise NeedsWindow
+    else:
+        values = (scan.values * np.float32(257)).round().clip(0, 65535).astype(np.uint16)
+    return values.reshape(*scan.shape, -1)
+
+
+def _slab_numbers(scan: Scan) -> np.ndarray:
+    return in_slab(scan, "superficial").astype(np.uint8) + 2 * in_slab(scan, "deep").astype(np.uint8)
+
+
+def _read(files: Files, preparation: Preparation) -> Scan:
+    return _read_volume(files) if preparation.reads == "volume" else _read_image(files, preparation)
+
+
+def _read_volume(files: Files) -> Scan:
+    values, affine, about = volumes.read(files.path, files.extent)
+    mask = layers = None
+    if files.mask is not None:
+        with _naming("mask"):
+            mask = _read_volume_mask(files.mask, files.extent, values.shape, affine)
+    if files.layers is not None:
+        with _naming("layers"):
+            layers = volumes.read_layers(files.layers, values.shape)
+    measured = about["kind"] != "stack" or files.extent is not None
+    return Scan(values, mask, affine, layers, None, measured)
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Say which of a sample's files cannot be read, where it is not the sample itself."""
+    try:
+        yield
+    except images.Unreadable as error:
+        raise CannotPrepare(f"{what}: {error}") from None
+
+
+def _read_volume_mask(
+    path: Path, extent: tuple[float, ...] | None, shape: tuple[int, ...], affine: np.ndarray
+) -> np.ndarray:
+    mask = volumes.read(path, extent)
+    if mask.values.shape != shape:
+        raise CannotPrepare(f"mask has {_by(mask.values.shape)} voxels, the volume {_by(shape)}")
+    corners = np.array([[0, 0, 0, 1], [*shape, 1]]).T
+    if abs(np.linalg.solve(affine, mask.affine @ corners) - corners).max() > SAME_PLACE:
+        raise CannotPrepare("mask lies elsewhere than the volume: their affines differ")
+    return _lesion(mask)
+
+
+def _lesion(mask: volumes.Volume) -> np.ndarray:
+    """Which voxels are marked: in pictures those brighter than 127, in other files all that are not 0."""
+    return np.where(mask.values > (127 if mask.about["kind"] == "stack" else 0), np.uint8(255), np.uint8(0))
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _read_image(files: Files, preparation: Preparation) -> Scan:
+    try:
+        image, own = images.read(files.path, _at_least(preparation))
+    except images.Unreadable:
+        if volumes.is_volume(files.path):
+            raise images.Unreadable("a volume, not an image: add reads: volume to the preparation") from None
+        raise
+    if preparation.channels == "rgb" and image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    elif preparation.channels == "gray" and image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    size = own["height"], own["width"]
+    mask = None if files.mask is None else _read_mask(files.mask, size)
+    if mask is not None and mask.shape != image.shape[:2]:
+        mask = resize(mask, mask, image.shape[:2])[1]
+    return Scan(image, mask, None if files.extent is None else _affine(files.extent, size, image.shape[:2]))
+
+
+def _affine(extent: tuple[float, ...], size: tuple[int, int], decoded: tuple[int, ...]) -> np.ndarray:
+    """The affine of an image that covers an extent; the origin is the center of the file's own first pixel."""
+    pixel = np.array([extent[0], extent[1] / decoded[0], extent[2] / decoded[1]])
+    affine = np.diag([*pixel, 1.0])
+    affine[1:3, 3] = (pixel[1:] - np.array(extent[1:]) / size) / 2
+    return affine
+
+
+def _at_least(preparation: Preparation) -> int | None:
+    """Pixels of the shorter side that a scaled decoding must leave; None: decode at full size."""
+    sizes = [max(step["size"]) for step in preparation.steps if step["name"] == "resize"]
+    if preparation.decode == "full" or not sizes:
+        return None
+    return max(DECODED_LEAST, round(DECODED * sizes[0]))
+
+
+def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """An image's mask; that of a volume is projected along its depth."""
+    with _naming("mask"):
+        mask = _lesion(volumes.read(path)).max(axis=0) if volumes.is_volume(path) else images.read(path)[0]
+    if mask.shape[:2] != shape:
+        raise CannotPrepare(f"mask is {mask.shape[1]}x{mask.shape[0]} pixels, image {shape[1]}x{shape[0]}")
+    mask = mask if mask.ndim == 2 else mask.max(axis=2)
+    return np.where(mask > 127, np.uint8(255), np.uint8(0))
