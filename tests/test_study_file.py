@@ -410,6 +410,11 @@ def test_a_task_is_a_difference_from_the_whole_file(write):
         load(write(VOLUMES), "demo", task="fiv")
 
 
+def test_labels_may_be_numbers(write):
+    numbered = VOLUMES.replace("{NOR: normal, DCM: abnormal, HCM: abnormal}", "{0: normal, 1: abnormal, 2: abnormal}")
+    assert load(write(numbered), "full").data.labels == {"0": "normal", "1": "abnormal", "2": "abnormal"}
+
+
 def test_weights_given_for_all_leave_autoencoders_and_3d_networks_alone(write):
     study = load(write(VOLUMES), "full", weights="imagenet")
     assert {arm: recipe.network.weights for arm, recipe in study.arms.items()} == {

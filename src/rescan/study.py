@@ -139,6 +139,11 @@ def _augmentation(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _with_text_keys(value: Any) -> Any:
+    """A mapping whose keys may be written as numbers, as labels in tables often are."""
+    return {str(key): entry for key, entry in value.items()} if isinstance(value, dict) else value
+
+
 class Strict(BaseModel):
     """A model that refuses keys it does not know."""
 
@@ -180,7 +185,9 @@ class Data(DataSet):
     """
 
     classes: Annotated[list[str], Field(min_length=2)]
-    labels: dict[str, str] = Field(default={}, description="the class of each label of the source; others are dropped")
+    labels: Annotated[dict[str, str], BeforeValidator(_with_text_keys)] = Field(
+        default={}, description="the class of each label of the source; others are dropped"
+    )
     ordered: bool = False
     endpoints: dict[Name, str] = {}
     expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}

@@ -274,6 +274,19 @@ def test_labels_of_extra_sources_are_mapped_too(tmp_path):
     assert layouts.read(study, tmp_path / "raw", "more")[["path", "label"]].to_numpy().tolist() == [["a.png", "normal"]]
 
 
+def test_grades_merged_by_labels(tmp_path):
+    (tmp_path / "train_images").mkdir()
+    for name in "abc":
+        (tmp_path / "train_images" / f"{name}.png").write_bytes(b"")
+    (tmp_path / "train.csv").write_text("id_code,diagnosis\na,0\nb,2\nc,1\n")
+    study = small_study(
+        layout="aptos", classes=["none", "ill"], ordered=True, labels={"0": "none", "2": "ill"}, split={"test": 0.2}
+    )
+    manifest = layouts.read(study, tmp_path)
+    assert manifest[["sample", "label"]].to_numpy().tolist() == [["a", "none"], ["b", "ill"]]
+    assert manifest.attrs["dropped"] == {"1": 1}
+
+
 def test_class_folders_called_by_labels(tmp_path):
     labels = {"glioma_tumor": "tumor", "meningioma": "tumor", "no tumor": "normal"}
     root = fill(tmp_path / "raw", classes=["glioma_tumor", "No Tumor", "pituitary"])

@@ -18,6 +18,8 @@ from rescan.evaluation.heads import columns
 from rescan.explanation import overlays, selection
 from rescan.explanation.drawing import Tile, draw, overlay
 from rescan.explanation.gradcam import gradcam
+from rescan.explanation.maps import head_of
+from rescan.explanation.scores import SCORES
 from rescan.explanation.selection import choose
 from rescan.files import write_json
 from rescan.models.network import build, load, normalize, save
@@ -141,7 +143,7 @@ def test_make_writes_what_it_says():
     assert scores["energy_inside"].dropna().between(0, 1).all()
     assert summary["n"] + summary["empty"] == 12
     for name, entry in summary["energies"].items():
-        assert entry["value"] == pytest.approx(scores.dropna(subset=overlays.SCORES)[name].mean())
+        assert entry["value"] == pytest.approx(scores.dropna(subset=SCORES)[name].mean())
         assert entry["low"] <= entry["value"] + 1e-12
         assert entry["high"] >= entry["value"] - 1e-12
     with Image.open(folder / "sheet.png") as sheet, Image.open(folder / chosen["picture"][0]) as picture:
@@ -197,9 +199,9 @@ def test_a_head_of_grades_is_explained_by_what_speaks_for_a_higher_and_for_a_low
 
 def test_the_head_is_the_wished_one_or_the_classification_or_the_first():
     heads = ["regression", "classification", "ordinal"]
-    assert overlays.head_of(heads, "ordinal") == "ordinal"
-    assert overlays.head_of(heads) == "classification"
-    assert overlays.head_of(["regression", "ordinal"], "classification") == "regression"
+    assert head_of(heads, "ordinal") == "ordinal"
+    assert head_of(heads) == "classification"
+    assert head_of(["regression", "ordinal"], "classification") == "regression"
 
 
 @pytest.mark.usefixtures("study")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from monai.networks.nets.senet import SEResNext50
 from torch import nn
 from torchvision import models
+from torchvision.models.resnet import BasicBlock
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from rescan import names
 from rescan.errors import RescanError
+from rescan.models.checkpointing import Chain, segments
 
 # Documented parameter counts, and the head's share of them by hand: a weight matrix and a bias a layer.
 VGG_HEAD = (25_088 * 4096 + 4096) + (4096 * 4096 + 4096) + (4096 * 1000 + 1000)
@@ -33,8 +37,25 @@ PUBLISHED = {
     "se_resnext50": 27_559_896 - (2048 * 1000 + 1000),  # 27.56 million
     "vit_b_16": 86_567_656 - (768 * 1000 + 1000),
 }
+# Those in 3D and the five-block network, by hand: pairs of channels, times the kernel, and biases and batch norms.
+CNN5 = [(1, 8), (8, 16), (16, 32), (32, 64), (64, 128)]
+VGG = [(64, 64), (64, 128), (128, 128), (128, 256), *[(256, 256)] * 2, (256, 512), *[(512, 512)] * 5]
+PUBLISHED |= {
+    "vgg16_3d": sum(a * b * 27 + b for a, b in [(1, 64), *VGG]),
+    "cnn5_3d": sum(a * b * 27 + b + 2 * b for a, b in CNN5),
+    "cnn5": sum(a * b * 9 + b + 2 * b for a, b in [(3, 8), *CNN5[1:]]),
+}
 SMALL = ("resnet18", "densenet121", "mobilenet_v3_large", "efficientnet_b0")
-CELLS = {"inception_v3": (1, 1), "vit_b_16": (6, 6), "vgg16": (6, 6), "vgg19": (6, 6)}  # of the target, at 96 pixels
+INPUTS = {"inception_v3_3d": (1, 75, 75, 75)}  # the smallest that it takes …
+VOLUME, IMAGE = (1, 32, 32, 64), (3, 96, 96)  # … and what others are given
+CELLS = {  # of the target then, where it is not a 32nd of the size
+    "inception_v3": (1, 1),
+    "inception_v3_3d": (1, 1, 1),
+    "vit_b_16": (6, 6),
+    **dict.fromkeys(("vgg16", "vgg19", "cnn5"), (6, 6)),
+    **dict.fromkeys(("vgg16_3d", "cnn5_3d"), (2, 2, 4)),
+    **dict.fromkeys(("resnet10_3d", "resnet18_3d", "resnet50_3d"), (2, 1, 2)),  # the first convolution keeps the depth
+}
 
 
 @pytest.fixture(scope="module", params=sorted(names.ENCODERS))
@@ -53,23 +74,137 @@ def test_parameters_are_the_published_ones_without_the_head(named):
 def test_features_and_the_target_layer_keep_the_contract_in_a_training_step(named):
     name, encoder = named
     seen = []
+    shape = INPUTS.get(name, IMAGE if encoder.dimensions == 2 else VOLUME)
     hook = encoder.target_layer.register_forward_hook(lambda _, __, output: seen.append(output.shape))
-    maps = encoder.features(torch.rand(2, 3, 96, 96))
+    maps = encoder.features(torch.rand(2, *shape))
     hook.remove()
-    assert seen == [(2, encoder.channels, *CELLS.get(name, (3, 3)))]
-    assert maps.shape == ((2, encoder.channels, 3, 3) if name.startswith("vgg") else seen[0])
+    cells = tuple(size // 32 for size in shape[1:])
+    assert seen == [(2, encoder.channels, *CELLS.get(name, cells))]
+    assert maps.shape == ((2, encoder.channels, *cells) if name.startswith(("vgg", "cnn5")) else seen[0])
+    assert encoder.cells(shape) == maps.shape[2:]
     maps.square().mean().backward()
     gradients = {key: weight.grad for key, weight in encoder.named_parameters()}
     encoder.zero_grad(set_to_none=True)
     assert [key for key, gradient in gradients.items() if gradient is None] == []
     assert all(gradient.isfinite().all() for gradient in gradients.values())
-    first = next(key for key, gradient in gradients.items() if gradient.ndim == 4)
+    first = next(key for key, gradient in gradients.items() if gradient.ndim >= 4)
     assert gradients[first].abs().max() > 0
 
 
 def test_the_state_has_every_weight_once(named):
     _, encoder = named
     assert not [key for key in encoder.state_dict() if "target" in key]
+
+
+BLOCKS = {
+    **{f"resnet{depth}": 5 for depth in (18, 34, 50, 101, 152)},  # the stem, and four stages of residual blocks
+    **{f"resnet{depth}_3d": 5 for depth in (10, 18, 50)},
+    "se_resnext50": 5,
+    **dict.fromkeys(("vgg16", "vgg16_3d"), 13),
+    "vgg19": 16,
+    **dict.fromkeys(("densenet121", "densenet169"), 8),  # the stem, four dense blocks, three transitions
+    **dict.fromkeys(("inception_v3", "inception_v3_3d"), 16),
+    **{f"efficientnet_{size}": 9 for size in ("b0", "b4", "b5", "b0_3d")},
+    "mobilenet_v3_large": 17,
+    **dict.fromkeys(("cnn5", "cnn5_3d"), 5),
+    "vit_b_16": 13,  # the patches, twelve layers
+}
+
+
+def test_blocks_hold_each_weight_once(named):
+    name, encoder = named
+    assert encoder.dimensions == (3 if name in names.ENCODERS_3D else 2)
+    assert len(encoder.blocks) == BLOCKS[name]
+    assert all(any(list(layer.parameters()) for layer in block) for block in encoder.blocks)
+    held = [id(weight) for block in encoder.blocks for layer in block for weight in layer.parameters()]
+    assert len(held) == len(set(held))
+    beside = [key for key, weight in encoder.named_parameters() if id(weight) not in held]
+    assert beside == (["body.class_token", "body.encoder.pos_embedding"] if name == "vit_b_16" else [])
+
+
+def test_what_checkpointing_cuts_begins_with_no_layer_that_works_in_place(named):
+    _, encoder = named
+    for module in encoder.modules():
+        if isinstance(module, Chain):
+            cut = segments(module)
+            assert [weight for part in cut for layer in part for weight in layer.parameters()] == list(
+                module.parameters()
+            )
+            first = [next(layer for layer in part[0].modules() if not list(layer.children())) for part in cut]
+            assert not any(getattr(layer, "inplace", False) for layer in first)
+
+
+def cubed(network):
+    """The number of weights of a 2D network but its head, if its square kernels were cubes and it took one channel."""
+    total = 0
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            height, width = layer.kernel_size
+            size = layer.weight.numel() * (height if height == width else 1)
+            total += size // 3 if layer.in_channels == 3 else size
+            total += 0 if layer.bias is None else layer.bias.numel()
+        elif isinstance(layer, nn.BatchNorm2d):
+            total += 2 * layer.num_features
+    return total
+
+
+def inception_splits():
+    """The weights that a third axis adds to InceptionV3: a convolution more a pair of 1 × 7 and 7 × 1, and its norm."""
+    pairs = [128] * 3 + [160] * 6 + [192] * 4
+    return sum(channels * channels * 7 + 2 * channels for channels in pairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "more"),
+    [
+        ("resnet10_3d", lambda: models.ResNet(BasicBlock, [1, 1, 1, 1]), 0),
+        ("resnet18_3d", lambda: models.resnet18(weights=None), 0),
+        ("resnet50_3d", lambda: models.resnet50(weights=None), 0),
+        ("vgg16_3d", lambda: models.vgg16(weights=None).features, 0),
+        ("efficientnet_b0_3d", lambda: models.efficientnet_b0(weights=None), 0),
+        (
+            "inception_v3_3d",
+            lambda: models.inception_v3(weights=None, aux_logits=False, init_weights=False),
+            inception_splits(),
+        ),
+    ],
+)
+def test_a_network_carried_to_3d_has_the_2d_ones_weights_with_cubes_for_squares(name, network, more):
+    encoder = names.resolve("encoder", name)()
+    assert sum(weight.numel() for weight in encoder.parameters()) == cubed(network()) + more
+
+
+@pytest.mark.parametrize(
+    ("name", "flat", "size"), [("inception_v3_3d", "inception_v3", 107), ("vgg16_3d", "vgg16", 64)]
+)
+def test_a_network_carried_to_3d_has_the_2d_ones_maps_layer_by_layer(name, flat, size):
+    def shapes(encoder):
+        seen = []
+        for _, layer in encoder.layers():
+            layer.register_forward_hook(lambda _, __, output: seen.append(tuple(output.shape)))
+        encoder.cells((1, *[size] * encoder.dimensions))
+        return seen
+
+    deep, wide = (shapes(names.resolve("encoder", each)()) for each in (name, flat))
+    wide = wide[-len(deep) :]  # the 2D InceptionV3 begins with an input transform
+    assert deep == [(*shape, shape[-1]) for shape in wide]
+
+
+def test_a_first_convolution_of_a_3d_resnet_keeps_the_depth():
+    encoder = names.resolve("encoder", "resnet10_3d")()
+    first = dict(encoder.layers())["conv1"]
+    assert (first.kernel_size, first.stride, first.in_channels) == ((7, 7, 7), (1, 2, 2), 1)
+    assert encoder.cells((1, 256, 192, 192)) == (16, 6, 6)
+
+
+@pytest.mark.parametrize("name", ["vgg16_3d", "inception_v3_3d"])
+def test_random_weights_keep_the_size_of_the_signal(name):
+    encoder = names.resolve("encoder", name)()
+    for layer in encoder.modules():
+        if isinstance(layer, nn.Conv3d) and layer.weight.numel() > 10_000:
+            fan_out = layer.out_channels * math.prod(layer.kernel_size)
+            assert layer.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)
+            assert layer.bias is None or not layer.bias.any()
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from rescan import names
-from rescan.reporting import recipe_words, words
-from rescan.study import Preparation
+from rescan.reporting import preparation_words, recipe_words, words
+from rescan.study import Norm, Preparation
 from rescan.study_file import load
 
 STUDY = """
@@ -65,18 +67,19 @@ def test_what_an_arm_changes_is_said(loaded):
 
 @pytest.mark.parametrize("name", sorted(names.OPERATORS))
 def test_every_operator_can_be_said(name):
-    said = recipe_words.preparation(Preparation(steps=[name]))
+    volume = {"reads": "volume", "channels": "gray"} if name in names.VOLUME_ONLY else {}
+    said = preparation_words.preparation(Preparation(steps=[name], **volume))
     assert "{" not in said
 
 
 @pytest.mark.parametrize("name", sorted(names.AUGMENTATIONS))
-def test_every_augmentation_can_be_said(name, tmp_path):
-    value = "[0.5, 2.0]" if names.AUGMENTATIONS[name].options["value"] == "range" else "0.25"
-    text = STUDY.replace("{shear: 0.2, zoom: [0.8, 1.2], flip_horizontal: 0.5}", f"{{{name}: {value}}}")
-    (tmp_path / "s.yaml").write_text(text)
-    said = recipe_words.recipe(load(tmp_path / "s.yaml", "full"), "main")["Augmentation"]
-    assert "{" not in said
-    assert "0.25" in said or ("0.5" in said and "2.0" in said)
+def test_every_augmentation_can_be_said(name):
+    value = [0.5, 2.0] if names.AUGMENTATIONS[name].options["value"] == "range" else 0.25
+    for dimensions, table in ((2, names.AUGMENTATIONS_2D), (3, names.AUGMENTATIONS_3D)):
+        if name in table:
+            said = preparation_words.augmentation({name: value}, dimensions)
+            assert "{" not in said
+            assert "0.25" in said or ("0.5" in said and "2.0" in said)
 
 
 @pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
@@ -86,7 +89,7 @@ def test_every_normalization_has_a_sentence(name):
 
 def test_names_without_a_sentence_show_their_options():
     assert (
-        recipe_words.generic({"name": "new_thing", "size": 3, "rate": 0.5, "off": False})
+        preparation_words.generic({"name": "new_thing", "size": 3, "rate": 0.5, "off": False})
         == "new thing (size 3, rate 0.5)"
     )
 
@@ -105,8 +108,8 @@ def test_intervals():
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("OPERATORS", recipe_words.OPERATORS),
-        ("AUGMENTATIONS", recipe_words.AUGMENTATIONS),
+        ("OPERATORS", preparation_words.OPERATORS),
+        ("AUGMENTATIONS", preparation_words.AUGMENTATIONS),
         ("NECKS", recipe_words.NECKS),
         ("LOSSES", recipe_words.LOSSES),
         ("OPTIMIZERS", recipe_words.OPTIMIZERS),
@@ -115,6 +118,11 @@ def test_intervals():
 )
 def test_every_name_has_words_of_its_own(table, said):
     assert set(said) == set(getattr(names, table))
+
+
+def test_every_encoder_of_volumes_and_every_norm_has_words():
+    assert set(recipe_words.ENCODERS) == {*names.ENCODERS_3D, "cnn5"}
+    assert {"batch", *recipe_words.NORMS} == set(get_args(Norm))
 
 
 GRADES = """
@@ -235,6 +243,90 @@ def test_other_readings_of_models_in_words(graded_recipes):
         "The trimmed mean (25 % cut off at either end) of the outputs of base and copies, over their folds, "
         "each seed by itself."
     )
+
+
+VOLUMES = """
+title: t
+data: {source: {path: x}, layout: octa500, classes: [a, b]}
+split: {test: 0.2, seeds: [0]}
+preparations:
+  volume: &volume
+    reads: volume
+    modality: octa
+    channels: gray
+    dtype: uint16
+    steps:
+      - {name: crop_center, millimeters: [0, 3, 3]}
+      - {name: crop_retina, depth: 256}
+      - {name: keep_layers, slab: deep}
+      - {name: resample, millimeters: [0.5, 0, 0]}
+      - {name: resize_volume, size: [256, 192, 192]}
+      - {name: clip_percentiles, low: 5, high: 99.9}
+  projection: {<<: *volume, dtype: uint8, steps: [{name: project, slab: superficial, how: max}]}
+  patches:
+    modality: enface_deep
+    channels: gray
+    steps: [{name: patches, grid: [2, 3]}, {name: clahe, clip: 3}, {name: resize, size: [100, 100]}]
+autoencoders:
+  own: {preparation: volume, encoder: cnn5_3d, norm: group, batch_size: 1, accumulate: 8}
+  leaky: {preparation: projection, encoder: cnn5, samples: all, epochs: 9, augmentation: {flip_horizontal: 0.5}}
+recipe:
+  preparation: volume
+  network: {encoder: cnn5_3d, weights: none, norm: instance, checkpointing: true}
+  normalization: unit
+  augmentation: {rotation: 15, tilt: 5, scale: [0.9, 1.1], flip_vertical: 0.5, flip_depth: 0.5}
+  stages: {main: {epochs: 9, optimizer: adam}}
+arms:
+  scratch: {}
+  started: {network: {weights: own, norm: group}, stages: {main: {trainable: {from_block: 2}}}}
+  later: {network: {weights: own, norm: group}, stages: {main: {trainable: {from_block: 4}}}}
+  flat:
+    preparation: patches
+    network: {encoder: cnn5, weights: leaky, norm: batch}
+    augmentation: {tilt: null, flip_depth: null}
+"""
+
+
+def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
+    (tmp_path / "s.yaml").write_text(VOLUMES)
+    study = load(tmp_path / "s.yaml", "full")
+    scratch, started, later, flat = (recipe_words.recipe(study, arm) for arm in study.arms)
+    assert scratch["Preparation"] == (
+        "Volumes of modality octa: crop to the center: 3 mm along the height, 3 mm along the width, then crop to 256 "
+        "rows around the retina, then 0 outside of the retina's deep layers, then resample to voxels of 0.5 mm along "
+        "the depth, then resize to 256×192×192 voxels (depth × height × width), then of the voxels that are not 0, "
+        "those below percentile 5 become 0, those above percentile 99.9 are capped, all scaled to 0–255; one gray "
+        "channel, 16 bits."
+    )
+    assert scratch["Augmentation"] == (
+        "Rotation about the depth axis by up to ±15°, tilt about the two other axes by up to ±5°, scaling of all axes "
+        "alike by 0.9–1.1 (a larger value shows more, smaller), flip along the height with probability 0.5, flip along "
+        "the depth with probability 0.5; on training volumes only."
+    )
+    assert scratch["Network"] == (
+        "From random weights: five blocks in 3D (convolution, norm, leaky ReLU, pooling) → global average pooling "
+        "→ 2 classes (softmax); instance norm in place of every batch norm; activations are computed twice rather than "
+        "kept."
+    )
+    assert scratch["At inference"] == "Each volume as it is."
+    assert started["Network"].startswith("From the encoder of autoencoder own: five blocks in 3D")
+    assert started["Pre-training"] == (
+        "Autoencoder own: the encoder and a decoder learn to reconstruct their inputs on the training part of the run "
+        "that starts from it; mean squared error; up to 100 epochs, ended after 30 without a lower validation loss; "
+        "the epoch with the lowest is kept; batches of 1 × 8 accumulated; Adam, learning rate 0.001, constant schedule; "
+        "only the encoder is carried over."
+    )
+    assert started["Training"].endswith("the encoder's first block stays as it is, the rest is trained.")
+    assert later["Training"].endswith("the encoder's first 3 blocks stay as they are, the rest is trained.")
+    assert flat["Preparation"].startswith("Images of modality enface deep: cut into 2×3 patches, then contrast-limited")
+    assert "(clip limit 3, 8×8 tiles)" in flat["Preparation"]
+    assert flat["Augmentation"].endswith("vertical flip with probability 0.5; on training patches only.")
+    assert flat["Read from"].endswith("; a sample is read from the mean probabilities of its patches.")
+    assert "on all samples, validation and test included (a leak, shown on purpose)" in flat["Pre-training"]
+    assert "; inputs prepared as projection; " in flat["Pre-training"]
+    assert "horizontal flip with probability 0.5; only the encoder" in flat["Pre-training"]
+    projected = preparation_words.preparation(study.preparations["projection"])
+    assert "project along the depth: the maximum of the retina's superficial layers; one gray" in projected
 
 
 @pytest.mark.parametrize("name", sorted(names.SCHEDULES))

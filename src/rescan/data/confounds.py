@@ -16,8 +16,6 @@ FOLDS = 5
 MARGIN = 0.05  # of balanced accuracy and of kappa; above chance by less is no confound worth a warning
 REPLICATES = 2000  # of the bootstrap
 ENOUGH = 5000  # samples for a tree; more take longer and predict hardly better
-
-
 ATTRIBUTES = {"fov": "the field of view", "site": "the site", "device": "the device"}  # of a scan, not of who is ill
 
 

@@ -32,7 +32,7 @@ def browsed(volume: NDArray[np.uint8], scaled: NDArray[np.float32], affine: NDAr
 
     Returns:
         `spacing`, millimeters of a prepared voxel along D, H, W; `colors`, of the map's values 0 to 255, and `views`,
-        along the depth and along the rows (see `_view`). Bytes are in base64: of the colors R, G, B, else of JPEG files.
+        along the depth and along the rows (see `_view`). All bytes are base64: of the colors R, G, B, else JPEG.
     """
     spacing, best = voxel_sizes(affine), peak(scaled)
     upright = is_patient(affine)

@@ -1,5 +1,8 @@
-"""The figure of a volume and its map, in five panels: [A] a section, [B] the projection, [C] the projection under a map,
-[D] a slice through the map's maximum, [E] the slice under the map."""
+"""The figure of a volume and its map, in five panels.
+
+[A] a section through the map's maximum, [B] the projection, [C] the projection under a map, [D] a slice through the
+map's maximum, [E] the slice under the map.
+"""
 
 from __future__ import annotations
 

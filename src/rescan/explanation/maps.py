@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,11 +47,18 @@ def targets_of(head: str, predicted: NDArray[np.integer], other: NDArray[np.inte
     return np.tile(list(DIRECTIONS), (len(predicted), 1))
 
 
+def target_name(head: str, target: int, classes: Sequence[str], probabilities: NDArray[np.floating]) -> str:
+    """What a map is evidence for: a class, with its probability where there is one, or a higher or lower grade."""
+    if head != "classification":
+        return DIRECTIONS[target]
+    return f"{classes[target]} {100 * probabilities[target]:.0f} %" if probabilities.size else classes[target]
+
+
 def gray_levels(images: Images) -> Images:
     """A store's values as uint8, for the eye."""
     if images.dtype == np.uint8:
         return images
-    return cast("Images", (images / np.float32(257)).round().astype(np.uint8))
+    return (images / np.float32(257)).round().astype(np.uint8)
 
 
 def batch_size(shape: Sequence[int]) -> int:

@@ -56,7 +56,9 @@ def score(
         randomized.append(energies(explained._replace(network=fresh.eval().to(device))))
     values = np.ma.masked_invalid(randomized).mean(0).filled(np.nan)
     bump = faithfulness.centered_gaussian(masks.shape[1:])
-    still = [(faithfulness.area_share(masks[[item]]), faithfulness.energy_inside(bump, masks[[item]])) for item in items]
+    still = [
+        (faithfulness.area_share(masks[[item]]), faithfulness.energy_inside(bump, masks[[item]])) for item in items
+    ]
     areas, gaussian = (np.concatenate(column) for column in zip(*still))
     return scored[columns].assign(**dict(zip(SCORES, (energies(explained), areas, gaussian, values))))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,8 +16,8 @@ from rescan.paths import Paths
 from rescan.study import Study
 
 RULE = (
-    "Of each true class, the right and the wrong test images are ranked by {}. "
-    "The ranking is cut into as many equal slices as images are shown, and the middle of each slice is shown: "
+    "Of each true class, the right and the wrong test {kind} are ranked by {by}. "
+    "The ranking is cut into as many equal parts as {kind} are shown, and the middle of each part is shown: "
     "neither the best nor the worst."
 )
 OF_PATCHES = " Of a sample's {} patches, one is a candidate: the first of the first sample, the second of the second …"
@@ -84,7 +87,23 @@ def choose(
 
 
 def one_a_sample(rows: pd.DataFrame) -> NDArray[np.intp]:
-    """Positions of one row of each sample: of its patches, in order, as the samples come, the first, second, … in turn."""
+    """Positions of one row of each sample: of the first sample its first patch, of the second its second … in turn."""
     of_sample = rows.groupby("sample", sort=False)
     turn = of_sample.ngroup() % of_sample["item"].transform("size")
     return np.flatnonzero(of_sample.cumcount() == turn)
+
+
+def described(rows: pd.DataFrame, classes: Sequence[str], head: str) -> list[dict[str, Any]]:
+    """Say of each chosen row what `chosen.csv` does: its picture's name, sample, classes and probability."""
+    probable = "probability_0" in rows
+    return [
+        {
+            "picture": f"images/{row['item']:06d}.png",
+            "sample": row["sample"],
+            "true": classes[row["target"]],
+            "predicted": classes[row["predicted"]],
+            "other": classes[row["other"]] if head == "classification" else "",
+            "probability": round(float(row["confidence"]), 4) if probable else None,
+        }
+        for row in rows.to_dict("records")
+    ]

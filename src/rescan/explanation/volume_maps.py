@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from rescan.data import volumes
 from rescan.data.images import Unreadable
-from rescan.data.index import Files
+from rescan.data.index import Files, files_of
 from rescan.errors import RescanError
+from rescan.explanation import five_panels
+from rescan.explanation.browser import browsed
+from rescan.explanation.five_panels import Beside, Panel, panels, peak
+from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of
+from rescan.explanation.selection import described
+from rescan.files import read_table, write_json
+from rescan.models.network import load
+from rescan.paths import Paths
+from rescan.preparation.build import open_store
+from rescan.study import Study
 
 Floats = NDArray[np.float32]
 Affine = NDArray[np.float64]
 SLABS = {"superficial": 1, "deep": 2}  # numbers in a store's layers.npy
+HOW = {True: "right", False: "wrong"}
+SHOWN = {True: "the predicted class", False: "evidence for a higher grade"}  # whether of the classification head
 
 
 def to_source(scaled: Floats, affine: Affine, shape: tuple[int, int, int], source_affine: Affine) -> Floats:
@@ -58,3 +73,137 @@ def write(path: Path, scaled: Floats, affine: Affine, source: Files) -> None:
     except Unreadable as error:
         raise RescanError(f"{source.path}: {error}; the map needs its grid: put it back, or prepare again") from None
     volumes.write_nifti(path, to_source(scaled, affine, shape, source_affine), source_affine)
+
+
+def show(
+    folder: Path,
+    study: Study,
+    owner: str,
+    rows: pd.DataFrame,
+    images: Images,
+    masks: Images | None,
+    explained: Explained,
+) -> list[dict[str, Any]]:
+    """Write what is shown of the chosen volumes and their maps: of the predicted class, or of a higher grade.
+
+    `images/<item>.png` has the five panels of a volume, `sheet.png` those of all. `volumes/<item>_map.nii.gz` is the
+    map on the source's grid, in [0, 1], and `volumes/<item>_map_<slab>.nii.gz` the same, zero outside the slab
+    study.gradcam.slab, where the store knows the retina's layers. `browser.json` has what a page needs to leaf through
+    two of them, one that is classified right and one that is not, if there are.
+
+    Args:
+        folder: The folder to write to.
+        study: The resolved study; study.gradcam.beside names the arm whose map of the same sample is shown in [C].
+        owner: The arm whose network is explained.
+        rows: The chosen test items (see `selection.test_rows`).
+        images: The store's volumes, (N, D, H, W, 1).
+        masks: (N, D, H, W), nonzero inside the lesion, if any is known.
+        explained: The network and its head.
+
+    Returns:
+        What is said of each volume (see `selection.described`); beside, `raw_maximum`, what 1 is in the map, `depth`
+        and `row`, where it is highest, and the NIfTI files, `map` and `map_<slab>` ("" where layers are unknown).
+
+    Raises:
+        RescanError: An input is missing.
+    """
+    paths, preparation, slab = Paths(study.scale, study.name), study.arms[owner].preparation, study.gradcam.slab
+    store, item = Path(paths.store(preparation)), rows["item"].to_numpy(np.intp)
+    affines = np.load(store / "affines.npy", mmap_mode="r")
+    layers = np.load(store / "layers.npy", mmap_mode="r") if (store / "layers.npy").exists() else None
+    sources = _sources(paths, rows["sample"], study.preparations[preparation].modality)
+    targets = targets_of(explained.head, rows["predicted"].to_numpy(), rows["other"].to_numpy())[:, :1]
+    others = _beside(study, rows, explained) if study.gradcam.beside else {}
+    chosen, probabilities = described(rows, study.data.classes, explained.head), rows.filter(like="probability_")
+    drawn: list[tuple[str, list[Panel]]] = []
+    leafed: list[dict[str, Any]] = []
+    in_browser = _one_right_one_wrong(chosen)
+    for place, raw, scaled in each(explained, images, item, targets):
+        entry, affine = chosen[place], affines[item[place]]
+        volume, mask = gray_levels(images[item[place]][..., 0]), None if masks is None else masks[item[place]]
+        target = target_name(explained.head, targets[place, 0], study.data.classes, probabilities.to_numpy()[place])
+        heading = _heading(entry)
+        row = panels(volume, scaled, affine, target, mask, others.get(entry["sample"]))
+        five_panels.draw(folder / entry["picture"], [(heading, row)])
+        drawn.append((heading, row))
+        name = f"volumes/{item[place]:06d}_map"
+        write(folder / f"{name}.nii.gz", scaled, affine, sources[place])
+        masked = f"{name}_{slab}.nii.gz" if layers is not None and layers[item[place]].any() else ""
+        if layers is not None and masked:
+            write(folder / masked, scaled * (layers[item[place]] == SLABS[slab]), affine, sources[place])
+        depth, height, _ = peak(scaled)
+        entry.update(raw_maximum=float(raw.max()), depth=depth, row=height)
+        entry.update({"map": f"{name}.nii.gz", f"map_{slab}": masked})
+        if place in in_browser:
+            leafed.append({"title": heading, "target": target, **browsed(volume, scaled, affine)})
+    five_panels.draw(folder / "sheet.png", _with_what_is_missing(drawn, chosen))
+    write_json(folder / "browser.json", {"volumes": leafed})
+    return chosen
+
+
+def each(
+    explained: Explained, images: Images, items: Sequence[int] | NDArray[np.integer], targets: NDArray[np.integer]
+) -> Iterator[tuple[int, Floats, Floats]]:
+    """Compute the first target's map of each item: its place among the items, and its raw and scaled map, (D, H, W)."""
+    for here, raw, scaled in in_batches(explained, images, items, targets[:, :1]):
+        yield from zip(range(here.start, here.start + len(raw)), raw[:, 0], scaled[:, 0])
+
+
+def _heading(entry: dict[str, Any]) -> str:
+    said = "" if entry["probability"] is None else f" ({100 * entry['probability']:.0f} %)"
+    if entry["true"] == entry["predicted"]:
+        return f"{entry['sample']}: {entry['true']}, classified right{said}"
+    return f"{entry['sample']}: {entry['true']}, classified wrong as {entry['predicted']}{said}"
+
+
+def _with_what_is_missing(
+    drawn: list[tuple[str, list[Panel]]], chosen: list[dict[str, Any]]
+) -> list[tuple[str, list[Panel]]]:
+    """Add, behind each class's volumes, a heading for each of right and wrong that no volume of it is classified."""
+    found: list[tuple[str, list[Panel]]] = []
+    for name in dict.fromkeys(entry["true"] for entry in chosen):
+        of_class = [place for place, entry in enumerate(chosen) if entry["true"] == name]
+        found += [drawn[place] for place in of_class]
+        ways = {chosen[place]["predicted"] == name for place in of_class}
+        found += [
+            (f"{name}: no test volume is classified {how}", []) for right, how in HOW.items() if right not in ways
+        ]
+    return found
+
+
+def _one_right_one_wrong(chosen: list[dict[str, Any]]) -> list[int]:
+    """Places of the two that the page leafs through: the last that is right, the last that is wrong; else the first."""
+    last = {entry["true"] == entry["predicted"]: place for place, entry in enumerate(chosen)}
+    return sorted({*last.values()} if len(last) == 2 else {0, len(chosen) - 1})
+
+
+def _sources(paths: Paths, samples: pd.Series[str], modality: str) -> list[Files]:
+    """The files that the samples were prepared from."""
+    manifest = read_table(paths.manifest).set_index("sample", drop=False)
+    found = files_of(paths, manifest.loc[list(samples)], modality)
+    if None in found:
+        raise RescanError(f"{paths.manifest}: no file of {samples.iloc[found.index(None)]}; run preprocess again")
+    return [files for files in found if files is not None]
+
+
+def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str, Beside]:
+    """By sample, the map of study.gradcam.beside for what the volume's map is evidence for."""
+    arm = str(study.gradcam.beside)
+    paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
+    store = Path(paths.store(study.arms[owner].preparation))
+    images, items = open_store(store)
+    if images.ndim != 4 or items["sample"].duplicated().any():
+        raise RescanError(f"gradcam: beside: arm {arm} has no image for each sample; name one whose images are whole")
+    network, header = load(Path(paths.run(owner, fold, seed), "model.safetensors"))
+    network = network.to(next(explained.network.parameters()).device)
+    theirs = Explained(network, header["recipe"]["normalization"], head_of(network.heads, explained.head))
+    places = items.reset_index(names="place").set_index("sample")["place"]
+    shown = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
+    targets = targets_of(theirs.head, shown["predicted"].to_numpy(), shown["other"].to_numpy())[:, :1]
+    here = places[shown["sample"]].to_numpy(np.intp)
+    masks = np.load(store / "masks.npy", mmap_mode="r")[here] if (store / "masks.npy").exists() else [None] * len(here)
+    maps = each(theirs, images, here, targets)
+    return {
+        shown["sample"][place]: Beside(arm, gray_levels(images[here[place]]), scaled, masks[place])
+        for place, _, scaled in maps
+    }

@@ -57,8 +57,8 @@ def branch(*layers: nn.Module) -> nn.Sequential:
 
 
 def pooled(inputs: int, outputs: int) -> nn.Sequential:
-    """The branch of average pooling."""
-    return branch(nn.AvgPool3d(3, stride=1, padding=1), conv(inputs, outputs))
+    """The branch of average pooling, padded apart: AvgPool3d refuses maps smaller than its kernel, padding or not."""
+    return branch(nn.ConstantPad3d(1, 0.0), nn.AvgPool3d(3, stride=1), conv(inputs, outputs))
 
 
 def inception_a(inputs: int, pool: int) -> Parallel:

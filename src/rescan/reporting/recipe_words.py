@@ -4,47 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from rescan.reporting.words import listed, metric, spaced
-from rescan.study import Head, Inference, Layers, Preparation, Recipe, Stage, Study
+from rescan import names
+from rescan.reporting.preparation_words import FAULT, augmentation, generic, item, preparation
+from rescan.reporting.words import listed, metric, several
+from rescan.study import Autoencoder, Head, Inference, Layers, Preparation, Recipe, Stage, Study
 
-FAULT = "a fault repeated on purpose"
-OPERATORS = {
-    "crop_brain": "crop to the brain (the largest outline of gray above {threshold}, margin {margin} pixels)",
-    "resize": "resize to {size[0]}×{size[1]} pixels",
-    "crop_circle": "crop to the disc (a circle fitted to the outline of what exceeds the darkest place by {threshold} "
-    "gray levels), black outside of it",
-    "crop_gray": "crop to the bounding box of gray above {threshold}",
-    "circle_mask": "gray {fill} outside of the centered circle, its radius {radius:g} of half the shorter side",
-    "enhance": "enhance: {gain:g} × (image − Gaussian blur, sigma {sigma:g} pixels) + {offset:g}",
-    "swap_channels": f"swap red and blue ({FAULT})",
-}
-AUGMENTATIONS = {
-    "rotation": "rotation by up to ±{0}°",
-    "shift": "shift by up to ±{0} of the side",
-    "shear": "shear by up to ±{0}°",
-    "zoom": "zoom of each axis by {0[0]}–{0[1]} (a larger value shows more, smaller)",
-    "scale": "scaling of both axes alike by {0[0]}–{0[1]} (a larger value shows more, smaller)",
-    "crop_and_pad": "each side cropped or padded by up to {0} of the image's",
-    "optical_distortion": "optical distortion (barrel or pincushion), coefficient up to ±{0}",
-    "grid_distortion": "grid distortion (the inner lines of a 5×5 grid moved by up to ±{0} of a cell)",
-    "piecewise_affine": "piecewise affine warp (4×4 points moved, standard deviation {0} of the side)",
-    "flip_horizontal": "horizontal flip with probability {0}",
-    "flip_vertical": "vertical flip with probability {0}",
-    "brightness": "brightness × {0[0]}–{0[1]}",
-    "contrast": "contrast × {0[0]}–{0[1]}",
-    "gamma": "gamma {0[0]}–{0[1]} (above 1 darkens)",
-    "rgb_shift": "RGB shift (each channel by up to ±{0} on the [0, 1] scale)",
-    "blur": "Gaussian blur, standard deviation up to {0} pixels",
-    "sharpen": "sharpening by a share of up to {0}",
-    "emboss": "embossing by a share of up to {0}",
-    "noise": "Gaussian noise, standard deviation {0} on the [0, 1] scale",
-    "cutout": "cutout of a box of up to {0} of the width and height",
-}
 NORMALIZATIONS = {
     "imagenet": "pixels / 255, less ImageNet's mean, over its standard deviation",
     "unit": "pixels / 255",
+    "centered": "pixels / 255, scaled to [−1, 1]",
     "caffe_fed_unit": f"the [0, 1] range fed to weights that expect about ±128 ({FAULT})",
     "rescaled_twice": f"the [0, 1] range fed to a network that divides by 255 once more ({FAULT})",
+}
+ENCODERS = {  # those that a name alone does not tell
+    "cnn5": "five blocks (convolution, norm, leaky ReLU, pooling)",
+    "cnn5_3d": "five blocks in 3D (convolution, norm, leaky ReLU, pooling)",
+    "resnet10_3d": "ResNet10 in 3D",
+    "resnet18_3d": "ResNet18 in 3D",
+    "resnet50_3d": "ResNet50 in 3D",
+    "vgg16_3d": "VGG16 in 3D",
+    "inception_v3_3d": "Inception V3 in 3D",
+    "efficientnet_b0_3d": "EfficientNet-B0 in 3D",
+}
+NORMS = {
+    "instance": "instance norm in place of every batch norm",
+    "group": "group norm in place of every batch norm",
 }
 NECKS = {
     "avg": "global average pooling",
@@ -95,6 +79,7 @@ READINGS = {
     "ordinal": "the ordinal head: how many thresholds are passed",
     "linear": "a linear neuron on all heads, least squared error: the nearest grade",
 }
+GRADED = ("regression", "linear")  # heads that give grades, no probabilities
 FIT_ON = {
     "train": "on the training part's predictions",
     "validation": "on the validation part's predictions",
@@ -111,9 +96,12 @@ def recipe(study: Study, arm: str) -> dict[str, str]:
     if described.models:
         lines["Models"] = f"those of {described.models}, not trained again"
     if not described.ensemble:
-        lines |= _training(study.preparations[described.preparation], described, classes)
-        lines["At inference"] = _inference(described.inference)
-    lines["Read from"] = _reading(described)
+        prepared = study.preparations[described.preparation]
+        lines |= _training(prepared, described, classes)
+        if name := study.autoencoder(arm):
+            lines["Pre-training"] = pretraining(name, study.autoencoders[name], described.preparation)
+        lines["At inference"] = _inference(described.inference, item(prepared), prepared.dimensions)
+    lines["Read from"] = _reading(study, arm)
     folds, seeds = len({fold for fold, _ in study.runs(arm)}), ", ".join(map(str, study.split.seeds))
     of = f" of {study.split.folds}" if folds < study.split.folds else ""
     lines["Runs"] = f"one a seed: {seeds}" if described.ensemble else f"folds: {folds}{of}; seeds: {seeds}"
@@ -124,7 +112,9 @@ def _training(prepared: Preparation, described: Recipe, classes: int) -> dict[st
     lines = {
         "Preparation": preparation(prepared),
         "Input scale": NORMALIZATIONS[described.normalization],
-        "Augmentation": _augmentation(described.augmentation, "on training images only"),
+        "Augmentation": augmentation(
+            described.augmentation, prepared.dimensions, f"on training {several(item(prepared))} only"
+        ),
         "Network": _network(described, classes),
     }
     heads = described.network.heads
@@ -132,9 +122,9 @@ def _training(prepared: Preparation, described: Recipe, classes: int) -> dict[st
         lines["Heads"] = "; ".join(
             f"{name}: {' → '.join([*_layers(head), _output(name, head, classes)])}" for name, head in heads.items()
         )
-    several = len(described.stages) > 1
+    staged = len(described.stages) > 1
     for name, stage in described.stages.items():
-        lines[f"Training: stage {name}" if several else "Training"] = _stage(stage)
+        lines[f"Training: stage {name}" if staged else "Training"] = _stage(stage)
     if described.early_stopping:
         rule = described.early_stopping
         better = f"without a better validation {metric(rule.metric)}"
@@ -146,48 +136,10 @@ def _training(prepared: Preparation, described: Recipe, classes: int) -> dict[st
     return lines
 
 
-def preparation(described: Preparation) -> str:
-    """Say what turns a sample into an item."""
-    said = [", then ".join(_step(step) for step in described.steps)]
-    said.append({"rgb": "three channels", "gray": "one gray channel"}[described.channels] + ", 8 bits")
-    if described.background:
-        said.append(f"the background is gray {described.background}")
-    if described.decode == "scaled":
-        said.append("JPEG files may be decoded at a half, quarter or eighth of their size")
-    return "; ".join(said)
-
-
-def _step(step: dict[str, Any]) -> str:
-    if step["name"] not in OPERATORS:
-        return generic(step)
-    kept = ", aspect kept" if step.get("keep_aspect") else ""
-    blur = ", OpenCV's own blur" if step.get("fast") is False else ""
-    return OPERATORS[step["name"]].format(**step) + kept + blur
-
-
-def generic(named: dict[str, Any], title: str | None = None, skip: tuple[str, ...] = ()) -> str:
-    """A name with its options, those that are zero or off left out."""
-    options = []
-    for key, value in named.items():
-        if key not in ("name", *skip) and value:
-            said = "" if value is True else f" {value:g}" if isinstance(value, float) else f" {value}"
-            options.append(spaced(key) + said)
-    return spaced(title or named["name"]) + (f" ({', '.join(options)})" if options else "")
-
-
-def _augmentation(described: dict[str, Any], where: str = "") -> str:
-    if not described:
-        return "none"
-    said = [
-        AUGMENTATIONS[name].format(value) if name in AUGMENTATIONS else f"{spaced(name)} {value}"
-        for name, value in described.items()
-    ]
-    return ", ".join(said) + (f"; {where}" if where else "")
-
-
 def _network(described: Recipe, classes: int) -> str:
     network = described.network
-    weights = "from ImageNet weights (V1)" if network.weights == "imagenet" else "from random weights"
+    known = {"imagenet": "from ImageNet weights (V1)", "none": "from random weights"}
+    weights = known.get(network.weights, f"from the encoder of autoencoder {network.weights}")
     options = ["batch norm after each" if "+" in network.neck["name"] else "batch norm"] * bool(
         network.neck.get("batch_norm")
     )
@@ -200,7 +152,11 @@ def _network(described: Recipe, classes: int) -> str:
         end = [*shared, *_layers(head), _output(name, head, classes)]
     else:
         end = [f"shared: {layer}" for layer in shared] + [f"{len(heads)} heads"]
-    return f"{weights}: {' → '.join([network.encoder, neck, *end])}"
+    layers = [ENCODERS.get(network.encoder, network.encoder), neck, *end]
+    said = [f"{weights}: {' → '.join(layers)}"]
+    said += [NORMS[network.norm]] if network.norm in NORMS else []
+    said += ["activations are computed twice rather than kept"] if network.checkpointing else []
+    return "; ".join(said)
 
 
 def _layers(described: Layers) -> list[str]:
@@ -218,21 +174,58 @@ def _output(name: str, head: Head, classes: int) -> str:
 
 
 def _stage(stage: Stage) -> str:
-    batch = f"batches of {stage.batch_size}" + (f" × {stage.accumulate} accumulated" if stage.accumulate > 1 else "")
-    optimizer = generic(stage.optimizer, OPTIMIZERS.get(stage.optimizer["name"]), ("lr",))
-    said = [f"{stage.epochs} epoch{'s' if stage.epochs != 1 else ''}", batch]
+    said = [f"{stage.epochs} epoch{'s' if stage.epochs != 1 else ''}", _batches(stage)]
     if stage.samples != ["own"]:
         own = ["the study's own samples"] if "own" in stage.samples else []
         said.append(f"on {listed([*own, *(name for name in stage.samples if name != 'own')])}")
     if stage.carry == "encoder":
         said.append("only the encoder is kept of the stage before")
-    said += [f"{optimizer}, learning rate {stage.optimizer['lr']:g}, {_schedule(stage.schedule)}", _losses(stage)]
+    said += [_steps(stage), _losses(stage)]
     if stage.class_weights == "balanced":
         said.append("classes weighted by their inverse frequency")
     if stage.sampling == "balanced":
         said.append("each class drawn equally often")
-    trained = {"all": "all layers are trained", "head": "only the layers after the encoder are trained"}
-    return "; ".join([*said, trained[stage.trainable]])
+    if stage.trainable == "all":
+        said.append("all layers are trained")
+    elif stage.trainable == "head":
+        said.append("only the layers after the encoder are trained")
+    else:
+        first = stage.trainable.from_block
+        frozen = "first block stays as it is" if first == 2 else f"first {first - 1} blocks stay as they are"
+        said.append("all layers are trained" if first == 1 else f"the encoder's {frozen}, the rest is trained")
+    return "; ".join(said)
+
+
+def _batches(trained: Stage | Autoencoder) -> str:
+    accumulated = f" × {trained.accumulate} accumulated" if trained.accumulate > 1 else ""
+    return f"batches of {trained.batch_size}{accumulated}"
+
+
+def _steps(trained: Stage | Autoencoder) -> str:
+    optimizer = generic(trained.optimizer, OPTIMIZERS.get(trained.optimizer["name"]), ("lr",))
+    return f"{optimizer}, learning rate {trained.optimizer['lr']:g}, {_schedule(trained.schedule)}"
+
+
+def pretraining(name: str, described: Autoencoder, preparation_said: str = "") -> str:
+    """Say how an autoencoder is pre-trained; its preparation only where it is not the one that was said already."""
+    samples = {
+        "train": "on the training part of the run that starts from it",
+        "all": "on all samples, validation and test included (a leak, shown on purpose)",
+    }
+    dimensions = 3 if described.encoder in names.ENCODERS_3D else 2
+    other = [] if described.preparation == preparation_said else [f"inputs prepared as {described.preparation}"]
+    said = [
+        f"autoencoder {name}: the encoder and a decoder learn to reconstruct their inputs {samples[described.samples]}",
+        *other,
+        "mean squared error",
+        f"up to {described.epochs} epochs, ended after {described.patience} without a lower validation loss",
+        "the epoch with the lowest is kept",
+        _batches(described),
+        _steps(described),
+    ]
+    if described.augmentation:
+        said.append(augmentation(described.augmentation, dimensions))
+    return "; ".join([*said, "only the encoder is carried over"])
 
 
 def _schedule(described: dict[str, Any]) -> str:
@@ -256,23 +249,28 @@ def _losses(stage: Stage) -> str:
     return " + ".join(said)
 
 
-def _reading(described: Recipe) -> str:
+def _reading(study: Study, arm: str) -> str:
+    described = study.arms[arm]
     cuts, said = described.posttrain.cuts, READINGS[described.head]
     if isinstance(cuts, list):
         said = said.split(":")[0] + ": cut at " + ", ".join(f"{value:g}" for value in cuts)
     elif cuts == "optimized":
         said = said.split(":")[0] + ": cut where quadratic kappa is highest"
-    return said + (f"; fitted {FIT_ON[described.posttrain.fit_on]}" if described.is_fitted else "")
+    said += f"; fitted {FIT_ON[described.posttrain.fit_on]}" if described.is_fitted else ""
+    if described.ensemble is None and item(study.preparations[described.preparation]) == "patch":
+        what = "grade" if described.head in GRADED else "probabilities"
+        said += f"; a sample is read from the mean {what} of its patches"
+    return said
 
 
-def _inference(described: Inference) -> str:
+def _inference(described: Inference, what: str, dimensions: int) -> str:
     if not described.copies:
-        return "each image as it is"
+        return f"each {what} as it is"
     copies = f"{described.copies} augmented cop{'y' if described.copies == 1 else 'ies'}"
-    what = _augmentation(described.augmentation)
+    how = augmentation(described.augmentation, dimensions)
     if not described.original:
-        return f"{copies} in place of each image ({what})"
-    return f"each image and {copies} of it ({what}); the outputs are averaged (test-time augmentation)"
+        return f"{copies} in place of each {what} ({how})"
+    return f"each {what} and {copies} of it ({how}); the outputs are averaged (test-time augmentation)"
 
 
 def _ensemble(described: Recipe) -> str:

@@ -45,6 +45,11 @@ def spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
+def several(name: str) -> str:
+    """The plural of a noun."""
+    return f"{name}es" if name.endswith("ch") else f"{name}s"
+
+
 def listed(names: Sequence[str]) -> str:
     """Names as "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -30,7 +30,7 @@ Array = np.ndarray
 TRANSFORMS = ("identical", "mirrored", "gain")  # of copies, in turn
 LESIONS = ("both", "depth", "enface")
 FEWEST = 20  # originals
-FULL_GAIN = 2.0  # of the mean over all depths, which is dark
+FULL_GAIN = 3.0  # of the mean over all depths, which is dark
 
 
 class Case(NamedTuple):
@@ -65,7 +65,7 @@ def make(
     """Write a phantom data set in the native layout of OCTA-500.
 
     Files, each in `OCTA_6mm` and `OCTA_3mm`: `OCT/<id>/<n>.bmp` and `OCTA/<id>/<n>.bmp` (the B-scans of a volume, 8-bit
-    gray, depth down), `Projection Maps/OCTA(FULL)/<id>.bmp` (the mean over all depths, twice as bright),
+    gray, depth down), `Projection Maps/OCTA(FULL)/<id>.bmp` (the mean over all depths, three times as bright),
     `OCTA(ILM_OPL)` and `OCTA(OPL_BM)` (the maximum between these surfaces), `GT_Layers/<id>.mat` (`Layer`, (6, W, H):
     where a surface lies along depth, in voxels) and `Text labels.xlsx` (ID, Gender, OS/OD, Age, Disease). Beside:
     `masks/<as OCTA_6mm>/<id>/<n>.bmp` (0 or 255) where there is a lesion, and the truth, `phantom.csv`: path (of the

@@ -47,11 +47,11 @@ REFLECTIVITY = {
 NERVE_FIBERS, INNER_NUCLEI = 0.3, 0.55  # lower edges of these, as shares of the layers that end at IPL and at OPL
 FLUID = 0.05
 # What OCT angiography shows where all is vessel.
-FLOW = {"large": 0.85, "superficial": 0.80, "deep": 0.75, "choroid": 0.30, "tail": 0.12, "still": 0.05}
+FLOW = {"large": 0.72, "superficial": 0.62, "deep": 0.60, "choroid": 0.28, "tail": 0.10, "still": 0.05}
 
 DISC = (4.3, 0.0)  # where the trunks of vessels start
 AVASCULAR = 0.30  # radius of the zone without vessels around the fovea
-CELLS = {"superficial": 0.15, "deep": 0.10, "choroid": 0.12}  # mesh of the capillaries
+CELLS = {"superficial": 0.10, "deep": 0.08, "choroid": 0.09}  # mesh of the capillaries
 
 FIELDS = {"6mm": 6.0, "3mm": 3.0}
 SCALE_3MM = 0.76  # height and width of a 3 mm scan over those of a 6 mm scan: 304 / 400

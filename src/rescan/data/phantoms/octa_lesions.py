@@ -96,7 +96,7 @@ def _new_vessels(eye: Eye, strength: float, rng: np.random.Generator) -> None:
     _lift(eye, lifted, {"RPE": 1.0})
     _lift(eye, 0.8 * lifted + fluid, {"ISOS": 1.0, "OPL": 0.6, "IPL": 0.5, "ILM": 0.5})
     eye.fluid = np.maximum(eye.fluid, np.clip(fluid / 0.02, 0, 1))
-    net = 0.3 + 0.9 * mesh(eye.grid, 2.2 * CELLS["superficial"], rng)
+    net = 0.3 + 0.9 * mesh(eye.grid, 3 * CELLS["superficial"], rng)
     eye.tangle = np.maximum(eye.tangle, np.clip(strength, 0, 1.2) * np.clip(2 * dome, 0, 1) * net)
     eye.marks.append(Mark(wide > 0.05, eye.surface("ISOS"), eye.surface("BM")))
 
@@ -131,11 +131,11 @@ def _occlusion(eye: Eye, strength: float, rng: np.random.Generator) -> None:
     share = np.clip(strength * cover, 0, 1)
     eye.large = eye.large + share * (dilated - eye.large)
     _lift(eye, 0.035 * strength * cover, {"ILM": 1.0, "IPL": 0.9, "OPL": 0.5})
-    for _ in range(rng.integers(6, 12)):
+    for _ in range(rng.integers(9, 16)):
         away, angle = rng.uniform(0.1, 1.1), middle + rng.uniform(-0.8, 0.8) * width
         x, y = float(away * np.cos(angle)), float(away * np.sin(angle))
         z = eye.at("OPL", x, y) + rng.uniform(-0.04, 0.04)
-        ball = Ball(x, y, z, rng.uniform(0.12, 0.26), rng.uniform(0.022, 0.04), strength, FLUID, flow=0.03)
+        ball = Ball(x, y, z, rng.uniform(0.14, 0.3), rng.uniform(0.026, 0.045), strength, FLUID, flow=0.03)
         eye.balls.append(ball)
 
 

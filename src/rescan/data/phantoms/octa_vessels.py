@@ -82,14 +82,14 @@ def tree(rng: np.random.Generator, scale: float) -> Tree:
     start = np.array(DISC) + np.stack([np.zeros(4), half * rng.uniform(0.3, 0.8, 4)], 1)
     bend = np.stack([rng.normal(0.8, 0.6, 4), half * (2 * height - 1)], 1)
     end = np.stack([rng.normal(-4.2, 0.3, 4), half * rng.uniform(0.8, 2.4, 4)], 1)
-    trunks = _curves(start, bend, end, scale * np.tile((0.10, 0.13), 2), rng)
+    trunks = _curves(start, bend, end, scale * np.tile((0.08, 0.105), 2), rng)
 
     parent, at = np.repeat(np.arange(4), 4), (np.tile(np.arange(4), 4) * 4 + 4 + rng.integers(0, 4, 16))
     start = trunks.course[parent, at]
     angle = np.arctan2(start[:, 1], start[:, 0]) + rng.normal(0, 0.45, 16)
     end = rng.uniform(0.4, 1.3, 16)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
     bend = (start + end) / 2 + rng.normal(0, 0.5, (16, 2))
-    branches = _curves(start, bend, end, scale * rng.uniform(0.05, 0.09, 16), rng)
+    branches = _curves(start, bend, end, scale * rng.uniform(0.04, 0.07, 16), rng)
 
     parent, at = np.repeat(np.arange(16), 3), rng.integers(4, 21, 48)
     start = branches.course[parent, at]
@@ -97,7 +97,7 @@ def tree(rng: np.random.Generator, scale: float) -> Tree:
     angle = np.arctan2(heading[:, 1], heading[:, 0]) + rng.choice((-1, 1), 48) * rng.uniform(0.5, 1.1, 48)
     end = start + rng.uniform(0.4, 1.0, 48)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
     bend = (start + end) / 2 + rng.normal(0, 0.12, (48, 2))
-    twigs = _curves(start, bend, end, scale * rng.uniform(0.03, 0.045, 48), rng)
+    twigs = _curves(start, bend, end, scale * rng.uniform(0.022, 0.035, 48), rng)
     return Tree(*(np.concatenate(parts) for parts in zip(trunks, branches, twigs)))
 
 
@@ -133,7 +133,7 @@ def mesh(grid: Grid, cell: float, rng: np.random.Generator) -> Array:
     """
     shape = (grid.shape[0] * grid.fine, grid.shape[1] * grid.fine)
     field = smooth(rng, shape, max(2, round(grid.extent / cell)))
-    return grid.average(np.exp(-((field / 0.3) ** 2)))
+    return grid.average(np.exp(-((field / 0.25) ** 2)))
 
 
 def zone(grid: Grid, radius: float, rng: np.random.Generator) -> Array:
