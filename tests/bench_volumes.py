@@ -76,7 +76,12 @@ def _reading(folder: Path, seconds: Seconds, say: Say) -> None:
     for file in files:
         cv2.imwrite(str(file), scan)
     decoding = [cv2.imread, lambda file, _: cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)]
-    works = [lambda read=read: [read(str(file), cv2.IMREAD_GRAYSCALE) for file in files] for read in decoding]
+
+    def decode(read: Callable[..., object]) -> None:
+        for file in files:  # nothing is kept
+            read(str(file), cv2.IMREAD_GRAYSCALE)
+
+    works = [lambda read=read: decode(read) for read in decoding]
     works.append(lambda: volumes.read(folder))
     times = np.median([[seconds(work) for work in works] for _ in range(5)], axis=0)
     say("reading a stack of B-scans, beside decoding its files", f"{times[2] / min(times[:2]):.2f} x")

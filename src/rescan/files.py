@@ -96,7 +96,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     try:
         modalities = [name for name in pd.read_csv(path, nrows=0) if str(name).startswith("path_")]
-        types = {**TEXT_COLUMNS, **dict.fromkeys(modalities, str)}
+        types: dict[Any, Any] = {**TEXT_COLUMNS, **dict.fromkeys(modalities, str)}
         table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])  # a class may be called NA
     except FileNotFoundError:
         raise RescanError(f"{path}: no such file; run the step that makes it first") from None

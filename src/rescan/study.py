@@ -298,7 +298,6 @@ HeadName = Literal["classification", "regression", "ordinal"]
 
 
 Norm = Literal["batch", "instance", "group"]
-Normalization = Literal[tuple(names.NORMALIZATIONS)]  # type: ignore[valid-type]
 
 
 class Network(Layers):
@@ -373,7 +372,7 @@ class Autoencoder(Strict):
     encoder: Annotated[str, _Name("encoder")]
     norm: Norm = "batch"
     checkpointing: bool = False
-    normalization: Normalization = "unit"
+    normalization: Literal[tuple(names.NORMALIZATIONS)] = "unit"  # type: ignore[valid-type]
     augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
     samples: Literal["train", "all"] = "train"
     epochs: Positive = 100
@@ -448,7 +447,7 @@ class Recipe(Strict):
 
     preparation: str
     network: Network
-    normalization: Normalization = "imagenet"
+    normalization: Literal[tuple(names.NORMALIZATIONS)] = "imagenet"  # type: ignore[valid-type]
     augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
     stages: Annotated[dict[str, Stage], Field(min_length=1)]
     keep: Union[Literal["last"], Best] = "last"

@@ -86,7 +86,7 @@ def made(tmp_path_factory):
             rows.assign(seed=seed)[::-1].to_csv(run / "predictions.csv", index=False)
         fits = {"whole": 2.0, "crossfit": [2.0] * 5}
         fitted = {"head": study.arms[arm].head, "fit_on": "crossfit", "classes": 3}
-        write_json(folder / ARM / f"../{arm}/posttraining.json", {**fitted, "temperatures": dict.fromkeys(heads, fits)})
+        write_json(folder / ARM / f"../{arm}/posttraining.json", {**fitted, "temperatures": {k: fits for k in heads if k != "regression"}})
     store = folder / "data/demo/made_up/p"
     store.mkdir(parents=True)
     np.save(store / "images.npy", images)

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from rescan import names
+from rescan.explanation.gradcam import gradcam
 from rescan.models.checkpointing import Chain, checkpoint_blocks, segments
+from rescan.models.network import Network
 
 INPUTS = {
     **dict.fromkeys(("resnet18", "densenet121", "mobilenet_v3_large", "efficientnet_b0", "vgg16"), (2, 3, 64, 64)),
@@ -130,6 +132,17 @@ def test_eval_mode_and_frozen_layers_compute_once_and_hooks_see_containers():
     saving.body.layer4.train()  # as where the encoder is trained from its last block on
     saving(images).mean().backward()
     assert len(calls) == 2
+
+
+def test_gradcam_maps_are_those_without():
+    maps = []
+    for encoder in twins("resnet10_3d"):
+        torch.manual_seed(1)
+        network = Network(encoder, names.resolve("neck", "avg")(512, 1, 1, 1), nn.Identity(), {"a": nn.Linear(512, 3)})
+        volumes = torch.randn(2, 1, 32, 32, 48)
+        maps.append(gradcam(network.eval(), volumes, torch.tensor([0, 2]), "a")[0])
+    assert maps[0].amax() > 0
+    torch.testing.assert_close(maps[1], maps[0])
 
 
 def test_segments_are_runs_up_to_a_pooling_and_layers_with_a_structure():

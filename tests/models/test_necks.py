@@ -30,6 +30,15 @@ def test_values_by_hand(name):
     np.testing.assert_allclose(names.resolve("neck", name)(2, 2, 3)(MAPS)[0].numpy(), EXPECTED[name], atol=1e-6)
 
 
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_values_of_volumes_are_those_of_their_cells_in_a_row(name):
+    volumes = torch.randn(2, 4, 2, 3, 5)
+    flat = volumes.flatten(2)[..., None]
+    found, expected = names.resolve("neck", name)(4, 2, 3, 5), names.resolve("neck", name)(4, 30, 1)
+    assert found.out_features == expected.out_features
+    torch.testing.assert_close(found(volumes), expected(flat))
+
+
 @pytest.mark.parametrize("name", sorted(names.NECKS))
 def test_the_options_are_those_of_the_table_and_cost_nothing_unless_wanted(name):
     neck = names.resolve("neck", name)(2, 2, 3, **names.NECKS[name].options)

@@ -12,10 +12,29 @@ from torch import nn
 
 from rescan import names
 from rescan.errors import RescanError
-from rescan.models.network import build, load, load_encoder_weights, normalize, save, summary
-from rescan.study import Recipe
+from rescan.models.network import (
+    build,
+    denormalize,
+    encoder_of,
+    load,
+    load_encoder_weights,
+    normalize,
+    save,
+    set_trainable,
+    set_training,
+    summary,
+)
+from rescan.study import FromBlock, Recipe
 
-CELLS = {"inception_v3": 1, "vit_b_16": 36}  # of the encoder's maps at 96 pixels; those of all others have 3 × 3
+SHAPES = {**dict.fromkeys(names.ENCODERS_3D, (1, 32, 64, 64)), "inception_v3_3d": (1, 80, 80, 80)}
+# Of the encoder's maps at these sizes, or at 96 pixels, where all others have 3 × 3.
+CELLS = {
+    "inception_v3": 1,
+    "vit_b_16": 36,
+    **dict.fromkeys(("resnet10_3d", "resnet18_3d", "resnet50_3d"), 2 * 2 * 2),
+    **dict.fromkeys(("vgg16_3d", "efficientnet_b0_3d", "cnn5_3d"), 1 * 2 * 2),
+    "inception_v3_3d": 1,
+}
 RESNET18 = 11_689_512 - 513_000
 
 
@@ -56,12 +75,13 @@ def resnet18():
     [*((name, "flatten", CELLS.get(name, 9)) for name in sorted(names.ENCODERS)), ("resnet18", "avg+max", 2)],
 )
 def test_heads_by_formula(encoder, neck, pooled):
-    network = build(recipe(encoder, neck=neck, hidden=[20], dropout=0.5), 4, (3, 96, 96))
+    shape = SHAPES.get(encoder, (3, 96, 96))
+    network = build(recipe(encoder, neck=neck, hidden=[20], dropout=0.5), 4, shape)
     features = network.encoder.channels * pooled
     assert count(network) - count(network.encoder) == features * 20 + 20 + 20 * 4 + 4
     network.eval()
     with torch.no_grad():
-        outputs = network(torch.rand(1, 3, 96, 96))
+        outputs = network(torch.rand(1, *shape))
     assert list(outputs) == ["classification"]
     assert outputs["classification"].shape == (1, 4)
     assert network.target_layer is network.encoder.target_layer
@@ -154,12 +174,141 @@ def test_building_leaves_batch_norm_untouched_and_follows_the_seed():
 
 
 def test_images_of_a_wrong_size_are_said_in_one_line():
-    with pytest.raises(RescanError, match="preparation small: images of 16 × 16 pixels are too small for vgg19"):
+    too_small = "preparation small: images of 16 × 16 pixels are too small for vgg19; make them 32 × 32 or more"
+    with pytest.raises(RescanError, match=too_small):
         build(recipe("vgg19"), 2, (3, 16, 16))
+    for name, edge in (("cnn5_3d", 32), ("inception_v3_3d", 80)):
+        too_small = rf"volumes of 16 × 96 × 96 voxels are too small for {name}; make them {edge} × {edge} × {edge} or"
+        with pytest.raises(RescanError, match=too_small):
+            build(recipe(name), 2, (1, 16, 96, 96))
     with pytest.raises(
         RescanError, match="preparation small: vit_b_16: images of 100 × 100 pixels are not made of whole"
     ):
         build(recipe("vit_b_16"), 2, (3, 100, 100))
+
+
+def test_inputs_of_another_dimension_are_said_in_one_line():
+    with pytest.raises(RescanError, match=r"preparation small: cnn5_3d is for 3D inputs, not of shape \(1, 64, 64\)"):
+        build(recipe("cnn5_3d"), 2, (1, 64, 64))
+    with pytest.raises(RescanError, match="preparation small: resnet18 is for 2D inputs"):
+        build(recipe("resnet18"), 2, (1, 64, 64, 64))
+
+
+def one_by_one(described):
+    """The same recipe with batches of one."""
+    whole = described.model_dump()
+    whole["stages"]["main"]["batch_size"] = 1
+    return Recipe.model_validate(whole)
+
+
+def test_norms_that_would_see_one_value_are_said_in_one_line():
+    small = (1, 16, 16, 16)  # one cell in the last residual blocks
+    assert encoder_of(recipe("resnet10_3d"), small)
+    assert encoder_of(one_by_one(recipe("resnet10_3d", norm="group")), small)
+    assert encoder_of(one_by_one(recipe("resnet10_3d")), (1, 32, 32, 32))
+    assert encoder_of(one_by_one(recipe("vgg16_3d")), (1, 32, 32, 32))  # it has one cell, and no norms
+    erases = (
+        "preparation small: resnet10_3d: {} norm erases maps of one cell.*; prepare larger inputs, or use norm: group"
+    )
+    with pytest.raises(RescanError, match=erases.format("batch")):
+        build(one_by_one(recipe("resnet10_3d")), 2, small)
+    with pytest.raises(RescanError, match=erases.format("instance")):
+        build(recipe("resnet10_3d", norm="instance"), 2, small)
+    normed = recipe("cnn5_3d", norm="group", neck={"name": "avg", "batch_norm": True})
+    with pytest.raises(RescanError, match="neck: batch_norm needs a batch_size of 2 or more"):
+        build(one_by_one(normed), 2, (1, 32, 32, 32))
+    assert build(normed, 2, (1, 32, 32, 32))
+
+
+def test_norm_and_checkpointing_are_the_recipes(tmp_path):
+    described = recipe("resnet10_3d", norm="group", checkpointing=True)
+    network = build(described, 2, (1, 32, 32, 32))
+    assert not [key for key in network.state_dict() if "running" in key]
+    computed = []
+    network.encoder.body.layer1[0].conv1.register_forward_hook(lambda *_: computed.append(1))
+    network(torch.rand(1, 1, 32, 32, 32))["classification"].sum().backward()
+    assert len(computed) == 2
+    save(tmp_path / "model.safetensors", network, header_of(described, shape=(1, 32, 32, 32), classes="ab"))
+    again, header = load(tmp_path / "model.safetensors")
+    assert header["input"] == [1, 32, 32, 32]
+    volumes = torch.rand(2, 1, 32, 32, 32)
+    with torch.no_grad():
+        expected = network.eval()(volumes)["classification"]
+        torch.testing.assert_close(again(volumes)["classification"], expected)
+
+
+def trained(network):
+    """The names of the weights that train, and of the modules in training mode that hold some or drop some out."""
+    weights = {name for name, weight in network.named_parameters() if weight.requires_grad}
+    modules = {name for name, module in network.named_modules() if module.training and not list(module.children())}
+    return weights, modules
+
+
+def test_what_a_stage_trains_is_all_or_what_lies_behind_a_block():
+    network = build(recipe("resnet10_3d", hidden=[8], dropout=0.5), 2, (1, 32, 32, 32))
+    everything = trained(network)
+    behind = tuple(({name for name in kind if not name.startswith("encoder.")}) for kind in everything)
+    fourth = tuple(({name for name in kind if name.startswith("encoder.body.layer3")}) for kind in everything)
+    fifth = tuple(({name for name in kind if name.startswith("encoder.body.layer4")}) for kind in everything)
+    assert all(fourth)
+    assert all(fifth)
+    expected = {
+        "head": behind,
+        FromBlock(from_block=5): tuple(a | b for a, b in zip(behind, fifth)),
+        FromBlock(from_block=4): tuple(a | b | c for a, b, c in zip(behind, fifth, fourth)),
+        FromBlock(from_block=1): everything,
+        "all": everything,
+    }
+    for trainable, wanted in [*expected.items(), *reversed(expected.items())]:
+        set_trainable(network, trainable)
+        set_training(network, trainable)
+        assert trained(network) == wanted
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_step_leaves_frozen_blocks_and_their_batch_norms_as_they_are(checkpointing):
+    network = build(recipe("cnn5", checkpointing=checkpointing), 2, (1, 64, 64))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    set_trainable(network, FromBlock(from_block=3))
+    set_training(network, FromBlock(from_block=3))
+    optimizer = torch.optim.SGD([weight for weight in network.parameters() if weight.requires_grad], lr=0.1)
+    (network(torch.rand(2, 1, 64, 64))["classification"] ** 2).sum().backward()
+    optimizer.step()
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    frozen = {key for key in before if key.startswith(("encoder.body.block1.", "encoder.body.block2."))}
+    biases = {f"encoder.body.block{number}.conv.bias" for number in (3, 4, 5)}  # batch norm takes them out again
+    assert len(frozen) == 14
+    assert not changed & frozen
+    assert set(before) - changed - biases == frozen
+
+
+def test_a_transformers_tokens_and_positions_train_with_all_of_it_only():
+    network = build(recipe("vit_b_16"), 2, (3, 32, 32))
+    beside = {"encoder.body.class_token", "encoder.body.encoder.pos_embedding"}
+    for block, inside in ((1, True), (2, False)):
+        set_trainable(network, FromBlock(from_block=block))
+        weights, _ = trained(network)
+        assert (beside <= weights) is inside
+        assert (not beside & weights) is not inside
+    assert not [name for name in weights if "conv_proj" in name]
+    assert [name for name in weights if "encoder_layer_0" in name]
+
+
+def test_a_block_that_is_not_there_is_said_before_the_training():
+    described = recipe("resnet18").model_dump()
+    described["stages"]["main"]["trainable"] = {"from_block": 6}
+    wrong = "stages: main: trainable: from_block: 6, but the encoder has 5 blocks; .* none of them, use trainable: head"
+    with pytest.raises(RescanError, match=wrong):
+        build(Recipe.model_validate(described), 2, (3, 64, 64))
+    described["stages"]["main"]["trainable"] = {"from_block": 5}
+    assert build(Recipe.model_validate(described), 2, (3, 64, 64))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
+def test_denormalize_undoes_normalize(name, channels):
+    images = torch.rand(2, channels, 3, 4, 5) * 255
+    torch.testing.assert_close(denormalize(normalize(images, name), name), images, rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
@@ -281,11 +430,14 @@ def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
         ("inception_v3", "transform_input"),
         ("se_resnext50", "layer0"),
         ("vit_b_16", "tokens"),
+        ("efficientnet_b0_3d", "stem"),
+        ("inception_v3_3d", "conv_1a"),
     ],
 )
 def test_summary_leaves_no_parameter_out(encoder, first):
-    network = build(recipe(encoder), 2, (1, 96, 96))
-    rows = summary(network, (1, 96, 96))
+    shape = SHAPES.get(encoder, (1, 96, 96))
+    network = build(recipe(encoder), 2, shape)
+    rows = summary(network, shape)
     assert rows[0]["layer"] == first
     assert rows[-1]["parameters"] == sum(row["parameters"] for row in rows[:-1]) == count(network)
     assert len(rows) > 6 or encoder == "vit_b_16"

@@ -80,8 +80,9 @@ def test_store_holds_each_prepared_image_and_mask(write_data, processes):
     assert array.shape == (6, 24, 32, 3)
     assert array.dtype == np.uint8
     digests = [hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() for image in array]
-    expected = {"item": list(range(6)), "sample": list(files), "mask": [1, 0, 0, 0, 0, 0], "digest": digests}
-    assert items.to_dict("list") == expected
+    expected = {"item": list(range(6)), "sample": list(files), "patch": [0] * 6, "mask": [1, 0, 0, 0, 0, 0]}
+    assert items.drop(columns=["low", "high"]).to_dict("list") == {**expected, "digest": digests}
+    assert items[["low", "high"]].isna().all(axis=None)
     for item, sample in enumerate(items["sample"]):
         np.testing.assert_array_equal(array[item], prepare_image(f"raw/{sample}", study.preparations["small"])[0])
     masks = np.load(STORE / "masks.npy", mmap_mode="r")

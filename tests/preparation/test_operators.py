@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rescan import names
-from rescan.preparation.operators import CannotPrepare, crop_brain, resize
+from rescan.preparation.operators import CannotPrepare, clahe, crop_brain, resize
 
 
 def head():
@@ -26,10 +26,10 @@ def disc():
     return image.astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", sorted(names.OPERATORS))
+@pytest.mark.parametrize("name", sorted(names.IMAGE_OPERATORS))
 def test_every_operator_takes_gray_and_color_with_and_without_mask(name):
     operator = names.resolve("operator", name)
-    options = names.OPERATORS[name].options
+    options = names.IMAGE_OPERATORS[name].options
     mask = np.where(disc() > 100, np.uint8(255), np.uint8(0))
     for image in (disc(), np.dstack([disc()] * 3)):
         image.flags.writeable = False
@@ -97,3 +97,19 @@ def test_resize_keeps_aspect_and_centers():
     expected[10:30] = 200
     np.testing.assert_array_equal(result, expected)
     np.testing.assert_array_equal(mask > 0, expected > 0)
+
+
+def test_clahe_evens_out_contrast_and_keeps_colors():
+    columns = np.arange(160)
+    weak = np.where(columns < 80, 2, 40) * np.sin(columns / 3) + 120
+    image = np.tile(np.rint(weak), (160, 1)).astype(np.uint8)
+    result, mask = clahe(image, image, clip=4.0, tiles=4)
+    assert mask is image
+    gain = [result[:, half].std() / image[:, half].std() for half in (slice(0, 70), slice(90, 160))]
+    assert gain[0] > 2 * gain[1]  # what had little contrast gains most
+    more = clahe(image, None, clip=40.0, tiles=4)[0]
+    assert more[:, :70].std() > result[:, :70].std()  # and the limit limits it
+    color = np.dstack([image // 2 + 40, image, image // 4 + 60])
+    before, after = (cv2.cvtColor(part, cv2.COLOR_RGB2LAB).astype(int) for part in (color, clahe(color, None)[0]))
+    assert abs(after - before)[..., 1:].max() <= 3  # but for rounding only the lightness changes
+    assert abs(after - before)[..., 0].max() > 10

@@ -313,8 +313,8 @@ def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
     assert started["Pre-training"] == (
         "Autoencoder own: the encoder and a decoder learn to reconstruct their inputs on the training part of the run "
         "that starts from it; mean squared error; up to 100 epochs, ended after 30 without a lower validation loss; "
-        "the epoch with the lowest is kept; batches of 1 × 8 accumulated; Adam, learning rate 0.001, constant schedule; "
-        "only the encoder is carried over."
+        "the epoch with the lowest is kept; batches of 1 × 8 accumulated; Adam, learning rate 0.001, constant "
+        "schedule; only the encoder is carried over."
     )
     assert started["Training"].endswith("the encoder's first block stays as it is, the rest is trained.")
     assert later["Training"].endswith("the encoder's first 3 blocks stay as they are, the rest is trained.")

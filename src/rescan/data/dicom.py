@@ -1,128 +1,90 @@
-"""A series of DICOM slices in a folder, put in order by their positions."""
+"""Reading a DICOM series as a volume."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pydicom
 
-from rescan.data.grids import Source, checked, scaled, scaled_type, turn_of
 from rescan.data.images import Unreadable
-
-GAP = (0.02, 0.02)  # a distance between slices may differ by so many millimeters, or by this share of itself
-NEEDED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
-LPS_TO_RAS = np.array([[-1.0], [-1.0], [1.0]])
+from rescan.data.nifti import check_memory, oriented
 
 
-def source(files: list[Path]) -> Source:
-    """Look at the headers of all slices.
+def read_series(files: list[Path], memory: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Read the slices of one series, in any order; they are sorted by their position along the slices' normal.
+
+    Args:
+        files: One slice each.
+        memory: As for `volumes.read`.
+
+    Returns:
+        Values and affine, turned as `volumes.read` gives them.
 
     Raises:
-        Unreadable: Not all are slices of one series; slices are missing, doubled or irregular; they differ in size or
-            direction; in color, or several frames a file; a header lacks what says where a slice lies.
+        Unreadable: Says what is wrong.
     """
-    headers = [_header(file) for file in files]
-    series = {header.get("SeriesInstanceUID") for header in headers}
+    headers = []
+    for file in files:
+        try:
+            headers.append((file, pydicom.dcmread(file, stop_before_pixels=True)))
+        except pydicom.errors.InvalidDicomError:
+            raise Unreadable(f"{file.name} is neither a B-scan nor a DICOM file; remove it") from None
+    series = {str(header.get("SeriesInstanceUID", "")) for _, header in headers}
     if len(series) > 1:
-        raise Unreadable(f"{len(series)} series in one folder; give each a folder of its own")
-    rows, columns = _same(files, headers, lambda header: (int(header.Rows), int(header.Columns)), "size")
-    spacing = _same(files, headers, lambda header: _numbers(header.PixelSpacing), "PixelSpacing")
-    along_row, along_column = np.reshape(
-        _same(files, headers, lambda header: _numbers(header.ImageOrientationPatient), "direction"), (2, 3)
-    )
-    positions = np.array([_numbers(header.ImagePositionPatient) for header in headers])
-    places = positions @ np.cross(along_row, along_column)
-    order = np.argsort(places, kind="stable")
-    files, headers, positions = [files[i] for i in order], [headers[i] for i in order], positions[order]
-    _check_gaps(files, places[order])
-    if len(files) > 1:
-        step = (positions[-1] - positions[0]) / (len(files) - 1)
-    else:
-        step = np.cross(along_row, along_column) * float(headers[0].get("SliceThickness") or 1)
-
+        raise Unreadable(f"holds {len(series)} DICOM series; give each a folder of its own")
+    needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+    for file, header in headers:
+        if missing := [name for name in needed if name not in header]:
+            raise Unreadable(f"{file.name} lacks {missing[0]}")
+    first = headers[0][1]
+    for name in ("ImageOrientationPatient", "PixelSpacing"):
+        for file, header in headers:
+            if not np.allclose(np.asarray(header[name].value, float), np.asarray(first[name].value, float), atol=1e-3):
+                raise Unreadable(f"{file.name} and {headers[0][0].name} differ in {name}")
+    across, down = np.asarray(first.ImageOrientationPatient, float).reshape(2, 3)
+    normal = np.cross(across, down)
+    placed = sorted(headers, key=lambda entry: float(normal @ np.asarray(entry[1].ImagePositionPatient, float)))
+    starts = np.array([np.asarray(header.ImagePositionPatient, float) for _, header in placed])
+    step = _even_step(starts, normal, [file.name for file, _ in placed], float(first.get("SliceThickness") or 1))
+    if len({(int(header.Rows), int(header.Columns)) for _, header in placed}) > 1:
+        raise Unreadable("slices differ in size")
+    rows, columns = int(first.Rows), int(first.Columns)
+    check_memory(len(placed) * rows * columns, 4, memory)
+    slices = [_slice(file) for file, _ in placed]
+    values = np.stack(slices, axis=-1)  # (rows, columns, slices)
+    row_size, column_size = (float(value) for value in first.PixelSpacing)
     affine = np.eye(4)
-    # The first number of PixelSpacing lies between rows; a column's index runs along a row.
-    affine[:3] = LPS_TO_RAS * np.column_stack([along_column * spacing[0], along_row * spacing[1], step, positions[0]])
-    checked(affine)
-    stored = {_stored(header) for header in headers}
-    slopes = [float(header.get("RescaleSlope", 1)) for header in headers]
-    intercepts = [float(header.get("RescaleIntercept", 0)) for header in headers]
-    dtype = scaled_type(np.result_type(*stored), set(slopes), set(intercepts))
-
-    def planes() -> Iterator[np.ndarray]:
-        for file, slope, intercept in zip(files, slopes, intercepts):
-            yield scaled(_pixels(file, (rows, columns)), slope, intercept)
-
-    return Source("dicom", (rows, columns, len(files)), affine, turn_of(affine), dtype, planes)
+    affine[:3] = np.stack([down * row_size, across * column_size, step, starts[0]], axis=1)
+    return oriented(values, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)  # DICOM's world is LPS+
 
 
-def _header(path: Path) -> Any:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
+def _even_step(starts: np.ndarray, normal: np.ndarray, names: list[str], thickness: float) -> np.ndarray:
+    """The vector from a slice to the next, which must be the same for all; of a single slice its thickness."""
+    if len(starts) == 1:
+        return normal * thickness
+    steps = np.diff(starts @ normal)
+    if steps.min() < 1e-3:
+        place = int(steps.argmin())
+        raise Unreadable(f"doubled slice: {names[place]} and {names[place + 1]} are at one place")
+    usual = float(np.median(steps))
+    if np.abs(steps - usual).max() > 0.1 * usual:
+        place = int(np.abs(steps - usual).argmax())
+        said = f"{steps[place]:.2f} mm between {names[place]} and {names[place + 1]}, else {usual:.2f} mm"
+        raise Unreadable(f"a slice is missing, or slices are uneven: {said}")
+    return (starts[-1] - starts[0]) / (len(starts) - 1)
 
+
+def _slice(file: Path) -> np.ndarray:
+    """A slice's values: in its own units where they are rescaled, then float32 unless they stay whole numbers."""
+    content = pydicom.dcmread(file)
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-    except InvalidDicomError:
-        raise Unreadable(f"{path.name}: not a DICOM file") from None
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        raise Unreadable(f"{path.name}: holds several frames; convert it to one slice a file, or to NIfTI")
-    if int(header.get("SamplesPerPixel") or 1) > 1:
-        raise Unreadable(f"{path.name}: in color; one gray value a voxel is needed")
-    missing = [name for name in NEEDED if header.get(name) is None]
-    if missing:
-        raise Unreadable(f"{path.name}: its header lacks {missing[0]}")
-    return header
-
-
-def _numbers(values: Any) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
-
-
-def _same(files: list[Path], headers: list[Any], get: Any, what: str) -> Any:
-    """What all slices have in common; directions may differ by rounding."""
-    values = [get(header) for header in headers]
-    for file, value in zip(files, values):
-        if not np.allclose(value, values[0], atol=1e-3, rtol=0):
-            raise Unreadable(f"{file.name} and {files[0].name} differ in {what}")
-    return values[0]
-
-
-def _check_gaps(files: list[Path], places: np.ndarray) -> None:
-    """Raise unless slices, sorted by place in millimeters along their normal, lie at equal distances."""
-    gaps = np.diff(places)
-    if not len(gaps):
-        return
-    usual = float(np.median(gaps))
-    if gaps.min() < GAP[0] and gaps.min() < usual / 2 or usual == 0:
-        at = int(gaps.argmin())
-        raise Unreadable(f"two slices at one place: {files[at].name} and {files[at + 1].name}")
-    wrong = np.flatnonzero(abs(gaps - usual) > max(GAP[0], GAP[1] * usual))
-    if len(wrong):
-        at = int(wrong[0])
-        raise Unreadable(
-            f"slices missing or irregular: {gaps[at]:.2f} mm between {files[at].name} and {files[at + 1].name}, "
-            f"elsewhere {usual:.2f} mm"
-        )
-
-
-def _stored(header: Any) -> np.dtype:
-    signed = int(header.get("PixelRepresentation") or 0)
-    return np.dtype(f"{'i' if signed else 'u'}{int(header.get('BitsAllocated', 16)) // 8}")
-
-
-def _pixels(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    import pydicom
-
-    data = pydicom.dcmread(path)
-    syntax = data.file_meta.TransferSyntaxUID
-    try:
-        pixels: np.ndarray = data.pixel_array
-    except Exception as error:  # noqa: BLE001 - each decoder has errors of its own
-        if syntax.is_compressed:
-            raise Unreadable(f"{path.name}: compressed ({syntax.name}), cannot be decoded; decompress it") from None
-        raise Unreadable(f"{path.name}: damaged: {str(error).splitlines()[0]}") from None
-    if pixels.shape != shape:
-        raise Unreadable(f"{path.name}: damaged: {pixels.shape} pixels")
-    return pixels
+        pixels = content.pixel_array
+    except Exception as error:  # noqa: BLE001 - compressed data that nothing here decodes, or too few
+        raise Unreadable(f"{file.name} cannot be decoded: {' '.join(str(error).split())[:100]}") from None
+    if pixels.ndim != 2:
+        raise Unreadable(f"{file.name} is no single gray slice")
+    slope, intercept = float(content.get("RescaleSlope", 1)), float(content.get("RescaleIntercept", 0))
+    if slope == 1 and intercept == int(intercept):
+        return pixels if intercept == 0 else (pixels.astype(np.int32) + int(intercept)).astype(np.int32)
+    return (pixels * np.float32(slope) + np.float32(intercept)).astype(np.float32)

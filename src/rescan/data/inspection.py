@@ -37,7 +37,7 @@ def inspect(path: Path) -> Inspected:
     except images.Unreadable as error:
         return _unreadable(str(error), size, digest)
     pixels = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    pixels.update(image)
+    pixels.update(image.data)
     constant = bool(image.min() == image.max())
     seen = image if not info["depth"] else _projected(image)
     thumbnail = duplicates.thumbnail(seen)

@@ -107,7 +107,7 @@ def _judged(study: Study, claim: Claim, part: str, found: dict[str, Any]) -> dic
     said = (
         (study.scale == "demo", f"demo: {'phantoms and ' if _is_phantom(study) else ''}a small recipe"),
         (part == "out_of_fold" and selected, "validation chose the epochs"),
-        (1 < seeds < SEEDS, f"{seeds} seeds: their spread is known roughly"),
+        (1 < seeds < SEEDS, f"{seeds} seeds: their spread is known only roughly"),
         (bool(found["reason"]), found["reason"]),
     )
     word = "not shown" if seeds == 1 else CLAIMS.get(found["verdict"], "not shown")

@@ -39,6 +39,11 @@ class Tile(NamedTuple):
     mask: NDArray[np.uint8] | None = None
 
 
+def short(name: str, most: int = 18) -> str:
+    """A name cut to `most` characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def overlay(image: NDArray[np.uint8], scaled: NDArray[np.floating]) -> NDArray[np.float64]:
     """Lay a map over an image.
 

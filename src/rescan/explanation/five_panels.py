@@ -16,13 +16,15 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from rescan.explanation.drawing import BAR, DPI, HEADING, LEGEND, OUTLINE, explain, overlay
+from rescan.explanation.drawing import BAR, DPI, HEADING, LEGEND, OUTLINE, explain, overlay, short
 from rescan.files import writing
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
 PANEL, TITLE = 1.9, 0.46  # inches
 FLATTEST, TALLEST = 0.5, 1.35  # of a row of panels: its height by a panel's width
+FLAT = 0.2  # a section is shown at least so high, by its width
+LINE = 26  # characters of a line of a panel's title
 MARK = "#ffe14d"
 
 
@@ -30,7 +32,7 @@ class Panel(NamedTuple):
     """One of the five.
 
     Attributes:
-        title: Two lines of 26 characters, at most.
+        title: Two lines of LINE characters, at most.
         image: (H, W) or (H, W, C) uint8.
         size: Millimeters along H and W.
         scaled: The map over it, (H, W) in [0, 1], or None.
@@ -107,24 +109,30 @@ def panels(
         section, projected, slice_ = "section at row", "projection", "slice"
     turn = slice(None, None, -1) if upright else slice(None)  # heads are up, the surface of a retina, too
     line = slices - 1 - d if upright else d
-    face = volume.mean(0).round().astype(np.uint8)
-    size, empty = (height, width), "" if scaled.any() else " (empty map)"
+    face, size = _stretched(volume.mean(0)), (height, width)
+    depth, stretch = max(depth, FLAT * width), ",\nstretched along depth" if depth < FLAT * width else ""
+    over_d = "3D Grad-CAM over D" if scaled.any() else "3D Grad-CAM: empty map"
     across, through, over = (None,) * 3 if mask is None else (mask[turn, h], mask.max(0), mask[d])
     third = Panel("[C] 3D Grad-CAM over B,\nmaximum along depth", face, size, scaled.max(0), through)
     if beside is not None:
         of = beside.image.shape
-        third = Panel(f"[C] 2D Grad-CAM of arm\n{_short(beside.arm)}", beside.image, of[:2], beside.scaled, beside.mask)
+        third = Panel(
+            f"[C] 2D Grad-CAM of arm\n{short(beside.arm, LINE)}", beside.image, of[:2], beside.scaled, beside.mask
+        )
     return [
-        Panel(f"[A] {section} {h + 1} of {rows}", volume[turn, h], (depth, width), None, across, (line, "D")),
-        Panel(f"[B] {projected},\nmean along depth", face, size, None, through, (h, "A")),
+        Panel(f"[A] {section} {h + 1} of {rows}{stretch}", volume[turn, h], (depth, width), None, across, (line, "D")),
+        Panel(f"[B] {projected}:\nmean, contrast stretched", face, size, None, through, (h, "A")),
         third,
         Panel(f"[D] {slice_} {d + 1} of {slices},\nat the line in A", volume[d], size, None, over),
-        Panel(f"[E] 3D Grad-CAM over D{empty}\n{_short(target)}", volume[d], size, scaled[d], over),
+        Panel(f"[E] {over_d},\n{short(target, LINE)}", volume[d], size, scaled[d], over),
     ]
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"{name[:25]}…"
+def _stretched(image: NDArray[np.floating]) -> Pixels:
+    """A projection with more contrast: from its 0.5th to its 99.5th percentile."""
+    low, high = np.percentile(image, [0.5, 99.5])
+    scaled = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    return (255 * scaled).round().astype(np.uint8)
 
 
 def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Panel]]]) -> None:

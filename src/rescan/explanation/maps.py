@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rescan.explanation.drawing import short
 from rescan.explanation.gradcam import gradcam
 from rescan.log import progress
 from rescan.models.network import Network, normalize
@@ -51,7 +52,8 @@ def target_name(head: str, target: int, classes: Sequence[str], probabilities: N
     """What a map is evidence for: a class, with its probability where there is one, or a higher or lower grade."""
     if head != "classification":
         return DIRECTIONS[target]
-    return f"{classes[target]} {100 * probabilities[target]:.0f} %" if probabilities.size else classes[target]
+    share = f" {100 * probabilities[target]:.0f} %" if probabilities.size else ""
+    return f"{short(classes[target])}{share}"
 
 
 def gray_levels(images: Images) -> Images:

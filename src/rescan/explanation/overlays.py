@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rescan.data.index import Files
 from rescan.explanation import five_panels, volume_maps
-from rescan.explanation.drawing import Tile, draw
+from rescan.explanation.drawing import Tile, draw, short
 from rescan.explanation.five_panels import panels
 from rescan.explanation.gradcam import cells
 from rescan.explanation.maps import (
@@ -176,7 +176,7 @@ def draw_predictions(
     for number, name in enumerate(names):
         roles = ("prediction", "runner-up")
         maps = _titled(head, roles, targets[number], classes, probabilities[number], scaled[number])
-        read = "" if head == "classification" else f"\nread: {_short(classes[predicted[number]])}"
+        read = "" if head == "classification" else f"\nread: {short(classes[predicted[number]])}"
         tile = Tile(f"prepared image{read}", gray_levels(images[number]), maps)
         draw(folder / f"{name}.png", [("", [tile])])
 
@@ -202,9 +202,9 @@ def _show(
         right = predicted[place] == target[place]
         roles = ("prediction", "runner-up" if right else "true class")
         maps = _titled(head, roles, targets[place], classes, probabilities[place], scaled[place])
-        title = f"prepared image\n{_short(entry['true'])}"
+        title = f"prepared image\n{short(entry['true'])}"
         if head != "classification":
-            title = f"true: {_short(entry['true'])}\nread: {_short(entry['predicted'])}"
+            title = f"true: {short(entry['true'])}\nread: {short(entry['predicted'])}"
         mask = None if masks is None or not masks[item[place]].any() else masks[item[place]]
         tile = Tile(title, gray_levels(shown[place]), maps, mask)
         bands[target[place], right].append(tile)
@@ -233,9 +233,5 @@ def _titled(
     if head != "classification":
         return [(f"evidence for a\n{DIRECTIONS[k]}{note}", one) for k, note, one in zip(targets, empty, scaled)]
     shares = [f" {100 * probabilities[k]:.0f} %" if probabilities.size else "" for k in targets]
-    named = [f"{_short(classes[k])}{share}" for k, share in zip(targets, shares)]
+    named = [f"{short(classes[k])}{share}" for k, share in zip(targets, shares)]
     return [(f"{role}{note}\n{name}", one) for role, note, name, one in zip(roles, empty, named, scaled)]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"

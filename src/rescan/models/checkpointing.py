@@ -26,12 +26,16 @@ class Chain(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """Run the layers."""
-        if not (self.checkpointing and torch.is_grad_enabled()):
+        twice = self.checkpointing and torch.is_grad_enabled() and _in_training(list(self.modules())[1:])
+        if not twice:
             return _run(list(self), input)
         for segment in segments(self):
-            twice = any(layer.training for layer in segment)
-            input = _recomputed(segment, input) if twice else _run(segment, input)  # noqa: A001
+            input = _recomputed(segment, input) if _in_training(segment) else _run(segment, input)  # noqa: A001
         return input
+
+
+def _in_training(layers: Sequence[nn.Module]) -> bool:
+    return any(layer.training for layer in layers)
 
 
 def checkpoint_blocks(encoder: nn.Module) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -38,12 +39,11 @@ class _Task(NamedTuple):
 
 
 class _Done(NamedTuple):
-    """What came of a sample: why it cannot be prepared, or ""; of its items digests, and what the tables hold."""
+    """What came of a sample: why it cannot be prepared, or ""; and what the tables hold of it."""
 
     problem: str
-    digests: list[str] = []  # noqa: RUF012 - never changed
-    low: object = ""
-    high: object = ""
+    digests: Sequence[str] = ()  # of its items
+    window: tuple[object, object] = ("", "")
     affine: Optional[np.ndarray] = None
     empty_mask: bool = False
 
@@ -67,42 +67,38 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     paths, preparation = Paths(study.scale, study.name), study.preparations[name]
     folder, where = Path(paths.store(name)), f"{study.name}: preparations.{name}"
     samples = read_table(paths.manifest).merge(read_table(paths.groups), on="sample", validate="one_to_one")
-    found = files_of(paths, samples, preparation.modality)
-    lacks = np.array([files is None for files in found])
-    missing = f"has no file of modality {preparation.modality!r}"
-    samples["problem"] = samples["problem"].mask(lacks & (samples["problem"] == ""), missing)
-    files = [one for one, problem in zip(found, samples["problem"]) if one is not None and problem == ""]
+    samples, files = _with_files(samples, paths, preparation.modality)
     readable = samples[samples["problem"] == ""].reset_index(drop=True)
     first = _first_of(files, preparation, where)
     each = len(first.items)
     tasks = [_Task(row * each, one) for row, one in enumerate(files)]
     _start_folder(folder)
+    arrays = _arrays(folder, files, first)
+    _check_space(folder, arrays)
     with ExitStack() as stack:
-        arrays = _arrays(folder, files, first)
-        _check_space(folder, arrays)
         for key, rows in arrays.items():
             arrays[key] = rows._replace(path=stack.enter_context(writing(rows.path)))
             arrays[key].create()
         work = partial(_fill, preparation=preparation, arrays=arrays)
         done = list(pooled(work, tasks, processes, f"preprocess {name}"))
-        problems = np.array([one.problem for one in done], dtype=object)
-        _check_problems(readable, problems, where, preparation)
-        kept = np.flatnonzero(problems == "")
+        samples.loc[samples["problem"] == "", "problem"] = [one.problem for one in done]
+        _check_problems(samples, where, preparation)
+        kept = np.flatnonzero([one.problem == "" for one in done])
         if len(kept) < len(tasks):
-            items = (kept[:, None] * each + np.arange(each)).ravel()
+            rows_kept = (kept[:, None] * each + np.arange(each)).ravel()
             for rows in arrays.values():
-                rows.keep(items)
+                rows.keep(rows_kept)
         if preparation.dimensions == 3:
-            affines = stack.enter_context(writing(folder / "affines.npy"))
-            np.save(affines, np.stack([done[row].affine for row in kept]), allow_pickle=False)
+            affines = np.array([done[row].affine for row in kept], np.float64)
+            np.save(stack.enter_context(writing(folder / "affines.npy")), affines, allow_pickle=False)
     items = _items(readable.assign(mask=[int(one.mask is not None) for one in files]), done, kept)
     write_table(folder / "items.csv", items)
-    left_out = pd.concat([samples[samples["problem"] != ""], readable.assign(problem=problems).drop(kept)])
+    left_out = samples[samples["problem"] != ""]
     if len(left_out):
         logger.warning("%s: %d samples are left out, see %s", where, len(left_out), folder / "preparation.json")
     empty = [str(readable["sample"][row]) for row in kept if done[row].empty_mask]
     if empty:
-        logger.warning("%s: the masks of %d samples are empty, such as %s", where, len(empty), empty[0])
+        logger.warning("%s: the masks of %d samples are empty, such as that of %s", where, len(empty), empty[0])
     write_json(
         folder / "preparation.json",
         {
@@ -118,6 +114,15 @@ def preprocess(study: Study, name: str, processes: int) -> None:
             "seconds": round(time.monotonic() - began, 1),
         },
     )
+
+
+def _with_files(samples: pd.DataFrame, paths: Paths, modality: str) -> tuple[pd.DataFrame, list[Files]]:
+    """The samples, with a `problem` where one lacks a file of the modality; and the files of the others, in order."""
+    found = files_of(paths, samples, modality)
+    missing = f"has no file of modality {modality!r}"
+    problems = [problem or (missing if one is None else "") for one, problem in zip(found, samples["problem"])]
+    files = [one for one, problem in zip(found, problems) if one is not None and not problem]
+    return samples.assign(problem=problems), files
 
 
 def _first_of(files: list[Files], preparation: Preparation, where: str) -> Prepared:
@@ -153,7 +158,7 @@ def _start_folder(folder: Path) -> None:
 
 
 def _check_space(folder: Path, arrays: dict[str, Rows]) -> None:
-    needed = sum(rows.count * rows.row_bytes for rows in arrays.values())
+    needed = sum(rows.length * rows.row_bytes for rows in arrays.values())
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise RescanError(f"{folder}: needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room")
@@ -176,16 +181,16 @@ def _fill(task: _Task, preparation: Preparation, arrays: dict[str, Rows]) -> _Do
         arrays["layers"].write(task.row, prepared.layers)
     digests = [hashlib.blake2b(np.ascontiguousarray(item).data, digest_size=8).hexdigest() for item in prepared.items]
     empty = prepared.masks is not None and not any(mask.any() for mask in prepared.masks)
-    return _Done("", digests, *(prepared.window or ("", "")), prepared.affine, empty)
+    return _Done("", digests, prepared.window or ("", ""), prepared.affine, empty)
 
 
-def _check_problems(readable: pd.DataFrame, problems: np.ndarray, where: str, preparation: Preparation) -> None:
-    for row in np.flatnonzero([problem.startswith(DIFFERS) for problem in problems])[:1]:
+def _check_problems(samples: pd.DataFrame, where: str, preparation: Preparation) -> None:
+    for _, row in samples[samples["problem"].str.startswith(DIFFERS)][:1].iterrows():
         last = "resize" if preparation.dimensions == 2 else "resize_volume or pad_volume"
-        raise RescanError(f"{where}: {readable['sample'][row]} {problems[row]}; let the steps end with {last}")
-    for label, rows in readable[readable["label"] != ""].groupby("label"):
-        if (problems[rows.index] != "").all():
-            sample, problem = rows["sample"].iloc[0], problems[rows.index[0]]
+        raise RescanError(f"{where}: {row['sample']} {row['problem']}; let the steps end with {last}")
+    for label, rows in samples[samples["label"] != ""].groupby("label"):
+        if (rows["problem"] != "").all():
+            sample, problem = rows[["sample", "problem"]].iloc[0]
             raise RescanError(
                 f"{where}: no image of class {label!r} can be prepared ({sample}: {problem}); check the steps"
             )
@@ -194,7 +199,7 @@ def _check_problems(readable: pd.DataFrame, problems: np.ndarray, where: str, pr
 def _items(readable: pd.DataFrame, done: list[_Done], kept: np.ndarray) -> pd.DataFrame:
     """The rows of items.csv."""
     rows = [
-        (readable["sample"][row], patch, readable["mask"][row], digest, done[row].low, done[row].high)
+        (readable["sample"][row], patch, readable["mask"][row], digest, *done[row].window)
         for row in kept
         for patch, digest in enumerate(done[row].digests)
     ]

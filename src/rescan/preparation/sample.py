@@ -173,30 +173,26 @@ def _read(files: Files, preparation: Preparation) -> Scan:
 
 def _read_volume(files: Files) -> Scan:
     values, affine, about = volumes.read(files.path, files.extent)
-    mask = layers = None
-    if files.mask is not None:
-        with _naming("mask"):
-            mask = _read_volume_mask(files.mask, files.extent, values.shape, affine)
-    if files.layers is not None:
-        with _naming("layers"):
-            layers = volumes.read_layers(files.layers, values.shape)
+    mask = None if files.mask is None else _read_volume_mask(files.mask, files.extent, values.shape, affine)
+    layers = None if files.layers is None else volumes.read_layers(files.layers, values.shape)
     measured = about["kind"] != "stack" or files.extent is not None
     return Scan(values, mask, affine, layers, None, measured)
 
 
 @contextmanager
-def _naming(what: str) -> Iterator[None]:
-    """Say which of a sample's files cannot be read, where it is not the sample itself."""
+def _of_mask() -> Iterator[None]:
+    """Say that it is the mask that cannot be read, not the sample itself."""
     try:
         yield
     except images.Unreadable as error:
-        raise CannotPrepare(f"{what}: {error}") from None
+        raise CannotPrepare(f"mask: {error}") from None
 
 
 def _read_volume_mask(
     path: Path, extent: tuple[float, ...] | None, shape: tuple[int, ...], affine: np.ndarray
 ) -> np.ndarray:
-    mask = volumes.read(path, extent)
+    with _of_mask():
+        mask = volumes.read(path, extent)
     if mask.values.shape != shape:
         raise CannotPrepare(f"mask has {_by(mask.values.shape)} voxels, the volume {_by(shape)}")
     corners = np.array([[0, 0, 0, 1], [*shape, 1]]).T
@@ -250,7 +246,7 @@ def _at_least(preparation: Preparation) -> int | None:
 
 def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """An image's mask; that of a volume is projected along its depth."""
-    with _naming("mask"):
+    with _of_mask():
         mask = _lesion(volumes.read(path)).max(axis=0) if volumes.is_volume(path) else images.read(path)[0]
     if mask.shape[:2] != shape:
         raise CannotPrepare(f"mask is {mask.shape[1]}x{mask.shape[0]} pixels, image {shape[1]}x{shape[0]}")

@@ -191,7 +191,7 @@ def project(scan: Scan, slab: str = "all", how: str = "mean") -> Scan:
 
     Args:
         scan: A volume.
-        slab: `all`, the whole depth; or `superficial` or `deep`, the voxels of this slab of layers. 0 where it has none.
+        slab: `all`, the whole depth; or `superficial` or `deep`, this slab of the layers, 0 where it has no voxel.
         how: `mean` or `max`.
 
     Raises:
@@ -201,12 +201,11 @@ def project(scan: Scan, slab: str = "all", how: str = "mean") -> Scan:
     count: int | np.ndarray = len(values)
     if slab != "all":
         inside = in_slab(scan, slab)
-        count = inside.sum(axis=0).clip(1)
+        count = inside.sum(axis=0)
         values = np.where(inside, values, values.dtype.type(0 if how == "mean" else values.min()))
-        values[0, ~inside.any(axis=0)] = 0  # the maximum of nothing
         mask = None if mask is None else np.where(inside, mask, np.uint8(0))
-    image = values.max(axis=0) if how == "max" else values.sum(axis=0, dtype=np.float64) / count
-    image = _of_type(image.astype(np.float32), scan.values.dtype)
+    image = values.max(axis=0) if how == "max" else values.sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
+    image = _of_type(np.where(count, image, 0), scan.values.dtype)
     return scan._replace(values=image, mask=None if mask is None else mask.max(axis=0), layers=None)
 
 

@@ -4,8 +4,8 @@
 `masks.npy`: (N, *spatial) uint8 of 0 and 255, where the samples have masks. Of volumes also `affines.npy`: (N, 4, 4)
 float64, from the index (d, h, w, 1) to millimeters; and, where layers of the retina are known, `layers.npy`:
 (N, D, H, W) uint8, 1 in the superficial slab, 2 in the deep one, 0 elsewhere and where they are unknown.
-`items.csv`: item, sample, patch (number within the sample), mask (1 if the sample has one), digest (of the item), low and
-high (what gray levels 0 and 255 are in the source's units; empty unless windowed). `preparation.json`: the rest.
+`items.csv`: item, sample, patch (number within the sample), mask (1 if the sample has one), digest (of the item), low
+and high (what gray levels 0 and 255 are in the source's units; empty unless windowed). `preparation.json`: the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Rows(NamedTuple):
     """An array file that is written row by row, by several processes, and never held in memory nor mapped into it."""
 
     path: Path
-    count: int
+    length: int
     shape: tuple[int, ...]  # of a row
     dtype: str
 
@@ -39,23 +39,23 @@ class Rows(NamedTuple):
 
     def create(self) -> None:
         """Make the file, full of 0."""
-        open_memmap(self.path, "w+", self.dtype, (self.count, *self.shape))
+        open_memmap(self.path, "w+", self.dtype, (self.length, *self.shape))
 
     def write(self, row: int, values: np.ndarray) -> None:
         """Fill a row."""
         with self.path.open("r+b") as file:
-            file.seek((row - self.count) * self.row_bytes, os.SEEK_END)
+            file.seek((row - self.length) * self.row_bytes, os.SEEK_END)
             file.write(np.ascontiguousarray(values, self.dtype).data)
 
     def read(self, row: int) -> np.ndarray:
         """A row."""
-        start = self.path.stat().st_size + (row - self.count) * self.row_bytes
+        start = self.path.stat().st_size + (row - self.length) * self.row_bytes
         return np.fromfile(self.path, self.dtype, prod(self.shape), offset=start).reshape(self.shape)
 
     def keep(self, rows: Sequence[int] | np.ndarray) -> None:
         """Leave only some rows in the file."""
         with writing(self.path) as temporary:
-            kept = self._replace(path=temporary, count=len(rows))
+            kept = self._replace(path=temporary, length=len(rows))
             kept.create()
             for target, row in enumerate(rows):
                 kept.write(target, self.read(row))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rescan.reporting import words
 from rescan.reporting.words import interval, landis_koch, metric, number, percent, signed, spaced, title
 from rescan.study import Study
 
@@ -42,8 +43,20 @@ def repeated_labels(audit: Found | None) -> float | None:
     return value
 
 
+def alone(results: list[Found], part: str = "test") -> dict[str, Found]:
+    """What the field of view, site and device predict by themselves: metrics by column, as the first arm has them."""
+    known: Found = next((arm["baselines"] for arm in results if arm["baselines"]), {})
+    return {name: parts[part]["metrics"] for name, parts in known.items() if part in parts}
+
+
 def sentences(
-    study: Study, results: list[Found], published: list[Found], audit: Found | None, *, phantom: bool
+    study: Study,
+    results: list[Found],
+    published: list[Found],
+    claims: list[Found],
+    audit: Found | None,
+    *,
+    phantom: bool,
 ) -> list[str]:
     """Say what the study's results are."""
     said = []
@@ -61,7 +74,30 @@ def sentences(
     tally = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
     if tally:
         said.append(f"Of {len(verdicts)} published number{'s' if len(verdicts) > 1 else ''}: {tally}.")
-    return said
+    return said + _of_claims(claims, ", judged here on phantoms" if phantom else "")
+
+
+def _of_claims(claims: list[Found], on: str) -> list[str]:
+    """A sentence for each published claim, on the test part and out of fold."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in claims:
+        test = row["part"] == "test"
+        what = f"paired difference of {metric(row['metric'])}" if test else words.part(row["part"], "", "")
+        if row["difference"] is None:
+            judged = f"{'' if test else f'{what}: '}{row['verdict']} ({row['reason']})"
+        else:
+            judged = f"{what} {_change(row)}: {row['verdict']}"
+        found.setdefault((row["arm"], row["against"], row["metric"]), []).append(judged)
+    return [
+        f"The published claim that {better} scores better than {than}{on}: {'; '.join(judged)}."
+        for (better, than, _), judged in found.items()
+    ]
+
+
+def _change(row: Found) -> str:
+    """A difference with its interval, such as "+0.08 (0.01 to 0.15)"."""
+    between = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}".replace("+", "")
+    return f"{signed(row['difference'])} ({between})"
 
 
 def _of_classes(scored: list[Found]) -> list[str]:
@@ -71,7 +107,7 @@ def _of_classes(scored: list[Found]) -> list[str]:
     beside = f"; always answering “{always[0]}” would be right for {percent(always[1])}" if always else ""
     if len(scored) == 1:
         value = low["test"]["accuracy"]
-        arms = f"{low['name']} is right on {percent(value['value'])} of {low['n']:,} test items"
+        arms = f"{low['name']} is right on {percent(value['value'])} of {low['n']:,} test samples"
         if value.get("low") is not None:
             arms += f" (95 % interval {100 * value['low']:.1f}–{percent(value['high'])})"
         arms += f", {_runs(low)}"
@@ -80,7 +116,20 @@ def _of_classes(scored: list[Found]) -> list[str]:
         arms = f"Test accuracy of {len(scored)} arms goes from {' to '.join(ends)}"
     weak = [arm["name"] for arm in scored if always and (arm["test"]["accuracy"].get("low") or 0) <= always[1]]
     doubt = [f"Not shown to be better than that constant answer: {', '.join(weak)}."] if weak else []
-    return [f"{arms}{beside}.", *doubt]
+    return [f"{arms}{beside}.", *doubt, *_beside_alone(scored, "accuracy")]
+
+
+def _beside_alone(scored: list[Found], name: str) -> list[str]:
+    """What a confound predicts without the image, and which arms are not shown to be better."""
+    said = []
+    for column, metrics in alone(scored).items():
+        if (value := metrics.get(name, {}).get("value")) is not None:
+            reached = percent(value) if name == "accuracy" else number(value, 2)
+            said.append(f"{words.ALONE[column].capitalize()} alone reaches {reached}.")
+            weak = [arm["name"] for arm in scored if (low := arm["test"][name].get("low")) is None or low <= value]
+            if weak:
+                said[-1] = f"{said[-1][:-1]}; not shown to be better: {', '.join(weak)}."
+    return said
 
 
 def _of_grades(scored: list[Found], audit: Found | None) -> list[str]:
@@ -93,7 +142,7 @@ def _of_grades(scored: list[Found], audit: Found | None) -> list[str]:
     ]
     value = values[low["name"]]
     alone = (
-        f"{low['name']} agrees with the labels of {low['n']:,} test items with a quadratic kappa of "
+        f"{low['name']} agrees with the labels of {low['n']:,} test samples with a quadratic kappa of "
         f"{number(value['value'], 2)} {interval(value)}: {landis_koch(value['value'])}; {_runs(low)}."
     )
     many = f"Test quadratic kappa of {len(scored)} arms goes from {' to '.join(named)}."
@@ -110,7 +159,7 @@ def _of_grades(scored: list[Found], audit: Found | None) -> list[str]:
     weak = [name for name, value in values.items() if value.get("low") is None or value["low"] <= bar]
     if weak:
         said.append(f"Not shown to be better than {'metadata alone' if bar else 'chance'}: {', '.join(weak)}.")
-    return said
+    return said + _beside_alone(scored, "quadratic_kappa")
 
 
 def _runs(arm: Found) -> str:
@@ -134,7 +183,7 @@ def table(study: Study, results: list[Found], missing: list[str], audit: Found |
         rows.append(_row(arm["name"], notes, _cells(columns, arm, arm["test"], endpoint), link=arm["id"]))
         rows[-1]["strong"] = arm["note"]
         if apart := arm["out_of_fold"]:
-            notes = [f"{apart['n']:,} images"]
+            notes = [f"{apart['n']:,} {words.noun(study)}s"]
             cells = _cells(columns, {**arm, "endpoints": {}}, apart["metrics"], endpoint)
             rows.append(_row(f"{arm['name']}, out of fold", notes, cells, soft=True))
     rows += [_row(arm, [], ["not run", *[""] * (len(columns) - 1)]) for arm in missing]
@@ -184,6 +233,11 @@ def _references(study: Study, results: list[Found], audit: Found | None, columns
         identical = (audit or {})["identical"]
         notes = [f"{identical['conflicting_pairs']:,} of {identical['pairs']:,} pairs have different labels"]
         add("Labels of identical images", notes, {"quadratic_kappa": {"value": repeated}})
+    for part in ("test", "out_of_fold"):
+        for column, metrics in alone(results, part).items():
+            of = "" if part == "test" else f", {words.part(part, '', '')}"
+            notes = ["the class that is the most frequent with it in training"]
+            add(f"{words.column(column)} alone{of}", notes, dict(metrics))
     if always := constant(results):
         name, share = always
         f1 = 2 * share / (1 + share) / len(study.data.classes)
@@ -196,16 +250,17 @@ def costs(study: Study, comparison: list[Found]) -> list[str]:
     """A sentence for each pair of arms that was compared: what the choice changes in the first metric."""
     said = []
     for row in comparison:
-        if row["kind"] == "published" or row["metric"] != study.metric or row["verdict"] == "not run":
+        if row["kind"] in ("published", "claim") or row["metric"] != study.metric or row["verdict"] == "not run":
             continue
         if row["difference"] is None:
             said.append(f"{row['arm']}: not comparable with {row['against']} ({row['reason']}).")
             continue
-        between = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}".replace("+", "")
-        change = f"{signed(row['difference'])} ({between})"
+        change = _change(row)
         verdict = row["verdict"] if row["verdict"] in ("lower", "higher") else "no difference shown"
         name = metric(study.metric)
-        leak = f"Relatives of test items in training ({row['arm']} less {row['against']}) are worth {change} of {name}"
+        leak = (
+            f"Relatives of test samples in training ({row['arm']} less {row['against']}) are worth {change} of {name}"
+        )
         choice = f"{row['arm']} changes test {name} by {change} against {row['against']}"
         said.append(f"{leak if row['kind'] == 'leak' else choice}: {verdict}.")
     return said
@@ -213,9 +268,14 @@ def costs(study: Study, comparison: list[Found]) -> list[str]:
 
 def references(study: Study, results: list[Found], audit: Found | None) -> list[tuple[str, float]]:
     """The same references as lines of the forest plot: label and value of the first metric."""
+    beside = [
+        (f"{words.ALONE[name].removeprefix('the ')} alone", metrics[study.metric]["value"])
+        for name, metrics in alone(results).items()
+        if metrics.get(study.metric, {}).get("value") is not None
+    ]
     if not study.data.ordered:
         always = constant(results)
-        return [(f"always “{always[0]}”", always[1])] if always else []
+        return [*([(f"always “{always[0]}”", always[1])] if always else []), *beside]
     metadata, repeated = metadata_alone(audit), repeated_labels(audit)
     lines = [("file metadata alone", metadata["value"])] if metadata else []
-    return lines + ([("labels of identical images", repeated)] if repeated is not None else [])
+    return [*lines, *([("labels of identical images", repeated)] if repeated is not None else []), *beside]

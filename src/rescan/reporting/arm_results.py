@@ -18,6 +18,8 @@ from rescan.study import Study
 
 Found = dict[str, Any]
 CSS_PIXELS = 112  # that an inch of a figure gets on a wide screen: 11 points are then 17 pixels high
+BY_LEVEL = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "specificity", "auroc")
+MOST_ROWS = 8  # of a table that is not folded
 ENDPOINT = ("auroc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "macro_f1", "kappa", "mcc", "auprc")
 
 
@@ -52,9 +54,8 @@ def arm_results(study: Study, arm: str) -> Found:
     paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], study.data.classes
     folder, trained = Path(paths.arm(arm)), Path(paths.arm(recipe.models or arm))
     metrics, fitted = read_json(folder / "metrics.json"), optional(folder / "posttraining.json")
-    by_level = metrics["parts"].get("test", {})
-    level = next(iter(by_level), "image")
-    test = by_level.get(level, {})
+    level = "image"
+    test = metrics["parts"].get("test", {}).get(level, {})
     confusion = metrics["confusion"].get("test")
     captions = words.captions(study, arm, metrics["curves"]["run"], len(metrics["runs"]))
     drawn = [(image(folder / "figures" / f"{name}.png", f"{arm}: {name}"), text) for name, text in captions.items()]
@@ -76,12 +77,14 @@ def arm_results(study: Study, arm: str) -> Found:
         "temperature": words.temperature(fitted, metrics, level),
         "posttraining": words.posttraining(study, arm, fitted),
         "submission": submission.as_posix() if submission.is_file() else None,
-        "level": level,
         "test": test.get("metrics", {}),
         "n": test.get("n"),
         "groups": test.get("groups"),
         "unit": metrics["interval_units"],
         "out_of_fold": metrics["parts"].get("out_of_fold", {}).get(level),
+        "by_level": _by_level(study, metrics["parts"]),
+        "subgroups": _subgroups(study, metrics),
+        "baselines": metrics.get("baselines", {}),
         "parts": parts,
         "metric_names": _ordered(study.metric, [name for values in parts.values() for name in values]),
         "one_hot": words.one_hot(test.get("metrics", {}), len(classes)),
@@ -102,6 +105,52 @@ def _ordered(first: str, names: list[str]) -> list[str]:
     """Each name once; the first metric leads, the one that is no accuracy comes last."""
     once = dict.fromkeys([first, *names])
     return sorted((name for name in once if name in names), key=lambda name: name == "one_hot_accuracy")
+
+
+def _by_level(study: Study, parts: Found) -> Found | None:
+    """A row for each level of the test part, and out of fold, where patches, eyes or patients differ from samples."""
+    test = parts.get("test", {})
+    if len({entry["n"] for entry in test.values()}) < 2:
+        return None
+    known = [name for name in dict.fromkeys([study.metric, *BY_LEVEL]) if name in test["image"]["metrics"]]
+    rows = [
+        (words.part(part, "", ""), level, entry["n"], [entry["metrics"].get(name) for name in known])
+        for part in ("test", "out_of_fold")
+        for level, entry in parts.get(part, {}).items()
+    ]
+    return {
+        "metrics": known,
+        "rows": [(part, level.replace("image", words.noun(study)), *row) for part, level, *row in rows],
+    }
+
+
+def _subgroups(study: Study, metrics: Found) -> list[Found]:
+    """For the test part, and out of fold: a row for each subgroup, after that of all; how scans were taken apart."""
+    found = []
+    for part, key in (("test", "subgroups"), ("out_of_fold", "subgroups_out_of_fold")):
+        columns = metrics.get(key, {})
+        for taken in (True, False):
+            names = [name for name in columns if (name in words.ALONE) == taken]
+            if names:
+                whole = metrics["parts"][part]["image"]
+                rows = _subgroup_rows(study, {name: columns[name] for name in names}, whole)
+                title = (
+                    f"By {words.listed([words.COLUMNS.get(name, name) for name in names])}, {words.part(part, '', '')}"
+                )
+                found.append({"title": title, "folded": not taken or len(rows["rows"]) > MOST_ROWS, **rows})
+    return found
+
+
+def _subgroup_rows(study: Study, columns: Found, whole: Found) -> Found:
+    """Rows of the subgroups of some columns: column (where it starts), value, n, and the known metrics' entries."""
+    shown = [("All", "", whole)]
+    for name, values in columns.items():
+        heads = [words.column(name), *[""] * (len(values) - 1)]
+        shown += [(head, value, entry) for head, (value, entry) in zip(heads, values.items())]
+    measured = {name for _, _, entry in shown[1:] for name in entry["metrics"]}
+    known = [name for name in dict.fromkeys([study.metric, *BY_LEVEL]) if name in measured]
+    rows = [(name, value, entry["n"], [entry["metrics"].get(one) for one in known]) for name, value, entry in shown]
+    return {"metrics": known, "rows": rows}
 
 
 def _by_head(heads: Found) -> Found | None:
@@ -153,7 +202,8 @@ def _by_class(metrics: Found, classes: list[str], confusion: list[list[float]] |
 
 def _gradcam(folder: Path, arm: str) -> Found | None:
     summary = optional(folder / "summary.json")
-    return summary and {**summary, "sheet": image(folder / "sheet.png", f"{arm}: Grad-CAM")}
+    browser = optional(folder / "browser.json")
+    return summary and {**summary, "sheet": image(folder / "sheet.png", f"{arm}: Grad-CAM"), "browser": browser}
 
 
 def _header(model: Path) -> Found:

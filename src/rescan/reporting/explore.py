@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.store import open_store
 from rescan.reporting import embedding, grids, overview_figures
-from rescan.reporting.looks import Looks, Source, small, stretched, views
+from rescan.reporting.looks import FRONT, STACK, Looks, Source, small, stretched, views
 from rescan.study import Recipe, Study
 
 Row = tuple[str, list[np.ndarray], list[str]]  # of a grid
 
 COLUMNS = 6  # images in a row of a grid
-EACH_COLUMNS = 4  # … and where each augmentation is shown
+EACH_COLUMNS, MOST_COLUMNS = 4, 7  # … and where each augmentation is shown, of volumes at most
 GROUP_ROWS = 5
 PERPLEXITIES = (10, 80)  # beside t-SNE's main one
 TSNE_SIDE = 256  # pixels
@@ -32,7 +33,7 @@ def explore(study: Study) -> None:
 
     Shows the preparation of the study's first arm and fold 0 of the split, samples drawn with the study's first seed;
     of the study's own labeled samples, the others are counted only. A volume is shown by its projection along the depth
-    and its middle slice across the height; of a sample that gives several patches, the first is augmented and embedded.
+    and a slice; of a sample that gives several patches, the first is augmented and embedded.
 
     tsne.csv: item, sample, label, part, then x_P, y_P (without units) for each perplexity P.
     """
@@ -57,9 +58,9 @@ def explore(study: Study) -> None:
     _prepared(source, shown, out / "samples_prepared.png")
     first = items.drop_duplicates("sample")
     item_of = first.set_index("sample")["item"]
-    views_of = [view for looks in raw.values() for look in looks for view in look][: source.pictures]
     chosen = {name: item_of[samples[0]] for name, samples in shown.items() if samples}
-    _augmented(study, prepared, chosen, views_of, out)
+    stacks = any(STACK[0] in look for looks in raw.values() for look in looks)
+    _augmented(study, prepared, chosen, STACK if stacks else FRONT, out)
     _groups(study, source, out / "groups.png")
     _tsne(prepared, first.merge(splits[["sample", "label", "part"]], on="sample"), study, out)
 
@@ -98,7 +99,9 @@ def _prepared(source: Source, shown: dict[str, list[str]], out: Path) -> None:
     grids.grid([(name, *_row(row[:fitting])) for name, row in looks.items()], out, kinds * fitting)
 
 
-def _augmented(study: Study, prepared: np.ndarray, chosen: dict[str, int], views_of: list[str], out: Path) -> None:
+def _augmented(
+    study: Study, prepared: np.ndarray, chosen: dict[str, int], views_of: tuple[str, ...], out: Path
+) -> None:
     """An item of each class, augmented as the first arm that augments does; and each augmentation by itself."""
     shown = study.preparations[study.arms[study.first_arm].preparation]
     arms = [
@@ -127,16 +130,19 @@ def _augmented(study: Study, prepared: np.ndarray, chosen: dict[str, int], views
     everything, last = _every_augmentation(arms), originals[-1]
     each = [("original", last), *preview_each(last, everything, shown.background)]
     strength = {name: _strength(value) for name, value in everything.items()}
-    texts = [f"{name.replace('_', ' ')}\n{strength.get(name, '')}" for name, _ in each]
+    columns, space = EACH_COLUMNS, " "
+    if last.ndim == 4:  # smaller pictures, as there are two of each, in as few even lines as fit
+        columns, space = max(EACH_COLUMNS, math.ceil(len(each) / math.ceil(len(each) / MOST_COLUMNS))), "\n"
+    texts = [f"{name.replace('_', space)}\n{strength.get(name, '')}" for name, _ in each]
     sheet: list[Row] = []
-    for start in range(0, len(each), EACH_COLUMNS):
-        line = slice(start, start + EACH_COLUMNS)
+    for start in range(0, len(each), columns):
+        line = slice(start, start + columns)
         sheet += _rows("", [item for _, item in each[line]], texts[line], views_of, last)
-    grids.grid(sheet, out / "augmentations.png", EACH_COLUMNS)
+    grids.grid(sheet, out / "augmentations.png", columns)
 
 
 def _rows(
-    title: str, items: list[np.ndarray], captions: list[str], views_of: list[str], original: np.ndarray
+    title: str, items: list[np.ndarray], captions: list[str], views_of: tuple[str, ...], original: np.ndarray
 ) -> list[Row]:
     """Items as a row of pictures; volumes as a row for each view, stretched as that of the original is."""
     if original.ndim == 3:

@@ -46,7 +46,7 @@ def evaluation(study: Study, arm: str) -> None:
     if "test" in metrics["confusion"]:
         confusion(metrics["confusion"]["test"], classes, folder / "confusion.png")
     if drawn["roc"]:
-        areas = next(iter(metrics["parts"]["test"].values()))["metrics"].get("auroc", {}).get("classes", {})
+        areas = metrics["parts"]["test"]["image"]["metrics"].get("auroc", {}).get("classes", {})
         colors = dict(zip(classes, class_colors(classes, ordered)))
         roc(drawn["roc"], areas, folder / "roc.png", colors if ordered else None)
     if drawn["reliability"]:
@@ -211,7 +211,7 @@ def reliability(bins: Sequence[Mapping[str, Any]], out: PathLike) -> None:
         lows = [entry["low"] for entry in bins]
         widths = [entry["high"] - entry["low"] for entry in bins]
         below.bar(lows, [entry["n"] for entry in bins], widths, align="edge", color=COLORS[0], edgecolor="white")
-        below.set(xlabel="confidence (largest probability)", ylabel="items")
+        below.set(xlabel="confidence (largest probability)", ylabel="samples")
 
 
 def grades(spreads: Sequence[Mapping[str, Any]], out: PathLike) -> None:

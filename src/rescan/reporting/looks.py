@@ -19,8 +19,12 @@ Looks = dict[str, np.ndarray]  # caption → picture, (H, W), (H, W, 1) or (H, W
 SHOWN_SIDE = 420  # pixels, more than any grid shows of an image
 SMALL_SIDE = 96  # voxels, of volumes that are augmented for looking at, of which many are in memory
 STRETCHED = (0.5, 99.5)  # percentiles of a picture of a volume that become black and white
-# What the two pictures of a volume are called: of a stack of B-scans, of others.
-STACK, OTHER = ("en face", "B-scan"), ("projection", "middle slice")
+# What the two pictures of a volume are called: of a stack of B-scans, of another, of that cut from the front.
+STACK, OTHER, FRONT = (
+    ("en face", "B-scan"),
+    ("projection", "middle slice"),
+    ("projection", "middle slice from the front"),
+)
 # The stages of a preparation that change the look, beside the raw and the last one; the last of a kind is shown.
 STAGES = {
     **dict.fromkeys(("crop_brain", "crop_circle", "crop_gray", "crop_center", "crop_retina"), "cropped"),
@@ -48,10 +52,11 @@ class Source:
         return 2 if self.preparation.reads == "volume" else 1
 
     def read(self, sample: str) -> Looks:
-        """An image, without a caption; or of a volume the mean along its depth and the middle slice across its height.
+        """An image, without a caption; or of a volume the mean along its depth and a slice.
 
-        Pictures of volumes have their proportions in millimeters, and gray levels from the 0.5th to the 99.5th
-        percentile. Nothing, with a warning, of a file that is missing or cannot be read.
+        The slice is the middle B-scan of a stack, else the middle one across the depth. Pictures of volumes have their
+        proportions in millimeters, and gray levels from the 0.5th to the 99.5th percentile. Nothing, with a warning, of
+        a file that is missing or cannot be read.
         """
         if sample not in self.cache:
             try:
@@ -68,10 +73,14 @@ class Source:
         if self.preparation.reads == "image":
             return {"": shrunk(images.read(files.path, SHOWN_SIDE)[0])}
         volume = volumes.read(files.path, files.extent)
-        sizes = np.linalg.norm(volume.affine[:3, :3], axis=0)
-        names = STACK if volume.about["kind"] == "stack" else OTHER
-        pictures = zip(names, views(volume.values), (sizes[1:], sizes[[0, 2]]))
-        return {name: _in_proportion(stretched(picture), *pixel) for name, picture, pixel in pictures}
+        depth, height, width = np.linalg.norm(volume.affine[:3, :3], axis=0)
+        stack = volume.about["kind"] == "stack"
+        above, slice_ = (stretched(picture) for picture in views(volume.values, 1 if stack else 0))
+        names = STACK if stack else OTHER
+        return {
+            names[0]: _in_proportion(above, height, width),
+            names[1]: _in_proportion(slice_, depth if stack else height, width),
+        }
 
     def prepared(self, sample: str) -> Looks:
         """A sample raw and after those steps of the preparation that change the look; nothing, if that fails."""
@@ -84,10 +93,11 @@ class Source:
 
 
 def at_stages(stages: list[tuple[str, np.ndarray]]) -> Looks:
-    """Raw, cropped, enhanced… (what applies and is not the last but for its size), prepared."""
+    """Raw, cropped, enhanced… (what applies and is not the last but for its size), prepared or the first patch."""
     last = max((number for number, (name, _) in enumerate(stages) if name not in SIZES), default=0)
     found = {STAGES[name]: image for name, image in stages[1:last] if name in STAGES}
-    whole = {"raw": stages[0][1], **found, "prepared": stages[-1][1]}
+    final = "first patch" if "patches" in dict(stages) else "prepared"
+    whole = {"raw": stages[0][1], **found, final: stages[-1][1]}
     return {kind: shrunk(image) for kind, image in whole.items()}
 
 
@@ -107,9 +117,9 @@ def _in_proportion(picture: np.ndarray, height: float, width: float) -> np.ndarr
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def views(volume: np.ndarray) -> list[np.ndarray]:
-    """The mean of a volume (D, H, W) along its depth, (H, W) float32, and the middle slice across it, (D, W)."""
-    return [volume.mean(axis=0, dtype=np.float32), volume[:, volume.shape[1] // 2]]
+def views(volume: np.ndarray, across: int = 1) -> list[np.ndarray]:
+    """The mean of a volume (D, H, W) along its depth, (H, W) float32, and the middle slice across an axis."""
+    return [volume.mean(axis=0, dtype=np.float32), volume.take(volume.shape[across] // 2, across)]
 
 
 def stretched(picture: np.ndarray, as_in: np.ndarray | None = None) -> np.ndarray:

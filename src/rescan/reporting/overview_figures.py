@@ -10,6 +10,8 @@ import numpy as np
 from rescan.reporting.embedding import PARTS
 from rescan.reporting.style import COLORS, PathLike, canvas, legend_above, short
 
+DASHES = (":", "--", "-.", (0, (8, 3)), (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))  # of references
+
 
 def class_distribution(
     counts: Mapping[str, Mapping[str, int]], classes: Sequence[str], out: PathLike, beside: Sequence[str] = ()
@@ -55,7 +57,7 @@ def forest(
     pitch = 0.42 if len(rows) <= 12 else 0.32
     with canvas(out, 1.5 + pitch * len(rows) + 0.22 * len(references)) as figure:
         axes = figure.subplots()
-        for line, (label, value) in zip((":", "--", "-."), references):
+        for line, (label, value) in zip(DASHES, references):
             axes.axvline(value, color="#888888", linestyle=line, label=short(label, 40))
         interval: dict[str, Any] = {
             "color": COLORS[0],

@@ -1,4 +1,7 @@
-"""The one page of all studies: a single HTML file with its figures inside; needs no network and no script."""
+"""The one page of all studies: a single HTML file with its figures inside; needs no network.
+
+Its only script leafs through the slices of volumes, where there are any; all else is there without it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from rescan.log import logger
 from rescan.paths import Paths
 from rescan.reporting import answer, overview_figures, recipe_words, words
 from rescan.reporting.arm_results import arm_results, image, optional
+from rescan.reporting.autoencoder_results import autoencoders
 from rescan.reporting.embedding import PARTS
 from rescan.study import Study
 
@@ -49,7 +53,7 @@ def report(studies: list[Study]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    said = ("number", "interval", "percent", "spaced", "metric", "title", "listed")
+    said = ("number", "interval", "percent", "spaced", "metric", "title", "listed", "column")
     environment.filters.update({name: getattr(words, name) for name in said})
     environment.globals.update(maps=words.MAPS, heads=words.HEADS, landis_koch=words.landis_koch)
     page = environment.get_template("page.html").render(scale=scale, studies=found, versions=_versions())
@@ -72,6 +76,7 @@ def _study(study: Study) -> Found:
     phantom = source["kind"] == "phantom" if source else study.data.phantom is not None
     compared = [row for row in comparison if row["kind"] == "published"]
     published = _published(study, compared, shown) if study.scale == "full" else []
+    claims = _claims(study, comparison)
     first = study.first_arm
     return {
         "study": study,
@@ -79,10 +84,13 @@ def _study(study: Study) -> Found:
         "source": source,
         "arms": [{**arm, "warnings": [text for text in arm["warnings"] if text not in everywhere]} for arm in results],
         "missing": missing,
-        "answer": answer.sentences(study, results, published, audit, phantom=phantom),
+        "noun": words.noun(study),
+        "answer": answer.sentences(study, results, published, claims, audit, phantom=phantom),
         "table": answer.table(study, results, missing, audit),
         "warnings": shared,
         "published": published,
+        "claims": claims,
+        "autoencoders": autoencoders(study),
         "forest": _forest(study, results, published, audit),
         "audit": audit,
         "counts": _counts(study),
@@ -92,7 +100,7 @@ def _study(study: Study) -> Found:
         "first_arm": first,
         "differences": [(arm, *_difference(study, arm)) for arm in study.arms if arm != first],
         "costs": answer.costs(study, comparison),
-        "paired": [row for row in comparison if row["kind"] != "published"],
+        "paired": [row for row in comparison if row["kind"] not in ("published", "claim")],
         "command": _command(study),
     }
 
@@ -129,6 +137,17 @@ def _published(study: Study, compared: list[Found], shown: list[str]) -> list[Fo
         reason = "not compared yet" if entry.arm in shown else "this arm has no results"
         row = known.get(tuple(own[key] for key in keys), {})
         rows.append({**blank, **own, **numbers, "verdict": "not run", "reason": reason, **row})
+    return rows
+
+
+def _claims(study: Study, comparison: list[Found]) -> list[Found]:
+    """The rows of each published claim; without any, one that says that it is not judged yet."""
+    blank = dict.fromkeys(("value", "low", "high", "difference", "difference_low", "difference_high"))
+    rows = []
+    for claim in study.claims:
+        own = {"arm": claim.better, "against": claim.than, "metric": claim.metric, "who": claim.who}
+        judged = [row for row in comparison if row["kind"] == "claim" and own.items() <= row.items()]
+        rows += judged or [{**blank, **own, "part": "test", "verdict": "not run", "reason": "not compared yet"}]
     return rows
 
 

@@ -32,12 +32,26 @@ FITTED_ON = {
     "crossfit": "the validation part's predictions (a validation image is read with what was fitted without its fold)",
 }
 ENDPOINT = {"f1": "F1", "kappa": "kappa, quadratic or not"}  # metrics of two classes
+COLUMNS = {"fov": "field of view"}  # of the manifest
+ALONE = {"fov": "the field of view", "site": "the site", "device": "the device"}
 MAPS = {
     "energy_inside": "this model's maps",
     "randomized": "maps of networks with random weights",
     "gaussian": "a centered Gaussian",
     "area_share": "a flat map (the lesion's share of the area)",
 }
+
+
+def column(name: str) -> str:
+    """A column of the manifest as the head of rows."""
+    said = COLUMNS.get(name, name)
+    return said[:1].upper() + said[1:]
+
+
+def noun(study: Study) -> str:
+    """What is scored, in a word: samples, where some arms see volumes."""
+    reads = {study.preparations[recipe.preparation].reads for recipe in study.arms.values()}
+    return "sample" if "volume" in reads else "image"
 
 
 def spaced(name: str) -> str:
@@ -114,12 +128,12 @@ def captions(study: Study, arm: str, run: dict[str, int], runs: int) -> dict[str
     endpoints = ", ".join(f"{spaced(name)}: {lowest} or worse" for name, lowest in study.data.endpoints.items())
     return {
         "curves": f"{scores} over the epochs{of}{'; one line a run' if runs > 1 else ''}.{stages}{tested}",
-        "confusion": f"Confusion matrix, test: items{mean} and share of the true class.",
+        "confusion": f"Confusion matrix, test: {noun(study)}s{mean} and share of the true class.",
         "grades": f"Grades as predicted on the line, test{which}, for each true grade: box 25–75 %, whiskers 5–95 %.",
         "endpoints": f"ROC, test: {endpoints}; area and 95 % interval.{areas}",
         "roc": f"ROC, test: each class against all others; area and 95 % interval.{areas}",
         "reliability": f"Reliability, test{which}: points below the line are overconfident.",
-        "features": f"t-SNE of what the heads are fed{which}: up to 5,000 validation and test items.",
+        "features": f"t-SNE of what the heads are fed{which}: up to 5,000 items of the validation and test parts.",
     }
 
 

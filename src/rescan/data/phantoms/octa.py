@@ -220,9 +220,7 @@ def _draw(
 ) -> Scan:
     """Draw the scan of an original."""
     lesion_rng = np.random.default_rng([seed, 4, number])
-    shown = eye(
-        np.random.default_rng([seed, 2, number]), shape[1:], FIELDS[case.fov], left=case.left, effect=effect
-    )
+    shown = eye(np.random.default_rng([seed, 2, number]), shape[1:], FIELDS[case.fov], left=case.left, effect=effect)
     if lesions == "both":
         add(shown, case.kind, min(1.5, contrast * lesion_rng.uniform(0.6, 1.0)), lesion_rng)
     scan = paint(shown, shape[0], np.random.default_rng([seed, 3, number]))

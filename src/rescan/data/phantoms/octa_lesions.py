@@ -1,4 +1,4 @@
-"""Diseases of a schematic macula: each changes an eye's maps and marks what it changed. All lie within 1.5 mm."""
+"""Diseases of a schematic macula: each changes an eye's maps and marks what it changed. All show within 1.5 mm."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _retinopathy(eye: Eye, strength: float, rng: np.random.Generator) -> None:
     for _ in range(rng.integers(8, 16)):
         x, y = _place(0.4, 1.3, rng)
         z = eye.at("IPL", x, y) + rng.uniform(0, 0.07)
-        eye.balls.append(Ball(x, y, z, rng.uniform(0.06, 0.1), 0.02, strength, reflectivity=0.65, flow=0.95))
+        eye.balls.append(Ball(x, y, z, rng.uniform(0.06, 0.1), 0.02, strength, reflectivity=0.65, flow=0.7))
     for _ in range(rng.integers(3, 9)):
         x, y = _place(0.3, 1.3, rng)
         z = eye.at("OPL", x, y) - 0.01

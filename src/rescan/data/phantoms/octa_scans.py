@@ -103,7 +103,9 @@ def _flow(eye: Eye, z: Array, depth: int) -> Array:
     signal += FLOW["tail"] * eye.large * _step(z, ipl, soft) * (0.35 + _slab(z, rpe - PIGMENT, bruch, soft))
     signal += eye.tangle * _slab(z, rpe - PIGMENT / 2, bruch, soft)
     # flow is only seen where light comes back: less and less in the choroid
-    signal += FLOW["choroid"] * (0.4 + 1.6 * eye.choroid) * _step(z, bruch, soft) * np.exp(-np.maximum(z - bruch, 0) / 0.1)
+    signal += (
+        FLOW["choroid"] * (0.4 + 1.6 * eye.choroid) * _step(z, bruch, soft) * np.exp(-np.maximum(z - bruch, 0) / 0.1)
+    )
     return signal
 
 

@@ -33,7 +33,7 @@ class Grid(NamedTuple):
         return int(np.clip(np.ceil(self.pixel.max() / FINEST), 1, 8))
 
     def places(self, fine: int = 1) -> tuple[Array, Array]:
-        """x (1, W) and y (H, 1) of every pixel of a grid that is `fine` times finer: float32."""
+        """X (1, W) and y (H, 1) of every pixel of a grid that is `fine` times finer: float32."""
         height, width = fine * self.shape[0], fine * self.shape[1]
         x = ((np.arange(width) + 0.5) / width - 0.5) * self.extent - self.fovea[0]
         y = ((np.arange(height) + 0.5) / height - 0.5) * self.extent - self.fovea[1]
@@ -142,6 +142,8 @@ def zone(grid: Grid, radius: float, rng: np.random.Generator) -> Array:
     angle = np.arctan2(y, x)
     uneven = np.ones_like(angle)
     for waves in (2, 3, 5):
-        uneven += np.float32(rng.normal(0, 0.25 / waves)) * np.cos(waves * angle + np.float32(rng.uniform(0, 2 * np.pi)))
+        uneven += np.float32(rng.normal(0, 0.25 / waves)) * np.cos(
+            waves * angle + np.float32(rng.uniform(0, 2 * np.pi))
+        )
     edge = max(0.04, float(grid.pixel.max()))
     return np.clip((np.float32(radius) * uneven - np.hypot(x, y)) / edge + 0.5, 0, 1)
