@@ -124,7 +124,7 @@ def _load(arm_folder: Path, fitted: dict[str, Any]) -> list[Model]:
 def _outputs(
     models: list[Model], chunk: list[Files], where: Any
 ) -> tuple[list[Prepared | str], list[int], dict[str, list[np.ndarray]]]:
-    """Each sample as the first model takes it, or why not; which are good for all models; their outputs by head."""
+    """Each sample as the first model takes it, or why not; which are good for all; outputs of their items by head."""
     from rescan.training.infer import Shown, predict_outputs
 
     inputs = {model.input: model for model in models}
@@ -145,11 +145,8 @@ def _outputs(
             normalization = model.header["recipe"]["normalization"]
             patches = np.stack([one for of_sample in items[model.input] for one in of_sample])
             own = predict_outputs(model.network, patches, normalization, where, shown=shown)
-            of_samples = {
-                head: list(own[head].reshape(len(good), -1, own[head].shape[1]).swapaxes(0, 1)) for head in shared
-            }
-            for head, output in heads.average(of_samples).items():
-                outputs.setdefault(head, []).append(output)
+            for head in shared:
+                outputs.setdefault(head, []).append(own[head])
     return found, good, outputs
 
 
@@ -168,10 +165,12 @@ def _prepared(files: Files, model: Model) -> Prepared | str:
 
 
 def _read_off(fitted: dict[str, Any], outputs: dict[str, list[np.ndarray]], count: int) -> Reading:
-    """Average the networks' outputs and read them with the arm's post-training."""
-    rows = pd.DataFrame({"part": ["new"] * count, "group": [""] * count})
-    ordered = {head: outputs[head] for head in heads.HEADS if head in outputs}
-    return posttrain.apply(fitted, Predictions(rows, heads.average(ordered, fitted["trim"])))
+    """Average the networks' outputs and read them with the arm's post-training; patches by their sample."""
+    ordered = heads.average({head: outputs[head] for head in heads.HEADS if head in outputs}, fitted["trim"])
+    patches = len(next(iter(ordered.values()))) // count
+    samples = np.repeat(np.arange(count), patches)
+    rows = pd.DataFrame({"part": "new", "fold": 0, "seed": 0, "sample": samples, "group": ""})
+    return posttrain.by_sample(fitted, Predictions(rows, ordered))
 
 
 def _row(reading: Reading, number: int, classes: list[str]) -> dict[str, object]:
@@ -182,21 +181,25 @@ def _row(reading: Reading, number: int, classes: list[str]) -> dict[str, object]
     return {**row, **dict(zip(classes, np.exp(reading.log_probabilities[number]).round(6)))}
 
 
-def _draw(model: Model, prepared: np.ndarray, titles: list[str], reading: Reading, folder: Path) -> None:
-    """Draw the first network's maps of the images."""
+def _draw(
+    model: Model, shown: list[Prepared], sources: list[Files], titles: list[str], reading: Reading, folder: Path
+) -> None:
+    """Draw the first network's maps: of a sample's patches, that of the first; a volume's also as a NIfTI file."""
     from rescan.explanation.overlays import draw_predictions
 
     probabilities = None if reading.log_probabilities is None else np.exp(reading.log_probabilities)
-    classes, normalization = model.header["classes"], model.header["recipe"]["normalization"]
+    affines = [prepared.affine for prepared in shown if prepared.affine is not None]
     draw_predictions(
         model.network,
-        prepared,
+        np.stack([prepared.items[0] for prepared in shown]),
         titles,
         probabilities,
-        classes,
-        normalization,
+        model.header["classes"],
+        model.header["recipe"]["normalization"],
         folder,
         predicted=reading.predicted,
+        affines=np.stack(affines) if affines else None,
+        sources=sources if affines else None,
     )
 
 

@@ -42,14 +42,14 @@ def world_center(scan, weights):
 
 
 def options_of(name, scan, random):
-    """Options of an operator that keep a mark near the center of a volume of about 20 voxels a side."""
-    size = [int(n) for n in random.integers(17, 40, 3)]
+    """Options of an operator that keep a mark near the center of a volume of 20 voxels a side or more."""
+    size = [int(n) for n in random.integers(20, 40, 3)]
     box = random.uniform(0.8, 1, 3) * scan.shape * scan.voxel * [1, 1, 0]
     options = {
         "crop_center": {"millimeters": box.tolist()},
-        "crop_retina": {"depth": int(random.integers(14, 30))},
+        "crop_retina": {"depth": int(random.integers(20, 40))},
         "keep_layers": {"slab": "all"},
-        "resample": {"millimeters": [float(mm) for mm in random.uniform(0.4, 1.6, 3) * [1, 1, 0]]},
+        "resample": {"millimeters": [float(mm) for mm in random.uniform(0.4, 1.3, 3) * [1, 1, 0]]},
         "resize_volume": {"size": size},
         "pad_volume": {"size": size},
         "window": {"low": 0.0, "high": 300.0},
@@ -63,13 +63,13 @@ KEEPING = ["keep_layers", "window", "clip_percentiles"]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(MOVING + KEEPING), min_size=1, max_size=4), st.integers(0, 2**32 - 1))
+@given(st.lists(st.sampled_from(MOVING + KEEPING), min_size=1, max_size=3), st.integers(0, 2**32 - 1))
 def test_a_mark_keeps_its_place_in_the_world_whatever_is_done(chain, seed):
     random = np.random.default_rng(seed)
-    shape = tuple(int(n) for n in random.integers(18, 26, 3))
-    spot = tuple(slice(n // 2 - 2 + shift, n // 2 + 1 + shift) for n, shift in zip(shape, random.integers(0, 2, 3)))
+    shape = tuple(int(n) for n in random.integers(24, 32, 3))
+    spot = tuple(slice(n // 2 - 3 + shift, n // 2 + 4 + shift) for n, shift in zip(shape, random.integers(-1, 2, 3)))
     values, mask = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
-    values[spot], mask[spot] = random.uniform(100, 200, (3, 3, 3)), 255
+    values[spot], mask[spot] = random.uniform(100, 200, (7, 7, 7)), 255
     layers = flat_layers(shape, 1, shape[0] / 2, shape[0] - 2)
     turned = random.uniform(-180, 180, 3)
     scan = Scan(values, mask, affine_of((0.9, 0.7, 0.5), turned, random.uniform(-50, 50, 3)), layers)
@@ -79,7 +79,7 @@ def test_a_mark_keeps_its_place_in_the_world_whatever_is_done(chain, seed):
         assert scan.values.shape == scan.mask.shape
         assert scan.layers.shape[1:] == scan.values.shape[1:]
         voxel = np.linalg.norm(scan.voxel)
-        # rounded to no voxel: what is left is where the mark was cut or smeared at a border
+        # Values are exact but for what a layer's edge cuts off; a mask is all or nothing.
         np.testing.assert_allclose(world_center(scan, scan.values), before, atol=0.1 * voxel)
         np.testing.assert_allclose(world_center(scan, scan.mask), marked, atol=0.6 * voxel)
 
@@ -256,7 +256,7 @@ def test_a_coarser_grid_holds_means_of_what_lies_there():
     index = np.stack([*np.indices(coarse.values.shape), np.ones(coarse.values.shape)])
     expected = np.tensordot(coarse.affine, index, 1)[0]
     inner = (slice(1, -1),) * 3
-    # rtol: the voxels' own steps, as a mean of whole voxels is not that of a line
+    # A mean of parts of voxels, each constant, is not quite that of the plane.
     np.testing.assert_allclose(coarse.values[inner], expected[inner], atol=0.12)
 
 

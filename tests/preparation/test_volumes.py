@@ -94,7 +94,7 @@ def write_tables(**columns):
 
 
 def write_lesion(name, place=None):
-    lesion = np.zeros((40, 20, 18), np.uint8)
+    lesion = np.full((40, 20, 18), 40, np.uint8)  # too dark to be marked
     if place:
         lesion[place] = 255
     write_stack(Path("raw", name), lesion)

@@ -42,7 +42,7 @@ from rescan.files import write_json, write_table, writing
 from rescan.log import logger
 from rescan.models.network import Network, load
 from rescan.paths import Paths
-from rescan.preparation.build import open_store
+from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study
 from rescan.training.lease import held
 
@@ -75,7 +75,7 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
     paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
     folder, store = Path(paths.arm(arm), "gradcam"), Path(paths.store(study.arms[owner].preparation))
     rows, (images, _) = test_rows(study, arm), open_store(store)
-    masks = np.load(store / "masks.npy", mmap_mode="r") if (store / "masks.npy").exists() else None
+    masks = open_beside(store, "masks")
     candidates = rows.iloc[one_a_sample(rows)].reset_index(drop=True)
     target, predicted, confidence = (candidates[name].to_numpy() for name in ("target", "predicted", "confidence"))
     shown = candidates.iloc[choose(target, predicted, confidence, study.gradcam.images_a_class)].reset_index(drop=True)

@@ -23,7 +23,7 @@ from rescan.explanation.selection import described
 from rescan.files import read_table, write_json
 from rescan.models.network import load
 from rescan.paths import Paths
-from rescan.preparation.build import open_store
+from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study
 
 Floats = NDArray[np.float32]
@@ -33,7 +33,7 @@ HOW = {True: "right", False: "wrong"}
 SHOWN = {True: "the predicted class", False: "evidence for a higher grade"}  # whether of the classification head
 
 
-def to_source(scaled: Floats, affine: Affine, shape: tuple[int, int, int], source_affine: Affine) -> Floats:
+def to_source(scaled: Floats, affine: Affine, shape: Sequence[int], source_affine: Affine) -> Floats:
     """Lay a map back onto the grid of the file that its volume was prepared from, by world coordinates.
 
     Args:
@@ -109,8 +109,9 @@ def show(
     """
     paths, preparation, slab = Paths(study.scale, study.name), study.arms[owner].preparation, study.gradcam.slab
     store, item = Path(paths.store(preparation)), rows["item"].to_numpy(np.intp)
-    affines = np.load(store / "affines.npy", mmap_mode="r")
-    layers = np.load(store / "layers.npy", mmap_mode="r") if (store / "layers.npy").exists() else None
+    affines, layers = open_beside(store, "affines"), open_beside(store, "layers")
+    if affines is None:
+        raise RescanError(f"{store}: no affines.npy in it; run preprocess again")
     sources = _sources(paths, rows["sample"], study.preparations[preparation].modality)
     targets = targets_of(explained.head, rows["predicted"].to_numpy(), rows["other"].to_numpy())[:, :1]
     others = _beside(study, rows, explained) if study.gradcam.beside else {}
@@ -201,9 +202,10 @@ def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str,
     shown = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
     targets = targets_of(theirs.head, shown["predicted"].to_numpy(), shown["other"].to_numpy())[:, :1]
     here = places[shown["sample"]].to_numpy(np.intp)
-    masks = np.load(store / "masks.npy", mmap_mode="r")[here] if (store / "masks.npy").exists() else [None] * len(here)
-    maps = each(theirs, images, here, targets)
+    masks = open_beside(store, "masks")
     return {
-        shown["sample"][place]: Beside(arm, gray_levels(images[here[place]]), scaled, masks[place])
-        for place, _, scaled in maps
+        shown["sample"][place]: Beside(
+            arm, gray_levels(images[here[place]]), scaled, None if masks is None else masks[here[place]]
+        )
+        for place, _, scaled in each(theirs, images, here, targets)
     }

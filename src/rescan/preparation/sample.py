@@ -225,15 +225,8 @@ def _read_image(files: Files, preparation: Preparation) -> Scan:
     mask = None if files.mask is None else _read_mask(files.mask, size)
     if mask is not None and mask.shape != image.shape[:2]:
         mask = resize(mask, mask, image.shape[:2])[1]
-    return Scan(image, mask, None if files.extent is None else _affine(files.extent, size, image.shape[:2]))
-
-
-def _affine(extent: tuple[float, ...], size: tuple[int, int], decoded: tuple[int, ...]) -> np.ndarray:
-    """The affine of an image that covers an extent; the origin is the center of the file's own first pixel."""
-    pixel = np.array([extent[0], extent[1] / decoded[0], extent[2] / decoded[1]])
-    affine = np.diag([*pixel, 1.0])
-    affine[1:3, 3] = (pixel[1:] - np.array(extent[1:]) / size) / 2
-    return affine
+    affine = None if files.extent is None else np.diag([*np.divide(files.extent, (1, *image.shape[:2])), 1.0])
+    return Scan(image, mask, affine)
 
 
 def _at_least(preparation: Preparation) -> int | None:

@@ -153,7 +153,7 @@ def deposit(scan: Scan, eye: Eye, *, ill: bool, depth_only: bool, contrast: floa
             return scan
         row = np.arange(depth)[:, None, None]
         inside = columns & (row >= surfaces[0]) & (row < surfaces[-1])
-        bright = [np.clip(v + inside * (25.0 * contrast), 0, 255).astype(np.uint8) for v in (scan.oct, scan.octa)]
+        bright = [np.clip(v + inside * (9.0 * contrast), 0, 255).astype(np.uint8) for v in (scan.oct, scan.octa)]
         return Scan(*bright, np.where(inside, np.uint8(255), np.uint8(0)), scan.layers)
 
     thick = max(2, round(0.085 * depth))
@@ -167,7 +167,7 @@ def deposit(scan: Scan, eye: Eye, *, ill: bool, depth_only: bool, contrast: floa
     for volume in (scan.oct, scan.octa):
         seen = np.concatenate([volume[place, y, x] for place in places])
         dull, bright = rng.permutation(seen, axis=0).reshape(2, thick, len(x)).astype(float)
-        bright = np.clip(bright + 60 * contrast, 0, 255)
+        bright = np.clip(bright + 40 * contrast, 0, 255)
         changed = volume.copy()
         for place, content in zip(places, (dull, bright) if ill else (bright, dull)):
             changed[place, y, x] = content
