@@ -28,7 +28,7 @@ def test_name_resolves_to_something_callable_with_its_options(kind, name):
 
 
 def test_every_option_of_a_phantom_and_an_operator_is_in_the_table():
-    for kind, implicit in (("phantom", {"folder", "classes"}), ("operator", {"image", "mask"})):
+    for kind, implicit in (("phantom", {"folder", "classes"}), ("operator", {"image", "mask", "scan"})):
         for name, entry in names.TABLES[kind].items():
             parameters = set(inspect.signature(names.resolve(kind, name)).parameters)
             assert parameters - implicit == set(entry.options), f"{kind} {name}"

@@ -231,6 +231,7 @@ BELOW = {
     "tilt": 90,
 }
 ABOVE = {"sigma": 0, "depth": 0, "clip": 0, "tiles": 0}
+SIGNED = ("high",)  # of a window: may be negative, as `low`
 CHOICES = {
     "slab": ("all", "superficial", "deep"),
     "how": ("mean", "max"),

@@ -103,7 +103,7 @@ def _as_type_of(default: Any, given: Any, option: str) -> Any:
         raise ValueError(f"{option} must be one of {', '.join(names.CHOICES[option])}, not {given!r}")
     if kind is list and (min(given) < 0 or (0 not in default and min(given) == 0)):
         raise ValueError(f"{option} must be positive, but is {given!r}")
-    if kind in (int, float) and default >= 0:
+    if kind in (int, float) and default >= 0 and option not in names.SIGNED:
         _check_bounds(option, given)
     return given
 

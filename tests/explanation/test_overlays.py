@@ -20,7 +20,7 @@ from rescan.explanation.drawing import Tile, draw, overlay
 from rescan.explanation.gradcam import gradcam
 from rescan.explanation.maps import head_of
 from rescan.explanation.scores import SCORES
-from rescan.explanation.selection import choose
+from rescan.explanation.selection import choose, one_a_sample
 from rescan.files import write_json
 from rescan.models.network import build, load, normalize, save
 from rescan.study import Study
@@ -86,7 +86,10 @@ def made(tmp_path_factory):
             rows.assign(seed=seed)[::-1].to_csv(run / "predictions.csv", index=False)
         fits = {"whole": 2.0, "crossfit": [2.0] * 5}
         fitted = {"head": study.arms[arm].head, "fit_on": "crossfit", "classes": 3}
-        write_json(folder / ARM / f"../{arm}/posttraining.json", {**fitted, "temperatures": {k: fits for k in heads if k != "regression"}})
+        write_json(
+            folder / ARM / f"../{arm}/posttraining.json",
+            {**fitted, "temperatures": {k: fits for k in heads if k != "regression"}},
+        )
     store = folder / "data/demo/made_up/p"
     store.mkdir(parents=True)
     np.save(store / "images.npy", images)
@@ -322,3 +325,24 @@ def test_draw_takes_rows_without_tiles_and_other_shapes(tmp_path):
     draw(tmp_path / "a.png", [("full", [tile]), ("nothing here", [])])
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width > 100
+
+
+def test_of_patches_one_a_sample_is_shown_each_in_turn():
+    rows = pd.DataFrame({"sample": [f"s{number // 4}" for number in range(20)], "item": range(20)})
+    assert one_a_sample(rows).tolist() == [0, 5, 10, 15, 16]
+    alone = pd.DataFrame({"sample": ["b", "a", "c"], "item": [3, 5, 7]})
+    assert one_a_sample(alone).tolist() == [0, 1, 2]
+
+
+def test_patches_are_shown_one_a_sample_and_said_so(study):
+    for seed in (4, 5):
+        path = ARM / f"fold0_seed{seed}/predictions.csv"
+        table = pd.read_csv(path, keep_default_na=False)
+        table["sample"] = [f"{item // 6}.png" for item in table["item"]]  # six patches each, of every class
+        table["target"] = table["item"] // 6 % 3
+        table.assign(patch=table["item"] % 6).to_csv(path, index=False)
+    overlays.make(study, "small", device="cpu", threads=1)
+    chosen, summary = pd.read_csv(ARM / "gradcam/chosen.csv"), json.loads((ARM / "gradcam/summary.json").read_text())
+    assert not chosen["sample"].duplicated().any()
+    assert "sample's 6 patches" in summary["rule"]
+    assert len(pd.read_csv(ARM / "gradcam/scores.csv")) == 12

@@ -178,6 +178,6 @@ def _show(axes: Axes, panel: Panel) -> None:
         (row, letter), dark = panel.mark, [withStroke(linewidth=2, foreground="#000000")]
         place = (row + 0.5) / len(pixels) * height
         axes.plot([0, width], [place] * 2, color=MARK, linewidth=0.9, linestyle=(0, (4, 3)), scalex=False, scaley=False)
-        above = place > 0.2 * height
+        above = place > 0.5 * height
         text = axes.text(0.98 * width, place, letter, color=MARK, size=9, weight="bold", ha="right")
         text.set(va="bottom" if above else "top", path_effects=dark)
