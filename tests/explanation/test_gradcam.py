@@ -102,6 +102,20 @@ def test_frozen_networks_work_under_no_grad_and_no_gradients_stay(case):
     assert not network.target_layer._forward_hooks
 
 
+def test_nothing_is_kept_of_what_comes_before_the_target(case):
+    network, images = case
+    tracked = []
+    hooks = [
+        layer.register_forward_hook(lambda *given: tracked.append(given[2].requires_grad))
+        for layer in (network.first, network.hidden)
+    ]
+    gradcam(network, images, TARGETS)
+    for hook in hooks:
+        hook.remove()
+    assert tracked == [False, True]
+    assert torch.is_grad_enabled()
+
+
 def test_scaling_is_a_map_of_its_own_and_zero_stays_zero():
     network = Tiny(2).eval()
     with torch.no_grad():
@@ -136,18 +150,22 @@ def test_a_linear_head_on_the_average_gives_the_class_activation_map():
     torch.testing.assert_close(raw, expected.detach(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "densenet121", "mobilenet_v3_large", "vit_b_16"])
-def test_equals_captum_on_our_networks(encoder):
+SMALL_2D = [(name, (1, 64, 64)) for name in ("resnet18", "densenet121", "mobilenet_v3_large", "vit_b_16")]
+SMALL_3D = [(name, (1, 32, 48, 40)) for name in ("resnet10_3d", "cnn5_3d", "efficientnet_b0_3d")]
+
+
+@pytest.mark.parametrize(("encoder", "shape"), SMALL_2D + SMALL_3D)
+def test_equals_captum_on_our_networks(encoder, shape):
     torch.manual_seed(0)
     losses = {"classification": "cross_entropy", "regression": "mse", "ordinal": "binary_cross_entropy"}
     heads = {"classification": {}, "regression": {"hidden": [5], "limit": 4.5}, "ordinal": {}}
     described = {
         "preparation": "p",
-        "network": {"encoder": encoder, "hidden": [7], "heads": heads},
+        "network": {"encoder": encoder, "weights": "none", "hidden": [7], "heads": heads},
         "stages": {"main": {"epochs": 1, "optimizer": "adam", "losses": losses}},
     }
-    network = build(Recipe.model_validate(described), 3, (1, 64, 64)).eval()
-    images, highest = torch.randn(2, 1, 64, 64), 0.0
+    network = build(Recipe.model_validate(described), 3, shape).eval()
+    images, highest = torch.randn(2, *shape), 0.0
     for head in heads:
         targets = torch.tensor([0, 2] if head == "classification" else [1, -1])
         expected = captums(network, images, targets, head).detach()
@@ -155,7 +173,8 @@ def test_equals_captum_on_our_networks(encoder):
         torch.testing.assert_close(raw, expected, rtol=1e-3, atol=1e-3 * expected.max().item())
         highest = max(highest, raw.max().item())
     assert highest > 0
-    assert cells(network, images) == ((4, 4) if encoder == "vit_b_16" else (2, 2))
+    grid = {"vit_b_16": (4, 4), "resnet10_3d": (2, 2, 2), "cnn5_3d": (2, 3, 2), "efficientnet_b0_3d": (1, 1, 1)}
+    assert cells(network, images) == grid.get(encoder, (2, 2))
 
 
 def test_no_place_speaks_both_for_a_higher_and_for_a_lower_grade(case):

@@ -249,7 +249,7 @@ def test_autoencoders_and_what_they_have_seen(page: str, text: str) -> None:
     assert "leak" not in own
     assert "It has seen the test part, without its labels: a leak" in leaky
     assert "the validation part was trained on" in leaky
-    assert page.count('alt="own: Validation images and what the autoencoder makes of them."') == 1
+    assert page.count('alt="own: Validation samples and what the autoencoder makes of them, equally brightened."') == 1
 
 
 def test_a_browser_of_slices_brings_its_script_and_nothing_from_outside(page: str) -> None:

@@ -1,4 +1,4 @@
-"""What an autoencoder makes of some validation images, beside them."""
+"""What an autoencoder makes of some validation samples, beside them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ def _looks(volume: np.ndarray) -> dict[str, np.ndarray]:
     return {"mean along the depth": projection, "middle slice": volume[:, volume.shape[1] // 2]}
 
 
+def _brightened(looks: list[list[dict[str, np.ndarray]]], what: str) -> list[list[np.ndarray]]:
+    """A look of the samples and of their reconstructions, both as bright as the brightest sample allows."""
+    samples, made = ([look[what] for look in side] for side in looks)
+    factor = 255 / max(1, *(image.max() for image in samples))
+    return [[(image * factor).clip(0, 255).astype(np.uint8) for image in side] for side in (samples, made)]
+
+
 def reconstructions(pairs: Path, out: Path) -> None:
     """Draw images and their reconstructions, one below the other; of volumes a projection and a slice.
 
@@ -25,8 +32,8 @@ def reconstructions(pairs: Path, out: Path) -> None:
     shown = np.load(pairs)
     looks = [[_looks(one[..., 0]) if shown.ndim == 6 else {"": one} for one in side] for side in shown.swapaxes(0, 1)]
     rows: Rows = [
-        (f"{said}{what and ', '}{what}", [look[what] for look in side], [])
+        (f"{said}{what and ', '}{what}", images, [])
         for what in looks[0][0]
-        for said, side in zip(("validation images", "reconstructed"), looks)
+        for said, images in zip(("validation samples", "reconstructed"), _brightened(looks, what))
     ]
     grid(rows, out, max(3, len(shown)))

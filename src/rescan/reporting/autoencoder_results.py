@@ -1,4 +1,4 @@
-"""What the page says of autoencoders: what they have seen, and what they make of validation images."""
+"""What the page says of autoencoders: what they have seen, and what they make of validation samples."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ def autoencoders(study: Study) -> list[dict[str, Any]]:
         history = optional(f"{folder}/history.csv") or []
         best = next((row for row in reversed(history) if row["kept"] == 1), None)
         figures = (
-            (f"{folder}/reconstructions.png", "Validation images and what the autoencoder makes of them."),
-            (f"{folder}/curves.png", "Mean squared error of the normalized images over the epochs."),
+            (
+                f"{folder}/reconstructions.png",
+                "Validation samples and what the autoencoder makes of them, equally brightened.",
+            ),
+            (f"{folder}/curves.png", "Mean squared error of the normalized samples over the epochs."),
         )
         found.append(
             {

@@ -36,6 +36,13 @@ EXPLORED = (
     ("groups", "Groups of duplicates: mixed labels first, then the largest."),
     ("tsne", "t-SNE of the prepared images as gray vectors."),
 )
+EXPLORED_VOLUMES = {
+    "samples_raw": "Raw volumes, drawn at random: the mean along the depth, and a slice (of stacks, the middle B-scan), "
+    "each in a gray scale of its own.",
+    "samples_prepared": "A slice of volumes raw, and after those steps of the preparation that change their look.",
+    "augmented": "One volume of each class and augmented versions of it: the mean along the depth, and a slice.",
+    "tsne": "t-SNE of projections of the prepared volumes as gray vectors.",
+}
 
 
 def report(studies: list[Study]) -> None:
@@ -95,7 +102,9 @@ def _study(study: Study) -> Found:
         "audit": audit,
         "counts": _counts(study),
         "left_out": _left_out(study, audit),
-        "explored": [(file, text) for name, text in EXPLORED if (file := image(f"{paths.explore}/{name}.png", text))],
+        "explored": [
+            (file, text) for name, text in _explored(study) if (file := image(f"{paths.explore}/{name}.png", text))
+        ],
         "recipe": recipe_words.recipe(study, first),
         "first_arm": first,
         "differences": [(arm, *_difference(study, arm)) for arm in study.arms if arm != first],
@@ -103,6 +112,13 @@ def _study(study: Study) -> Found:
         "paired": [row for row in comparison if row["kind"] not in ("published", "claim")],
         "command": _command(study),
     }
+
+
+def _explored(study: Study) -> list[tuple[str, str]]:
+    """The figures of the data, and what they show: of the first arm's preparation."""
+    preparation = study.preparations[study.arms[study.first_arm].preparation]
+    others = EXPLORED_VOLUMES if preparation.reads == "volume" else {}
+    return [(name, others.get(name, text)) for name, text in EXPLORED]
 
 
 def _difference(study: Study, arm: str) -> tuple[str | None, dict[str, str]]:

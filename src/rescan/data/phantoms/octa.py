@@ -84,7 +84,7 @@ def make(
         contrast: Multiplies the lesions' contrast: the difficulty.
         lesions: "both" for diseases that show in both modalities, in depth and from above. "depth" for deposits that lie
             in the superficial layers of healthy eyes and in the deep ones of ill eyes: the mean over all depths is the
-            same. "enface" for deposits in ill eyes, evenly through all depths of the retina.
+            same. "enface" for deposits evenly through all depths of the retina, larger in most ill eyes.
         null: No lesion anywhere, the same nuisances; labels at random, whatever the field of view.
         confound: How much the field of view goes with the label, from 0, equal shares of all labels in both, to 1, as in
             the real set: of 3 mm scans 160 in 200 are normal, of 6 mm scans 91 in 300. Nothing if null.

@@ -13,6 +13,8 @@ from rescan.data.phantoms.octa_lesions import spot
 Array = np.ndarray
 VOXELS = 4_000_000  # that are painted at once
 WHITE = 205
+DEPOSIT = 40.0  # gray levels
+DEPOSIT_RADII = {False: (0.20, 0.34), True: (0.30, 0.44)}  # millimeters, of healthy and ill eyes: they overlap
 CENTER = 0.5  # of a voxel
 
 
@@ -127,52 +129,62 @@ def _balls(eye: Eye, z: Array, reflectivity: Array, flow: Array) -> Array:
 
 
 def deposit(scan: Scan, eye: Eye, *, ill: bool, depth_only: bool, contrast: float, rng: np.random.Generator) -> Scan:
-    """Put bright deposits of one form into a scan.
+    """Put bright deposits into a scan.
 
     Args:
         scan: Without lesions.
         eye: What it shows.
         ill: Whether the eye is ill.
-        depth_only: All eyes have deposits, superficial ones if healthy and deep ones if ill, and what would lie in the
-            other place there: every column holds the same gray levels, so that no projection tells them apart. Else
-            only ill eyes have them, evenly through all depths of the retina: a projection shows all there is.
+        depth_only: They lie in superficial layers if healthy and in deep ones if ill, with what would lie in the other
+            place there: every column holds the same gray levels, so that no projection tells them apart. Else they go
+            evenly through all depths of the retina and are mostly larger if ill: a projection shows all there is.
         contrast: Factor on how bright they are.
         rng: The lesion's generator.
 
     Returns:
         The changed scan; the mask, of ill eyes only, marks where.
     """
-    shape, depth = eye.grid.shape, len(scan.octa)
-    columns = np.zeros(shape, bool)
+    columns = np.zeros(eye.grid.shape, bool)
+    radius = rng.uniform(*DEPOSIT_RADII[ill or depth_only])
     for angle in rng.uniform(0, 2 * np.pi) + np.arange(rng.integers(3, 5)) * np.pi / 2:
         away = rng.uniform(0.85, 1.05)
-        columns |= spot(eye, away * np.cos(angle), away * np.sin(angle), rng.uniform(0.3, 0.45)) > 0
-    surfaces = np.rint(scan.layers).astype(int)
-    if not depth_only:
-        if not ill:
-            return scan
-        row = np.arange(depth)[:, None, None]
-        inside = columns & (row >= surfaces[0]) & (row < surfaces[-1])
-        bright = [np.clip(v + inside * (9.0 * contrast), 0, 255).astype(np.uint8) for v in (scan.oct, scan.octa)]
-        return Scan(*bright, np.where(inside, np.uint8(255), np.uint8(0)), scan.layers)
+        columns |= spot(eye, away * np.cos(angle), away * np.sin(angle), radius) > 0
+    bright = DEPOSIT * contrast
+    changed, where = (_in_depth if depth_only else _evenly)(scan, columns, ill, bright, rng)
+    return Scan(*changed, where.astype(np.uint8) * np.uint8(255 * ill), scan.layers)
 
+
+def _evenly(
+    scan: Scan, columns: Array, ill: bool, bright: float, rng: np.random.Generator
+) -> tuple[list[Array], Array]:
+    """The two volumes with brighter columns of the retina, and where that is: (D, H, W) bool."""
+    del ill, rng
+    z = np.arange(len(scan.octa))[:, None, None]
+    inside = columns & (z >= scan.layers[0]) & (z < scan.layers[-1])
+    return [np.clip(volume + bright * inside, 0, 255).astype(np.uint8) for volume in (scan.oct, scan.octa)], inside
+
+
+def _in_depth(
+    scan: Scan, columns: Array, ill: bool, bright: float, rng: np.random.Generator
+) -> tuple[list[Array], Array]:
+    """The two volumes with a bright and a dull place above each other, and where these are: (D, H, W) bool.
+
+    Both are of what lay in the two places before, mixed: the tissue doesn't tell which is which.
+    """
+    depth = len(scan.octa)
     thick = max(2, round(0.085 * depth))
+    surfaces = np.rint(scan.layers).astype(int)
     upper, lower = surfaces[0] + 1, surfaces[2] + round(0.03 * depth)
-    columns &= (upper >= 0) & (upper + thick <= lower) & (lower + thick <= depth)
-    y, x = np.nonzero(columns)
+    y, x = np.nonzero(columns & (upper >= 0) & (upper + thick <= lower) & (lower + thick <= depth))
     rows = np.arange(thick)[:, None]
     places = upper[y, x] + rows, lower[y, x] + rows
-    mask = np.zeros_like(scan.mask)
-    volumes = []
-    for volume in (scan.oct, scan.octa):
-        seen = np.concatenate([volume[place, y, x] for place in places])
-        dull, bright = rng.permutation(seen, axis=0).reshape(2, thick, len(x)).astype(float)
-        bright = np.clip(bright + 40 * contrast, 0, 255)
-        changed = volume.copy()
-        for place, content in zip(places, (dull, bright) if ill else (bright, dull)):
-            changed[place, y, x] = content
-        volumes.append(changed)
-    if ill:
-        for place in places:
-            mask[place, y, x] = 255
-    return Scan(*volumes, mask, scan.layers)
+    where = np.zeros(scan.octa.shape, bool)
+    changed = []
+    for volume in (scan.oct.copy(), scan.octa.copy()):
+        mixed = rng.permutation(np.concatenate([volume[place, y, x] for place in places]), axis=0)
+        contents = [mixed[:thick], np.clip(mixed[thick:] + bright, 0, 255)]
+        for place, content in zip(places, contents if ill else contents[::-1]):
+            volume[place, y, x] = content
+            where[place, y, x] = True
+        changed.append(volume)
+    return changed, where
