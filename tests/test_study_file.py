@@ -338,7 +338,10 @@ preparations:
   volume:
     reads: volume
     channels: gray
-    steps: [{name: resample, millimeters: [0, 2, 2]}, {name: pad_volume, size: [16, 64, 64]}, {name: window, low: -100, high: 300}]
+    steps:
+      - {name: resample, millimeters: [0, 2, 2]}
+      - {name: pad_volume, size: [16, 64, 64]}
+      - {name: window, low: -100, high: 300}
   projection:
     reads: volume
     channels: gray
@@ -438,8 +441,8 @@ def test_weights_given_for_all_leave_autoencoders_and_3d_networks_alone(write):
             "makes volumes, resnet18",
         ),
         (
-            "    channels: gray\n    steps: [{name: resample",
-            "    steps: [{name: resample",
+            "    channels: gray\n    steps:\n      - {name: resample",
+            "    steps:\n      - {name: resample",
             "volumes are gray; add channels: gray",
         ),
         ("{name: project}, ", "", "2: resize: is for images; project the volume first|1: resize: is for images"),

@@ -86,7 +86,7 @@ IMAGE_OPERATORS = {
     "swap_channels": Entry("rescan.preparation.fundus:swap_channels"),
     "clahe": Entry("rescan.preparation.operators:clahe", {"clip": 2.0, "tiles": 8}),
 }
-# … and to scans (`rescan.preparation.scans`), volumes first. Sizes are [depth, height, width]; 0 leaves an axis as it is.
+# … and to scans (`rescan.preparation.scans`). Sizes are [depth, height, width]; 0 millimeters leave an axis as it is.
 SCAN_OPERATORS = {
     "crop_center": Entry("rescan.preparation.scans:crop_center", {"millimeters": [0.0, 3.0, 3.0]}),
     "crop_retina": Entry("rescan.preparation.scans:crop_retina", {"depth": 256}),

@@ -37,8 +37,8 @@ EXPLORED = (
     ("tsne", "t-SNE of the prepared images as gray vectors."),
 )
 EXPLORED_VOLUMES = {
-    "samples_raw": "Raw volumes, drawn at random: the mean along the depth, and a slice (of stacks, the middle B-scan), "
-    "each in a gray scale of its own.",
+    "samples_raw": "Raw volumes, drawn at random: the mean along the depth, and a slice (of stacks, a B-scan), each in "
+    "a gray scale of its own.",
     "samples_prepared": "A slice of volumes raw, and after those steps of the preparation that change their look.",
     "augmented": "One volume of each class and augmented versions of it: the mean along the depth, and a slice.",
     "tsne": "t-SNE of projections of the prepared volumes as gray vectors.",

@@ -82,15 +82,15 @@ def make(
         size: Depth, height and width of a 6 mm scan in voxels; of 3 mm scans height and width are 0.76 of these.
         seed: Seed of everything. Lesions have a stream of their own: the same eyes come with any contrast.
         contrast: Multiplies the lesions' contrast: the difficulty.
-        lesions: "both" for diseases that show in both modalities, in depth and from above. "depth" for deposits that lie
-            in the superficial layers of healthy eyes and in the deep ones of ill eyes: the mean over all depths is the
-            same. "enface" for deposits evenly through all depths of the retina, larger in most ill eyes.
+        lesions: "both" for diseases that show in both modalities, in depth and from above. "depth" for deposits in the
+            superficial layers of healthy eyes and the deep ones of ill eyes: the mean over all depths is the same.
+            "enface" for deposits evenly through all depths of the retina, larger in most ill eyes.
         null: No lesion anywhere, the same nuisances; labels at random, whatever the field of view.
-        confound: How much the field of view goes with the label, from 0, equal shares of all labels in both, to 1, as in
-            the real set: of 3 mm scans 160 in 200 are normal, of 6 mm scans 91 in 300. Nothing if null.
+        confound: How much the field of view goes with the disease, from 0, equal shares in both, to 1, as in the real
+            set: of 3 mm scans 160 in 200 are normal, of 6 mm scans 91 in 300. If null, labels don't go with it.
         duplicates: Share of the scans that copy another one (same files, mirrored or gain-changed).
         patient_effect: Multiplies the differences between eyes in anatomy, vessels, tilt and brightness.
-        label_noise: Share of the originals that are called ill though normal, or normal though ill; so are their copies.
+        label_noise: Share of the originals that are called ill though normal, or normal though ill, with their copies.
 
     Raises:
         RescanError: Unknown `lesions`, too few samples or more than there are IDs, or an option out of its range.
@@ -103,10 +103,16 @@ def make(
     cases = _label(_plan(seed, samples - copies, confound), seed, null, label_noise)
     cases = _number(cases + _copies(cases, seed, copies), seed)
     paths = [f"OCTA_{case.fov}/OCTA/{case.number}" for case in cases]
-    strength = {"contrast": contrast, "lesions": "none" if null else lesions, "effect": patient_effect}
     for number, case in enumerate(cases):
         source = number if case.source is None else case.source
-        scan = _draw(cases[source], seed, source, _shape(size, case.fov), **strength)
+        scan = _draw(
+            cases[source],
+            np.random.SeedSequence([seed, 2, source]),
+            _shape(size, case.fov),
+            contrast=contrast,
+            lesions="none" if null else lesions,
+            effect=patient_effect,
+        )
         _write(folder, case, _transform(scan, case.transform, np.random.default_rng([seed, 1, number])))
     for fov in FIELDS:
         _write_labels(folder / f"OCTA_{fov}" / "Text labels.xlsx", [case for case in cases if case.fov == fov])
@@ -210,23 +216,22 @@ def _number(cases: list[Case], seed: int) -> list[Case]:
 
 def _draw(
     case: Case,
-    seed: int,
-    number: int,
+    seeds: np.random.SeedSequence,
     shape: tuple[int, int, int],
     *,
     contrast: float,
     lesions: str,
     effect: float,
 ) -> Scan:
-    """Draw the scan of an original."""
-    lesion_rng = np.random.default_rng([seed, 4, number])
-    shown = eye(np.random.default_rng([seed, 2, number]), shape[1:], FIELDS[case.fov], left=case.left, effect=effect)
+    """Draw the scan of an original: the eye, its noise and its lesions each from a stream of their own."""
+    eye_rng, noise_rng, lesion_rng = map(np.random.default_rng, seeds.spawn(3))
+    shown = eye(eye_rng, shape[1:], FIELDS[case.fov], left=case.left, effect=effect)
     if lesions == "both":
         add(shown, case.kind, min(1.5, contrast * lesion_rng.uniform(0.6, 1.0)), lesion_rng)
-    scan = paint(shown, shape[0], np.random.default_rng([seed, 3, number]))
+    scan = paint(shown, shape[0], noise_rng)
     if lesions in ("depth", "enface"):
-        where = {"ill": case.kind != "NORMAL", "depth_only": lesions == "depth"}
-        scan = deposit(scan, shown, **where, contrast=contrast, rng=lesion_rng)
+        ill, depth_only = case.kind != "NORMAL", lesions == "depth"
+        scan = deposit(scan, shown, ill=ill, depth_only=depth_only, contrast=contrast, rng=lesion_rng)
     return scan
 
 
@@ -280,8 +285,7 @@ def _write_image(path: Path, image: Array) -> None:
 def _write_labels(path: Path, cases: list[Case]) -> None:
     """Write the table of labels, sorted by ID, without the time of day."""
     book = openpyxl.Workbook()
-    sheet = book.active
-    assert sheet is not None
+    sheet = book.worksheets[0]
     sheet.append(["ID", "Gender", "OS/OD", "Age", "Disease"])
     for case in sorted(cases, key=lambda case: case.number):
         sheet.append([int(case.number), case.sex, "OS" if case.left else "OD", case.age, case.label])

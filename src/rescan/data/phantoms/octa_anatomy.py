@@ -1,8 +1,8 @@
 """The anatomy of a schematic macula: layers of the retina, vessels, labels, fields of view.
 
-Lengths across the retina are in millimeters from the fovea, x to the nose, y down. Lengths along depth are shares of the
-scan's depth: the retina is stretched about threefold, so that its layers are seen in 48 voxels. Levels are shares of
-white.
+Lengths across the retina are in millimeters from the fovea, x to the nose, y down. Lengths along depth are shares of
+the scan's depth: the retina is stretched about threefold, so that its layers are seen in 48 voxels. Levels are shares
+of white.
 """
 
 from __future__ import annotations

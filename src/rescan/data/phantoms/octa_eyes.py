@@ -1,7 +1,8 @@
-"""A schematic macula without disease, as maps over the columns of a scan: surfaces of the retina, flow of its vessels."""
+"""A schematic macula without disease, as maps over the columns of a scan: surfaces of the retina, flow in vessels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -118,14 +119,14 @@ def eye(rng: np.random.Generator, shape: tuple[int, int], extent: float, *, left
     )
 
 
-def _surfaces(x: Array, y: Array, rng: np.random.Generator, differs) -> Array:
+def _surfaces(x: Array, y: Array, rng: np.random.Generator, differs: Callable[[float], float]) -> Array:
     """The six surfaces, (6, H, W) float32: Bruch's membrane, tilted and bent, and the layers above it."""
     away = np.hypot(x, y)
     bruch = BRUCH + differs(0.015) + differs(0.012) * x + differs(0.012) * y + 0.005 * differs(0.5) * away**2
     bruch = bruch + 0.005 * smooth(rng, away.shape, 4)
-    pit = np.exp(-((away / (PIT * np.exp(differs(0.12)))) ** 2))
+    pit = np.exp(-((away / (PIT * float(np.exp(differs(0.12))))) ** 2))
     rim = np.exp(-(((away - RIM[0]) / RIM[1]) ** 2))
-    thick = np.exp(differs(0.07))
+    thick = float(np.exp(differs(0.07)))
     surfaces = [bruch]
     for layer in reversed(list(LAYERS.values())):
         uneven = 1 + 0.05 * smooth(rng, away.shape, 6)

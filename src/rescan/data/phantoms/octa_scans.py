@@ -35,22 +35,23 @@ def paint(eye: Eye, depth: int, rng: np.random.Generator) -> Scan:
         depth: Voxels along depth.
         rng: For the noise.
     """
-    height, width = eye.grid.shape
-    volumes = [np.zeros((depth, height, width), np.uint8) for _ in range(3)]
-    step = max(1, VOXELS // (depth * width))
-    for first in range(0, height, step):
+    shape = (depth, *eye.grid.shape)
+    oct_volume, octa_volume, masks = (np.zeros(shape, np.uint8) for _ in range(3))
+    z = ((np.arange(depth, dtype=np.float32) + CENTER) / depth)[:, None, None]
+    step = max(1, VOXELS // (depth * shape[2]))
+    for first in range(0, shape[1], step):
+        rows = np.s_[:, first : first + step]
         part = eye.rows(first, first + step)
-        z = ((np.arange(depth, dtype=np.float32) + CENTER) / depth)[:, None, None]
-        signals = _reflectivity(part, z, depth), _flow(part, z, depth)
-        mask = _balls(part, z, *signals)
+        reflectivity, flow = _reflectivity(part, z, depth), _flow(part, z, depth)
+        mask = _balls(part, z, reflectivity, flow)
         for mark in part.marks:
             mask |= mark.columns & (z >= mark.top) & (z < mark.bottom)
-        for volume, signal, speckle, floor in zip(volumes, signals, (0.16, 0.24), (0.025, 0.04)):
+        masks[rows] = np.where(mask, 255, 0)
+        for volume, signal, (speckle, floor) in ((oct_volume, reflectivity, GRAIN), (octa_volume, flow, GRAIN_OF_FLOW)):
             noise = rng.standard_normal((2, *signal.shape), np.float32)
             seen = signal * part.gain * (1 + speckle * noise[0]) + floor * np.abs(noise[1])
-            volume[:, first : first + step] = np.clip(WHITE * seen, 0, 255)
-        volumes[2][:, first : first + step] = np.where(mask, 255, 0)
-    return Scan(*volumes, eye.surfaces * depth - CENTER)
+            volume[rows] = np.clip(WHITE * seen, 0, 255)
+    return Scan(oct_volume, octa_volume, masks, eye.surfaces * depth - CENTER)
 
 
 def _step(z: Array, edge: Array, soft: float) -> Array:
