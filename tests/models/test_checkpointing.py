@@ -138,7 +138,9 @@ def test_gradcam_maps_are_those_without():
     maps = []
     for encoder in twins("resnet10_3d"):
         torch.manual_seed(1)
-        network = Network(encoder, names.resolve("neck", "avg")(512, 1, 1, 1), nn.Identity(), {"a": nn.Linear(512, 3)})
+        head = nn.Linear(512, 3)
+        nn.init.uniform_(head.weight)  # all evidence is positive
+        network = Network(encoder, names.resolve("neck", "avg")(512, 1, 1, 1), nn.Identity(), {"a": head})
         volumes = torch.randn(2, 1, 32, 32, 48)
         maps.append(gradcam(network.eval(), volumes, torch.tensor([0, 2]), "a")[0])
     assert maps[0].amax() > 0

@@ -36,9 +36,9 @@ rule pretrain:
     params:
         study=P.resolved,
         key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(
-            AUTOENCODERS + wildcards.autoencoder
+            f"{AUTOENCODERS}{wildcards.autoencoder}"
         ),
-        state=P.state(AUTOENCODERS + "{autoencoder}", "{fold}", "{seed}"),
+        state=P.state(f"{AUTOENCODERS}{{autoencoder}}", "{fold}", "{seed}"),
     shell:
         "exec python -m rescan pretrain {params.study:q} --autoencoder {wildcards.autoencoder:q} --fold {wildcards.fold}"
         " --seed {wildcards.seed} --log {log:q}"

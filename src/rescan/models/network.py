@@ -97,7 +97,7 @@ def encoder_of(recipe: Recipe, input_shape: tuple[int, ...]) -> Encoder:
             f"{where}{what.format(_times(input_shape[1:]))} are too small for {spec.encoder}; "
             f"make them {_times(encoder.smallest(input_shape[0]))} or more"
         ) from None
-    alone = any(stage.batch_size == 1 for stage in recipe.stages.values())
+    alone = any(stage.batch_size == 1 and stage.trainable != "head" for stage in recipe.stages.values())
     if fewest == 1 and (spec.norm == "instance" or (spec.norm == "batch" and alone)):
         why = f"{spec.norm} norm erases maps of one cell" + (", in batches of one" if spec.norm == "batch" else "")
         raise RescanError(f"{where}{spec.encoder}: {why}; prepare larger inputs, or use norm: group")

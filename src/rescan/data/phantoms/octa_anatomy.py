@@ -47,7 +47,7 @@ REFLECTIVITY = {
 NERVE_FIBERS, INNER_NUCLEI = 0.3, 0.55  # lower edges of these, as shares of the layers that end at IPL and at OPL
 FLUID = 0.05
 # What OCT angiography shows where all is vessel.
-FLOW = {"large": 0.72, "superficial": 0.62, "deep": 0.60, "choroid": 0.28, "tail": 0.10, "still": 0.05}
+FLOW = {"large": 0.72, "superficial": 0.62, "deep": 0.60, "choroid": 0.38, "tail": 0.10, "still": 0.05}
 
 DISC = (4.3, 0.0)  # where the trunks of vessels start
 AVASCULAR = 0.30  # radius of the zone without vessels around the fovea

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rescan.data.phantoms.octa_anatomy import AVASCULAR, CELLS, FLUID, PIGMENT
+from rescan.data.phantoms.octa_anatomy import AVASCULAR, CELLS, FLUID
 from rescan.data.phantoms.octa_eyes import Ball, Eye, Mark
 from rescan.data.phantoms.octa_vessels import draw, mesh, zone
 
@@ -51,12 +51,12 @@ def _drop_out(eye: Eye, cover: Array, strength: float) -> None:
 def _retinopathy(eye: Eye, strength: float, rng: np.random.Generator) -> None:
     """Patches without capillaries, an enlarged avascular zone, microaneurysms, hard exudates."""
     cover = zone(eye.grid, AVASCULAR * rng.uniform(1.5, 2.0), rng)
-    near = rng.integers(4, 8)
+    near = rng.integers(5, 9)
     for number in range(near + (8 if eye.grid.extent > 4 else 0)):
         place = _place(0.6, 1.2, rng) if number < near else _place(1.4, 2.8, rng)
         uneven = spot(eye, *place, rng.uniform(0.25, 0.5))
         cover = np.maximum(cover, np.clip(4 * uneven, 0, 1))
-    _drop_out(eye, cover, 0.85 * strength)
+    _drop_out(eye, cover, strength)
     for _ in range(rng.integers(8, 16)):
         x, y = _place(0.4, 1.3, rng)
         z = eye.at("IPL", x, y) + rng.uniform(0, 0.07)
@@ -81,7 +81,7 @@ def _degeneration(eye: Eye, strength: float, rng: np.random.Generator) -> None:
         cover = np.maximum(cover, dome)
         height = np.maximum(height, rng.uniform(0.035, 0.065) * np.sqrt(dome))
     _lift(eye, strength * height, {"RPE": 1.0, "ISOS": 0.9, "OPL": 0.3, "IPL": 0.1, "ILM": 0.1})
-    eye.choroid = eye.choroid * (1 - np.clip(0.8 * strength * np.sqrt(cover), 0, 1))
+    eye.choroid = eye.choroid * (1 - np.clip(strength * np.sqrt(cover), 0, 1))
     eye.marks.append(Mark(cover > 0.1, eye.surface("ISOS"), eye.surface("BM") + 0.08))
 
 
@@ -96,7 +96,7 @@ def _new_vessels(eye: Eye, strength: float, rng: np.random.Generator) -> None:
     _lift(eye, lifted, {"RPE": 1.0})
     _lift(eye, 0.8 * lifted + fluid, {"ISOS": 1.0, "OPL": 0.6, "IPL": 0.5, "ILM": 0.5})
     eye.fluid = np.maximum(eye.fluid, np.clip(fluid / 0.02, 0, 1))
-    net = 0.3 + 0.9 * mesh(eye.grid, 3 * CELLS["superficial"], rng)
+    net = 0.3 + 0.9 * mesh(eye.grid, 2 * CELLS["superficial"], rng)
     eye.tangle = np.maximum(eye.tangle, np.clip(strength, 0, 1.2) * np.clip(2 * dome, 0, 1) * net)
     eye.marks.append(Mark(wide > 0.05, eye.surface("ISOS"), eye.surface("BM")))
 
@@ -109,8 +109,8 @@ def _serous(eye: Eye, strength: float, rng: np.random.Generator) -> None:
     height = rng.uniform(0.09, 0.15) * strength * dome**1.2
     _lift(eye, height, {"ISOS": 1.0, "OPL": 1.0, "IPL": 1.0, "ILM": 1.0})
     eye.fluid = np.maximum(eye.fluid, np.clip(height / 0.02, 0, 1))
-    eye.choroid = eye.choroid * (1 - np.clip(0.7 * strength * dome, 0, 1))
-    eye.marks.append(Mark(dome > 0.03, eye.surface("ISOS"), eye.surface("RPE") - PIGMENT))
+    eye.choroid = eye.choroid * (1 - np.clip(strength * dome, 0, 1))
+    eye.marks.append(Mark(dome > 0.05, eye.surface("ILM"), eye.surface("BM") + 0.08))  # the lifted retina too
 
 
 def _occlusion(eye: Eye, strength: float, rng: np.random.Generator) -> None:
@@ -127,7 +127,7 @@ def _occlusion(eye: Eye, strength: float, rng: np.random.Generator) -> None:
     course = eye.vessels.course
     sick = strength * sector(course[..., 0], course[..., 1])
     dilated = draw(eye.grid, eye.vessels, winding=1 + 2.0 * sick, widening=1 + 1.0 * sick) * fed
-    _drop_out(eye, cover, 0.6 * strength)
+    _drop_out(eye, cover, 0.8 * strength)
     share = np.clip(strength * cover, 0, 1)
     eye.large = eye.large + share * (dilated - eye.large)
     _lift(eye, 0.035 * strength * cover, {"ILM": 1.0, "IPL": 0.9, "OPL": 0.5})

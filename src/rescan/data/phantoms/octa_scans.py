@@ -13,6 +13,7 @@ from rescan.data.phantoms.octa_lesions import spot
 Array = np.ndarray
 VOXELS = 4_000_000  # that are painted at once
 WHITE = 205
+GRAIN, FLOW_GRAIN = (0.16, 0.025), (0.24, 0.04)  # speckle, a share of the signal, and noise beside it
 DEPOSIT = 40.0  # gray levels
 DEPOSIT_RADII = {False: (0.20, 0.34), True: (0.30, 0.44)}  # millimeters, of healthy and ill eyes: they overlap
 CENTER = 0.5  # of a voxel
@@ -47,7 +48,7 @@ def paint(eye: Eye, depth: int, rng: np.random.Generator) -> Scan:
         for mark in part.marks:
             mask |= mark.columns & (z >= mark.top) & (z < mark.bottom)
         masks[rows] = np.where(mask, 255, 0)
-        for volume, signal, (speckle, floor) in ((oct_volume, reflectivity, GRAIN), (octa_volume, flow, GRAIN_OF_FLOW)):
+        for volume, signal, (speckle, floor) in ((oct_volume, reflectivity, GRAIN), (octa_volume, flow, FLOW_GRAIN)):
             noise = rng.standard_normal((2, *signal.shape), np.float32)
             seen = signal * part.gain * (1 + speckle * noise[0]) + floor * np.abs(noise[1])
             volume[rows] = np.clip(WHITE * seen, 0, 255)
@@ -77,13 +78,13 @@ def _reflectivity(eye: Eye, z: Array, depth: int) -> Array:
         "pigment": rpe,
         "deposit": bruch,
     }
-    levels = dict.fromkeys(layers, np.float32(1)) | {"choroid": np.float32(1)}
-    inner = list(layers)[:4]
-    levels = {name: REFLECTIVITY[name] * (eye.inner if name in inner else level) for name, level in levels.items()}
-    levels["photoreceptors"] = levels["photoreceptors"] + eye.fluid * (FLUID - REFLECTIVITY["photoreceptors"])
+    levels = {name: np.full_like(eye.inner, REFLECTIVITY[name]) for name in (*layers, "choroid")}
+    for name in list(layers)[:4]:
+        levels[name] *= eye.inner
+    levels["photoreceptors"] += eye.fluid * (FLUID - levels["photoreceptors"])
     soft = max(0.008, 0.7 / depth)
-    signal = np.broadcast_to(np.float32(REFLECTIVITY["vitreous"]), (depth, *eye.large.shape)).copy()
-    above, edge = np.float32(REFLECTIVITY["vitreous"]), ilm
+    above, edge = np.full_like(eye.inner, REFLECTIVITY["vitreous"]), ilm
+    signal = np.repeat(above[None], depth, axis=0)
     for name, level in levels.items():
         signal += (level - above) * _step(z, edge, soft)
         above, edge = level, layers.get(name, bruch)
@@ -151,18 +152,20 @@ def deposit(scan: Scan, eye: Eye, *, ill: bool, depth_only: bool, contrast: floa
         away = rng.uniform(0.85, 1.05)
         columns |= spot(eye, away * np.cos(angle), away * np.sin(angle), radius) > 0
     bright = DEPOSIT * contrast
-    changed, where = (_in_depth if depth_only else _evenly)(scan, columns, ill, bright, rng)
-    return Scan(*changed, where.astype(np.uint8) * np.uint8(255 * ill), scan.layers)
+    if depth_only:
+        (oct_volume, octa_volume), where = _in_depth(scan, columns, ill, bright, rng)
+    else:
+        (oct_volume, octa_volume), where = _evenly(scan, columns, bright)
+    return Scan(oct_volume, octa_volume, where.astype(np.uint8) * np.uint8(255 * ill), scan.layers)
 
 
-def _evenly(
-    scan: Scan, columns: Array, ill: bool, bright: float, rng: np.random.Generator
-) -> tuple[list[Array], Array]:
+def _evenly(scan: Scan, columns: Array, bright: float) -> tuple[list[Array], Array]:
     """The two volumes with brighter columns of the retina, and where that is: (D, H, W) bool."""
-    del ill, rng
     z = np.arange(len(scan.octa))[:, None, None]
     inside = columns & (z >= scan.layers[0]) & (z < scan.layers[-1])
-    return [np.clip(volume + bright * inside, 0, 255).astype(np.uint8) for volume in (scan.oct, scan.octa)], inside
+    return [
+        np.clip(volume + np.float32(bright) * inside, 0, 255).astype(np.uint8) for volume in (scan.oct, scan.octa)
+    ], inside
 
 
 def _in_depth(
@@ -182,7 +185,7 @@ def _in_depth(
     where = np.zeros(scan.octa.shape, bool)
     changed = []
     for volume in (scan.oct.copy(), scan.octa.copy()):
-        mixed = rng.permutation(np.concatenate([volume[place, y, x] for place in places]), axis=0)
+        mixed = rng.permuted(np.concatenate([volume[place, y, x] for place in places]), axis=0)
         contents = [mixed[:thick], np.clip(mixed[thick:] + bright, 0, 255)]
         for place, content in zip(places, contents if ill else contents[::-1]):
             volume[place, y, x] = content
