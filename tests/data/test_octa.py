@@ -257,11 +257,11 @@ def test_what_differs_from_above_only_shows_in_the_projection(tmp_path):
     truth, volumes = deposits(tmp_path, "enface")
     ill = ill_of(truth)
     bright = []
-    for path, volume, fov in zip(truth["path"], volumes, truth["fov"]):
-        column = central(volume.mean(axis=0)[None], fov, 30)[0]
+    for path, values, fov in zip(truth["path"], volumes, truth["fov"]):
+        column = central(values.mean(axis=0)[None], fov, 30)[0]
         bright.append([(column > np.median(column) + 0.03).mean()])
         if mask_of(tmp_path, path).is_dir():  # all of the retina's depth, or nothing
-            mask, surfaces = globals()["volume"](mask_of(tmp_path, path)) > 0, layers(tmp_path, path)
+            mask, surfaces = volume(mask_of(tmp_path, path)) > 0, layers(tmp_path, path)
             depth = np.arange(48)[:, None, None]
             assert (mask == (mask.any(axis=0) & (depth >= surfaces[0]) & (depth < surfaces[5]))).all()
     assert 0.8 < area_under_curve(np.array(bright) * 20, ill) < 0.99  # sizes overlap: nobody tells all of them
@@ -276,25 +276,29 @@ def small_network() -> torch.nn.Module:
 
 
 def test_the_usual_difficulty_is_neither_trivial_nor_hopeless(tmp_path):
-    truth = phantom(tmp_path, samples=160, size=[48, 40, 40], confound=0.0)
+    truth = phantom(tmp_path, samples=200, size=[48, 40, 40], confound=0.0)
     ill = torch.tensor(ill_of(truth).astype(int))
     seen = np.stack([central(octa(tmp_path, path)[8:40], fov, 16) for path, fov in zip(truth["path"], truth["fov"])])
     seen = torch.from_numpy((seen - seen.mean()) / seen.std())[:, None]
     rng = np.random.default_rng(0)
-    order = rng.permutation(160)
-    train, test = order[:110], order[110:]
+    order = rng.permutation(200)
+    train, test = order[:120], order[120:]
     torch.manual_seed(0)
     network = small_network()
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    for _ in range(12):
-        for batch in np.array_split(rng.permutation(train), 14):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(seen[batch]), ill[batch]).backward()
-            optimizer.step()
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=225)
+    for rows in [rows for _ in range(15) for rows in np.array_split(rng.permutation(train), 15)]:
+        batch = seen[rows]
+        for axis in (-1, -2):
+            batch = batch.flip(axis) if rng.random() < 0.5 else batch
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(batch), ill[rows]).backward()
+        optimizer.step()
+        schedule.step()
     network.eval()
     with torch.no_grad():
         right = (network(seen[test]).argmax(dim=1) == ill[test]).numpy()
-    assert 0.7 <= right.mean() <= 0.96
+    assert 0.7 <= right.mean() <= 0.95  # 0.75 to 0.86 over seeds of the phantom and of the training
 
 
 def test_confound():
