@@ -24,7 +24,9 @@ from rescan.explanation.gradcam import gradcam
 from rescan.files import read_table
 from rescan.models.network import build, normalize
 from rescan.paths import Paths
-from rescan.preparation.build import open_store, prepare_image, preprocess
+from rescan.preparation.build import preprocess
+from rescan.preparation.sample import prepare_image
+from rescan.preparation.store import open_store
 from rescan.study import Preparation
 from rescan.study_file import load
 from rescan.training.augmentation import augment

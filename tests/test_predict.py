@@ -13,7 +13,7 @@ from rescan import predict as module
 from rescan.errors import RescanError
 from rescan.models.network import build, normalize, save
 from rescan.predict import predict
-from rescan.preparation.build import prepare_image
+from rescan.preparation.sample import prepare_image
 from rescan.study import Inference, Preparation, Recipe
 from rescan.training.infer import Shown, predict_outputs
 

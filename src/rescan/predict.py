@@ -17,8 +17,8 @@ from rescan.evaluation import heads, posttrain
 from rescan.evaluation.predictions import Predictions, Reading
 from rescan.files import read_json, write_table
 from rescan.log import logger, progress
-from rescan.preparation.build import Prepared, prepare
 from rescan.preparation.operators import CannotPrepare
+from rescan.preparation.sample import Prepared, prepare
 from rescan.study import Inference, Preparation
 
 CHUNK = 256  # images held in memory at once …

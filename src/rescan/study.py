@@ -733,6 +733,11 @@ class Study(Strict):
         """The metric that stands first: quadratic kappa for grades, else accuracy."""
         return "quadratic_kappa" if self.data.ordered else "accuracy"
 
+    @property
+    def positive(self) -> int | None:
+        """The number of the positive class of two, the last; None of more classes."""
+        return len(self.data.classes) - 1 if len(self.data.classes) == 2 else None
+
     def is_scored(self, arm: str) -> bool:
         """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder)."""
         path = Path(Paths(self.scale, self.name).arm(arm), "metrics.json")

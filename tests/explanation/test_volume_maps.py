@@ -23,7 +23,7 @@ from rescan.evaluation.heads import columns
 from rescan.explanation import maps, overlays
 from rescan.explanation.five_panels import peak
 from rescan.explanation.gradcam import gradcam
-from rescan.explanation.volume_maps import to_source, write
+from rescan.explanation.volume_maps import grid_of, to_source, write
 from rescan.files import read_table, write_json
 from rescan.models.network import build, load, normalize, save
 from rescan.study import Study
@@ -67,7 +67,7 @@ def test_a_hot_voxel_peaks_at_its_place_in_the_world(tmp_path, file_affine, way)
     change[:3, :3], change[:3, 3] = turn, start
     affine = axes @ change  # prepared index → index as read → world
     place = tuple(size // 2 for size in shape)
-    write(tmp_path / "map.nii.gz", hot(shape, place), affine, Files(path))
+    write(tmp_path / "map.nii.gz", hot(shape, place), affine, grid_of(Files(path)))
 
     written = nibabel.load(tmp_path / "map.nii.gz")
     values = written.get_fdata()
@@ -122,7 +122,7 @@ def test_a_stack_of_b_scans_gets_its_map_in_the_order_of_its_affine(tmp_path):
     source = Files(tmp_path, extent=(2.0, 3.0, 6.0))
     values, affine, _ = volumes.read(source.path, source.extent)
     assert values.shape == (24, 20, 30)
-    write(tmp_path / "map.nii.gz", hot((24, 20, 30), (5, 7, 11)), affine, source)
+    write(tmp_path / "map.nii.gz", hot((24, 20, 30), (5, 7, 11)), affine, grid_of(source))
     written = nibabel.load(tmp_path / "map.nii.gz")
     assert written.shape == (30, 20, 24)
     place = np.array(np.unravel_index(written.get_fdata().argmax(), written.shape))
@@ -133,7 +133,7 @@ def test_a_stack_of_b_scans_gets_its_map_in_the_order_of_its_affine(tmp_path):
 
 def test_a_source_that_is_gone_is_said(tmp_path):
     with pytest.raises(RescanError, match=r"gone\.nii"):
-        write(tmp_path / "map.nii.gz", np.ones((2, 2, 2), np.float32), np.eye(4), Files(tmp_path / "gone.nii"))
+        write(tmp_path / "map.nii.gz", np.ones((2, 2, 2), np.float32), np.eye(4), grid_of(Files(tmp_path / "gone.nii")))
 
 
 CLASSES = ["NORMAL", "CNV"]

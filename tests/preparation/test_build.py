@@ -17,8 +17,10 @@ from rescan.data.images import Unreadable
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
 from rescan.paths import Paths
-from rescan.preparation.build import open_store, prepare_image, preprocess, stages_of
+from rescan.preparation.build import preprocess
 from rescan.preparation.operators import CannotPrepare
+from rescan.preparation.sample import prepare_image, stages_of
+from rescan.preparation.store import open_store
 from rescan.study import Preparation, Study
 
 PATHS = Paths("demo", "heads")

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from rescan.preparation.build import prepare_image
 from rescan.preparation.fundus import circle_mask, crop_circle, crop_gray, enhance, swap_channels
 from rescan.preparation.operators import CannotPrepare
+from rescan.preparation.sample import prepare_image
 from rescan.study import Preparation
 
 

@@ -17,10 +17,11 @@ from rescan.data.index import Files
 from rescan.errors import RescanError
 from rescan.files import read_json, write_json, write_table
 from rescan.paths import Paths
-from rescan.preparation.build import open_beside, open_store, prepare, preprocess, stages_of
+from rescan.preparation.build import preprocess
 from rescan.preparation.export import export
 from rescan.preparation.operators import CannotPrepare
-from rescan.preparation.store import Rows
+from rescan.preparation.sample import prepare, stages_of
+from rescan.preparation.store import Rows, open_beside, open_store
 from rescan.study import Preparation, Study
 
 PATHS = Paths("demo", "eyes")

@@ -8,6 +8,7 @@ from collections import OrderedDict
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 from rescan import names
@@ -16,6 +17,7 @@ from rescan.log import logger
 from rescan.models.encoders import Encoder
 from rescan.paths import Paths
 from rescan.study import Study
+from rescan.training import warps
 
 LEVELS = (50, 120, 200)  # mean gray level of each class: easy to learn
 
@@ -90,3 +92,18 @@ def make_store(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def _messages_reach_caplog(monkeypatch):
     monkeypatch.setattr(logger, "propagate", True)
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    """Make the next draws of `uniform` these values, in order."""
+
+    def make(*values):
+        left = list(values)
+        monkeypatch.setattr(
+            warps,
+            "uniform",
+            lambda _low, _high, count, _: torch.tensor(left.pop(0), dtype=torch.float64).expand(count),
+        )
+
+    return make

@@ -39,21 +39,6 @@ def volumes(count=3, depth=6, height=9, width=12, dtype=torch.uint8):
     return torch.randint(0, 256, (count, 1, depth, height, width), generator=generator).to(dtype)
 
 
-@pytest.fixture
-def drawing(monkeypatch):
-    """Make the next draws of `uniform` these values, in order."""
-
-    def make(*values):
-        left = list(values)
-        monkeypatch.setattr(
-            warps,
-            "uniform",
-            lambda _low, _high, count, _: torch.tensor(left.pop(0), dtype=torch.float64).expand(count),
-        )
-
-    return make
-
-
 def scipys(volume, matrix, background):
     """What SciPy makes of a volume (D, H, W) by a matrix (3, 4) of places from the center along D, H and W."""
     framed = np.pad(volume.astype(float), FRAME, constant_values=background)

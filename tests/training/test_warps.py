@@ -38,21 +38,6 @@ def matrix(entries):
     return whole
 
 
-@pytest.fixture
-def drawing(monkeypatch):
-    """Make the next draws of `uniform` these values, in order."""
-
-    def make(*values):
-        left = list(values)
-        monkeypatch.setattr(
-            warps,
-            "uniform",
-            lambda _low, _high, count, _: torch.tensor(left.pop(0), dtype=torch.float64).expand(count),
-        )
-
-    return make
-
-
 def sampled(image, rows, columns, background):
     """What SciPy finds at places (in pixel indices) of an image (H, W), bilinearly; far outside lies the background."""
     framed = np.pad(image.astype(float), 1, constant_values=background)

@@ -1,16 +1,9 @@
 """A graded study through the workflow: extra data, an arm that reads another's models, an ensemble, a submission."""
 
-import importlib.util
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 pytest.importorskip("snakemake")
-pytestmark = pytest.mark.xdist_group("graded")  # the finished study is made once
-SPEC = importlib.util.spec_from_file_location("small_workflow", Path(__file__).with_name("test_workflow.py"))
-small = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(small)
 
 STUDY = """
 title: Grades
@@ -43,7 +36,7 @@ demo:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("graded")
     (folder / "small.yaml").write_text(STUDY)
     done = small.snakemake(folder, *small.configured(folder))
@@ -51,7 +44,7 @@ def finished(tmp_path_factory):
     return folder
 
 
-def planned_with(folder, old, new):
+def planned_with(small, folder, old, new):
     """The rules that a dry run would run after a change of the study file, which is then undone."""
     assert old in STUDY
     try:
@@ -61,7 +54,7 @@ def planned_with(folder, old, new):
         (folder / "small.yaml").write_text(STUDY)
 
 
-def test_all_arms_end_on_the_page_and_unlabelled_images_are_graded(finished):
+def test_all_arms_end_on_the_page_and_unlabelled_images_are_graded(small, finished):
     results = finished / "results/demo/small"
     page = (finished / "results/demo/index.html").read_text()
     assert all(f"Arm: {arm}" in page for arm in ("base", "more", "turned", "both"))
@@ -73,23 +66,23 @@ def test_all_arms_end_on_the_page_and_unlabelled_images_are_graded(finished):
     assert small.planned(finished) == []
 
 
-def test_another_reading_trains_nothing(finished):
-    rules = planned_with(finished, "posttrain: {head: linear}", "posttrain: {head: linear, cuts: optimized}")
+def test_another_reading_trains_nothing(small, finished):
+    rules = planned_with(small, finished, "posttrain: {head: linear}", "posttrain: {head: linear, cuts: optimized}")
     assert set(rules) == {"posttrain", "evaluate", "gradcam", "compare", "report"}
 
 
-def test_another_inference_is_inferred_again_and_what_reads_it(finished):
-    rules = planned_with(finished, "rotation: 90", "rotation: 45")
+def test_another_inference_is_inferred_again_and_what_reads_it(small, finished):
+    rules = planned_with(small, finished, "rotation: 90", "rotation: 45")
     assert sorted(rules) == sorted(
         ["infer", "ensemble", "posttrain", "posttrain", "evaluate", "evaluate", "compare", "report"]
     )
 
 
-def test_another_combination_trains_and_infers_nothing(finished):
-    rules = planned_with(finished, "members: [turned, more]", "members: [turned, more], combine: trimmed_mean")
+def test_another_combination_trains_and_infers_nothing(small, finished):
+    rules = planned_with(small, finished, "members: [turned, more]", "members: [turned, more], combine: trimmed_mean")
     assert sorted(rules) == ["compare", "ensemble", "evaluate", "posttrain", "report"]
 
 
-def test_an_arm_that_is_compared_with_another_is_only_compared_again(finished):
-    rules = planned_with(finished, "  more: {stages", "  more: {against: turned, stages")
+def test_an_arm_that_is_compared_with_another_is_only_compared_again(small, finished):
+    rules = planned_with(small, finished, "  more: {stages", "  more: {against: turned, stages")
     assert sorted(rules) == ["compare", "report"]

@@ -1,16 +1,9 @@
 """Twin phantoms: where disease shows in depth only, 3D must win; where a projection shows all of it, 3D must not."""
 
-import importlib.util
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 pytest.importorskip("snakemake")
-pytestmark = pytest.mark.xdist_group("twins")
-SPEC = importlib.util.spec_from_file_location("small_workflow", Path(__file__).with_name("test_workflow.py"))
-small = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(small)
 
 STUDY = """
 title: Twins
@@ -51,7 +44,7 @@ demo:
 
 
 @pytest.mark.parametrize(("lesions", "wins"), [("depth", True), ("enface", False)])
-def test_volumes_win_only_where_depth_tells(tmp_path, lesions, wins):
+def test_volumes_win_only_where_depth_tells(small, tmp_path, lesions, wins):
     (tmp_path / "small.yaml").write_text(STUDY.replace("LESIONS", lesions))
     done = small.snakemake(tmp_path, "results/demo/small/comparison.csv", *small.configured(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -1,9 +1,7 @@
 """A study of volumes through the workflow: patches, projections, volumes, an autoencoder, a claim."""
 
-import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -13,10 +11,6 @@ import pytest
 from rescan.files import read_json, read_table
 
 pytest.importorskip("snakemake")
-pytestmark = pytest.mark.xdist_group("volumes")  # the finished study is made once
-SPEC = importlib.util.spec_from_file_location("small_workflow", Path(__file__).with_name("test_workflow.py"))
-small = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(small)
 
 STUDY = """
 title: Scans
@@ -69,7 +63,7 @@ demo:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("volumes")
     (folder / "small.yaml").write_text(STUDY)
     done = small.snakemake(folder, *small.configured(folder))
@@ -130,7 +124,7 @@ def test_maps_lie_on_the_source_s_grid(finished):
         assert voxels * loaded.shape == pytest.approx(extent[::-1])
 
 
-def test_nothing_reruns_and_a_title_changes_the_page_only(finished):
+def test_nothing_reruns_and_a_title_changes_the_page_only(small, finished):
     assert small.planned(finished) == []
     (finished / "small.yaml").write_text(STUDY.replace("title: Scans", "title: Volumes"))
     assert small.planned(finished) == ["report"]

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("snakemake")
-pytestmark = pytest.mark.xdist_group("workflow")  # the finished study is made once
 ROOT = Path(__file__).parent.parent.parent
 STUDY = """
 title: A small study

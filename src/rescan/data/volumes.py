@@ -83,8 +83,6 @@ def read(path: str | Path, extent: Sequence[float] | None = None, memory: int | 
     except Exception as error:  # noqa: BLE001 - damaged files make the readers raise anything
         text = " ".join(str(error).split())[:120] or type(error).__name__
         raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
-    if kind != "nifti" and values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise Unreadable("holds voxels that are no finite numbers (NaN)")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise Unreadable("holds voxels that are no finite numbers (NaN)")
     depth, height, width = values.shape

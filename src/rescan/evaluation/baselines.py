@@ -31,7 +31,6 @@ def baselines(study: Study, images: Reading, unit: str) -> dict[str, Any]:
     if not (images.rows["part"] == "train").any():  # an ensemble
         return {}
     classes, columns = study.data.classes, subgroups.known(study)
-    positive = len(classes) - 1 if len(classes) == 2 else None
     names = [name for name in METRICS if name not in NOT_SHOWN or name == study.metric]
     found: dict[str, Any] = {}
     for name in [name for name in COLUMNS if name in columns]:
@@ -39,7 +38,7 @@ def baselines(study: Study, images: Reading, unit: str) -> dict[str, Any]:
         for part in ("test", "validation", "out_of_fold"):
             seen = of_part(reading, part)
             if not seen.rows.empty:
-                entry, _, _ = scores(seen, "image", unit, names, classes, positive, pooled=part == "out_of_fold")
+                entry, _, _ = scores(seen, "image", unit, names, classes, study.positive, pooled=part == "out_of_fold")
                 found.setdefault(name, {})[part] = {key: entry[key] for key in ("n", "groups", "metrics")}
     return found
 

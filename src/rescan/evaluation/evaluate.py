@@ -36,7 +36,7 @@ def evaluate(study: Study, arm: str) -> None:
             not share one test set.
     """
     folder, classes, recipe = Paths(study.scale, study.name).arm(arm), study.data.classes, study.arms[arm]
-    positive = len(classes) - 1 if len(classes) == 2 else None
+    positive = study.positive
     fitted = read_json(f"{folder}/posttraining.json")
     everything = predictions.read(study, arm)
     raw = everything.where(everything.rows["part"].isin(PARTS))

@@ -83,7 +83,6 @@ def subgroups(study: Study, images: Reading, part: str, unit: str) -> dict[str, 
     if seen.rows.empty:
         return {}
     classes = study.data.classes
-    positive = len(classes) - 1 if len(classes) == 2 else None
     names = [*dict.fromkeys([study.metric, *METRICS])]
     found: dict[str, Any] = {}
     for name in map(str, columns):
@@ -91,7 +90,7 @@ def subgroups(study: Study, images: Reading, part: str, unit: str) -> dict[str, 
         for value in columns[name].cat.categories:
             own = seen.where(values == value)
             if not own.rows.empty:
-                entry, _, _ = scores(own, "image", unit, names, classes, positive, pooled=part == "out_of_fold")
+                entry, _, _ = scores(own, "image", unit, names, classes, study.positive, pooled=part == "out_of_fold")
                 defined = {metric: of for metric, of in entry["metrics"].items() if of["value"] is not None}
                 found.setdefault(name, {})[value] = {"n": entry["n"], "groups": entry["groups"], "metrics": defined}
     return {name: values for name, values in found.items() if len(values) > 1}

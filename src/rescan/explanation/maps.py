@@ -13,6 +13,7 @@ from rescan.explanation.drawing import short
 from rescan.explanation.gradcam import gradcam
 from rescan.log import progress
 from rescan.models.network import Network, normalize
+from rescan.training import loader
 
 Images = NDArray[Any]  # of a store: (N, *spatial, C) uint8, or uint16 in 257 times finer steps
 Maps = NDArray[np.float32]
@@ -88,8 +89,7 @@ def in_batches(
     for start in progress(starts, len(starts), "Grad-CAM (batches)"):
         here = slice(start, start + size)
         batch = np.stack([images[item] for item in items[here]])
-        batch = batch if batch.dtype == np.uint8 else batch / np.float32(257)
-        fed = normalize(torch.from_numpy(np.array(np.moveaxis(batch, -1, 1), order="C")).to(device), normalization)
+        fed = normalize(loader.gray_levels(batch).movedim(-1, 1).contiguous().to(device), normalization)
         maps = np.empty((2, len(batch), targets.shape[1], *batch.shape[1:-1]), np.float32)
         for place in range(targets.shape[1]):
             wanted = torch.from_numpy(targets[here, place].astype(np.int64)).to(device)

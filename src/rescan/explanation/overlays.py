@@ -170,7 +170,8 @@ def draw_predictions(
             row = panels(gray_levels(images[place][..., 0]), scaled, affine, said[place])
             five_panels.draw(folder / f"{names[place]}.png", [(headings[place], row)])
             if affines is not None and sources is not None:
-                volume_maps.write(folder / f"{names[place]}_map.nii.gz", scaled, affine, sources[place])
+                grid = volume_maps.grid_of(sources[place])
+                volume_maps.write(folder / f"{names[place]}_map.nii.gz", scaled, affine, grid)
         return
     _, scaled = compute_maps(explained, images, targets)
     for number, name in enumerate(names):

@@ -28,6 +28,7 @@ from rescan.study import Study
 
 Floats = NDArray[np.float32]
 Affine = NDArray[np.float64]
+Grid = tuple[tuple[int, ...], Affine]
 SLABS = {"superficial": 1, "deep": 2}  # numbers in a store's layers.npy
 HOW = {True: "right", False: "wrong"}
 SHOWN = {True: "the predicted class", False: "evidence for a higher grade"}  # whether of the classification head
@@ -62,16 +63,21 @@ def to_source(scaled: Floats, affine: Affine, shape: Sequence[int], source_affin
     return found
 
 
-def write(path: Path, scaled: Floats, affine: Affine, source: Files) -> None:
-    """Write the map of a volume as NIfTI, on the grid and with the affine of its source.
+def grid_of(source: Files) -> Grid:
+    """The grid of a volume's file: its shape and affine, in the file's own order of axes. Of a stack it reads it whole.
 
     Raises:
         RescanError: The source cannot be read.
     """
     try:
-        shape, source_affine = volumes.source_grid(source.path, source.extent)
+        return volumes.source_grid(source.path, source.extent)
     except Unreadable as error:
         raise RescanError(f"{source.path}: {error}; the map needs its grid: put it back, or prepare again") from None
+
+
+def write(path: Path, scaled: Floats, affine: Affine, grid: Grid) -> None:
+    """Write the map of a volume as NIfTI, on the grid and with the affine of its source."""
+    shape, source_affine = grid
     volumes.write_nifti(path, to_source(scaled, affine, shape, source_affine), source_affine)
 
 
@@ -128,10 +134,11 @@ def show(
         five_panels.draw(folder / entry["picture"], [(heading, row)])
         drawn.append((heading, row))
         name = f"volumes/{item[place]:06d}_map"
-        write(folder / f"{name}.nii.gz", scaled, affine, sources[place])
+        grid = grid_of(sources[place])
+        write(folder / f"{name}.nii.gz", scaled, affine, grid)
         masked = f"{name}_{slab}.nii.gz" if layers is not None and layers[item[place]].any() else ""
         if layers is not None and masked:
-            write(folder / masked, scaled * (layers[item[place]] == SLABS[slab]), affine, sources[place])
+            write(folder / masked, scaled * (layers[item[place]] == SLABS[slab]), affine, grid)
         depth, height, _ = peak(scaled)
         entry.update(raw_maximum=float(raw.max()), depth=depth, row=height)
         entry.update({"map": f"{name}.nii.gz", f"map_{slab}": masked})

@@ -22,11 +22,9 @@ from rescan.files import fingerprint, read_table, write_json, write_table, writi
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.operators import CannotPrepare
-from rescan.preparation.sample import NeedsWindow, Prepared, prepare, prepare_image, stages_of
-from rescan.preparation.store import Rows, open_beside, open_store
+from rescan.preparation.sample import NeedsWindow, Prepared, prepare
+from rescan.preparation.store import Rows
 from rescan.study import Preparation, Study
-
-__all__ = ["Prepared", "open_beside", "open_store", "prepare", "prepare_image", "preprocess", "stages_of"]
 
 DIFFERS = "differs in size"
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from rescan.reporting.grids import Rows, grid
+from rescan.reporting.looks import views
 
 
 def _looks(volume: np.ndarray) -> dict[str, np.ndarray]:
     """Images of a volume (D, H, W): a projection and a slice."""
-    projection = volume.mean(0).round().astype(np.uint8)
-    return {"mean along the depth": projection, "middle slice": volume[:, volume.shape[1] // 2]}
+    projection, cut = views(volume)
+    return {"mean along the depth": projection.round().astype(np.uint8), "middle slice": cut}
 
 
 def _brightened(looks: list[list[dict[str, np.ndarray]]], what: str) -> list[list[np.ndarray]]:

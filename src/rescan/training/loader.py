@@ -16,7 +16,7 @@ from rescan.errors import RescanError
 from rescan.files import read_table
 from rescan.log import logger
 from rescan.paths import Paths
-from rescan.preparation.build import open_store
+from rescan.preparation.store import open_store
 from rescan.study import Study
 
 DEPTH = 3  # batches that wait, cut
