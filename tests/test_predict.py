@@ -52,6 +52,7 @@ def arm(tmp_path):
                     {"file": f"fold0_seed{seed}/model.safetensors", "inference": Inference().model_dump()}
                     for seed in (0, 1)
                 ],
+                "ensemble": False,
                 "trim": 0.0,
             }
         )
@@ -106,6 +107,7 @@ def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
         "linear": {"whole": [0.0, 1.0, 5.0], "crossfit": []},  # the regression and 5
         "cuts": {"whole": [-90.0, 90.0], "crossfit": []},
         "models": [{"file": "../other/model.safetensors", "inference": inference}],
+        "ensemble": False,
         "trim": 0.0,
     }
     (tmp_path / "arm/posttraining.json").write_text(json.dumps(fitted))

@@ -392,6 +392,16 @@ def test_an_autoencoder_is_part_of_what_its_arms_depend_on(write):
     leaky = load(write(VOLUMES.replace("epochs: 3", "epochs: 3, samples: all")), "full")
     assert leaky.recipe_key("autoencoders/compressed") != study.recipe_key("autoencoders/compressed")
     assert leaky.learns_from_all("autoencoders/compressed")
+    window = "- {name: window, low: -100, high: 300}"
+    two = VOLUMES.replace(
+        "  projection:", f"  other: {{reads: volume, channels: gray, steps: [{window[2:]}]}}\n  projection:"
+    )
+    two = two.replace("compressed: {preparation: volume", "compressed: {preparation: other")
+    one, changed = (
+        load(write(text), "full") for text in (two, two.replace("[{name: window, low: -100", "[{name: window, low: 0"))
+    )
+    assert one.recipe_key("pretrained") != changed.recipe_key("pretrained")
+    assert one.recipe_key("scratch") == changed.recipe_key("scratch")
     assert not study.learns_from_all("autoencoders/compressed")
 
 
@@ -409,6 +419,9 @@ def test_a_task_is_a_difference_from_the_whole_file(write):
     assert study.split.seeds == [5]
     assert load(write(VOLUMES), "full", task="five").split.seeds == [0]
     assert load(write(VOLUMES), "demo").split.seeds == [3, 4]
+    published = "published: [{arm: scratch, metric: accuracy, value: 0.9, who: me}]\n"
+    assert len(load(write(VOLUMES + published), "full").published) == 1
+    assert load(write(VOLUMES + published), "full", task="five").published == []  # of other classes
     with pytest.raises(RescanError, match="no task 'fiv'; did you mean 'five'"):
         load(write(VOLUMES), "demo", task="fiv")
 
@@ -425,6 +438,11 @@ def test_weights_given_for_all_leave_autoencoders_and_3d_networks_alone(write):
         "pretrained": "compressed",
         "flat": "imagenet",
     }
+    fixed = VOLUMES + "published: [{arm: flat, metric: accuracy, value: 0.9, who: me}]\n"
+    for network in ("{encoder: cnn5}", "{encoder: resnet18, norm: group, weights: none}"):
+        study = load(write(fixed.replace("{encoder: resnet18}", network)), "full", weights="imagenet")
+        assert study.arms["flat"].network.weights == "none"
+        assert study.published[0].not_comparable is None
 
 
 @pytest.mark.parametrize(
@@ -478,6 +496,20 @@ def test_weights_given_for_all_leave_autoencoders_and_3d_networks_alone(write):
         ("than: flat", "than: flatt", "no arm 'flatt'; did you mean 'flat'"),
         ("beside: flat", "beside: flatt", "no arm 'flatt'; did you mean 'flat'"),
         ("from_block: 2", "from_block: 0", "from_block"),
+        (
+            "{network: {weights: compressed}, stages",
+            "{training_samples: leak_free, network: {weights: compressed}, stages",
+            "leak_free, but autoencoder compressed learns from all of them",
+        ),
+        (
+            "{tilt: 3, flip_depth: 0.5}",
+            "{tilt: 3}, inference: {copies: 2, augmentation: {crop_and_pad: 0.1}}",
+            "augmentation: crop_and_pad is not for volumes",
+        ),
+        ("encoder: resnet18}, norm", "encoder: cnn5, weights: imagenet}, norm", "cnn5 has no ImageNet weights"),
+        ("low: -100", "low: 300", "window: low, 300, is not below high, 300"),
+        ("{name: clip_percentiles}", "{name: clip_percentiles, high: 101}", "percentiles lie between 0 and 100"),
+        ("beside: flat", "beside: scratch", "beside: arm scratch has no image for each sample"),
         (
             "preparation: volume, encoder",
             "preparation: volumes, encoder",

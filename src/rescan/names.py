@@ -89,7 +89,7 @@ IMAGE_OPERATORS = {
 # … and to scans (`rescan.preparation.scans`). Sizes are [depth, height, width]; 0 millimeters leave an axis as it is.
 SCAN_OPERATORS = {
     "crop_center": Entry("rescan.preparation.scans:crop_center", {"millimeters": [0.0, 3.0, 3.0]}),
-    "crop_retina": Entry("rescan.preparation.scans:crop_retina", {"depth": 256}),
+    "crop_retina": Entry("rescan.preparation.scans:crop_retina", {"depth": 256, "by": "brightness"}),
     "keep_layers": Entry("rescan.preparation.scans:keep_layers", {"slab": "superficial"}),
     "resample": Entry("rescan.preparation.scans:resample", {"millimeters": [0.0, 1.0, 1.0]}),
     "resize_volume": Entry("rescan.preparation.scans:resize_volume", {"size": [256, 192, 192]}),
@@ -132,6 +132,7 @@ ENCODERS_3D = {
     "cnn5_3d": Entry("rescan.models.encoders_3d:cnn5_3d"),
 }
 ENCODERS = {**ENCODERS_2D, **ENCODERS_3D}
+WITHOUT_WEIGHTS = ("cnn5", *ENCODERS_3D)  # there are none of ImageNet for them
 
 NECK_OPTIONS = {"batch_norm": False, "dropout": 0.0}
 NECKS = {
@@ -235,6 +236,7 @@ SIGNED = ("high",)  # of a window: may be negative, as `low`
 CHOICES = {
     "slab": ("all", "superficial", "deep"),
     "how": ("mean", "max"),
+    "by": ("brightness", "layers"),
     "lesions": ("both", "depth", "enface"),
     "modality": ("octa", "oct"),
 }

@@ -89,7 +89,7 @@ def predict(
             rows += [{"image": files.path.as_posix(), "problem": found[place]} for place, files in enumerate(chunk)]
             if not good:
                 continue
-            reading = _read_off(fitted, outputs, len(good))
+            reading = posttrain.of_new(fitted, outputs)
             for number, place in enumerate(good):
                 rows[start + place].update(_row(reading, number, classes), problem="")
             if gradcam is not None:
@@ -123,8 +123,8 @@ def _load(arm_folder: Path, fitted: dict[str, Any]) -> list[Model]:
 
 def _outputs(
     models: list[Model], chunk: list[Files], where: Any
-) -> tuple[list[Prepared | str], list[int], dict[str, list[np.ndarray]]]:
-    """Each sample as the first model takes it, or why not; which are good for all; outputs of their items by head."""
+) -> tuple[list[Prepared | str], list[int], list[Predictions]]:
+    """Each sample as the first model takes it, or why not; which are good for all; each model's outputs of those."""
     from rescan.training.infer import Shown, predict_outputs
 
     inputs = {model.input: model for model in models}
@@ -134,19 +134,16 @@ def _outputs(
     ]
     good = [place for place, problem in enumerate(problems) if problem is None]
     found = [prepared[models[0].input][place] if problem is None else problem for place, problem in enumerate(problems)]
-    outputs: dict[str, list[np.ndarray]] = {}
-    if good:
-        items = {
-            key: [one.items for place in good if isinstance(one := of[place], Prepared)] for key, of in prepared.items()
-        }
-        shared = set.intersection(*(set(model.network.heads) for model in models))
-        for model in models:
-            shown = Shown(model.inference, model.header["preparation"]["background"])
-            normalization = model.header["recipe"]["normalization"]
-            patches = np.stack([one for of_sample in items[model.input] for one in of_sample])
-            own = predict_outputs(model.network, patches, normalization, where, shown=shown)
-            for head in shared:
-                outputs.setdefault(head, []).append(own[head])
+    outputs: list[Predictions] = []
+    for seed, model in enumerate(models if good else []):
+        items = [one.items for place in good if isinstance(one := prepared[model.input][place], Prepared)]
+        shown = Shown(model.inference, model.header["preparation"]["background"])
+        normalization = model.header["recipe"]["normalization"]
+        patches = np.stack([one for of_sample in items for one in of_sample])
+        own = predict_outputs(model.network, patches, normalization, where, shown=shown)
+        samples = np.repeat(np.arange(len(items)), [len(of_sample) for of_sample in items])
+        rows = {"part": "new", "fold": 0, "seed": seed, "sample": samples, "item": np.arange(len(samples)), "group": ""}
+        outputs.append(Predictions(pd.DataFrame(rows), {head: own[head] for head in heads.HEADS if head in own}))
     return found, good, outputs
 
 
@@ -162,15 +159,6 @@ def _prepared(files: Files, model: Model) -> Prepared | str:
     item = prepared.items[0]
     fits = (item.shape[-1], *item.shape[:-1]) == shape
     return prepared if fits else f"is {item.shape[:-1]} pixels when prepared, the network takes {shape[1:]}"
-
-
-def _read_off(fitted: dict[str, Any], outputs: dict[str, list[np.ndarray]], count: int) -> Reading:
-    """Average the networks' outputs and read them with the arm's post-training; patches by their sample."""
-    ordered = heads.average({head: outputs[head] for head in heads.HEADS if head in outputs}, fitted["trim"])
-    patches = len(next(iter(ordered.values()))) // count
-    samples = np.repeat(np.arange(count), patches)
-    rows = pd.DataFrame({"part": "new", "fold": 0, "seed": 0, "sample": samples, "group": ""})
-    return posttrain.by_sample(fitted, Predictions(rows, ordered))
 
 
 def _row(reading: Reading, number: int, classes: list[str]) -> dict[str, object]:

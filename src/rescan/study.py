@@ -262,6 +262,10 @@ class Preparation(Strict):
                 raise ValueError(f"{where}: is for images; project the volume first")
             if name in names.VOLUME_ONLY and dimensions == 2:
                 raise ValueError(f"{where}: is for volumes; add reads: volume, or move it before project")
+            if name in ("window", "clip_percentiles") and not step["low"] < step["high"]:
+                raise ValueError(f"{where}: low, {step['low']:g}, is not below high, {step['high']:g}")
+            if name == "clip_percentiles" and not 0 <= step["low"] < step["high"] <= 100:
+                raise ValueError(f"{where}: percentiles lie between 0 and 100")
             if name == "patches" and (dimensions == 3 or several):
                 raise ValueError(f"{where}: cuts images, once; project the volume first")
             if several and name in names.SCAN_OPERATORS:
@@ -611,7 +615,7 @@ class Study(Strict):
             if recipe.preparation in self.preparations:
                 self._check_encoder(where, network.encoder, recipe)
             if network.weights == "imagenet":
-                if network.encoder in names.ENCODERS_3D:
+                if network.encoder in names.WITHOUT_WEIGHTS:
                     raise ValueError(f"{where}: network: {network.encoder} has no ImageNet weights; use weights: none")
                 if network.norm != "batch":
                     raise ValueError(f"{where}: network: ImageNet weights need norm: batch; or use weights: none")
@@ -626,7 +630,8 @@ class Study(Strict):
             made = "volumes" if dimensions == 3 else "images"
             raise ValueError(f"{where}: preparation {of.preparation} makes {made}, {encoder} takes the other kind")
         known, what = (names.AUGMENTATIONS_3D, "volumes") if dimensions == 3 else (names.AUGMENTATIONS_2D, "images")
-        if wrong := set(of.augmentation) - set(known):
+        shown = of.inference.augmentation if isinstance(of, Recipe) else {}
+        if wrong := {*of.augmentation, *shown} - set(known):
             raise ValueError(f"{where}: augmentation: {min(wrong)} is not for {what}")
 
     def _check_start(self, where: str, recipe: Recipe) -> None:
@@ -635,6 +640,9 @@ class Study(Strict):
         if network.weights not in known:
             near = names.suggest(network.weights, ["imagenet", "none", *known])
             raise ValueError(f"{where}: network: no weights {network.weights!r}{near}")
+        if recipe.training_samples != "all":
+            said = f"but autoencoder {network.weights} learns from all of them; use weights: none"
+            raise ValueError(f"{where}: training_samples: {recipe.training_samples}, {said}")
         own = known[network.weights]
         for what, theirs, ours in (
             ("encoder", own.encoder, network.encoder),
@@ -657,6 +665,12 @@ class Study(Strict):
             for extra in sorted(recipe.extras - set(self.data.extra)):
                 near = names.suggest(extra, self.data.extra)
                 raise ValueError(f"arms: {name}: stages: samples: no data.extra {extra!r}{near}")
+        if (beside := self.gradcam.beside) in self.arms:
+            shown = self.preparations.get(self.arms[beside].preparation)
+            if shown and (shown.dimensions == 3 or any(step["name"] == "patches" for step in shown.steps)):
+                raise ValueError(
+                    f"gradcam: beside: arm {beside} has no image for each sample; name one whose images are whole"
+                )
         for entry in self.published:
             if entry.endpoint is not None and entry.endpoint not in self.data.endpoints:
                 near = names.suggest(entry.endpoint, self.data.endpoints)
@@ -765,7 +779,10 @@ class Study(Strict):
         preparation = self.preparations[recipe.preparation].model_dump(mode="json")
         order = [list(recipe.stages), list(recipe.network.heads)]
         name = self.autoencoder(arm) if arm in self.arms else arm[len(AUTOENCODERS) :]
-        started = [self.autoencoders[name].model_dump(mode="json")] if name else []
+        started = []
+        if name:
+            own = self.autoencoders[name]
+            started = [own.model_dump(mode="json"), self.preparations[own.preparation].model_dump(mode="json")]
         return [recipe.model_dump(mode="json", exclude=NOT_TRAINED), order, preparation, *started]
 
     def result_key(self, arm: str) -> str:

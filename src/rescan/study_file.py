@@ -188,6 +188,8 @@ def _of_task(whole: dict[str, Any], task: str | None, scale: str, path: str | Pa
         raise RescanError(f"{path}: tasks: no task {task!r}{names.suggest(task, tasks)}")
     difference = dict(_mapping(tasks, task))
     demo = difference.pop("demo", None)
+    if {"classes", "labels"} & set(_mapping(difference, "data")):  # the file's published numbers are of other classes
+        whole = {key: value for key, value in whole.items() if key != "published"}
     return merge(merge(whole, difference), demo if scale == "demo" and demo else {})
 
 
@@ -257,11 +259,16 @@ def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[s
 
 
 def _with_weights(recipe: dict[str, Any], weights: str | None) -> dict[str, Any]:
-    """A recipe whose network starts from other weights; but for autoencoders', and networks without ImageNet ones."""
+    """A recipe whose network starts from other weights, where it can."""
+    return recipe if _weights_stay(recipe, weights) else merge(recipe, {"network": {"weights": weights}})
+
+
+def _weights_stay(recipe: dict[str, Any], weights: str | None) -> bool:
+    """Whether a recipe's weights are its own all the same: an autoencoder's, or of a network without ImageNet ones."""
     network = _mapping(recipe, "network")
-    fixed = network.get("weights", "imagenet") not in ("imagenet", "none")
-    fixed = fixed or network.get("encoder") in names.ENCODERS_3D
-    return recipe if weights is None or fixed else merge(recipe, {"network": {"weights": weights}})
+    own = network.get("weights", "imagenet")
+    fixed = network.get("encoder") in names.WITHOUT_WEIGHTS or network.get("norm", "batch") != "batch"
+    return weights in (None, own) or own not in ("imagenet", "none") or fixed
 
 
 def _merged(whole: dict[str, Any], arms: dict[str, Any], arm: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -295,9 +302,10 @@ def _check_arm_names(whole: dict[str, Any], faults: _Faults) -> list[str]:
 def _if_comparable(entry: Published, whole: dict[str, Any], weights: str | None) -> Published:
     """A published number is no longer comparable where the run's configuration changes the recipe behind it."""
     arms = {arm: written or {} for arm, written in whole["arms"].items()}
-    own = _merged(whole, arms, entry.arm)["network"].get("weights", "imagenet")
-    if weights in (None, own) or entry.not_comparable:
+    recipe = _merged(whole, arms, entry.arm)
+    if _weights_stay(recipe, weights) or entry.not_comparable:
         return entry
+    own = recipe["network"].get("weights", "imagenet")
     return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {own}"})
 
 

@@ -311,4 +311,10 @@ def test_volumes_are_called_so(write_data, study, textures):
     assert (groups[["depth", "height", "width"]] == [80, 17, 100]).all(axis=None)
     assert report["constant"] == ["09"]
     assert "1 volumes are constant (09)" in report["warnings"]
+    assert not [warning for warning in report["warnings"] if "B-scans" in warning]
+    for depth in (15, 16):
+        Path(f"raw/03/{depth}.png").unlink()
+    write_table(paths.manifest, read_table(paths.manifest).assign(fov="6mm"))
+    report, _ = run(paths, study())
+    assert "1 volumes of field of view '6mm' do not have 17 B-scans as the others (03)" in report["warnings"]
     assert "1 pairs of identical volumes have different labels" in report["warnings"]

@@ -267,6 +267,7 @@ def test_labels_and_volumes_without_each_other(tmp_path, said):
         f"{root}: 1 volumes have nothing in Projection Maps/OCTA(FULL) (6mm/10003)",
         f"{root}: 1 volumes have nothing in Projection Maps/OCTA(ILM_OPL) (6mm/10003)",
         f"{root}: 1 volumes have nothing in Projection Maps/OCTA(OPL_BM) (6mm/10003)",
+        f"{root}: 1 volumes have nothing in GT_Layers (6mm/10003)",
     ]
 
 

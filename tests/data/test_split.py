@@ -178,13 +178,14 @@ def test_parts_hold_the_same_share_of_every_field_of_view(tmp_path, monkeypatch,
     write(tmp_path, monkeypatch, [f"g{index}" for index in range(count)], labels)
     manifest = read_table(PATHS.manifest)
     fov = ["3mm" if index % (2 if label == "dog" else 10) == 0 else "6mm" for index, label in enumerate(labels)]
-    write_table(PATHS.manifest, manifest.assign(fov=fov))
+    write_table(PATHS.manifest, manifest.assign(fov=fov, age=[40 + index % 2 for index in range(count)]))
+    split(study(test=0.2, stratify_by=["age"]))  # numbers
     split(study(test=0.2, validation=0.25, stratify_by=["fov"]))
     splits = read_table(PATHS.splits).merge(read_table(PATHS.manifest)[["sample", "fov"]], on="sample")
     shares = pd.crosstab([splits["label"], splits["fov"]], splits["part"], normalize="index")
     assert (shares["test"] - 0.2).abs().max() < 0.03
     assert (shares["validation"] - 0.2).abs().max() < 0.03
-    with pytest.raises(RescanError, match=r"stratify_by: no sample has a 'site'; known of this data: fov"):
+    with pytest.raises(RescanError, match=r"stratify_by: no sample has a 'site'; known of this data: "):
         split(study(test=0.2, stratify_by=["site"]))
 
 

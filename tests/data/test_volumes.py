@@ -62,6 +62,7 @@ def test_gray_b_scans_in_color_files_are_gray(tmp_path):
     ("change", "said"),
     [
         (lambda eye: (eye / "7.bmp").unlink(), r"missing B-scan: 7 of 1 to 12"),
+        (lambda eye: [(eye / f"{n}.bmp").unlink() for n in (1, 2)], r"missing B-scan: 1, 2 of 1 to 12"),
         (lambda eye: (eye / "007.bmp").write_bytes((eye / "7.bmp").read_bytes()), "doubled B-scan: 007.bmp and 7.bmp"),
         (lambda eye: cv2.imwrite(str(eye / "7.bmp"), noise(6, 9)), "differ in size: 7.bmp 6x9, 1.bmp 6x5"),
         (lambda eye: (eye / "7.bmp").rename(eye / "x7.bmp"), "x7.bmp is no numbered B-scan"),
@@ -277,6 +278,12 @@ def test_layers_of_either_order(tmp_path):
     np.save(tmp_path / "plain.npy", layers)
     for name in ("wide.mat", "tall.mat", "plain.npy"):
         assert np.array_equal(volumes.read_layers(tmp_path / name, (40, 12, 5)), layers), name
+    slipped = layers.copy()
+    slipped[[0, 1], 3, 2] = slipped[[1, 0], 3, 2]
+    np.save(tmp_path / "slipped.npy", slipped)
+    expected = layers.copy()
+    expected[:, 3, 2] = np.nan
+    assert np.array_equal(volumes.read_layers(tmp_path / "slipped.npy", (40, 12, 5)), expected, equal_nan=True)
     np.save(tmp_path / "crossed.npy", layers[::-1])
     savemat(tmp_path / "other.mat", {"Layers": layers})
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object))

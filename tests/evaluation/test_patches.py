@@ -141,3 +141,38 @@ def test_in_an_ensemble_a_network_counts_once_however_many_patches(cases: Simple
     second = cases.make_table(0, 0, luck=1).query("sample == 's200'").filter(like="classification_").to_numpy()
     expected = (softmax(first, axis=1).mean(0) + softmax(second, axis=1)[0]) / 2
     assert softmax(row.filter(like="classification_").to_numpy()[0]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("combined", [False, True])
+def test_new_samples_are_read_in_the_order_of_the_evaluation(combined: bool) -> None:
+    """A network of three patches a sample, and one of whole samples: of an ensemble each counts once."""
+    rng = np.random.default_rng(0)
+    many, whole = rng.normal(0, 3, (6, 3)), rng.normal(0, 3, (2, 3))
+    if not combined:
+        whole = rng.normal(0, 3, (6, 3))
+    runs = []
+    for seed, logits in enumerate((many, whole)):
+        samples = np.repeat([0, 1], len(logits) // 2)
+        rows = {"part": "new", "fold": 0, "seed": seed, "sample": samples, "item": range(len(logits)), "group": ""}
+        runs.append(Predictions(pd.DataFrame(rows), {"classification": logits}))
+    temperatures = {"classification": {"whole": 2.0, "crossfit": [2.0] * 5}}
+    fitted = fit("classification", temperatures=temperatures, ensemble=combined, trim=0.0)
+    found = np.exp(posttrain.of_new(fitted, runs).log_probabilities)
+    if combined:  # each network's patches, then the networks, then the temperature
+        mean = (softmax(many, axis=1).reshape(2, 3, 3).mean(1) + softmax(whole, axis=1)) / 2
+        expected = softmax(np.log(mean) / 2, axis=1)
+    else:  # the networks patch by patch, the temperature, then the patches
+        mean = (softmax(many, axis=1) + softmax(whole, axis=1)) / 2
+        expected = softmax(np.log(mean) / 2, axis=1).reshape(2, 3, 3).mean(1)
+    assert found == pytest.approx(expected)
+
+
+def test_cut_points_of_patches_are_fitted_on_samples() -> None:
+    """Patches of 0 and 4 of one sample are a grade of 2, however they would be cut one by one."""
+    rows = pd.DataFrame({"part": "validation", "sample": np.repeat(range(40), 2), "fold": 0, "seed": 0})
+    rows = rows.assign(group=rows["sample"].map("g{}".format), target=rows["sample"] % 2)
+    center = np.where(rows["target"] == 1, 2.0, 1.0)
+    grades = (center + np.tile([-2.0, 2.0], 40))[:, None]
+    content = {"classes": 2, "head": "regression"}
+    (cut,) = posttrain._optimized(Predictions(rows, {"regression": grades}), content, None)
+    assert 1 < cut <= 2

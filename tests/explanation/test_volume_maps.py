@@ -24,7 +24,7 @@ from rescan.explanation import maps, overlays
 from rescan.explanation.five_panels import peak
 from rescan.explanation.gradcam import gradcam
 from rescan.explanation.volume_maps import grid_of, to_source, write
-from rescan.files import read_table, write_json
+from rescan.files import write_json
 from rescan.models.network import build, load, normalize, save
 from rescan.study import Study
 
@@ -325,10 +325,6 @@ def test_the_map_of_the_arm_beside_is_that_of_its_own_network_and_image(study, m
         np.testing.assert_array_equal(beside.image, images[item])
         np.testing.assert_allclose(beside.scaled, alone, atol=1e-3)
         assert beside.mask.any() == (row.true == "CNV")
-    items = read_table("data/demo/made_up/flat/items.csv").assign(sample="s3")
-    items.to_csv("data/demo/made_up/flat/items.csv", index=False)
-    with pytest.raises(RescanError, match="beside: arm projections"):
-        overlays.make(study, "volumes", device="cpu", threads=1)
 
 
 def test_the_same_twice_and_without_masks_layers_and_an_arm_beside(study, monkeypatch):

@@ -159,11 +159,12 @@ def test_crop_retina_by_layers_and_by_brightness():
     by_light = scans.crop_retina(Scan(values, None, np.eye(4)), 20)
     np.testing.assert_array_equal(by_light.values, values[25:45])  # the bright rows' middle is 34.5
     layers = flat_layers(values.shape, 10, 14, 19)
-    by_layers = scans.crop_retina(Scan(values, None, np.eye(4), layers), 20)
+    np.testing.assert_array_equal(scans.crop_retina(Scan(values, None, np.eye(4), layers), 20).values, values[25:45])
+    by_layers = scans.crop_retina(Scan(values, None, np.eye(4), layers), 20, "layers")
     np.testing.assert_array_equal(by_layers.values, values[5:25])  # middle 14.5
     np.testing.assert_array_equal(by_layers.layers, layers - 5)
     assert by_layers.affine[0, 3] == 5
-    outside = scans.crop_retina(Scan(values, values, np.eye(4), flat_layers(values.shape, 0, 2, 5)), 20)
+    outside = scans.crop_retina(Scan(values, values, np.eye(4), flat_layers(values.shape, 0, 2, 5)), 20, "layers")
     assert not outside.values[:7].any()
     np.testing.assert_array_equal(outside.values[7:], values[:13])
     np.testing.assert_array_equal(outside.mask, outside.values)
@@ -177,10 +178,11 @@ def test_crop_retina_by_layers_and_by_brightness():
 def test_unknown_layers_do_not_move_the_retina():
     layers = flat_layers((60, 8, 9), 10, 14, 19)
     layers[:, 3] = np.nan
-    cropped = scans.crop_retina(Scan(noise((60, 8, 9)), layers=layers), 20)
+    cropped = scans.crop_retina(Scan(noise((60, 8, 9)), layers=layers), 20, "layers")
     np.testing.assert_array_equal(cropped.layers[0], np.where(np.isnan(layers[0]), np.nan, 5))
-    nothing = scans.crop_retina(Scan(np.arange(60)[:, None, None] * np.ones((1, 8, 9)), layers=layers * np.nan), 20)
-    assert nothing.values.mean() > 40  # by brightness
+    for unknown in (None, layers * np.nan):  # never another crop in silence
+        with pytest.raises(CannotPrepare, match="layers of the retina are unknown, which crop_retina"):
+            scans.crop_retina(Scan(noise((60, 8, 9)), layers=unknown), 20, "layers")
 
 
 def test_pad_volume_cuts_and_pads_around_the_center():
@@ -324,8 +326,6 @@ def test_a_constant_volume_has_no_percentiles(value):
     values[2:] = value
     with pytest.raises(CannotPrepare, match="constant"):
         scans.clip_percentiles(Scan(values))
-    with pytest.raises(CannotPrepare, match="no percentiles"):
-        scans.clip_percentiles(Scan(noise()), 99, 5)
 
 
 def test_window_of_ct_by_hand_and_windows_in_turn():
@@ -338,8 +338,6 @@ def test_window_of_ct_by_hand_and_windows_in_turn():
     np.testing.assert_allclose(twice.values.ravel(), [0, 0, 0, 255, 255], atol=1e-4)
     levels = scans.clip_percentiles(once, 0, 100)
     assert levels.window == pytest.approx((-1000, 400))
-    with pytest.raises(CannotPrepare, match="low, 5, is not below high, 5"):
-        scans.window(once, 5, 5)
 
 
 # ----- layers

@@ -293,9 +293,10 @@ def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
     scratch, started, later, flat = (recipe_words.recipe(study, arm) for arm in study.arms)
     assert scratch["Preparation"] == (
         "Volumes of modality octa: crop to the center: 3 mm along the height, 3 mm along the width, then crop to 256 "
-        "rows around the retina, then 0 outside of the retina's deep layers, then resample to voxels of 0.5 mm along "
-        "the depth, then resize to 256×192×192 voxels (depth × height × width), then of the voxels that are not 0, "
-        "those below percentile 5 become 0, those above percentile 99.9 are capped, all scaled to 0–255; one gray "
+        "rows around the retina, found by its brightness, then 0 outside of the retina's deep layers, then resample to "
+        "voxels of 0.5 mm along the depth, then resize to 256×192×192 voxels (depth × height × width), then of the "
+        "voxels that are not 0, those below percentile 5 become 0, those above percentile 99.9 are capped, all scaled "
+        "to 0–255; one gray "
         "channel, 16 bits."
     )
     assert scratch["Augmentation"] == (

@@ -262,6 +262,22 @@ def _kind(samples: pd.DataFrame) -> str:
     return "volumes" if volumes.all() else "samples" if volumes.any() else "images"
 
 
+def _unusual_stacks(labeled: pd.DataFrame) -> list[str]:
+    """Volumes with fewer slices or B-scans than most of their field of view: the last ones may have been lost."""
+    if "fov" not in labeled:
+        return []
+    warnings = []
+    for fov, rows in labeled[labeled["depth"] > 0].groupby("fov"):
+        usual = rows["height"].mode()[0]
+        odd = rows.loc[rows["height"] != usual, "sample"].tolist()
+        if odd and len(odd) < len(rows) / 2:
+            some = ", ".join(odd[:SAMPLES_NAMED]) + (" …" if len(odd) > SAMPLES_NAMED else "")
+            warnings.append(
+                f"{len(odd)} volumes of field of view {fov!r} do not have {usual} B-scans as the others ({some})"
+            )
+    return warnings
+
+
 def _warnings(study: Study, labeled: pd.DataFrame, report: dict[str, Any]) -> list[str]:
     warnings = []
     constant, kind = report["constant"], _kind(labeled)
@@ -290,5 +306,6 @@ def _warnings(study: Study, labeled: pd.DataFrame, report: dict[str, Any]) -> li
             groups = rows.loc[rows["label"] == label, "group"].nunique()
             if groups < FEWEST_GROUPS:
                 warnings.append(f"class {label!r} has only {groups} groups in part {part!r}")
+    warnings += _unusual_stacks(labeled)
     warnings += confounds.attribute_warnings(report["attributes"])
     return warnings + report["confounds"].get("warnings", [])

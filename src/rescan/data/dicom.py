@@ -84,6 +84,8 @@ def _slice(file: Path) -> np.ndarray:
         raise Unreadable(f"{file.name} cannot be decoded: {' '.join(str(error).split())[:100]}") from None
     if pixels.ndim != 2:
         raise Unreadable(f"{file.name} is no single gray slice")
+    if content.get("PhotometricInterpretation") == "MONOCHROME1":
+        raise Unreadable(f"{file.name} is MONOCHROME1: low values are bright; convert it to MONOCHROME2")
     slope, intercept = float(content.get("RescaleSlope", 1)), float(content.get("RescaleIntercept", 0))
     if slope == 1 and intercept == int(intercept):
         return pixels if intercept == 0 else (pixels.astype(np.int32) + int(intercept)).astype(np.int32)

@@ -80,7 +80,7 @@ def octa500(root: Path, data: Data, modality: str = "octa") -> pd.DataFrame:
         raise RescanError(
             f"{top}: no volume has a label; its folder must be called by the ID in {TABLES['octa500'][0]!r}"
         )
-    for column, folder in {**VOLUMES, **PROJECTIONS}.items():
+    for column, folder in {**VOLUMES, **PROJECTIONS, "layers": LAYERS[0]}.items():
         lacking = scans.loc[scans[column] == "", "sample"]
         if len(lacking) < len(scans):
             _say(top, lacking, f"volumes have nothing in {folder}")

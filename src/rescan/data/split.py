@@ -76,7 +76,7 @@ def _strata(study: Study, samples: pd.DataFrame) -> pd.Series[str]:
             raise RescanError(
                 f"{study.name}: split.stratify_by: no sample has a {column!r}; known of this data: {known or 'none'}"
             )
-        strata = strata + "/" + samples[column]
+        strata = strata + "/" + samples[column].astype(str)
     return strata
 
 

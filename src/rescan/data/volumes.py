@@ -27,6 +27,7 @@ __all__ = ["Volume", "is_volume", "listed", "read", "read_layers", "source_grid"
 SUFFIXES = (".nii", ".nii.gz")
 SCANS = (".bmp", ".png", ".tif", ".tiff")
 NAMED = 5  # files in a message
+CROSSING = 0.1  # share of columns whose surfaces may cross: a segmentation's slips, not another order
 LEFT_BEHIND = {"thumbs.db", "desktop.ini", "dicomdir"}  # in a folder, that are none of its scans
 GRAYS = np.arange(256, dtype=np.uint8)[:, None]
 
@@ -118,7 +119,8 @@ def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
         shape: (D, H, W) of the volume.
 
     Returns:
-        (S, H, W) float32: the depth of each surface in voxels, the uppermost first; NaN where it is not known.
+        (S, H, W) float32: the depth of each surface in voxels, the uppermost first; NaN where it is not known, or where
+        surfaces cross.
 
     Raises:
         Unreadable: No such file; or it is of another kind, or does not fit the volume.
@@ -145,9 +147,10 @@ def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
     if layers.ndim != 3 or layers.shape[1:] != (height, width) or len(layers) < 3:
         raise Unreadable(f"layers: {layers.shape} do not fit a volume of {height} B-scans of {width} columns")
     with np.errstate(invalid="ignore"):
-        if (np.diff(layers, axis=0) < 0).any():
-            raise Unreadable("layers: surfaces cross")
-    return layers
+        crossing = (np.diff(layers, axis=0) < 0).any(axis=0)
+    if crossing.mean() > CROSSING:
+        raise Unreadable(f"layers: surfaces cross in {crossing.mean():.0%} of the columns")
+    return np.where(crossing, np.float32(np.nan), layers)
 
 
 def _kind(path: Path) -> str:
@@ -187,7 +190,7 @@ def _read_stack(path: Path, memory: int | None, extent: Sequence[float] | None) 
 
 
 def _in_order(files: list[Path]) -> list[Path]:
-    """B-scans by their number; refuses a gap, and a number that is there twice."""
+    """B-scans by their number, from 0 or 1 on; refuses a gap, and a number that is there twice."""
     numbers: dict[int, Path] = {}
     for file in files:
         if not re.fullmatch(r"[0-9]+", file.stem):
@@ -196,10 +199,11 @@ def _in_order(files: list[Path]) -> list[Path]:
         if number in numbers:
             raise Unreadable(f"doubled B-scan: {numbers[number].name} and {file.name}")
         numbers[number] = file
-    missing = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers))
+    first = 0 if 0 in numbers else 1
+    missing = sorted(set(range(first, max(numbers) + 1)) - set(numbers))
     if missing:
         some = ", ".join(map(str, missing[:NAMED])) + (" …" if len(missing) > NAMED else "")
-        raise Unreadable(f"missing B-scan: {some} of {min(numbers)} to {max(numbers)}")
+        raise Unreadable(f"missing B-scan: {some} of {first} to {max(numbers)}")
     return [numbers[number] for number in sorted(numbers)]
 
 

@@ -162,9 +162,8 @@ def _submit(everything: Predictions, fitted: dict[str, Any], folder: str) -> Non
     if unlabeled.rows.empty:
         path.unlink(missing_ok=True)
         return
-    mean = posttrain.combine([unlabeled], 0.0)
-    reading = posttrain.apply(fitted, mean)
-    write_table(path, pd.DataFrame({"id_code": mean.rows["sample"], "diagnosis": reading.predicted}))
+    reading = posttrain.of_new(fitted, [unlabeled])
+    write_table(path, pd.DataFrame({"id_code": reading.rows["sample"], "diagnosis": reading.predicted}))
 
 
 def check_groups(study: Study, rows: pd.DataFrame, where: str) -> None:

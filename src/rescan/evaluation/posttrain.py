@@ -73,6 +73,7 @@ def posttrain(study: Study, arm: str) -> None:
         }
         for member, source, fold, seed in study.models(arm)
     ]
+    content["ensemble"] = recipe.ensemble is not None
     content["trim"] = trim_of(recipe)
     write_json(path, content)
     logger.info("%s: read from %s; fitted on %d predictions", arm, recipe.head, len(fitted_on.rows))
@@ -131,10 +132,11 @@ def _optimized(given: Predictions, content: dict[str, Any], left_out: int | None
     if content["head"] == "linear":
         fits = content["linear"]
         own = fits["whole"] if left_out is None else fits["crossfit"][left_out]
-        grades = _apply_neuron({"whole": own}, given, classes)
+        grades = _apply_neuron({"whole": own}, given, classes)[:, None]
     else:
-        grades = given.outputs["regression"][:, 0]
-    return cuts.optimized(grades, given.rows["target"].to_numpy(np.intp), classes).tolist()
+        grades = given.outputs["regression"]
+    whole = predictions.averaged(Predictions(given.rows, {"regression": grades}), predictions.SAMPLE)
+    return cuts.optimized(whole.outputs["regression"][:, 0], whole.rows["target"].to_numpy(np.intp), classes).tolist()
 
 
 def crossfit_fold(groups: pd.Series) -> Indices:
@@ -222,6 +224,24 @@ def combine(members: list[Predictions], trim: float) -> Predictions:
     rows = pd.concat([member.rows for member in members], ignore_index=True)
     outputs = {head: np.concatenate([member.outputs[head] for member in members]) for head in shared}
     return predictions.averaged(Predictions(rows, outputs), ["part", "sample"], trim)
+
+
+def of_new(posttraining: dict[str, Any], runs: list[Predictions]) -> Reading:
+    """Read samples that are in no part of a split off the mean of an arm's networks.
+
+    Patches are averaged in the order in which the arm was evaluated: an ensemble's within each of its networks first,
+    else within the mean of all networks.
+
+    Args:
+        posttraining: posttraining.json.
+        runs: The networks' predictions of the same samples.
+    """
+    if posttraining["ensemble"]:
+        return apply(posttraining, combine(runs, posttraining["trim"]))
+    rows = pd.concat([run.rows for run in runs], ignore_index=True)
+    outputs = {head: np.concatenate([run.outputs[head] for run in runs]) for head in runs[0].outputs}
+    mean = predictions.averaged(Predictions(rows, outputs), ["part", "sample", "item"])
+    return by_sample(posttraining, mean._replace(rows=mean.rows.assign(fold=0, seed=0)))
 
 
 def readable(posttraining: dict[str, Any], recipe: Recipe) -> list[str]:

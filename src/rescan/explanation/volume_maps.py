@@ -200,8 +200,6 @@ def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str,
     paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
     store = Path(paths.store(study.arms[owner].preparation))
     images, items = open_store(store)
-    if images.ndim != 4 or items["sample"].duplicated().any():
-        raise RescanError(f"gradcam: beside: arm {arm} has no image for each sample; name one whose images are whole")
     network, header = load(Path(paths.run(owner, fold, seed), "model.safetensors"))
     network = network.to(next(explained.network.parameters()).device)
     theirs = Explained(network, header["recipe"]["normalization"], head_of(network.heads, explained.head))

@@ -74,20 +74,22 @@ def crop_center(scan: Scan, millimeters: Sequence[float] = (0.0, 3.0, 3.0)) -> S
     return _box(scan, [(old - size) // 2 for old, size in zip(scan.shape, sizes)], sizes)
 
 
-def crop_retina(scan: Scan, depth: int = 256) -> Scan:
+def crop_retina(scan: Scan, depth: int = 256, by: str = "brightness") -> Scan:
     """Keep so many rows around the retina; rows beyond the scan are 0.
-
-    The retina's middle is halfway between its first and last surface, on average, where the layers are known; else it
-    is the center of the rows that are brighter than halfway between the darkest and the brightest row's mean.
 
     Args:
         scan: A volume.
         depth: Rows to keep.
+        by: What the retina's middle is found by. `brightness`: the center of the rows that are brighter than halfway
+            between the darkest and the brightest row's mean. `layers`: halfway between the first and the last surface,
+            on average; new volumes without layers then cannot be predicted.
 
     Raises:
-        CannotPrepare: All rows are equally bright.
+        CannotPrepare: All rows are equally bright; or the layers are unknown.
     """
-    if scan.layers is not None and np.isfinite(middle := (scan.layers[0] + scan.layers[-1]) / 2).any():
+    if by == "layers":
+        if scan.layers is None or not np.isfinite(middle := (scan.layers[0] + scan.layers[-1]) / 2).any():
+            raise CannotPrepare("the layers of the retina are unknown, which crop_retina by layers needs")
         center = float(np.nanmean(middle))
     else:
         profile = scan.values.mean(axis=(1, 2), dtype=np.float64)
@@ -152,10 +154,8 @@ def clip_percentiles(scan: Scan, low: float = 5.0, high: float = 99.9) -> Scan:
         high: Percentile, above `low`.
 
     Raises:
-        CannotPrepare: All voxels are equal, or those that are not 0 are; or the percentiles are none.
+        CannotPrepare: All voxels are equal, or those that are not 0 are.
     """
-    if not 0 <= low < high <= 100:
-        raise CannotPrepare(f"clip_percentiles: {low:g} and {high:g} are no percentiles, the lower one first")
     nonzero = scan.values[scan.values != 0]
     if not nonzero.size:
         raise CannotPrepare("constant: every voxel is 0")
@@ -174,12 +174,7 @@ def window(scan: Scan, low: float = -1000.0, high: float = 400.0) -> Scan:
         scan: The scan.
         low: What becomes 0, in the source's units (CT: Hounsfield units).
         high: What becomes 255.
-
-    Raises:
-        CannotPrepare: `low` is not below `high`.
     """
-    if low >= high:
-        raise CannotPrepare(f"window: low, {low:g}, is not below high, {high:g}")
     if scan.window is not None:  # values are gray levels of another window
         start, scale = scan.window[0], 255 / (scan.window[1] - scan.window[0])
         low, high = (low - start) * scale, (high - start) * scale

@@ -19,7 +19,7 @@ OPERATORS = {
     "swap_channels": f"swap red and blue ({FAULT})",
     "clahe": "contrast-limited adaptive histogram equalization (clip limit {clip:g}, {tiles}×{tiles} tiles)",
     "crop_center": "crop to the center: {along}",
-    "crop_retina": "crop to {depth} rows around the retina",
+    "crop_retina": "crop to {depth} rows around the retina, found by its {by}",
     "keep_layers": "0 outside of {slab_said}",
     "resample": "resample to voxels of {along}",
     "resize_volume": "resize to {cube} voxels (depth × height × width)",
