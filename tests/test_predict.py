@@ -153,3 +153,29 @@ def test_mistakes_are_said_in_one_line(arm, images, tmp_path, folder, image, sai
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_patients_are_read_by_majority_and_by_the_mean_probability(arm, tmp_path):
+    """By hand, from the images' own rows."""
+    tree = tmp_path / "new"
+    random = np.random.default_rng(1)
+    for place in ("XR_HAND/Patient7/study1/1.png", "XR_HAND/Patient7/study1/2.png", "XR_HAND/Patient7/study2/1.png"):
+        (tree / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 255, (40, 50, 3), np.uint8)).save(tree / place)
+    (tree / "XR_HAND/Patient8").mkdir()
+    (tree / "XR_HAND/Patient8/broken.png").write_bytes(b"x")
+    Image.fromarray(random.integers(0, 255, (40, 50, 3), np.uint8)).save(tree / "alone.png")
+    predict(arm, [tree], tmp_path / "out.csv", None, "cpu")
+    table = pd.read_csv(tmp_path / "out.csv")
+    patients = pd.read_csv(tmp_path / "out_patients.csv")
+    assert (patients["patient"].tolist(), patients["images"].tolist()) == (["Patient7"], [3])
+    own = table[table["image"].str.contains("Patient7")]
+    assert patients.loc[0, CLASSES].tolist() == pytest.approx(own[CLASSES].mean().tolist(), abs=1e-5)
+    assert patients["by_mean_probability"][0] == own[CLASSES].mean().idxmax()
+    votes = own["predicted"].value_counts()
+    assert patients["predicted"][0] in votes[votes == votes.max()].index
+    (tmp_path / "out_patients.csv").unlink()
+    predict(arm, [tree], tmp_path / "out.csv", None, "cpu", patient="case.*")
+    assert not (tmp_path / "out_patients.csv").exists()
+    with pytest.raises(RescanError, match="--patient: '\\(' is no regular expression"):
+        predict(arm, [tree], tmp_path / "out.csv", None, "cpu", patient="(")

@@ -521,3 +521,75 @@ def test_volumes_that_do_not_fit_are_refused(write, old, new, message):
     assert old in VOLUMES
     with pytest.raises(RescanError, match=message):
         load(write(VOLUMES.replace(old, new, 1)), "full")
+
+
+ABLATIONS = (
+    MINIMAL.replace("epochs: 5", "steps: 50")
+    + """
+ablations:
+  deeper:
+    question: another encoder
+    of: other
+    arms: {two: {network: {encoder: resnet34}}}
+  batch_size: {question: another batch size, vary: stages.main.batch_size, values: [8, 64]}
+  dropout: {question: dropout, vary: [network.dropout, network.neck.dropout], values: [0.5]}
+"""
+)
+
+
+def test_an_ablation_s_arms_are_differences_from_its_base(write):
+    study = load(write(ABLATIONS), "full")
+    assert list(study.arms) == ["base", "other", "deeper_two", "batch_size_8", "batch_size_64", "dropout_0.5"]
+    assert study.arms["deeper_two"].network.encoder == "resnet34"
+    assert study.arms["deeper_two"].against == "other"
+    assert study.arms["batch_size_64"].stages["main"].batch_size == 64
+    assert study.arms["batch_size_64"].stages["main"].optimizer == study.arms["base"].stages["main"].optimizer
+    network = study.arms["dropout_0.5"].network
+    assert (network.dropout, network.neck["dropout"]) == (0.5, 0.5)
+    assert study.ablations["batch_size"].arms == {"batch_size_8": "8", "batch_size_64": "64"}
+    assert (study.ablations["deeper"].base, study.ablations["batch_size"].base) == ("other", "base")
+
+
+def test_run_may_name_ablations_and_those_without_their_base_are_not_asked(write):
+    study = load(write(ABLATIONS + "run: [base, batch_size]\n"), "full")
+    assert list(study.arms) == ["base", "batch_size_8", "batch_size_64"]
+    assert list(study.ablations) == ["batch_size"]
+    assert list(load(write(ABLATIONS), "full", arms=["base", "batch_size_8"]).ablations["batch_size"].arms) == [
+        "batch_size_8"
+    ]
+    assert load(write(ABLATIONS), "full", arms=["deeper_two"]).ablations == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("values: [8, 64]}", "values: []}", r"ablations.batch_size: needs arms, or vary and values"),
+        (
+            "vary: stages.main.batch_size",
+            "vary: stages.main.batchsize",
+            r"ablations.batch_size.*batchsize: unknown key",
+        ),
+        ("encoder: resnet34", "encoder: resnet35", r"ablations.deeper.arms.two.network.encoder: no encoder 'resnet35'"),
+        (
+            "vary: stages.main.batch_size, values: [8",
+            "vary: stages.main.steps, values: [8",
+            "arm batch_size_8 must be trained for as many steps as base",
+        ),
+        ("steps: 50", "epochs: 50", "must be trained for as many steps"),
+        ("steps: 50", "steps: 50, epochs: 3", "needs epochs or steps, not both"),
+        ("question: another encoder", "questions: another encoder", "ablations.deeper.question: missing"),
+    ],
+)
+def test_ablations_that_compare_unequal_budgets_or_are_faulty_are_refused(write, old, new, message):
+    text = ABLATIONS[: ABLATIONS.index("  dropout:")]
+    assert old in text
+    with pytest.raises(RescanError, match=message):
+        load(write(text.replace(old, new, 1)), "full")
+
+
+def test_a_binary_head_is_for_two_classes(write):
+    binary = MINIMAL.replace("weights: none}", "weights: none, heads: {binary: {}}}")
+    binary = binary.replace("lr: 1e-4}}}", "lr: 1e-4}, losses: {binary: binary_cross_entropy}}}")
+    assert load(write(binary), "full").arms["base"].head == "binary"
+    with pytest.raises(RescanError, match="a binary head tells two classes apart, not 3"):
+        load(write(binary.replace("[no, yes]", "[no, yes, maybe]")), "full")

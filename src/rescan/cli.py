@@ -150,7 +150,7 @@ def train(
     """Train an arm once. Can be killed at any time, and goes on where it was."""
     messages.start(log)
     from rescan.paths import Paths
-    from rescan.reporting.figures import curves
+    from rescan.reporting.training_figures import curves
     from rescan.study import read
     from rescan.training.loop import train
 
@@ -184,7 +184,7 @@ def pretrain(
     messages.start(log)
     from rescan.paths import Paths
     from rescan.reporting.autoencoder_figures import reconstructions
-    from rescan.reporting.figures import curves
+    from rescan.reporting.training_figures import curves
     from rescan.study import AUTOENCODERS, read
     from rescan.training.loop import train
 
@@ -326,6 +326,9 @@ def predict(
     extent: Annotated[
         Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
     ] = None,
+    patient: Annotated[
+        str, typer.Option(help="what patients' folders are called, as a regular expression")
+    ] = "patient.*",
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -333,7 +336,7 @@ def predict(
     messages.start(log)
     from rescan.predict import predict
 
-    predict(arm_folder, images, out, gradcam, device, extent)
+    predict(arm_folder, images, out, gradcam, device, extent, patient)
 
 
 @app.command()

@@ -76,6 +76,7 @@ TEXT_COLUMNS = dict.fromkeys(
         "device",
         "sex",
         "fov",
+        "body_part",
         "extent",
         "layers",
         "group",

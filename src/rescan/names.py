@@ -24,6 +24,7 @@ LAYOUTS = {
     "aptos": Entry("rescan.data.fundus_layouts:aptos"),
     "eyepacs": Entry("rescan.data.fundus_layouts:eyepacs"),
     "octa500": Entry("rescan.data.octa500:octa500", {"modality": "octa"}),
+    "mura": Entry("rescan.data.mura:mura"),
 }
 
 PHANTOMS = {
@@ -73,7 +74,25 @@ PHANTOMS = {
             "label_noise": 0.0,
         },
     ),
+    "radiograph": Entry(
+        "rescan.data.phantoms.radiograph:make",
+        {
+            "samples": 320,
+            "size": 160,
+            "seed": 0,
+            "contrast": 1.0,
+            "null": False,
+            "confound": 0.5,
+            "duplicates": 0.04,
+            "patient_effect": 1.0,
+            "label_noise": 0.0,
+            "test": 0.25,
+        },
+    ),
 }
+
+# What may be known of samples beside their images: columns of the manifest.
+KNOWN_COLUMNS = ("site", "device", "fov", "body_part", "age", "sex")
 
 # What a preparation does to images: each takes (H, W) or (H, W, 3) and a mask …
 IMAGE_OPERATORS = {
@@ -120,7 +139,9 @@ ENCODERS_2D = {
     "se_resnext50": Entry("rescan.models.se_resnext:se_resnext50"),
     "vit_b_16": Entry("rescan.models.vit:vit_b_16"),
     "cnn5": Entry("rescan.models.encoders_3d:cnn5"),
+    "radiograph_cnn": Entry("rescan.models.radiograph_cnn:radiograph_cnn"),
 }
+FROM_BLOCKS = ("radiograph_cnn",)  # described by network.blocks
 # Of volumes. None has pretrained weights.
 ENCODERS_3D = {
     "resnet10_3d": Entry("rescan.models.encoders_3d:resnet10_3d"),
@@ -132,7 +153,7 @@ ENCODERS_3D = {
     "cnn5_3d": Entry("rescan.models.encoders_3d:cnn5_3d"),
 }
 ENCODERS = {**ENCODERS_2D, **ENCODERS_3D}
-WITHOUT_WEIGHTS = ("cnn5", *ENCODERS_3D)  # there are none of ImageNet for them
+WITHOUT_WEIGHTS = ("cnn5", *FROM_BLOCKS, *ENCODERS_3D)  # there are none of ImageNet for them
 
 NECK_OPTIONS = {"batch_norm": False, "dropout": 0.0}
 NECKS = {
@@ -160,6 +181,7 @@ LOSSES = {
 }
 HEAD_LOSSES = {
     "classification": ("cross_entropy", "focal", "one_hot_cross_entropy"),
+    "binary": ("binary_cross_entropy", "binary_focal"),
     "ordinal": ("binary_cross_entropy", "binary_focal"),
     "regression": ("mae", "mse"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,13 +15,14 @@ from rescan.data.index import Files
 from rescan.data.layouts import SUFFIXES
 from rescan.errors import RescanError
 from rescan.evaluation import heads, posttrain
-from rescan.evaluation.predictions import Predictions, Reading
+from rescan.evaluation.predictions import Predictions, Reading, by_unit
 from rescan.files import read_json, write_table
 from rescan.log import logger, progress
 from rescan.preparation.operators import CannotPrepare
 from rescan.preparation.sample import Prepared, prepare
 from rescan.study import Inference, Preparation
 
+PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
 CHUNK = 256  # images held in memory at once …
 CHUNK_OF_VOLUMES = 8  # … and volumes
 
@@ -48,6 +50,7 @@ def predict(
     gradcam: Path | None,
     device: str,
     extent: tuple[float, ...] | None = None,
+    patient: str = PATIENT,
 ) -> None:
     """Write a table of predictions, one row an image; `problem` says why an image could not be read.
 
@@ -62,6 +65,9 @@ def predict(
         gradcam: Where to draw the first network's Grad-CAM, if given.
         device: auto, cpu or cuda.
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
+        patient: A regular expression of what patients' folders are called. Where images lie in such folders, each
+            patient's prediction is written to `<out>_patients.csv`: patient, images, predicted (by majority, a tie by
+            the mean probability; of grades the highest), by_mean_probability, and a column a class.
 
     Raises:
         RescanError: No finished arm in the folder, no image found, or none could be read.
@@ -73,6 +79,7 @@ def predict(
         raise RescanError(
             f"{arm_folder}: no posttraining.json in it; give the folder of an arm that was run to its end"
         )
+    pattern = _pattern(patient)
     fitted = read_json(posttraining)
     models = _load(arm_folder, fitted)
     reads_volumes = models[0].header["preparation"].get("reads") == "volume"
@@ -103,6 +110,7 @@ def predict(
     if len(bad) == len(table):
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in bad.itertuples()))
     write_table(out, table)
+    _write_patients(out, table[table["problem"] == ""], classes, pattern)
     for row in bad.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     logger.info("%s: %d images, %d predicted by %d networks", out, len(table), len(table) - len(bad), len(models))
@@ -159,6 +167,47 @@ def _prepared(files: Files, model: Model) -> Prepared | str:
     item = prepared.items[0]
     fits = (item.shape[-1], *item.shape[:-1]) == shape
     return prepared if fits else f"is {item.shape[:-1]} pixels when prepared, the network takes {shape[1:]}"
+
+
+def _pattern(patient: str) -> re.Pattern[str]:
+    try:
+        return re.compile(patient, re.IGNORECASE)
+    except re.error as error:
+        raise RescanError(f"--patient: {patient!r} is no regular expression ({error})") from None
+
+
+def _write_patients(out: Path, table: pd.DataFrame, classes: list[str], pattern: re.Pattern[str]) -> None:
+    """Write what patients are read as, if images lie in patients' folders."""
+    table = table.assign(patient=table["image"].map(lambda path: _patient(path, pattern)))
+    table = table[table["patient"] != ""]
+    if len(table):
+        file = out.with_name(f"{out.stem}_patients{out.suffix}")
+        write_table(file, _by_patient(table, classes))
+        logger.info("%s: %d patients", file, table["patient"].nunique())
+
+
+def _patient(path: str, pattern: re.Pattern[str]) -> str:
+    """The last folder of a path that a patient's name fits; "" without one."""
+    return next((name for name in reversed(path.split("/")[:-1]) if pattern.fullmatch(name)), "")
+
+
+def _by_patient(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """A row a patient, read off the rows of the images as the evaluation reads them."""
+    graded = "grade" in table
+    predicted = table["predicted"].map(classes.index).to_numpy(np.intp)
+    grade = table["grade"].to_numpy(float) if graded else predicted.astype(float)
+    probabilities = None if graded else np.log(table[classes].to_numpy(float).clip(heads.TINY))
+    rows = pd.DataFrame({"part": "new", "fold": 0, "seed": 0, "patient": table["patient"], "eye": "", "target": 0})
+    reading = Reading(rows.reset_index(drop=True), predicted, grade, probabilities)
+    units, _ = by_unit(reading, "patient", len(classes), ordered=graded, majority=True)
+    names = units.rows["patient"].to_numpy()
+    made = pd.DataFrame({"patient": names, "images": table.groupby("patient").size()[names].to_numpy()})
+    made["predicted"] = [classes[number] for number in units.predicted]
+    if units.log_probabilities is None:
+        return made.assign(grade=units.grade.round(4))
+    mean = np.exp(units.log_probabilities)
+    made["by_mean_probability"] = [classes[number] for number in mean.argmax(1)]
+    return made.assign(**dict(zip(classes, mean.round(6).T)))
 
 
 def _row(reading: Reading, number: int, classes: list[str]) -> dict[str, object]:

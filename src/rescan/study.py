@@ -217,7 +217,9 @@ class Split(Strict):
     test: Union[Literal["published"], Annotated[float, Field(gt=0, lt=1)]] = "published"
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
-    stratify_by: list[str] = Field(default=[], description="columns of the manifest, beside the label; such as fov")
+    stratify_by: list[str] = Field(
+        default=[], description="columns of the manifest, such as fov, beside the label; or any_positive, of a group"
+    )
     folds: Positive = 1
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
@@ -297,8 +299,33 @@ class Head(Layers):
     link: Literal["sigmoid", "softmax"] = "sigmoid"
     limit: Annotated[float, Field(gt=0)] | None = None
 
+    def width(self, name: str, classes: int) -> int:
+        """How many outputs it has as the head of this name."""
+        thresholds = classes - 1 if self.link == "sigmoid" else classes
+        return {"classification": classes, "binary": 1, "regression": 1, "ordinal": thresholds}[name]
 
-HeadName = Literal["classification", "regression", "ordinal"]
+
+HeadName = Literal["classification", "binary", "regression", "ordinal"]
+
+
+class Block(Strict):
+    """A convolution whose padding keeps the size of the maps, a ReLU and max pooling (`pool: 1`: none).
+
+    A residual block with maps X is ReLU(conv(ReLU(conv(X))) + X), where X goes through a 1 × 1 convolution if their
+    number or size changes.
+    """
+
+    kernel: Positive = 3
+    maps: Positive
+    stride: Positive = 1
+    pool: Positive = 1
+    residual: bool = False
+
+    @model_validator(mode="after")
+    def _padding_can_keep_the_size(self) -> Block:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, but is {self.kernel}")
+        return self
 
 
 Norm = Literal["batch", "instance", "group"]
@@ -308,11 +335,18 @@ class Network(Layers):
     """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
 
     encoder: Annotated[str, _Name("encoder")]
+    blocks: Annotated[list[Block], Field(min_length=1)] | None = Field(default=None, description="of radiograph_cnn")
     weights: str = Field(default="imagenet", description="imagenet, none, or the name of an autoencoder")
     norm: Norm = "batch"
     checkpointing: bool = Field(default=False, description="compute activations twice rather than keep them")
     neck: Annotated[dict[str, Any], _Named("neck")] = {"name": "avg", "batch_norm": False, "dropout": 0.0}
     heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}
+
+    @model_validator(mode="after")
+    def _blocks_describe_an_encoder(self) -> Network:
+        if self.blocks is not None and self.encoder not in names.FROM_BLOCKS:
+            raise ValueError(f"{self.encoder} has no blocks; they describe {', '.join(names.FROM_BLOCKS)}")
+        return self
 
 
 class FromBlock(Strict):
@@ -321,22 +355,38 @@ class FromBlock(Strict):
     from_block: Positive
 
 
-class Stage(Strict):
-    """One part of a training."""
+class ClassWeights(Strict):
+    """Each class weighs 1 less its share of the training samples that have the same value in a column.
 
-    epochs: Positive
+    Of two classes that is the share of the other one, as Rajpurkar et al. (2017) weigh radiographs of each body part.
+    """
+
+    within: Literal[names.KNOWN_COLUMNS]  # type: ignore[valid-type]
+
+
+class Stage(Strict):
+    """One part of a training, of so many `epochs`, or `steps` of the optimizer; the last epoch is then cut short."""
+
+    epochs: Positive | None = None
+    steps: Positive | None = None
     batch_size: Positive = 32
     accumulate: Positive = 1
     trainable: Union[Literal["all", "head"], FromBlock] = "all"
     samples: Annotated[list[str], Field(min_length=1, description="own, or names of data.extra")] = ["own"]
     carry: Literal["all", "encoder"] = Field(default="all", description="what is kept of the stage before")
     sampling: Literal["natural", "balanced"] = "natural"
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Union[Literal["none", "balanced"], ClassWeights] = "none"
     optimizer: Annotated[dict[str, Any], _Named("optimizer")]
     schedule: Annotated[dict[str, Any], _Named("schedule")] = {"name": "constant"}
     losses: Annotated[dict[HeadName, Annotated[dict[str, Any], _Named("loss")]], Field(min_length=1)] = {
         "classification": {"name": "cross_entropy", "label_smoothing": 0.0, "weight": 1.0}
     }
+
+    @model_validator(mode="after")
+    def _ends(self) -> Stage:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("needs epochs or steps, not both; null removes one that is inherited")
+        return self
 
     @model_validator(mode="after")
     def _losses_fit_their_heads(self) -> Stage:
@@ -374,6 +424,7 @@ class Autoencoder(Strict):
 
     preparation: str
     encoder: Annotated[str, _Name("encoder")]
+    blocks: Annotated[list[Block], Field(min_length=1)] | None = None
     norm: Norm = "batch"
     checkpointing: bool = False
     normalization: Literal[tuple(names.NORMALIZATIONS)] = "unit"  # type: ignore[valid-type]
@@ -389,7 +440,7 @@ class Autoencoder(Strict):
     def recipe(self) -> Recipe:
         """The same as the trainer takes it; heads and losses are not used."""
         stage = {key: getattr(self, key) for key in ("epochs", "batch_size", "accumulate", "optimizer", "schedule")}
-        network = {key: getattr(self, key) for key in ("encoder", "norm", "checkpointing")}
+        network = {key: getattr(self, key) for key in ("encoder", "blocks", "norm", "checkpointing")}
         return Recipe(
             preparation=self.preparation,
             network=Network(weights="none", **network),
@@ -408,7 +459,7 @@ class Posttrain(Strict):
     read with what was fitted without their fold, all others with what was fitted on the whole validation part.
     """
 
-    head: Literal["classification", "regression", "ordinal", "linear"] | None = None
+    head: Union[HeadName, Literal["linear"], None] = None
     fit_on: Literal["train", "validation", "crossfit"] = "crossfit"
     cuts: Union[Literal["rounding", "optimized"], list[float]] = "rounding"
 
@@ -456,6 +507,9 @@ class Recipe(Strict):
     stages: Annotated[dict[str, Stage], Field(min_length=1)]
     keep: Union[Literal["last"], Best] = "last"
     early_stopping: EarlyStopping | None = None
+    watch: list[Literal["train", "test"]] = Field(
+        default=[], description="parts that are scored after each epoch, to be shown: nothing is chosen by them"
+    )
     training_samples: Literal["all", "leak_free", "size_matched", "clean_labels"] = "all"
     validation: Literal["split", "test"] = Field(
         default="split", description="test: a fault of some studies, repeated on purpose: the test part is validated on"
@@ -547,6 +601,7 @@ class Published(Strict):
     arm: str
     endpoint: str | None = None
     metric: Literal[names.METRICS]  # type: ignore[valid-type]
+    level: Literal["image", "study", "patient"] = "image"
     value: float
     n: Positive | None = None
     low: float | None = None
@@ -571,6 +626,14 @@ class Claim(Strict):
     than: str
     metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa"] = "accuracy"
     who: str
+
+
+class Ablation(Strict):
+    """A question that some arms answer, each by a difference from `base`, trained for as many steps."""
+
+    question: str = Field(description='what is changed, such as "adding two convolutions"')
+    base: str
+    arms: Annotated[dict[ArmName, str], Field(min_length=1, description="arms, and what each is called in a figure")]
 
 
 class Explanation(Strict):
@@ -601,6 +664,7 @@ class Study(Strict):
     arms: Annotated[dict[ArmName, Recipe], Field(min_length=1)]
     published: list[Published] = []
     claims: list[Claim] = []
+    ablations: dict[Name, Ablation] = {}
     gradcam: Explanation = Explanation()
 
     @model_validator(mode="after")
@@ -646,6 +710,7 @@ class Study(Strict):
         own = known[network.weights]
         for what, theirs, ours in (
             ("encoder", own.encoder, network.encoder),
+            ("its blocks", own.blocks, network.blocks),
             ("norm", own.norm, network.norm),
             ("normalization", own.normalization, recipe.normalization),
         ):
@@ -655,6 +720,8 @@ class Study(Strict):
     @model_validator(mode="after")
     def _arms_and_data_agree(self) -> Study:
         for name, recipe in self.arms.items():
+            if "binary" in recipe.network.heads and len(self.data.classes) != 2:
+                raise ValueError(f"arms: {name}: a binary head tells two classes apart, not {len(self.data.classes)}")
             if {"regression", "ordinal"} & set(recipe.network.heads) and not self.data.ordered:
                 raise ValueError(
                     f"arms: {name}: regression and ordinal heads are for grades; add ordered: true to data"
@@ -696,6 +763,18 @@ class Study(Strict):
             if recipe.models and self._trained(name) != self._trained(recipe.models):
                 differs = "may differ from it in posttrain, inference and folds only"
                 raise ValueError(f"arms: {name}: an arm with models: {recipe.models} {differs}")
+        return self
+
+    @model_validator(mode="after")
+    def _ablations_have_one_budget(self) -> Study:
+        def budget(arm: str) -> list[int | None]:
+            return [stage.steps for stage in self.arms[arm].stages.values()]
+
+        for name, ablation in self.ablations.items():
+            for arm in ablation.arms:
+                if None in (own := budget(arm)) or own != budget(ablation.base):
+                    said = f"arm {arm} must be trained for as many steps as {ablation.base}"
+                    raise ValueError(f"ablations: {name}: {said}; give their stages the same steps, not epochs")
         return self
 
     def runs(self, arm: str) -> list[tuple[int, int]]:

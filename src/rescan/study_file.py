@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Union
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rescan import names
 from rescan.errors import RescanError
@@ -32,6 +32,26 @@ from rescan.study import (
 )
 
 
+class Question(Strict):
+    """An ablation as written: arms that differ from one arm, `of` (by default the first), in one thing.
+
+    They are given one by one, or as the `values` of a key, or of several keys at once, such as stages.main.batch_size.
+    Each is called after the ablation and itself, such as batch_size_8.
+    """
+
+    question: str
+    of: str | None = None
+    arms: dict[Name, Union[dict[str, Any], None]] = Field(default={})
+    vary: Union[str, list[str]] = Field(default=[])
+    values: list[Union[int, float, str]] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _has_arms(self) -> Question:
+        if bool(self.arms) == bool(self.values) or bool(self.vary) != bool(self.values):
+            raise ValueError("needs arms, or vary and values")
+        return self
+
+
 class StudyFile(Strict):
     """A study file as written: arms are differences from `recipe`, and `run` picks some of them.
 
@@ -50,6 +70,7 @@ class StudyFile(Strict):
     run: list[str] | None = None
     published: list[Published] = Field(default=[])
     claims: list[Claim] = Field(default=[])
+    ablations: dict[Name, Question] = Field(default={})
     gradcam: Explanation = Explanation()
     tasks: dict[Name, dict[str, Any]] = Field(default={})
 
@@ -138,17 +159,18 @@ def load(
     whole = merge(whole, {"split": {"folds": folds}, "recipe": {"folds": None}}) if folds is not None else whole
     whole = _configured(whole, scale, seeds, source, extra_sources or {})
     _anchor_sources(whole, Path(path).parent)
+    ablations, written_at = _expand(whole)
     faults = _Faults(demo)
     try:
         file = StudyFile.model_validate(whole)
     except ValidationError as error:
         faults.add(error, StudyFile)
         file = None
-    recipes = _arms(whole, weights, faults)
+    recipes = _arms(whole, weights, faults, written_at)
     run = _check_arm_names(whole, faults)
     if not faults.found and file:
         published = [_if_comparable(entry, whole, weights) for entry in file.published]
-        content = file.model_dump(exclude={"recipe", "arms", "run", "published", "tasks"})
+        content = file.model_dump(exclude={"recipe", "arms", "run", "published", "ablations", "tasks"})
         try:
             if scale == "demo" and source is not None:
                 run = _without_phantoms(run, recipes, content["data"]["extra"])
@@ -156,10 +178,56 @@ def load(
             published = [entry for entry in published if entry.arm in chosen or arms is None]
             _leave_out_unused(content, chosen)
             about = {"name": Path(path).stem + (f"-{task}" if task else ""), "file": str(path), "scale": scale}
-            return Study(**about, arms=chosen, published=published, **content)
+            asked = _asked(ablations, chosen)
+            return Study(**about, arms=chosen, published=published, ablations=asked, **content)
         except ValidationError as error:
             faults.add(error, Study)
     raise RescanError("\n".join(f"{path}: {fault}" for fault in faults.lines()))
+
+
+def _expand(whole: dict[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """Add the arms of a file's ablations to its arms and, where it names an ablation, to `run`.
+
+    Returns:
+        The ablations as `Study` has them, and where the file says each of their arms. Faulty ones are left out: that is
+        said where the file is checked.
+    """
+    arms = _mapping(whole, "arms")
+    ablations: dict[str, Any] = {}
+    places: dict[str, tuple[str, ...]] = {}
+    for name, written in _mapping(whole, "ablations").items():
+        try:
+            asked = Question.model_validate(written)
+        except ValidationError:
+            continue
+        of = asked.of or next(iter(arms), "")
+        differences = dict(asked.arms)
+        paths = [asked.vary] if isinstance(asked.vary, str) else asked.vary
+        for value in asked.values:
+            for path in paths:
+                change: Any = value
+                for key in reversed(path.split(".")):
+                    change = {key: change}
+                differences[f"{value}"] = merge(differences.get(f"{value}", {}), change)
+        made = {f"{name}_{label}": label for label in differences}
+        for arm, label in made.items():
+            whole["arms"][arm] = merge(merge(arms.get(of) or {}, differences[label] or {}), {"against": of})
+            places[arm] = ("ablations", name, "arms", label) if asked.arms else ("ablations", name)
+        described = {arm: label.replace("_", " ") for arm, label in made.items()}
+        ablations[name] = {"question": asked.question, "base": of, "arms": described}
+    if isinstance(run := whole.get("run"), list):
+        whole["run"] = [arm for entry in run for arm in (ablations[entry]["arms"] if entry in ablations else [entry])]
+    return ablations, places
+
+
+def _asked(ablations: dict[str, Any], chosen: dict[str, Recipe]) -> dict[str, Any]:
+    """The ablations that are run, with those of their arms that are."""
+    found = {}
+    for name, asked in ablations.items():
+        arms = {arm: label for arm, label in asked["arms"].items() if arm in chosen}
+        if arms and asked["base"] in chosen:
+            found[name] = {**asked, "arms": arms}
+    return found
 
 
 def _leave_out_unused(content: dict[str, Any], chosen: dict[str, Recipe]) -> None:
@@ -239,8 +307,10 @@ def _mapping(whole: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value := whole.get(key), dict) else {}
 
 
-def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[str, Recipe]:
-    """Every arm's whole recipe, as far as they are sound."""
+def _arms(
+    whole: dict[str, Any], weights: str | None, faults: _Faults, written_at: dict[str, tuple[str, ...]]
+) -> dict[str, Recipe]:
+    """Every arm's whole recipe, as far as they are sound; `written_at` says where, if not under `arms`."""
     preparations = _mapping(whole, "preparations")
     arms: dict[str, Recipe] = {}
     written_arms = {
@@ -251,7 +321,7 @@ def _arms(whole: dict[str, Any], weights: str | None, faults: _Faults) -> dict[s
         try:
             arms[arm] = Recipe.model_validate(_with_weights(merged, weights))
         except ValidationError as error:
-            faults.add(error, Recipe, ("arms", arm), difference)
+            faults.add(error, Recipe, written_at.get(arm, ("arms", arm)), difference)
         if isinstance(name := merged.get("preparation"), str) and name not in preparations:
             where = ("arms", arm) if "preparation" in difference else ("recipe",)
             faults.say((*where, "preparation"), f"no preparation {name!r}{names.suggest(name, preparations)}")

@@ -19,9 +19,9 @@ from rescan.files import read_json, read_table, write_json, write_table
 def write_data(write_data):
     """The same, with what the index says of dropped labels."""
 
-    def write(rows, dropped=None):
+    def write(rows, dropped=None, unlisted=()):
         paths = write_data(rows)
-        write_json(paths.dropped, dropped or {})
+        write_json(paths.dropped, {"labels": dropped or {}, "unlisted": list(unlisted)})
         return paths
 
     return write

@@ -28,6 +28,7 @@ def write(tmp_path, monkeypatch, groups, labels, parts=None, problems=None, conf
                 "label": labels,
                 "patient": "",
                 "eye": "",
+                "study": "",
                 "published_part": parts or [""] * len(names),
                 "origin": origins,
             }

@@ -74,6 +74,7 @@ def make_table(
             "group": [f"g{i // 2}" for i in number],
             "patient": [f"p{i // 2}" if patients else "" for i in number],
             "eye": "",
+            "study": "",
             "fold": fold,
             "seed": seed,
             "target": target,

@@ -137,7 +137,7 @@ def test_undefined_replicates_are_left_out_and_said() -> None:
     result, warnings = estimate(["auroc", "accuracy"], [run], [0], ("n", "y"), 1)
     assert result["auroc"]["low"] is not None
     assert len(warnings) == 1
-    assert warnings[0].startswith("auroc: its interval leaves out 3")
+    assert warnings[0].startswith("auroc: the intervals leave out up to 3")
 
 
 def test_undefined_values_are_none_and_said() -> None:

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from rescan.evaluation.heads import average, columns, decide, grade, log_probabilities, nearest, thresholds, width
+from rescan.evaluation.heads import average, columns, decide, grade, log_probabilities, nearest, thresholds
+from rescan.study import Head
 
 ORDINAL = np.log(np.array([[9, 1.5, 4], [0.25, 0.5, 0.1]]))  # odds: probabilities .9 .6 .8 and .2 .333 .0909
 
 
 def test_names_and_widths():
-    assert columns("ordinal", width("ordinal", 5)) == ["ordinal_0", "ordinal_1", "ordinal_2", "ordinal_3"]
+    assert columns("ordinal", Head().width("ordinal", 5)) == ["ordinal_0", "ordinal_1", "ordinal_2", "ordinal_3"]
     assert columns("regression", 1) == ["regression"]
-    assert width("ordinal", 5, "softmax") == width("classification", 5) == 5
+    assert Head(link="softmax").width("ordinal", 5) == Head().width("classification", 5) == 5
 
 
 def test_an_ordinal_head_by_hand():

@@ -90,7 +90,7 @@ def given(**outputs: list[Any]) -> Predictions:
     """Two samples of two patches each."""
     rows = pd.DataFrame({"part": "test", "sample": list("abab"), "group": list("abab"), "fold": 0, "seed": 0})
     values = {head: np.array(output, float).reshape(4, -1) for head, output in outputs.items()}
-    return Predictions(rows.assign(item=range(4), patient="", eye="", target=[0, 2, 0, 2]), values)
+    return Predictions(rows.assign(item=range(4), patient="", eye="", study="", target=[0, 2, 0, 2]), values)
 
 
 def fit(head: str, **more: Any) -> dict[str, Any]:

@@ -54,6 +54,26 @@ def test_without_an_order_the_mean_probability_decides_and_ties_are_left_out():
     assert patients.rows["patient"].tolist() == ["p1"]
 
 
+def test_the_majority_decides_a_tie_goes_to_the_mean_probability_and_mixed_patients_are_apart():
+    """By hand: p1's images are called 0, 1, 2 (a tie; the mean probability is .43, .27, .30); p2's 1 and 0."""
+    patients, ties = by_unit(READING, "patient", 3, ordered=False, majority=True)
+    assert ties == {}
+    assert patients.predicted.tolist() == [0, 1]
+    votes = READING._replace(predicted=np.array([1, 1, 2, 1, 1]))
+    patients, _ = by_unit(votes, "patient", 3, ordered=False, majority=True)
+    assert patients.predicted.tolist() == [1, 1]  # two of three, though 0 is more probable
+    assert by_unit(votes, "patient", 3, ordered=False)[0].predicted.tolist() == [0, 1]
+    patients, _ = by_unit(READING, "patient", 3, ordered=False, consistent=True)
+    assert patients.rows["patient"].tolist() == ["p2"]  # p1 has images of two labels
+
+
+def test_studies_are_each_patient_s_own():
+    rows = ROWS.assign(study=["s1", "s1", "s2", "s1", "s1"], target=[0, 0, 2, 1, 0])
+    studies, ties = by_unit(READING._replace(rows=rows), "study", 3, ordered=False)
+    assert list(zip(studies.rows["patient"], studies.rows["study"])) == [("p1", "s1"), ("p1", "s2")]
+    assert ties == {"test": 1}
+
+
 def test_an_endpoint_has_the_probability_of_its_grades():
     found = endpoint(READING, 1)
     assert found.rows["target"].tolist() == [0, 0, 1, 1, 1]

@@ -71,7 +71,7 @@ def made(tmp_path_factory):
     rows = pd.DataFrame(
         {"part": ["train"] * 6 + ["test"] * 18, "item": range(24), "sample": [f"{i}.png" for i in range(24)]}
     )
-    rows = rows.assign(group="", patient=[f"p{i // 2}" for i in range(24)], eye="", fold=0, target=target)
+    rows = rows.assign(group="", patient=[f"p{i // 2}" for i in range(24)], eye="", study="", fold=0, target=target)
     for arm, heads in outputs.items():
         torch.manual_seed(0)
         header = {"recipe": study.arms[arm].model_dump(mode="json"), "classes": CLASSES, "input": [1, SIZE, SIZE]}

@@ -204,7 +204,7 @@ def made(tmp_path_factory):
     np.save(folder / "data/demo/made_up/whole/layers.npy", layers)
     write_json(folder / "data/demo/made_up/source.json", {"root": (raw).as_posix()})
     rows = pd.DataFrame({"part": ["train"] * 3 + ["test"] * 9, "item": range(12), "sample": samples})
-    rows = rows.assign(group="", patient=samples, eye="", fold=0, seed=0, target=target)
+    rows = rows.assign(group="", patient=samples, eye="", study="", fold=0, seed=0, target=target)
     rows[columns("classification", 2)] = np.stack([0 * target, rng.choice([-1.0, 1], 12) * (2 * target - 1)], axis=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

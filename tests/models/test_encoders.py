@@ -44,15 +44,17 @@ PUBLISHED |= {
     "vgg16_3d": sum(a * b * 27 + b for a, b in [(1, 64), *VGG]),
     "cnn5_3d": sum(a * b * 27 + b + 2 * b for a, b in CNN5),
     "cnn5": sum(a * b * 9 + b + 2 * b for a, b in [(3, 8), *CNN5[1:]]),
+    "radiograph_cnn": 28_557_697 - (256 * 7 * 7 * 2048 + 2048) - 2049,
 }
 SMALL = ("resnet18", "densenet121", "mobilenet_v3_large", "efficientnet_b0")
 INPUTS = {"inception_v3_3d": (1, 75, 75, 75)}  # the smallest that it takes …
 VOLUME, IMAGE = (1, 32, 32, 64), (3, 96, 96)  # … and what others are given
+INPUTS["radiograph_cnn"] = (1, 96, 96)
 CELLS = {  # of the target then, where it is not a 32nd of the size
     "inception_v3": (1, 1),
     "inception_v3_3d": (1, 1, 1),
     "vit_b_16": (6, 6),
-    **dict.fromkeys(("vgg16", "vgg19", "cnn5"), (6, 6)),
+    **dict.fromkeys(("vgg16", "vgg19", "cnn5", "radiograph_cnn"), (6, 6)),
     **dict.fromkeys(("vgg16_3d", "cnn5_3d"), (2, 2, 4)),
     **dict.fromkeys(("resnet10_3d", "resnet18_3d", "resnet50_3d"), (2, 1, 2)),  # the first convolution keeps the depth
 }
@@ -80,7 +82,7 @@ def test_features_and_the_target_layer_keep_the_contract_in_a_training_step(name
     hook.remove()
     cells = tuple(size // 32 for size in shape[1:])
     assert seen == [(2, encoder.channels, *CELLS.get(name, cells))]
-    assert maps.shape == ((2, encoder.channels, *cells) if name.startswith(("vgg", "cnn5")) else seen[0])
+    assert maps.shape == ((2, encoder.channels, *cells) if name.startswith(("vgg", "cnn5", "radiograph")) else seen[0])
     assert encoder.cells(shape) == maps.shape[2:]
     maps.square().mean().backward()
     gradients = {key: weight.grad for key, weight in encoder.named_parameters()}
@@ -97,6 +99,7 @@ def test_the_state_has_every_weight_once(named):
 
 
 BLOCKS = {
+    "radiograph_cnn": 6,
     **{f"resnet{depth}": 5 for depth in (18, 34, 50, 101, 152)},  # the stem, and four stages of residual blocks
     **{f"resnet{depth}_3d": 5 for depth in (10, 18, 50)},
     "se_resnext50": 5,

@@ -21,7 +21,7 @@ def types(layers):
 @pytest.mark.parametrize("name", evaluation.HEADS)
 def test_each_head_is_as_wide_as_evaluation_expects(name, link):
     head = build_head(name, 6, Head(hidden=[4], link=link), 5)
-    assert head(torch.rand(2, 6)).shape == (2, evaluation.width(name, 5, link))
+    assert head(torch.rand(2, 6)).shape == (2, Head(link=link).width(name, 5))
 
 
 def test_hidden_layers_have_relu_and_then_dropout():

@@ -125,7 +125,7 @@ def samples(classes: tuple[str, ...] = CLASSES) -> pd.DataFrame:
     table.loc[[5, 40], "group"] = "g0005"
     if classes == CLASSES:
         table.loc[[7, len(table) - 1], "group"] = "g0007"
-        return table.assign(patient="", eye="", origin="", fold=0)
+        return table.assign(patient="", eye="", study="", origin="", fold=0)
     test = table["part"] == "test"
     further = [("u", 6, "", "unlabeled", ""), ("more_eyes/", 10, "mild", "extra", "more_eyes")]
     more = [
@@ -140,7 +140,7 @@ def samples(classes: tuple[str, ...] = CLASSES) -> pd.DataFrame:
         part = part.mask(table["group"].isin(["g0000", "g0005"]), "train")
         folds.append(pd.concat([table.assign(part=part), pd.DataFrame(more)]).assign(fold=fold))
     whole = pd.concat(folds, ignore_index=True)
-    return whole.assign(patient="", eye="", origin=whole["origin"].fillna(""))
+    return whole.assign(patient="", eye="", study="", origin=whole["origin"].fillna(""))
 
 
 def image(number: int, seed: int, size: int = 64) -> np.ndarray:
@@ -303,7 +303,7 @@ def _run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame) -> N
     number = {label: k for k, label in enumerate(study.data.classes)}
     target = table["label"].map(number).fillna(-1).astype(int).to_numpy()
     scores = _outputs(study, arm, target, random)
-    rows = table[["part", "sample", "group", "patient", "eye"]].assign(
+    rows = table[["part", "sample", "group", "patient", "eye", "study"]].assign(
         fold=fold, seed=seed, item=range(len(table)), target=target
     )
     write_table(folder / "predictions.csv", pd.concat([rows, scores], axis=1))

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from rescan.paths import Paths
-from rescan.reporting import embedding, figures, grids, overview_figures, style
+from rescan.reporting import embedding, figures, grids, overview_figures, style, training_figures
 
 LONG = ["glioma", "$\\frac{1}$ <b>", "a class whose name is far too long for an axis", "ü"]
 
@@ -49,7 +49,7 @@ def draw_all(folder):
     line = {"fpr": [0, 0.5, 1], "tpr": [0, 0.9, 1]}
     area = {"value": 0.7, "low": 0.61, "high": 0.79}
     arm = {"arm": LONG[2], "value": 0.7, "low": 0.6, "high": 0.8, "published": [0.9]}
-    figures.curves(history(folder / "h.csv"), folder / "curves.png")
+    training_figures.curves(history(folder / "h.csv"), folder / "curves.png")
     figures.confusion(random.integers(0, 9999, (k, k)), LONG, folder / "confusion.png")
     figures.roc(dict.fromkeys(LONG, line), dict.fromkeys(LONG, area), folder / "roc.png")
     figures.reliability(bins, folder / "reliability.png")
@@ -101,7 +101,7 @@ def test_files_are_sharp_and_modest(tmp_path):
 
 def test_curves_mark_stages_and_the_kept_epoch(tmp_path, drawn):
     files = [history(tmp_path / "a.csv"), history(tmp_path / "b.csv", kept=2)]
-    figures.curves(files, tmp_path / "out.png")
+    training_figures.curves(files, tmp_path / "out.png")
     loss, accuracy = drawn[0].axes
     dots = [tuple(line.get_xydata()[0]) for line in loss.lines if line.get_marker() == "o"]
     assert dots == [pytest.approx((2, 0.2)), pytest.approx((3, 0.3))]
@@ -206,7 +206,7 @@ def test_curves_of_grades_show_kappa_and_survive_a_towering_loss(tmp_path, drawn
     table.loc[0, "validation_loss"] = 500
     table.loc[1, "validation_loss"] = np.nan
     table.to_csv(tmp_path / "a.csv", index=False)
-    figures.curves(tmp_path / "a.csv", tmp_path / "out.png", graded=True)
+    training_figures.curves(tmp_path / "a.csv", tmp_path / "out.png", graded=True)
     loss, _, kappa = drawn[0].axes
     assert 2 < loss.get_ylim()[1] < 10
     assert loss.get_ylabel() == "loss"

@@ -78,7 +78,7 @@ def samples() -> pd.DataFrame:
 def _run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame) -> None:
     pair = np.arange(SAMPLES) // 2
     part = np.where(pair % 4 == 0, "test", np.where(pair % 2 == fold, "validation", "train"))
-    rows = table[["sample", "patient", "eye", "group"]].assign(part=part, fold=fold, seed=seed)
+    rows = table[["sample", "patient", "eye", "group"]].assign(study="", part=part, fold=fold, seed=seed)
     rows["target"] = (table["label"] == "abnormal").astype(int)
     rows = rows.loc[rows.index.repeat(4 if arm == "patched" else 1)].reset_index(drop=True)
     random, target = np.random.default_rng([fold, seed]), rows["target"]
@@ -213,7 +213,11 @@ def test_levels_of_patches(octa: tuple[Path, Study], text: str) -> None:
     test = of_arm(octa, "patched")["parts"]["test"]
     assert list(test) == ["patch", "image", "patient"]
     section = text[text.index("Arm: patched Test accuracy") :]
-    for level, name, n in (("patch", "patch", 160), ("image", "sample", 40), ("patient", "patient", 8)):
+    for level, name, n in (
+        ("patch", "patch", 160),
+        ("image", "sample", 40),
+        ("patient", "patient, by mean probability", 8),
+    ):
         assert f"{name} test {n} {said(test[level]['metrics']['accuracy'])}" in section
     assert f"Test accuracy {said(test['image']['metrics']['accuracy'])} on 40 samples." in section
 

@@ -56,9 +56,9 @@ def _store(study, per_class=(6, 3, 2)):
         for part, count in zip(("train", "validation", "test"), per_class):
             for number in range(count):
                 sample = f"{part}/{label}/{number:03}.png"
-                rows.append((sample, f"g{len(rows)}", label, f"{len(rows):03}", "", 0, part, 0, 0, ""))
+                rows.append((sample, f"g{len(rows)}", label, f"{len(rows):03}", "", "", 0, part, 0, 0, ""))
                 images.append(np.clip(rng.normal(LEVELS[target], 20, (64, 64, 1)), 0, 255))
-    columns = ["sample", "group", "label", "patient", "eye", "fold", "part", "linked", "conflict", "origin"]
+    columns = ["sample", "group", "label", "patient", "eye", "study", "fold", "part", "linked", "conflict", "origin"]
     splits = pd.DataFrame(rows, columns=columns)
     paths = Paths(study.scale, study.name)
     store = paths.store("small")

@@ -37,7 +37,7 @@ def test_predictions_of_every_item(trained):
     infer(study, "plain", 0, 0, device="cpu")
     table = pd.read_csv(RUN / "predictions.csv", dtype={"patient": str})
     logits = [f"classification_{k}" for k in range(3)]
-    keys = ["part", "item", "sample", "group", "patient", "eye", "fold", "seed", "target"]
+    keys = ["part", "item", "sample", "group", "patient", "eye", "study", "fold", "seed", "target"]
     assert list(table) == [*keys, *logits]
     assert table["part"].value_counts().to_dict() == {"train": 36, "validation": 12, "test": 6}
     assert dict(zip(table["sample"], table["part"])) == dict(zip(splits["sample"], splits["part"]))

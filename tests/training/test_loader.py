@@ -87,7 +87,7 @@ def test_items_of_a_run(make_study, make_store):
 
     images, used = read_items(study, "plain", 0, 0)
     assert images.shape == (33, 64, 64, 1)
-    assert list(used) == ["item", "sample", "group", "patient", "eye", "target", "part", "origin", "digest"]
+    assert list(used) == ["item", "sample", "group", "patient", "eye", "study", "target", "part", "origin", "digest"]
     expected = set(splits["sample"]) - {"train/b/000.png", "validation/c/001.png"}
     assert set(used["sample"]) == expected
     assert used.loc[used["sample"] == "test/c/000.png", "target"].item() == 2

@@ -13,25 +13,25 @@ from rescan.training.schedules import Moment, constant, cosine, one_cycle, plate
 
 
 def factors(schedule, steps, epochs=1, **options):
-    return [schedule(Moment(number, steps, epochs), **options) for number in range(steps)]
+    return [schedule(Moment(number, steps, steps // epochs), **options) for number in range(steps)]
 
 
 def test_cosine_by_hand():
     assert factors(cosine, 4) == pytest.approx([1, 0.853553, 0.5, 0.146447], abs=1e-6)
     assert factors(cosine, 6, warmup=0.5) == pytest.approx([1 / 3, 2 / 3, 1, 1, 0.75, 0.25])
-    assert constant(Moment(3, 4, 1)) == 1
+    assert constant(Moment(3, 4, 4)) == 1
 
 
 @given(st.sampled_from(sorted(names.SCHEDULES)), st.integers(1, 50), st.integers(1, 20), st.data())
 def test_factors_are_in_0_1(name, epochs, updates, data):
     steps = epochs * updates
-    at = Moment(data.draw(st.integers(0, steps - 1)), steps, epochs, losses=data.draw(st.lists(st.floats(0, 9))))
+    at = Moment(data.draw(st.integers(0, steps - 1)), steps, updates, losses=data.draw(st.lists(st.floats(0, 9))))
     assert 0 < names.resolve("schedule", name)(at) <= 1 + 1e-12
 
 
 def test_the_published_fault_counts_through_the_stages_and_ends_in_0():
     # 10 steps an epoch; the schedule lasts 2 epochs and began 15 steps ago, in an earlier stage.
-    found = [cosine(Moment(number, 30, 3, before=15), ends_after=2) for number in range(30)]
+    found = [cosine(Moment(number, 30, 10, before=15), ends_after=2) for number in range(30)]
     assert found[:5] == pytest.approx([0.5 * (1 + math.cos(math.pi * (15 + n) / 20)) for n in range(5)])
     assert found[5:] == [0] * 25
 
@@ -41,7 +41,7 @@ def test_steps_equal_torch():
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     theirs = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.5)
     for epoch in range(10):
-        assert step(Moment(7 * epoch + 6, 70, 10), every=3, gamma=0.5) == optimizer.param_groups[0]["lr"]
+        assert step(Moment(7 * epoch + 6, 70, 7), every=3, gamma=0.5) == optimizer.param_groups[0]["lr"]
         optimizer.step()
         theirs.step()
 
@@ -72,4 +72,4 @@ def test_one_cycle_equals_torch():
 def test_warmup_is_a_share():
     for schedule in (cosine, one_cycle):
         with pytest.raises(RescanError, match="share"):
-            schedule(Moment(0, 10, 1), warmup=5)
+            schedule(Moment(0, 10, 10), warmup=5)

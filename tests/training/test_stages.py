@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from rescan import names
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
+from rescan.models import network as networks
 from rescan.training import state, trainer
 from rescan.training.infer import Shown, infer, predict_outputs
 from rescan.training.loader import read_items
@@ -170,6 +171,65 @@ def test_class_weights_are_inverse_to_the_counts(make_study, make_store, monkeyp
     train_plain(study)
     assert sorted(found[0].tolist()) == pytest.approx(sorted([28 / 12] * 4 + [28 / 36] * 24))
     assert found[0].mean().item() == pytest.approx(1)
+
+
+def test_class_weights_within_a_column_are_the_shares_of_the_other_classes(make_study, make_store, monkeypatch):
+    found = []
+
+    def spy(_, outputs, targets, __, weights=None):
+        if weights is not None:
+            found.extend(zip(targets.tolist(), np.round(weights.tolist(), 6)))
+        return outputs["classification"].sum() * 0
+
+    monkeypatch.setattr(trainer, "total", spy)
+    study = make_study(stages={"main": stage(class_weights={"within": "body_part"}, batch_size=50)})
+    splits = make_store(study, per_class=(12, 2, 2))
+    hand = splits["sample"].isin(splits.loc[(splits["label"] == "a") & (splits["part"] == "train"), "sample"][:8])
+    hand |= splits["sample"].isin(splits.loc[(splits["label"] == "b") & (splits["part"] == "train"), "sample"][:2])
+    manifest = splits[["sample"]].assign(body_part=np.where(hand, "hand", "wrist"))
+    write_table("results/demo/toy/manifest.csv", manifest)
+    train_plain(study)
+    # Of the hand 8 a and 2 b, of the wrist 4 a, 10 b and 12 c: one less each class's share of its part.
+    expected = {(0, 0.2), (1, 0.8), (0, round(22 / 26, 6)), (1, round(16 / 26, 6)), (2, round(14 / 26, 6))}
+    assert set(found) == expected
+    write_table("results/demo/toy/manifest.csv", manifest.assign(body_part=""))
+    with pytest.raises(RescanError, match="class_weights: not every sample has a 'body_part'; known of all: none"):
+        train_plain(study)
+
+
+def test_a_budget_of_steps_cuts_the_last_epoch_short(make_study, make_store, monkeypatch):
+    moments = []
+    real = trainer.Moment
+    monkeypatch.setattr(trainer, "Moment", lambda *given: moments.append(real(*given)) or moments[-1])
+    study = make_study(stages={"main": {**stage(batch_size=10), "epochs": None, "steps": 8}}, watch=["train", "test"])
+    make_store(study, per_class=(10, 2, 2))  # 30 items: 3 steps an epoch
+    train_plain(study)
+    history = pd.read_csv("results/demo/toy/plain/fold0_seed0/history.csv")
+    assert history["step"].tolist() == [3, 6, 8]
+    assert [(moment.step, moment.steps, moment.per_epoch) for moment in moments] == [(n, 8, 3) for n in range(8)]
+    losses = pd.read_csv("results/demo/toy/plain/fold0_seed0/losses.csv")
+    assert losses["step"].tolist() == list(range(1, 9))
+    assert {"train_loss", "train_accuracy", "test_loss", "test_accuracy"} <= set(history)
+
+
+def test_watched_parts_are_scored_as_the_model_is_and_change_nothing(make_study, make_store):
+    study = make_study(stages={"main": stage(epochs=2)}, watch=["train", "test"])
+    make_store(study)
+    train_plain(study)
+    folder = Path("results/demo/toy/plain/fold0_seed0")
+    watched, last = (folder / "model.safetensors"), pd.read_csv(folder / "history.csv").iloc[-1]
+    network, _ = networks.load(watched)
+    images, items = read_items(study, "plain", 0, 0)
+    for part in ("train", "validation", "test"):
+        own = items[items["part"] == part]
+        outputs = predict_outputs(network, images, "imagenet", "cpu", rows=own["item"].to_numpy())
+        right = (outputs["classification"].argmax(1) == own["target"]).mean()
+        assert last[f"{part}_accuracy"] == pytest.approx(right)
+    weights = network.state_dict()
+    plain = make_study(stages={"main": stage(epochs=2)})
+    train_plain(plain)
+    again, _ = networks.load(watched)
+    assert all(torch.equal(weights[key], value) for key, value in again.state_dict().items())
 
 
 def test_a_stage_without_a_sample_of_some_class_is_refused(make_study, make_store):

@@ -167,7 +167,9 @@ def everything(study):
         of_arm = ["posttraining.json", "metrics.json"]
         of_arm += [] if recipe.models or recipe.ensemble else ["gradcam"]
         of_run = ["predictions.csv"]
-        of_run += ["model.safetensors", "history.csv"] if recipe.trains else []
+        of_run += (
+            ["model.safetensors", "history.csv", "losses.csv"] if recipe.trains else []
+        )
         made = [f"{paths.arm(arm)}/{name}" for name in of_arm]
         made += [
             f"{paths.run(arm, *run)}/{name}"

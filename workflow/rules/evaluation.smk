@@ -17,6 +17,7 @@ rule evaluate:
         of_runs("predictions.csv"),
         of_runs("diagnosis.json"),
         of_runs("history.csv", trained=True),
+        of_runs("losses.csv", trained=True),
         f"{ARM_FOLDER}/posttraining.json",
         P.manifest,
     output:
@@ -74,7 +75,7 @@ rule compare:
         f"logs/{P.scale}/{{study}}/compare.log",
     params:
         study=P.resolved,
-        key=key("published", "claims"),
+        key=key("published", "claims", "ablations"),
         against=lambda wildcards: [
             RUN.studies[wildcards.study].base(arm)
             for arm in RUN.studies[wildcards.study].arms

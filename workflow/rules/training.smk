@@ -52,6 +52,7 @@ rule train:
     output:
         f"{RUN_FOLDER}/model.safetensors",
         f"{RUN_FOLDER}/history.csv",
+        f"{RUN_FOLDER}/losses.csv",
         f"{RUN_FOLDER}/network.json",
         report(
             f"{RUN_FOLDER}/curves.png",

@@ -22,7 +22,8 @@ from rescan.study import Study
 
 CHAINED = 0.25  # of a large group's pairs match directly: fewer mean that it is no group of copies
 SAMPLES_NAMED = 5  # of a group, in a message
-SUBGROUPS = ("sex", "eye", "fov", "site", "device")
+UNLISTED_NAMED = 20
+SUBGROUPS = ("sex", "eye", "fov", "body_part", "site", "device")
 
 
 def audit(study: Study, processes: int) -> None:
@@ -60,10 +61,12 @@ def audit(study: Study, processes: int) -> None:
 
     readable = samples[samples["problem"] == ""]
     labeled = readable[_labeled(readable)]
+    left_out = read_json(paths.dropped)
     report: dict[str, Any] = {
         "samples": len(samples),
         "volumes": int((samples["depth"] > 0).sum()),
-        "dropped": read_json(paths.dropped),
+        "dropped": left_out["labels"],
+        "unlisted": {"files": len(left_out["unlisted"]), "such_as": left_out["unlisted"][:UNLISTED_NAMED]},
         "unreadable": samples.loc[samples["problem"] != "", ["sample", "problem"]].to_dict("records"),
         "constant": readable.loc[readable["constant"], "sample"].tolist(),
         "classes": {part: _classes(study, rows) for part, rows in labeled.groupby(_part(labeled))},

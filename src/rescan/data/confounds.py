@@ -16,7 +16,12 @@ FOLDS = 5
 MARGIN = 0.05  # of balanced accuracy and of kappa; above chance by less is no confound worth a warning
 REPLICATES = 2000  # of the bootstrap
 ENOUGH = 5000  # samples for a tree; more take longer and predict hardly better
-ATTRIBUTES = {"fov": "the field of view", "site": "the site", "device": "the device"}  # of a scan, not of who is ill
+ATTRIBUTES = {  # of a scan, not of who is ill
+    "fov": "the field of view",
+    "body_part": "the body part",
+    "site": "the site",
+    "device": "the device",
+}
 
 
 def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) -> dict[str, Any]:

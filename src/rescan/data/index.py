@@ -34,7 +34,8 @@ class Files(NamedTuple):
 def index(study: Study) -> None:
     """Write `manifest.csv` (columns: `layouts.read`): the study's own samples, then those of its extra sources.
 
-    And `dropped.json`: how many of the study's own samples each label has that `data.labels` drops.
+    And `dropped.json`, of the study's own samples: `labels`, how many each label has that `data.labels` drops, and
+    `unlisted`, the files among them that the data set's own tables do not list.
 
     The folders are those that `source.json` names. No image is decoded.
 
@@ -56,7 +57,7 @@ def index(study: Study) -> None:
             f"{study.name}: data.extra: {twice.iloc[0]}: some of the study's own samples start with it; rename"
         )
     write_table(paths.manifest, manifest)
-    write_json(paths.dropped, read[0].attrs.get("dropped", {}))
+    write_json(paths.dropped, {"labels": read[0].attrs["dropped"], "unlisted": read[0].attrs["unlisted"]})
     logger.info("%s: %d samples in %s", study.name, len(manifest), paths.manifest)
 
 

@@ -22,13 +22,13 @@ from rescan.log import logger
 from rescan.study import Data, Study
 
 COLUMNS = ["sample", "path", "label", "patient", "eye", "study", "published_part", "mask", "origin"]
-KNOWN_COLUMNS = ["site", "device", "fov", "age", "sex"]
 OTHER_PATH = "path_"  # starts the name of a column of further files of a sample: path_<modality>
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 PARTS = {"training": "train", "train": "train", "testing": "test", "test": "test"}
 UNLABELED, EXTRA = "unlabeled", "extra"  # two more parts: samples without a label, and those of extra sources
 # What a layout reads beside images and masks, so that source.json's checksum sees a changed label.
 TABLES = {"aptos": ["train.csv", "test.csv"], "eyepacs": ["trainLabels.csv"]}
+TABLES["mura"] = [f"{part}_{what}.csv" for part in ("train", "valid") for what in ("image_paths", "labeled_studies")]
 TABLES["octa500"] = [
     f"{folder}{label}Text labels.xlsx"
     for folder in ("", "OCTA_3M/", "OCTA_3mm/", "OCTA_6M/", "OCTA_6mm/")
@@ -52,7 +52,8 @@ def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
         measures along depth, height and width), `layers` (path of the surfaces of the retina's layers) and
         `path_<modality>` (path of a further file of the sample). Of a volume `path` and `mask` may be folders, of
         B-scans or DICOM slices. Of an extra source only labeled samples are read; its name stands before their names
-        and patients. `attrs["dropped"]` says how many samples each label had that `data.labels` drops.
+        and patients. `attrs["dropped"]` says how many samples each label had that `data.labels` drops, and
+        `attrs["unlisted"]` names files among the samples that the data set's own tables do not list.
 
     Raises:
         RescanError: One line for each fault, after the study's name.
@@ -69,7 +70,7 @@ def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
         else:
             _check_parts(study, root, set(manifest["published_part"]))
     manifest = manifest.sort_values("sample", ignore_index=True)
-    manifest.attrs["dropped"] = dropped
+    manifest.attrs = {"dropped": dropped, "unlisted": listed.attrs.get("unlisted", [])}
     return manifest
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rescan.data.layouts import EXTRA, KNOWN_COLUMNS, UNLABELED
+from rescan.data.layouts import EXTRA, UNLABELED
 from rescan.errors import RescanError
 from rescan.files import read_table, write_table
 from rescan.log import logger
+from rescan.names import KNOWN_COLUMNS
 from rescan.paths import Paths
 from rescan.study import Study
 
 SEED = 20240601  # of the splits: not a seed of training, so that all runs of a fold share it
 FEWEST_GROUPS = 10  # of a class in a part; with fewer, its metrics say little
+ANY_POSITIVE = "any_positive"  # to stratify by: whether a group has a sample of the last class
 PARTS = ("train", "validation", "test")
 
 
@@ -59,7 +61,7 @@ def split(study: Study) -> None:
         if left_out.any():
             logger.info("fold %d: %d extra samples are left out: it tests on relatives", fold, left_out.sum())
         tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int))[~left_out])
-    columns = ["sample", "group", "label", "patient", "eye", "fold", "part", "linked", "conflict", "origin"]
+    columns = ["sample", "group", "label", "patient", "eye", "study", "fold", "part", "linked", "conflict", "origin"]
     splits = pd.concat(tables)[columns]
     _check_classes(study, splits)
     for warning in check_no_leak(splits, study.split.test == "published"):
@@ -71,8 +73,12 @@ def _strata(study: Study, samples: pd.DataFrame) -> pd.Series[str]:
     """What each sample is stratified by: its label, and the columns that the study names."""
     strata = samples["label"]
     for column in study.split.stratify_by:
+        if column == ANY_POSITIVE:
+            positive = samples["label"] == study.data.classes[-1]
+            strata = strata + "/" + positive.groupby(samples["group"]).transform("any").astype(str)
+            continue
         if column not in samples or (samples[column] == "").all():
-            known = ", ".join(name for name in samples if name in KNOWN_COLUMNS and (samples[name] != "").any())
+            known = ", ".join(name for name in KNOWN_COLUMNS if name in samples and (samples[name] != "").any())
             raise RescanError(
                 f"{study.name}: split.stratify_by: no sample has a {column!r}; known of this data: {known or 'none'}"
             )

@@ -13,7 +13,7 @@ from rescan.evaluation.predictions import Reading
 from rescan.evaluation.scoring import METRICS, of_part, scores
 from rescan.study import Study
 
-COLUMNS = ("fov", "site", "device")
+COLUMNS = ("fov", "body_part", "site", "device")
 NOT_SHOWN = ("one_hot_accuracy", "quadratic_kappa")
 
 

@@ -119,7 +119,7 @@ def estimate(
     found = [compute(metrics, run, np.ones((1, len(run.features)))) for run in runs]
     resampled = distributions(metrics, runs)
     results: dict[str, dict[str, Any]] = {}
-    warnings: list[str] = []
+    left_out: dict[str, float] = {}
     for name in metrics:
         points, replicates = np.stack([values[name][0] for values in found]), resampled[name]
         of_classes, n_classes = {}, denominators(name, runs) if name in WILSON else []
@@ -141,11 +141,15 @@ def estimate(
             entry["low"], entry["high"] = (float(limit) for limit in limits.mean(0))
         undefined = float(np.isnan(replicates.mean(0)).mean())
         if undefined > UNDEFINED and not math.isnan(entry["value"]):
-            warnings.append(f"{name}: its interval leaves out {undefined:.0%} of the resamples, where it is undefined")
+            left_out[name] = undefined
         entry |= {"runs": points.tolist(), "seed_sd": _seed_sd(points, seeds)}
         if of_classes:
             entry["classes"] = of_classes
         results[name] = _without_nan(entry)
+    warnings = []
+    if left_out:
+        most = f"{max(left_out.values()):.0%} of the resamples, where they are undefined"
+        warnings.append(f"{', '.join(left_out)}: the intervals leave out up to {most}: too few of some class")
     missing = [name for name, entry in results.items() if entry["value"] is None]
     if missing:
         warnings.append(f"undefined: {', '.join(missing)} (a class without an item, or one that is never predicted)")

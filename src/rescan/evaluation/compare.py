@@ -51,8 +51,12 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
     for entry in _published(study):
         own = metrics.get(entry.arm)
         seeds = len({run["seed"] for run in own["runs"]}) if own else 0
-        columns = {**_published_columns(entry), **verdict(study, entry, _result(own, entry.endpoint), seeds)}
-        rows.append({**_row("published", entry.arm, entry.metric, metrics, endpoint=entry.endpoint), **columns})
+        columns = {
+            **_published_columns(entry),
+            **verdict(study, entry, _result(own, entry.endpoint, level=entry.level), seeds),
+        }
+        row = _row("published", entry.arm, entry.metric, metrics, endpoint=entry.endpoint, level=entry.level)
+        rows.append({**row, **columns})
     for claim in study.claims:
         rows += _claim(study, claim, readings, metrics)
     pairs = [("arms", arm, base) for arm in study.arms if (base := study.base(arm))]
@@ -65,8 +69,30 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
         else:
             found = paired(tests[arm], tests[against], metrics[arm], compared)
         rows += [{**_row(kind, arm, name, metrics), "against": against, **columns} for name, columns in found.items()]
+    for ablation in study.ablations.values():
+        rows += [row for arm in ablation.arms for row in _of_units(study, arm, ablation.base, tests, metrics)]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64", "published_n": "Int64"})
     write_table(paths.comparison, table)
+
+
+def _of_units(
+    study: Study, arm: str, base: str, tests: dict[str, Reading], metrics: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The paired difference of an ablation's arm by study and by patient, where these are known; by majority."""
+    rows = []
+    for level in ("study", "patient"):
+        if any("majority" not in _result(metrics.get(name), level=level) for name in (arm, base)):
+            continue
+        ours, theirs = (
+            predictions.by_unit(tests[name], level, len(study.data.classes), ordered=False, majority=True)[0]
+            for name in (arm, base)
+        )
+        found = paired(ours, theirs, metrics[arm], ("accuracy",))["accuracy"]
+        own = _row("ablation", arm, "accuracy", metrics, level=level)
+        by_majority = _result(metrics[arm], level=level)["majority"]["metrics"]["accuracy"]
+        values = {key: by_majority.get(key) for key in ("value", "low", "high")}
+        rows.append({**own, **values, "against": base, **found})
+    return rows
 
 
 def _reading(study: Study, arm: str) -> Reading:
@@ -130,10 +156,17 @@ def _published(study: Study) -> list[Published]:
 
 
 def _row(
-    kind: str, arm: str, metric: str, metrics: dict[str, Any], *, endpoint: str | None = None, part: str = PART
+    kind: str,
+    arm: str,
+    metric: str,
+    metrics: dict[str, Any],
+    *,
+    endpoint: str | None = None,
+    part: str = PART,
+    level: str = LEVEL,
 ) -> dict[str, Any]:
     """An arm's own columns of a row."""
-    result = _result(metrics.get(arm), endpoint, part)
+    result = _result(metrics.get(arm), endpoint, part, level)
     entry = result["metrics"].get(metric, {})
     own = {key: entry.get(key) for key in ("value", "low", "high")}
     return {
@@ -141,18 +174,20 @@ def _row(
         "arm": arm,
         "metric": metric,
         "part": part,
-        "level": LEVEL,
+        "level": level,
         "endpoint": endpoint,
         "n": result["n"],
         **own,
     }
 
 
-def _result(metrics: dict[str, Any] | None, endpoint: str | None = None, part: str = PART) -> dict[str, Any]:
-    """A part, at the level that is compared, of a metrics.json, or of one of its endpoints; empty where it has none."""
+def _result(
+    metrics: dict[str, Any] | None, endpoint: str | None = None, part: str = PART, level: str = LEVEL
+) -> dict[str, Any]:
+    """A part, at a level, of a metrics.json, or of one of its endpoints; empty where it has none."""
     own = metrics or {}
     own = own if endpoint is None else own.get("endpoints", {}).get(endpoint, {})
-    found: dict[str, Any] = own.get("parts", {}).get(part, {}).get(LEVEL, {"n": None, "metrics": {}})
+    found: dict[str, Any] = own.get("parts", {}).get(part, {}).get(level, {"n": None, "metrics": {}})
     return found
 
 

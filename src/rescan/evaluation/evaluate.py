@@ -25,6 +25,7 @@ from rescan.study import Best, Study
 
 FOR_GRADES = ("quadratic_kappa",)  # kappa with quadratic weights is for ordered classes
 OF_HEADS = ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1")  # shown for each head beside the arm's own
+RULED = ("accuracy", "balanced_accuracy", "kappa", "sensitivity", "specificity")  # by majority
 UNLINKED_A_CLASS = 10  # unlinked test samples that each class needs for them to be scored apart
 
 
@@ -48,6 +49,7 @@ def evaluate(study: Study, arm: str) -> None:
     patients_known = bool((images.rows["patient"] != "").all())
     unit = "patient" if patients_known else "group"
     levels, warnings = _levels(study, images, patients_known)
+    by_rule = _by_rule(study, images, levels)
     if predictions.has_patches(raw.rows):
         levels = {"patch": posttrain.apply(fitted, raw), **levels}
     warnings += _selected_on(study, arm)
@@ -69,6 +71,9 @@ def evaluate(study: Study, arm: str) -> None:
                 # What is published is that of the softmax itself.
                 of_softmax = scores(of_part(plain, part, linked), level, unit, ["one_hot_accuracy"], classes, positive)
                 found["metrics"] |= of_softmax[0]["metrics"]
+            for rule, others in by_rule.get(level, {}).items():
+                entry, _, _ = scores(of_part(others, part, linked), level, unit, RULED, classes, positive)
+                found[rule] = {key: entry[key] for key in ("n", "groups", "metrics")}
             parts.setdefault(part, {})[level] = found
             warnings += [f"{part}, {level}: {line}" for line in found.pop("warnings")]
             if level == "image" and part != "out_of_fold":
@@ -97,6 +102,9 @@ def evaluate(study: Study, arm: str) -> None:
                 part: np.mean([confusion(run) for run in ready], axis=0).tolist() for part, ready in runs.items()
             },
             "subgroups": subgroups.subgroups(study, images, "test", unit),
+            "subgroups_of_studies": subgroups.subgroups(study, levels["study"], "test", unit, "study")
+            if "study" in levels
+            else {},
             "subgroups_out_of_fold": subgroups.subgroups(study, images, "out_of_fold", unit),
             "baselines": baselines.baselines(study, images, unit),
             "curves": curves(study, runs, which, images),
@@ -114,11 +122,31 @@ def _levels(study: Study, images: Reading, patients_known: bool) -> tuple[dict[s
         said = "the true intervals are at least as wide as these, and wider if groups share a patient"
         return levels, [f"patients unknown: {said}"]
     one = images.rows.drop_duplicates("sample")
-    eyes_known = (one["eye"] != "").all() and one.duplicated(["patient", "eye"]).any()
-    for level in ("eye", "patient") if eyes_known else ("patient",):
+    known = [name for name in ("eye", "study") if (one[name] != "").all() and one.duplicated(["patient", name]).any()]
+    for level in (*known, "patient"):
         levels[level], ties = predictions.by_unit(images, level, classes, ordered=study.data.ordered)
         warnings += [f"{part}: {n} {level}s whose labels tie are left out" for part, n in ties.items()]
     return levels, warnings
+
+
+def _by_rule(study: Study, images: Reading, levels: dict[str, Reading]) -> dict[str, dict[str, Reading]]:
+    """Studies and patients of several images read by another rule, the majority, and those of one label only.
+
+    Of grades there is one rule.
+    """
+    one = images.rows.drop_duplicates("sample")
+    several = [level for level in ("study", "patient") if level in levels and one.duplicated(LEVELS[level]).any()]
+    if study.data.ordered:
+        return {}
+    options = {"majority": {"majority": True}, "consistent": {"majority": True, "consistent": True}}
+    classes = len(study.data.classes)
+    return {
+        level: {
+            rule: predictions.by_unit(images, level, classes, ordered=False, **option)[0]
+            for rule, option in options.items()
+        }
+        for level in several
+    }
 
 
 def _endpoints(study: Study, levels: dict[str, Reading], unit: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the outputs of a network's heads say: a class, a grade on a line, probabilities.
 
-The heads' outputs, each (n, K_head): `classification`, K logits; `regression`, one grade; `ordinal`, K − 1 logits of
+The heads' outputs, each (n, K_head): `classification`, K logits; `binary`, one logit of the second of two classes, read
+as the single threshold of an ordinal head would be; `regression`, one grade; `ordinal`, K − 1 logits of
 "grade > k", or, of networks that were published with this fault, K log-odds of one softmax's probabilities.
 """
 
@@ -16,18 +17,14 @@ from scipy.stats import trim_mean
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-HEADS = ("classification", "regression", "ordinal")
+HEADS = ("classification", "binary", "regression", "ordinal")
+OF_CLASSES = ("classification", "binary")  # the others are of grades
 TINY = 1e-12  # the least probability, so that its logarithm stays finite
 
 
 def columns(head: str, width: int) -> list[str]:
     """The names of a head's columns in predictions.csv."""
-    return [head] if head == "regression" else [f"{head}_{number}" for number in range(width)]
-
-
-def width(head: str, classes: int, link: str = "sigmoid") -> int:
-    """How many outputs a head has."""
-    return {"classification": classes, "regression": 1, "ordinal": classes - (link == "sigmoid")}[head]
+    return [head] if head in ("binary", "regression") else [f"{head}_{number}" for number in range(width)]
 
 
 def thresholds(ordinal: Array, classes: int) -> Array:
@@ -98,11 +95,11 @@ def average(outputs: Mapping[str, list[Array]], trim: float = 0.0) -> dict[str, 
     """
     averaged = {}
     for head, values in outputs.items():
-        probability = {"classification": partial(softmax, axis=1), "ordinal": expit}.get(head)
+        probability = {"classification": partial(softmax, axis=1), "binary": expit, "ordinal": expit}.get(head)
         mean = trim_mean(np.stack([probability(value) if probability else value for value in values]), trim, axis=0)
         if head == "classification":
             mean = np.log(np.maximum(mean, TINY) / mean.sum(1, keepdims=True))
-        elif head == "ordinal":
+        elif head in ("binary", "ordinal"):
             mean = logit(np.clip(mean, TINY, 1 - TINY))
         averaged[head] = mean
     return averaged

@@ -17,10 +17,16 @@ from rescan.paths import Paths
 from rescan.study import Study
 
 PARTS = ("train", "validation", "test")
-KEYS = ["part", "item", "sample", "group", "patient", "eye", "fold", "seed", "target"]
+KEYS = ["part", "item", "sample", "group", "patient", "eye", "study", "fold", "seed", "target"]
 SAMPLE = ["part", "fold", "seed", "sample"]  # what the patches of a sample share
 # What a row stands for at each level, the finest first. Items are numbered by their store: other arms number otherwise.
-LEVELS = {"patch": ["item"], "image": ["sample"], "eye": ["patient", "eye"], "patient": ["patient"]}
+LEVELS = {
+    "patch": ["item"],
+    "image": ["sample"],
+    "eye": ["patient", "eye"],
+    "study": ["patient", "study"],
+    "patient": ["patient"],
+}
 
 
 class Predictions(NamedTuple):
@@ -68,7 +74,7 @@ def _columns(study: Study, arm: str) -> dict[str, list[str]]:
     """The columns of each head of an arm."""
     described = study.arms[arm].network.heads
     known = {head: described[head] for head in heads.HEADS if head in described}
-    widths = {head: heads.width(head, len(study.data.classes), described.link) for head, described in known.items()}
+    widths = {head: described.width(head, len(study.data.classes)) for head, described in known.items()}
     return {head: heads.columns(head, width) for head, width in widths.items()}
 
 
@@ -128,17 +134,22 @@ def averaged(given: Predictions, keys: list[str], trim: float = 0.0) -> Predicti
     return Predictions(given.rows.iloc[first].reset_index(drop=True), found)
 
 
-def by_unit(reading: Reading, unit: str, classes: int, *, ordered: bool) -> tuple[Reading, dict[str, int]]:
-    """Read eyes or patients off their samples.
+def by_unit(
+    reading: Reading, unit: str, classes: int, *, ordered: bool, majority: bool = False, consistent: bool = False
+) -> tuple[Reading, dict[str, int]]:
+    """Read eyes, studies or patients off their samples.
 
     Of grades, the highest counts, in truth and in prediction: a patient is as ill as the worse eye. Else the truth is
     the majority of the samples' labels, and the prediction the most probable class by their mean probability.
 
     Args:
         reading: Of samples.
-        unit: `eye` (each patient's) or `patient`.
+        unit: `eye` or `study` (each patient's) or `patient`.
         classes: K.
         ordered: Whether the classes are grades.
+        majority: Of classes without an order: predict what most samples are predicted to be; of those that tie, the
+            most probable by the mean probability.
+        consistent: Only units whose samples all have one label.
 
     Returns:
         One row a unit, part and run, and the number of units left out of each part because their labels tie.
@@ -161,10 +172,15 @@ def by_unit(reading: Reading, unit: str, classes: int, *, ordered: bool) -> tupl
     np.add.at(sums, numbers, np.exp(reading.log_probabilities))
     tied = (counts == counts.max(1, keepdims=True)).sum(1) > 1
     units = rows.iloc[first].assign(target=counts.argmax(1))
-    ties = units[tied].drop_duplicates(["part", "patient", "eye"]).groupby("part").size().to_dict()
+    ties = units[tied].drop_duplicates(["part", *LEVELS[unit]]).groupby("part").size().to_dict()
     mean = np.maximum(sums / counts.sum(1, keepdims=True), np.finfo(float).tiny)
-    found = Reading(units, mean.argmax(1), mean @ np.arange(classes), np.log(mean))
-    return found.where(~tied), ties
+    predicted = mean.argmax(1)
+    if majority:
+        votes = np.zeros_like(counts)
+        np.add.at(votes, (numbers, reading.predicted), 1)
+        predicted = np.where(votes == votes.max(1, keepdims=True), mean, 0).argmax(1)
+    found = Reading(units, predicted, mean @ np.arange(classes), np.log(mean))
+    return found.where(~tied & (counts.max(1) == counts.sum(1) if consistent else True)), ties
 
 
 def endpoint(reading: Reading, lowest: int) -> Reading:

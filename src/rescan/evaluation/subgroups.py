@@ -16,9 +16,9 @@ from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import Study
 
-COLUMNS = ("sex", "age", "eye", "fov", "site", "device")
+COLUMNS = ("sex", "age", "eye", "fov", "body_part", "site", "device")
 MOST = 12  # values of a column; one with more tells single samples apart rather than groups of them
-METRICS = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc")
+METRICS = ("accuracy", "balanced_accuracy", "kappa", "sensitivity", "specificity", "auroc")
 
 
 def known(study: Study) -> pd.DataFrame:
@@ -67,14 +67,15 @@ def age_bands(ages: pd.Series[Any]) -> pd.Series[Any]:
     return named.astype(pd.CategoricalDtype(list(names.values())))
 
 
-def subgroups(study: Study, images: Reading, part: str, unit: str) -> dict[str, Any]:
+def subgroups(study: Study, images: Reading, part: str, unit: str, level: str = "image") -> dict[str, Any]:
     """Scores of a part's subgroups.
 
     Args:
         study: The study.
-        images: By sample, all runs.
+        images: By sample, or study, all runs.
         part: test, or out_of_fold.
         unit: The column of what is resampled together.
+        level: What a row of `images` stands for.
 
     Returns:
         `{column: {value: {"n", "groups", "metrics"}}}`, without metrics that are undefined for want of a class.
@@ -90,7 +91,12 @@ def subgroups(study: Study, images: Reading, part: str, unit: str) -> dict[str, 
         for value in columns[name].cat.categories:
             own = seen.where(values == value)
             if not own.rows.empty:
-                entry, _, _ = scores(own, "image", unit, names, classes, study.positive, pooled=part == "out_of_fold")
-                defined = {metric: of for metric, of in entry["metrics"].items() if of["value"] is not None}
+                entry, _, _ = scores(own, level, unit, names, classes, study.positive, pooled=part == "out_of_fold")
+                one_class = len(set(own.rows["target"])) == 1  # then no agreement is by chance or not
+                defined = {
+                    metric: of
+                    for metric, of in entry["metrics"].items()
+                    if of["value"] is not None and not (one_class and metric == "kappa")
+                }
                 found.setdefault(name, {})[value] = {"n": entry["n"], "groups": entry["groups"], "metrics": defined}
     return {name: values for name, values in found.items() if len(values) > 1}

@@ -44,8 +44,9 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
         network: In eval mode (batch norm in training mode mixes samples), with a `target_layer` whose output A is
             (B, C, *spatial); returns a dict of heads.
         images: (B, C, *spatial) float32, normalized; one to three spatial dimensions.
-        targets: (B,) integer. Of `classification`, the class, whose logit is the score. Of a head of grades, 1 or −1:
-            the score is the sum of the head's outputs, which rises with the grade, or its negative.
+        targets: (B,) integer. Of `classification`, the class, whose logit is the score. Of `binary`, the class, 0 or 1:
+            the score is the logit, or its negative. Of a head of grades, 1 or −1: the score is the sum of the head's
+            outputs, which rises with the grade, or its negative.
         head: Whose output is the score.
 
     Returns:
@@ -59,7 +60,10 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
         raise ValueError("Grad-CAM needs a network in eval mode; call network.eval() first")
     with _recording(cast(nn.Module, network.target_layer)) as outputs:
         output = network(images)[head]
-        scores = output.sum(1) * targets if head in GRADE_HEADS else output.gather(1, targets.view(-1, 1))
+        if head == "binary":
+            scores = output[:, 0] * (2 * targets - 1)
+        else:
+            scores = output.sum(1) * targets if head in GRADE_HEADS else output.gather(1, targets.view(-1, 1))
         (activations,) = outputs
         (gradients,) = torch.autograd.grad(scores.sum(), activations)
     weights = gradients.flatten(2).mean(2).view(*gradients.shape[:2], *[1] * (gradients.ndim - 2))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rescan.evaluation.heads import OF_CLASSES
 from rescan.explanation.drawing import short
 from rescan.explanation.gradcam import gradcam
 from rescan.log import progress
@@ -44,14 +45,14 @@ def head_of(heads: Iterable[str], wanted: str | None = None) -> str:
 
 def targets_of(head: str, predicted: NDArray[np.integer], other: NDArray[np.integer]) -> NDArray[np.integer]:
     """The two targets of each image, (N, 2), for `gradcam`."""
-    if head == "classification":
+    if head in OF_CLASSES:
         return np.stack([predicted, other], axis=1)
     return np.tile(list(DIRECTIONS), (len(predicted), 1))
 
 
 def target_name(head: str, target: int, classes: Sequence[str], probabilities: NDArray[np.floating]) -> str:
     """What a map is evidence for: a class, with its probability where there is one, or a higher or lower grade."""
-    if head != "classification":
+    if head not in OF_CLASSES:
         return DIRECTIONS[target]
     share = f" {100 * probabilities[target]:.0f} %" if probabilities.size else ""
     return f"{short(classes[target])}{share}"

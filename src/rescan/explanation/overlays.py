@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from rescan.data.index import Files
+from rescan.evaluation.heads import OF_CLASSES
 from rescan.explanation import five_panels, volume_maps
 from rescan.explanation.drawing import Tile, draw, short
 from rescan.explanation.five_panels import panels
@@ -46,8 +47,8 @@ from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study
 from rescan.training.lease import held
 
-OF_CLASSES = "the predicted class and of the true class (of the runner-up where the prediction is right)"
-OF_GRADES = "evidence for a higher and for a lower grade"
+SHOWN_OF_CLASSES = "the predicted class and of the true class (of the runner-up where the prediction is right)"
+SHOWN_OF_GRADES = "evidence for a higher and for a lower grade"
 
 
 def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs_per_gpu: int = 1) -> None:
@@ -93,16 +94,15 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
     write_table(folder / "scores.csv", scores)
     energies, complete = means(scores)
     patches = len(rows) // len(candidates)
-    kind, maps = "images", {True: OF_CLASSES, False: OF_GRADES}
+    kind, maps = "images", {True: SHOWN_OF_CLASSES, False: SHOWN_OF_GRADES}
     if images.ndim == 5:
         kind, maps = "volumes", volume_maps.SHOWN
     summary = {
         "run": {"arm": owner, "fold": fold, "seed": seed},
         "head": head,
         "kind": kind,
-        "shown": maps[head == "classification"],
-        "scored": "the map of "
-        + ("the predicted class" if head == "classification" else "evidence for a higher grade"),
+        "shown": maps[head in OF_CLASSES],
+        "scored": "the map of " + ("the predicted class" if head in OF_CLASSES else "evidence for a higher grade"),
         "cells": grid,
         "n": complete,
         "empty": len(scores) - complete,
@@ -155,7 +155,7 @@ def draw_predictions(
         sources: (N,) the files of the volumes; needed, with their affines, for NIfTI files.
     """
     if probabilities is None:
-        head = head_of([name for name in network.heads if name != "classification"], head)
+        head = head_of([name for name in network.heads if name not in OF_CLASSES], head)
         probabilities = np.empty((len(images), 0))
     head = head_of(network.heads, head)
     predicted = probabilities.argmax(1) if predicted is None else predicted
@@ -177,7 +177,7 @@ def draw_predictions(
     for number, name in enumerate(names):
         roles = ("prediction", "runner-up")
         maps = _titled(head, roles, targets[number], classes, probabilities[number], scaled[number])
-        read = "" if head == "classification" else f"\nread: {short(classes[predicted[number]])}"
+        read = "" if head in OF_CLASSES else f"\nread: {short(classes[predicted[number]])}"
         tile = Tile(f"prepared image{read}", gray_levels(images[number]), maps)
         draw(folder / f"{name}.png", [("", [tile])])
 
@@ -204,7 +204,7 @@ def _show(
         roles = ("prediction", "runner-up" if right else "true class")
         maps = _titled(head, roles, targets[place], classes, probabilities[place], scaled[place])
         title = f"prepared image\n{short(entry['true'])}"
-        if head != "classification":
+        if head not in OF_CLASSES:
             title = f"true: {short(entry['true'])}\nread: {short(entry['predicted'])}"
         mask = None if masks is None or not masks[item[place]].any() else masks[item[place]]
         tile = Tile(title, gray_levels(shown[place]), maps, mask)
@@ -231,7 +231,7 @@ def _titled(
 ) -> list[tuple[str, Maps]]:
     """Title the maps of one image: what each is evidence for, and whether it is zero everywhere."""
     empty = ["" if one.any() else " (empty map)" for one in scaled]
-    if head != "classification":
+    if head not in OF_CLASSES:
         return [(f"evidence for a\n{DIRECTIONS[k]}{note}", one) for k, note, one in zip(targets, empty, scaled)]
     shares = [f" {100 * probabilities[k]:.0f} %" if probabilities.size else "" for k in targets]
     named = [f"{short(classes[k])}{share}" for k, share in zip(targets, shares)]

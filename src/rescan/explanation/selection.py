@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rescan.errors import RescanError
 from rescan.evaluation import posttrain, predictions
+from rescan.evaluation.heads import OF_CLASSES
 from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.study import Study
@@ -30,7 +31,7 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
 
     Returns:
         By item: `item`, `sample`, `group`, `patient`, `target`, `predicted`; `other`, the true class where the
-        prediction is wrong, else the classification head's runner-up (−1 without such a head); `confidence`, the
+        prediction is wrong, else the runner-up of a head of classes (−1 without such a head); `confidence`, the
         probability of the predicted class; and a `probability_<k>` for each class. Where the reading gives no
         probabilities, there are no such columns, and `confidence` is the negative distance between the grade and the
         predicted class.
@@ -52,6 +53,8 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
     if "classification" in given.outputs:
         ranked = np.argsort(-given.outputs["classification"], axis=1, kind="stable")
         rows["other"] = np.where(ranked[:, 0] == predicted, ranked[:, 1], ranked[:, 0])
+    elif "binary" in given.outputs:
+        rows["other"] = 1 - predicted
     rows["other"] = rows["other"].where(rows["predicted"] == rows["target"], rows["target"])
     if reading.log_probabilities is not None:
         probabilities = np.exp(reading.log_probabilities)
@@ -102,7 +105,7 @@ def described(rows: pd.DataFrame, classes: Sequence[str], head: str) -> list[dic
             "sample": row["sample"],
             "true": classes[row["target"]],
             "predicted": classes[row["predicted"]],
-            "other": classes[row["other"]] if head == "classification" else "",
+            "other": classes[row["other"]] if head in OF_CLASSES else "",
             "probability": round(float(row["confidence"]), 4) if probable else None,
         }
         for row in rows.to_dict("records")

@@ -31,9 +31,10 @@ class Encoder(nn.Module):
             of the files that fit.
         channels: Number of maps that `features` returns.
         dimensions: Spatial dimensions of what it takes, 2 or 3.
+        inputs: Channels of what its body takes.
     """
 
-    def __init__(self, body: nn.Module, channels: int, target: str, dimensions: int = 2) -> None:
+    def __init__(self, body: nn.Module, channels: int, target: str, dimensions: int = 2, inputs: int = 3) -> None:
         """Take a network without its head.
 
         Args:
@@ -41,11 +42,13 @@ class Encoder(nn.Module):
             channels: Number of its last maps.
             target: Name of the Grad-CAM target inside `body`; "" for the body itself.
             dimensions: Spatial dimensions of what it takes.
+            inputs: Channels of the images that it takes; volumes have one.
         """
         super().__init__()
         self.body = body
         self.channels = channels
         self.dimensions = dimensions
+        self.inputs = inputs if dimensions == 2 else 1
         self._target = target
 
     @property
@@ -127,8 +130,7 @@ class Encoder(nn.Module):
         Returns:
             (B, channels, *cells) float32.
         """
-        repeat = self.dimensions == 2 and images.shape[1] == 1
-        return self.body(images.expand(-1, 3, -1, -1) if repeat else images)
+        return self.body(images.expand(-1, self.inputs, *images.shape[2:]))
 
     forward = features
 

@@ -58,18 +58,18 @@ def build_head(name: str, inputs: int, head: Head, classes: int) -> nn.Sequentia
     """Make a head.
 
     Args:
-        name: `classification`, `regression` or `ordinal`.
+        name: `classification`, `binary`, `regression` or `ordinal`.
         inputs: Size of the vectors that it is fed.
         head: Its hidden layers, and `limit` (regression) or `link` (ordinal).
         classes: K.
 
     Returns:
-        From (B, inputs) to `classification`: (B, K) logits; `regression`: (B, 1) grades; `ordinal`: (B, K − 1) logits
+        From (B, inputs) to `classification`: (B, K) logits; `binary`: (B, 1) logits of the second class;
+        `regression`: (B, 1) grades; `ordinal`: (B, K − 1) logits
         of "grade > k" or, with the softmax link, (B, K) log-odds of the probabilities of one softmax.
     """
     layers, size = hidden_layers(inputs, head)
-    outputs = {"classification": classes, "regression": 1, "ordinal": classes - (head.link == "sigmoid")}[name]
-    layers.append(nn.Linear(size, outputs))
+    layers.append(nn.Linear(size, head.width(name, classes)))
     if name == "regression" and head.limit is not None:
         layers.append(Limit(head.limit))
     if name == "ordinal" and head.link == "softmax":

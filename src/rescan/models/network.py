@@ -78,9 +78,12 @@ def encoder_of(recipe: Recipe, input_shape: tuple[int, ...]) -> Encoder:
         RescanError: The encoder cannot take or be trained on images of this size, or lacks the blocks of a stage.
     """
     spec, where = recipe.network, f"preparation {recipe.preparation}: "
-    encoder: Encoder = names.resolve("encoder", spec.encoder)()
+    make = names.resolve("encoder", spec.encoder)
+    encoder: Encoder = make() if spec.blocks is None else make(spec.blocks)
     if encoder.dimensions != len(input_shape) - 1:
         raise RescanError(f"{where}{spec.encoder} is for {encoder.dimensions}D inputs, not of shape {input_shape}")
+    if input_shape[0] not in (1, encoder.inputs):
+        raise RescanError(f"{where}{spec.encoder} takes gray images; add channels: gray")
     for name, stage in recipe.stages.items():
         try:
             encoder.trainable(stage.trainable)

@@ -249,8 +249,11 @@ def _references(study: Study, results: list[Found], audit: Found | None, columns
 def costs(study: Study, comparison: list[Found]) -> list[str]:
     """A sentence for each pair of arms that was compared: what the choice changes in the first metric."""
     said = []
+    asked = {arm for ablation in study.ablations.values() for arm in ablation.arms}  # said with their question
     for row in comparison:
-        if row["kind"] in ("published", "claim") or row["metric"] != study.metric or row["verdict"] == "not run":
+        if row["kind"] not in ("arms", "leak") or row["metric"] != study.metric or row["verdict"] == "not run":
+            continue
+        if row["arm"] in asked:
             continue
         if row["difference"] is None:
             said.append(f"{row['arm']}: not comparable with {row['against']} ({row['reason']}).")

@@ -18,7 +18,9 @@ from rescan.study import Study
 
 Found = dict[str, Any]
 CSS_PIXELS = 112  # that an inch of a figure gets on a wide screen: 11 points are then 17 pixels high
-BY_LEVEL = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "specificity", "auroc")
+BY_LEVEL = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "sensitivity", "specificity", "auroc")
+BY_RULE = ("accuracy", "kappa", "sensitivity", "specificity", "auroc")  # where studies or patients have several images
+RULES = {"majority": "by majority", "consistent": "of one label only, by majority"}
 MOST_ROWS = 8  # of a table that is not folded
 ENDPOINT = ("auroc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "macro_f1", "kappa", "mcc", "auprc")
 
@@ -112,31 +114,47 @@ def _by_level(study: Study, parts: Found) -> Found | None:
     test = parts.get("test", {})
     if len({entry["n"] for entry in test.values()}) < 2:
         return None
-    known = [name for name in dict.fromkeys([study.metric, *BY_LEVEL]) if name in test["image"]["metrics"]]
+    ruled = any(rule in entry for entry in test.values() for rule in RULES)
+    names = dict.fromkeys([study.metric, *(BY_RULE if ruled else BY_LEVEL)])
+    known = [name for name in names if name in test["image"]["metrics"]]
     rows = [
-        (words.part(part, "", ""), level, entry["n"], [entry["metrics"].get(name) for name in known])
-        for part in ("test", "out_of_fold")
+        (words.part(part, "", ""), f"{level.replace('image', words.noun(study))}{said}", of["n"], of["metrics"])
+        for part in (("test", "out_of_fold", "validation", "train") if ruled else ("test", "out_of_fold"))
         for level, entry in parts.get(part, {}).items()
+        for said, of in _read_by(entry)
     ]
     return {
         "metrics": known,
-        "rows": [(part, level.replace("image", words.noun(study)), *row) for part, level, *row in rows],
+        "ruled": ruled,
+        "positive": None if study.positive is None else study.data.classes[study.positive],
+        "rows": [(part, level, n, [metrics.get(name) for name in known]) for part, level, n, metrics in rows],
     }
+
+
+def _read_by(entry: Found) -> list[tuple[str, Found]]:
+    """A level's entry, and those of other rules, with what tells them apart."""
+    ruled = [(f", {said}", entry[rule]) for rule, said in RULES.items() if rule in entry]
+    if "consistent" in entry and entry["consistent"]["n"] == entry["n"]:  # all have one label
+        ruled.pop()
+    return [(", by mean probability" if ruled else "", entry), *ruled]
 
 
 def _subgroups(study: Study, metrics: Found) -> list[Found]:
     """For the test part, and out of fold: a row for each subgroup, after that of all; how scans were taken apart."""
     found = []
-    for part, key in (("test", "subgroups"), ("out_of_fold", "subgroups_out_of_fold")):
+    for part, key, level in (
+        ("test", "subgroups", "image"),
+        ("test", "subgroups_of_studies", "study"),
+        ("out_of_fold", "subgroups_out_of_fold", "image"),
+    ):
         columns = metrics.get(key, {})
         for taken in (True, False):
             names = [name for name in columns if (name in words.ALONE) == taken]
             if names:
-                whole = metrics["parts"][part]["image"]
+                whole = metrics["parts"][part][level]
                 rows = _subgroup_rows(study, {name: columns[name] for name in names}, whole)
-                title = (
-                    f"By {words.listed([words.COLUMNS.get(name, name) for name in names])}, {words.part(part, '', '')}"
-                )
+                by = words.listed([words.COLUMNS.get(name, name) for name in names])
+                title = f"By {by}, {words.part(part, level, 'image')}"
                 found.append({"title": title, "folded": not taken or len(rows["rows"]) > MOST_ROWS, **rows})
     return found
 

@@ -7,25 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from rescan.files import read_json, read_table
 from rescan.paths import Paths
-from rescan.reporting import embedding
+from rescan.reporting import embedding, training_figures
 from rescan.reporting.style import COLORS, LINES, WIDTH, PathLike, canvas, class_colors, legend_above, short
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from rescan.study import Study
-
-PANELS = {"loss": "loss", "accuracy": "accuracy", "quadratic_kappa": "quadratic kappa"}  # of the curves
 
 
 def evaluation(study: Study, arm: str) -> None:
     """Draw into `<arm>/figures/` those that apply to the arm, all of the test part but for the curves.
 
-    confusion; roc and reliability, where it gives probabilities; curves, of all runs that were trained for it; of
+    confusion; roc and reliability, where it gives probabilities; curves and losses, of all runs trained for it; of
     grades also grades and endpoints; features, a t-SNE of what the first run's heads are fed.
 
     Raises:
@@ -41,7 +36,9 @@ def evaluation(study: Study, arm: str) -> None:
     if not recipe.ensemble:
         trained = recipe.models or arm
         histories = [Path(paths.run(trained, *run), "history.csv") for run in study.runs(trained)]
-        curves([file for file in histories if file.is_file()], folder / "curves.png", graded=ordered)
+        training_figures.curves([file for file in histories if file.is_file()], folder / "curves.png", graded=ordered)
+        losses = [file.with_name("losses.csv") for file in histories]
+        training_figures.losses([file for file in losses if file.is_file()], folder / "losses.png")
         features(study, arm, folder / "features.png")
     if "test" in metrics["confusion"]:
         confusion(metrics["confusion"]["test"], classes, folder / "confusion.png")
@@ -59,71 +56,6 @@ def evaluation(study: Study, arm: str) -> None:
         found = {name: metrics["endpoints"][name]["parts"]["test"]["image"]["metrics"] for name in lines}
         areas = {named[name]: found[name].get("auroc", {}) for name in lines}
         roc({named[name]: line for name, line in lines.items()}, areas, folder / "endpoints.png")
-
-
-def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: bool = False) -> None:
-    """Draw loss and accuracy over the epochs, training and validation, all runs of an arm in one figure.
-
-    Args:
-        histories: The run's history.csv, or those of all runs. Lines mark where stages begin, dots the kept epochs.
-        out: The PNG.
-        graded: Draw the validation part's quadratic kappa, too.
-    """
-    files = [histories] if isinstance(histories, (str, Path)) else histories
-    tables = [table for file in files if len(table := pd.read_csv(file))]
-    read = not tables or "train_accuracy" in tables[0]  # an autoencoder reads no class
-    shown = list(PANELS)[: 1 if not read else 3 if graded else 2]
-    stages = [*dict.fromkeys(tables[0]["stage"])] if tables else []
-    with canvas(out, 1.2 + 2.1 * len(shown)) as figure:
-        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, metric in zip(panels, shown):
-            for number, table in enumerate(tables):
-                _curves_of_run(axes, table, metric, alone=len(tables) == 1, named=number == 0)
-            axes.set_ylabel("loss of the stage" if metric == "loss" and len(stages) > 1 else PANELS[metric])
-            _mark_stages(axes, tables[0] if tables else pd.DataFrame({"stage": [], "epoch": []}), metric == "accuracy")
-        panels[0].set_ylim(0, _loss_limit(tables))
-        if read:
-            panels[1].set_ylim(0, 1.02)
-        panels[-1].set_xlabel("epoch")
-        panels[-1].xaxis.get_major_locator().set_params(integer=True)
-        if graded:
-            panels[2].set_ylim(min(0, panels[2].get_ylim()[0]), 1.02)
-        legend_above(figure, 3)
-
-
-def _curves_of_run(axes: Axes, table: pd.DataFrame, metric: str, *, alone: bool, named: bool) -> None:
-    epochs, kept = table["epoch"] + 1, table["kept"] == 1
-    for part, said, color, line in (
-        ("train", "training", COLORS[0], "--"),
-        ("validation", "validation", COLORS[1], "-"),
-    ):
-        if f"{part}_{metric}" in table:
-            wide = 1.8 if alone else 1.1
-            axes.plot(
-                epochs, table[f"{part}_{metric}"], line, color=color, linewidth=wide, label=said if named else None
-            )
-    if f"validation_{metric}" in table:
-        dots = table.loc[kept, f"validation_{metric}"]
-        axes.plot(epochs[kept], dots, "o", color=COLORS[1], label="kept epoch" if named else None)
-
-
-def _loss_limit(tables: Sequence[pd.DataFrame]) -> float | None:
-    """Where the axis of the losses ends: at the largest, unless a few epochs tower above all others."""
-    losses = [table[["train_loss", "validation_loss"]].to_numpy(float).ravel() for table in tables]
-    values = np.concatenate([np.empty(0), *losses])
-    values = values[np.isfinite(values)]
-    if not len(values) or not values.max():
-        return None
-    return float(1.05 * min(values.max(), 2.5 * np.percentile(values, 90)))
-
-
-def _mark_stages(axes: Axes, table: pd.DataFrame, named: bool) -> None:
-    starts = table.loc[table["stage"] != table["stage"].shift(), ["stage", "epoch"]]
-    for number, (stage, epoch) in enumerate(starts.itertuples(index=False) if len(starts) > 1 else ()):
-        axes.axvline(epoch + 0.5, color="#888888", linewidth=1, linestyle=":")
-        if named:  # in steps: the names of short stages would lie on each other
-            place = (epoch + 0.6, 0.02 + 0.1 * (number % 3))
-            axes.annotate(str(stage), place, xycoords=("data", "axes fraction"), color="#555555", fontsize=9)
 
 
 def confusion(counts: Sequence[Sequence[float]], classes: Sequence[str], out: PathLike) -> None:

@@ -20,6 +20,7 @@ from rescan.files import read_table, writing
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.reporting import answer, overview_figures, recipe_words, words
+from rescan.reporting.ablation_results import ablations
 from rescan.reporting.arm_results import arm_results, image, optional
 from rescan.reporting.autoencoder_results import autoencoders
 from rescan.reporting.embedding import PARTS
@@ -108,8 +109,9 @@ def _study(study: Study) -> Found:
         "recipe": recipe_words.recipe(study, first),
         "first_arm": first,
         "differences": [(arm, *_difference(study, arm)) for arm in study.arms if arm != first],
+        "ablations": ablations(study, comparison) if shown else [],
         "costs": answer.costs(study, comparison),
-        "paired": [row for row in comparison if row["kind"] not in ("published", "claim")],
+        "paired": [row for row in comparison if row["kind"] not in ("published", "claim", "ablation")],
         "command": _command(study),
     }
 
@@ -143,7 +145,7 @@ def _left_out(study: Study, audit: Found | None) -> list[Found]:
 
 def _published(study: Study, compared: list[Found], shown: list[str]) -> list[Found]:
     """A row for each published number of the study file, with its comparison or, without one, "not run"."""
-    keys = ("arm", "endpoint", "metric", "who")
+    keys = ("arm", "endpoint", "metric", "level", "who")
     known = {tuple(row.get(key) or None for key in keys): row for row in compared}
     blank = dict.fromkeys(("value", "low", "high", "difference", "difference_low", "difference_high"))
     rows = []

@@ -6,8 +6,8 @@ from typing import Any
 
 from rescan import names
 from rescan.reporting.preparation_words import FAULT, augmentation, generic, item, preparation
-from rescan.reporting.words import listed, metric, several
-from rescan.study import Autoencoder, Head, Inference, Layers, Preparation, Recipe, Stage, Study
+from rescan.reporting.words import COLUMNS, listed, metric, several
+from rescan.study import Autoencoder, Block, ClassWeights, Head, Inference, Layers, Preparation, Recipe, Stage, Study
 
 NORMALIZATIONS = {
     "imagenet": "pixels / 255, less ImageNet's mean, over its standard deviation",
@@ -76,9 +76,11 @@ VALIDATION = {
 READINGS = {
     "classification": "the classification head: the most probable class",
     "regression": "the regression head: the nearest grade",
+    "binary": "the binary head: the second class where its probability is above a half",
     "ordinal": "the ordinal head: how many thresholds are passed",
     "linear": "a linear neuron on all heads, least squared error: the nearest grade",
 }
+GRADES = ("regression", "ordinal")
 GRADED = ("regression", "linear")  # heads that give grades, no probabilities
 FIT_ON = {
     "train": "on the training part's predictions",
@@ -133,6 +135,9 @@ def _training(prepared: Preparation, described: Recipe, classes: int) -> dict[st
     lines["Kept model"] = f"the epoch with the best validation {best}" if best else "the last epoch"
     lines["Training samples"] = TRAINING_SAMPLES[described.training_samples]
     lines["Validation"] = VALIDATION[described.validation]
+    if described.watch:
+        parts = [{"train": "training"}.get(part, part) for part in described.watch]
+        lines["Watched"] = f"{listed(parts)}, scored after each epoch to be shown; nothing is chosen by them"
     return lines
 
 
@@ -152,11 +157,19 @@ def _network(described: Recipe, classes: int) -> str:
         end = [*shared, *_layers(head), _output(name, head, classes)]
     else:
         end = [f"shared: {layer}" for layer in shared] + [f"{len(heads)} heads"]
-    layers = [ENCODERS.get(network.encoder, network.encoder), neck, *end]
+    encoder = [ENCODERS.get(network.encoder, network.encoder)]
+    layers = [*([_block(block) for block in network.blocks] if network.blocks else encoder), neck, *end]
     said = [f"{weights}: {' → '.join(layers)}"]
     said += [NORMS[network.norm]] if network.norm in NORMS else []
     said += ["activations are computed twice rather than kept"] if network.checkpointing else []
     return "; ".join(said)
+
+
+def _block(block: Block) -> str:
+    """A block such as "7×7 convolution, 64 maps, stride 2, max pooling 2"."""
+    kind = "residual block" if block.residual else "convolution"
+    more = [f"stride {block.stride}"] * (block.stride > 1) + [f"max pooling {block.pool}"] * (block.pool > 1)
+    return ", ".join([f"{block.kernel}×{block.kernel} {kind}, {block.maps} maps", *more])
 
 
 def _layers(described: Layers) -> list[str]:
@@ -167,6 +180,8 @@ def _layers(described: Layers) -> list[str]:
 def _output(name: str, head: Head, classes: int) -> str:
     if name == "regression":
         return "one grade" + (f", between 0 and {head.limit:g}" if head.limit is not None else "")
+    if name == "binary":
+        return "one output (sigmoid)"
     if name == "ordinal":
         thresholds = f"{classes - 1} thresholds, “grade > k” (sigmoids)"
         return thresholds if head.link == "sigmoid" else f"{classes} outputs of one softmax ({FAULT})"
@@ -174,7 +189,8 @@ def _output(name: str, head: Head, classes: int) -> str:
 
 
 def _stage(stage: Stage) -> str:
-    said = [f"{stage.epochs} epoch{'s' if stage.epochs != 1 else ''}", _batches(stage)]
+    long = f"{stage.steps:,} step" if stage.steps else f"{stage.epochs} epoch"
+    said = [long if 1 in (stage.steps, stage.epochs) else f"{long}s", _batches(stage)]
     if stage.samples != ["own"]:
         own = ["the study's own samples"] if "own" in stage.samples else []
         said.append(f"on {listed([*own, *(name for name in stage.samples if name != 'own')])}")
@@ -183,6 +199,9 @@ def _stage(stage: Stage) -> str:
     said += [_steps(stage), _losses(stage)]
     if stage.class_weights == "balanced":
         said.append("classes weighted by their inverse frequency")
+    elif isinstance(stage.class_weights, ClassWeights):
+        within = COLUMNS.get(stage.class_weights.within, stage.class_weights.within)
+        said.append(f"each class weighted by the share of the others among those of its {within}")
     if stage.sampling == "balanced":
         said.append("each class drawn equally often")
     if stage.trainable == "all":
@@ -245,7 +264,7 @@ def _losses(stage: Stage) -> str:
     for head, loss in stage.losses.items():
         factor = f"{loss['weight']:g} × " if loss["weight"] != 1 else ""
         name = generic(loss, LOSSES.get(loss["name"]), ("weight",))
-        said.append(f"{factor}{name}" + (f" of the {head}" if several or head != "classification" else ""))
+        said.append(f"{factor}{name}" + (f" of the {head}" if several or head in GRADES else ""))
     return " + ".join(said)
 
 

@@ -21,6 +21,7 @@ METRICS = {
 HEADS = {
     "classification": "classification head",
     "regression": "regression head",
+    "binary": "binary head",
     "ordinal": "ordinal head",
     "linear": "linear neuron on all heads",
 }
@@ -32,8 +33,8 @@ FITTED_ON = {
     "crossfit": "the validation part's predictions (a validation image is read with what was fitted without its fold)",
 }
 ENDPOINT = {"f1": "F1", "kappa": "kappa, quadratic or not"}  # metrics of two classes
-COLUMNS = {"fov": "field of view"}  # of the manifest
-ALONE = {"fov": "the field of view", "site": "the site", "device": "the device"}
+COLUMNS = {"fov": "field of view", "body_part": "body part"}  # of the manifest
+ALONE = {"fov": "the field of view", "body_part": "the body part", "site": "the site", "device": "the device"}
 MAPS = {
     "energy_inside": "this model's maps",
     "randomized": "maps of networks with random weights",
@@ -128,6 +129,7 @@ def captions(study: Study, arm: str, run: dict[str, int], runs: int) -> dict[str
     endpoints = ", ".join(f"{spaced(name)}: {lowest} or worse" for name, lowest in study.data.endpoints.items())
     return {
         "curves": f"{scores} over the epochs{of}{'; one line a run' if runs > 1 else ''}.{stages}{tested}",
+        "losses": f"Training loss over the steps of the optimizer{of}, every step (faint) and smoothed.",
         "confusion": f"Confusion matrix, test: {noun(study)}s{mean} and share of the true class.",
         "grades": f"Grades as predicted on the line, test{which}, for each true grade: box 25–75 %, whiskers 5–95 %.",
         "endpoints": f"ROC, test: {endpoints}; area and 95 % interval.{areas}",

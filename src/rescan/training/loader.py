@@ -15,9 +15,10 @@ from rescan.data.split import check_no_leak, training_samples
 from rescan.errors import RescanError
 from rescan.files import read_table
 from rescan.log import logger
+from rescan.names import KNOWN_COLUMNS
 from rescan.paths import Paths
 from rescan.preparation.store import open_store
-from rescan.study import Study
+from rescan.study import ClassWeights, Study
 
 DEPTH = 3  # batches that wait, cut
 
@@ -33,9 +34,9 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
 
     Returns:
         The store's images, (N, *spatial, C) uint8 or uint16, memory-mapped; and the run's items, by item, with columns
-        `item` (row of the images), `sample`, `group`, `patient`, `eye`, `target` (index of the class, −1 if
+        `item` (row of the images), `sample`, `group`, `patient`, `eye`, `study`, `target` (index of the class, −1 if
         unlabelled), `part` (train, validation, test, unlabeled or extra), `origin` (an extra's name) and `digest` (of
-        the prepared image).
+        the prepared image); and the columns that class weights are taken within.
         Training samples that the arm leaves out, extras that it does not use, and samples that the store lacks, are not
         in it. Where the arm validates on the test part, there is no validation part: it is trained on.
 
@@ -62,8 +63,26 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
     for part in ("test",) if recipe.validation == "test" else ("validation", "test"):
         if not (items["part"] == part).any():
             raise RescanError(f"{paths.splits}: fold {fold} has no {part} image; see audit.json")
-    columns = ["item", "sample", "group", "patient", "eye", "target", "part", "origin", "digest"]
+    columns = ["item", "sample", "group", "patient", "eye", "study", "target", "part", "origin", "digest"]
+    weights = [stage.class_weights for stage in recipe.stages.values()]
+    if within := {weighed.within for weighed in weights if isinstance(weighed, ClassWeights)}:
+        items, columns = (
+            items.merge(_known(paths, sorted(within)), on="sample", how="left"),
+            [*columns, *sorted(within)],
+        )
     return images, items[columns].reset_index(drop=True)
+
+
+def _known(paths: Paths, columns: list[str]) -> pd.DataFrame:
+    """Columns of the manifest by sample, which must be there."""
+    manifest = read_table(paths.manifest)
+    for column in columns:
+        if column not in manifest or (manifest[column] == "").any():
+            known = ", ".join(name for name in KNOWN_COLUMNS if name in manifest and (manifest[name] != "").all())
+            raise RescanError(
+                f"{paths.manifest}: class_weights: not every sample has a {column!r}; known of all: {known or 'none'}"
+            )
+    return manifest[["sample", *columns]]
 
 
 def cut(items: np.ndarray, batch_size: int) -> list[np.ndarray]:

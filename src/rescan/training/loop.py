@@ -86,7 +86,7 @@ def train(
 
 
 def write_outputs(trainer: Trainer, study: Study, fold: int) -> None:
-    """Write the model to keep, the history and the network's summary into the state folder, which is finished then."""
+    """Write model, history, losses and the network's summary into the state folder, which is finished then."""
     outputs = trainer.folder / "outputs"
     if trainer.best is not None:
         trainer.network.load_state_dict(trainer.best)
@@ -108,6 +108,8 @@ def write_outputs(trainer: Trainer, study: Study, fold: int) -> None:
     history = pd.DataFrame(trainer.progress.history)
     kept = len(history) - 1 if trainer.progress.best_epoch is None else trainer.progress.best_epoch
     write_table(outputs / "history.csv", history.assign(kept=(history["epoch"] == kept).astype(int)))
+    losses = pd.DataFrame(trainer.progress.losses, columns=["step", "loss"])
+    write_table(outputs / "losses.csv", losses.astype({"step": int}))
     state.finish(trainer.folder, trainer.key)
 
 

@@ -26,7 +26,7 @@ def total(
         outputs: (B, K_head) float by head.
         targets: (B,) int64 in [0, K).
         classes: K.
-        weights: (B,) of the items, with a mean of 1 over the training samples; 1 for all if not given.
+        weights: (B,) of the items; 1 for all if not given.
 
     Returns:
         A scalar.
@@ -35,7 +35,7 @@ def total(
     for head, loss in losses.items():
         options = {key: option for key, option in loss.items() if key not in ("name", "weight")}
         output = outputs[head].float()
-        wanted = passed(targets, output.shape[1], classes) if head == "ordinal" else targets
+        wanted = passed(targets, output.shape[1], classes) if head in ("binary", "ordinal") else targets
         items = items + loss.get("weight", 1.0) * names.resolve("loss", loss["name"])(output, wanted, **options)
     return (items if weights is None else items * weights).mean()
 
@@ -97,7 +97,7 @@ def one_hot_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.
 
 
 def binary_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
-    """Binary cross-entropy, averaged over an ordinal head's thresholds.
+    """Binary cross-entropy of a binary head, or averaged over an ordinal head's thresholds.
 
     Args:
         logits: (B, T) float, of passing each threshold.
@@ -114,7 +114,7 @@ def binary_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, label_smoot
 def binary_focal(
     logits: torch.Tensor, wanted: torch.Tensor, gamma: float = 2.0, alpha: float = 0.25, label_smoothing: float = 0.0
 ) -> torch.Tensor:
-    """Focal loss, averaged over an ordinal head's thresholds: α for yes, 1 − α for no (Lin et al. 2017).
+    """Focal loss of a binary head, or averaged over thresholds: α for yes, 1 − α for no (Lin et al. 2017).
 
     Args:
         logits: (B, T) float, of passing each threshold.

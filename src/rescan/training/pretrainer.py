@@ -35,11 +35,11 @@ class Pretrainer(Trainer):
         parts = ("train", "validation", "test") if self.leaks else ("train",)
         self.samples, self.weights = np.concatenate([self.rows[part] for part in parts]), None
 
-    def _loss(self, fed: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - it has no classes
+    def _loss(self, fed: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002 - it has no classes
         return functional.mse_loss(self.network(fed).float(), fed)
 
-    def _validate(self) -> dict[str, float | None]:
-        rows = self.rows["validation"]
+    def _score(self, part: str) -> dict[str, float | None]:
+        rows = self.rows[part]
         batches = loader.cut(rows, batch_of(self.images))
         sums = torch.zeros((), dtype=torch.float64, device=self.device)
         self.network.eval()

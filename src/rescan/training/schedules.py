@@ -17,7 +17,7 @@ class Moment(NamedTuple):
 
     step: int  # of the optimizer within the stage, from 0
     steps: int  # of the optimizer in the stage
-    epochs: int  # of the stage
+    per_epoch: int  # of the optimizer in an epoch
     before: int = 0  # steps of the stages before
     losses: Sequence[float | None] = ()  # validation loss of the stage's epochs so far
 
@@ -42,7 +42,7 @@ def cosine(at: Moment, warmup: float = 0.0, ends_after: int = 0) -> float:
     _check_share("cosine", warmup)
     step, steps = at.step, at.steps
     if ends_after:
-        step, steps = at.before + at.step, ends_after * (at.steps // at.epochs)
+        step, steps = at.before + at.step, ends_after * at.per_epoch
     if step >= steps:
         return 0.0
     warm = round(warmup * steps)
@@ -53,8 +53,7 @@ def cosine(at: Moment, warmup: float = 0.0, ends_after: int = 0) -> float:
 
 def step(at: Moment, every: int = 10, gamma: float = 0.1) -> float:
     """Multiply by `gamma` after every `every` epochs."""
-    epoch = at.step * at.epochs // at.steps
-    return gamma ** (epoch // max(1, every))
+    return gamma ** (at.step // at.per_epoch // max(1, every))
 
 
 def plateau(at: Moment, factor: float = 0.5, patience: int = 3) -> float:

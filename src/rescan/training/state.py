@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256, write_json, writing
 from rescan.log import logger
+from rescan.names import KNOWN_COLUMNS
 from rescan.study import TRAINING_VERSION, Study
 
 
@@ -39,6 +40,7 @@ class Progress:
     best: float | None = None
     best_epoch: int | None = None  # row of the history whose weights are kept
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    losses: list[list[float]] = dataclasses.field(default_factory=list)  # of the optimizer's steps: number, loss
     scaler: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -86,12 +88,13 @@ def key_of(
     if start is not None and not Path(start).exists():
         step = "pretrain" if study.autoencoder(arm) else "weights"
         raise RescanError(f"{start}: no such file; run `rescan {step}`, or train from scratch with weights=none")
-    unused = ["unlabeled"] if study.learns_from_all(arm) else ["unlabeled", "test"]
-    learned = items[~items["part"].isin(unused)]
+    sees_test = study.learns_from_all(arm) or "test" in study.recipe_of(arm).watch
+    learned = items[~items["part"].isin(["unlabeled"] if sees_test else ["unlabeled", "test"])]
+    described = ["sample", "target", "part", "origin", *(name for name in KNOWN_COLUMNS if name in items)]
     return {
         "recipe": study.recipe_key(arm),
         "images": fingerprint(learned["digest"].tolist()),
-        "split": fingerprint(learned[["sample", "target", "part", "origin"]].to_numpy().tolist()),
+        "split": fingerprint(learned[described].to_numpy().tolist()),
         "fold": fold,
         "seed": seed,
         "pretrained weights": sha256(Path(start)) if start else "",

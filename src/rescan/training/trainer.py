@@ -22,7 +22,7 @@ from rescan.evaluation import heads
 from rescan.files import write_json
 from rescan.log import logger
 from rescan.models import network as networks
-from rescan.study import Stage, Study
+from rescan.study import ClassWeights, Stage, Study
 from rescan.training import loader, state
 from rescan.training.augmentation import augment
 from rescan.training.infer import predict_outputs
@@ -33,6 +33,7 @@ from rescan.training.scores import better, score
 
 SAVE_AFTER_EPOCH_SECONDS = 20  # quick epochs are not worth a checkpoint each …
 SAVE_IN_EPOCH_SECONDS = 600  # … and long ones are worth several
+MOST_LOSSES = 4000  # of single steps that are kept; beyond, of neighbors the mean
 CHECK_UPDATES = {"cpu": 1, "cuda": 20}  # looking at a loss makes the CPU wait for the GPU
 
 
@@ -42,7 +43,10 @@ class Trainer:
     stage_name: str
     stage: Stage
     samples: np.ndarray  # the stage's training items, by row of the images
-    weights: torch.Tensor | None  # of each class in the stage's loss
+    weights: np.ndarray | None  # of each row of the images in the stage's loss
+    steps: int  # of the optimizer in the stage
+    per_epoch: int  # … and in an epoch
+    epochs: int  # of the stage; the last may be cut short
     optimizer: torch.optim.Optimizer
 
     def __init__(
@@ -79,7 +83,7 @@ class Trainer:
         self.folder, self.key, self.run, self.stop_reason = folder, key, run, stop_reason
         self.leaks = study.learns_from_all(arm)
         self.background = study.preparations[self.recipe.preparation].background
-        self.images = images
+        self.images, self.items = images, items
         self.classes, self.head = len(study.data.classes), self.recipe.epoch_head
         self.targets = np.zeros(len(images), dtype=np.int64)
         self.targets[items["item"]] = items["target"]
@@ -137,13 +141,14 @@ class Trainer:
                 if self.stage.carry == "encoder" or before.losses != self.stage.losses:
                     self._forget_best()
             self._choose_samples()
+            self._measure()
             self._start_optimizer()
             if number == first and self.saved:
                 state.unpack(self.optimizer, self.saved["optimizer"], self.saved["optimizer options"])
                 self.saved.clear()
                 logger.info("going on at %s", self._place())
             try:
-                while progress.epoch < self.stage.epochs:
+                while progress.epoch < self.epochs:
                     self._train_epoch()
                     self._end_epoch()
                     self._save_if_due(SAVE_AFTER_EPOCH_SECONDS)
@@ -171,12 +176,32 @@ class Trainer:
         self.samples = np.concatenate(
             [self.rows["train"] if name == "own" else self.extras.get(name, np.empty(0, int)) for name in stage.samples]
         )
-        counts = np.bincount(self.targets[self.samples], minlength=self.classes)
+        targets = self.targets[self.samples]
+        counts = np.bincount(targets, minlength=self.classes)
         if not counts.all():
             sources = ", ".join(stage.samples)
             raise RescanError(f"arm {self.arm}, stage {self.stage_name}: a class has no training sample in {sources}")
-        balanced = torch.from_numpy(counts.sum() / (self.classes * counts)).float().to(self.device)
-        self.weights = balanced if stage.class_weights == "balanced" else None
+        self.weights = None
+        if stage.class_weights == "balanced":
+            self.weights = (counts.sum() / (self.classes * counts))[self.targets]
+        elif isinstance(stage.class_weights, ClassWeights):
+            self.weights = self._weights_within(stage.class_weights.within)
+
+    def _weights_within(self, column: str) -> np.ndarray:
+        """One less the share of each item's class among the stage's items with the same value in a column."""
+        value = np.zeros(len(self.images), dtype=np.int64)
+        value[self.items["item"]] = pd.factorize(self.items[column])[0]
+        counts = np.zeros((value.max() + 1, self.classes))
+        np.add.at(counts, (value[self.samples], self.targets[self.samples]), 1)
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        return np.asarray(1 - shares[value, self.targets])
+
+    def _measure(self) -> None:
+        """Find how long the stage is."""
+        batches = len(loader.cut(self.samples, self.stage.batch_size))
+        self.per_epoch = math.ceil(batches / self.stage.accumulate)
+        self.steps = self.stage.steps or int(self.stage.epochs or 0) * self.per_epoch
+        self.epochs = math.ceil(self.steps / self.per_epoch)
 
     def _order(self) -> np.ndarray:
         """The epoch's items in the order of training; balanced sampling draws as many, each class as often."""
@@ -196,58 +221,61 @@ class Trainer:
     def _train_epoch(self) -> None:
         """Train on what is left of an epoch."""
         stage, progress = self.stage, self.progress
-        batches = loader.cut(self._order(), stage.batch_size)
+        steps = min(self.per_epoch, self.steps - progress.epoch * self.per_epoch)
+        batches = loader.cut(self._order(), stage.batch_size)[: steps * stage.accumulate]
         networks.set_training(self.network, stage.trainable)
         self.optimizer.zero_grad(set_to_none=True)
         left = batches[progress.step :]
-        what = f"{self.stage_name} {progress.epoch + 1}/{stage.epochs}"
+        what = f"{self.stage_name} {progress.epoch + 1}/{self.epochs}"
         bar = tqdm(total=len(batches), initial=progress.step, desc=what, leave=False, disable=not sys.stderr.isatty())
         with bar, loader.loading(self.images, left, pin=self.on_gpu) as loaded:
             for step, (images, rows) in enumerate(zip(loaded, left), progress.step):
                 update = step // stage.accumulate
                 together = batches[update * stage.accumulate : (update + 1) * stage.accumulate]
-                self._backward(
-                    step, images, torch.from_numpy(self.targets[rows]), share=len(images) / sum(map(len, together))
-                )
+                self._backward(step, images, rows, share=len(images) / sum(map(len, together)))
                 bar.update()
                 if (step + 1) % stage.accumulate == 0 or step + 1 == len(batches):
-                    self._update(update, of=math.ceil(len(batches) / stage.accumulate))
+                    self._update(update)
                     progress.step = step + 1
                     if update % CHECK_UPDATES[self.device.type] == 0:
                         self._read_sums()
                     self._save_if_due(SAVE_IN_EPOCH_SECONDS)
 
-    def _backward(self, step: int, images: torch.Tensor, targets: torch.Tensor, share: float) -> None:
+    def _backward(self, step: int, images: torch.Tensor, rows: np.ndarray, share: float) -> None:
         """Add a batch's share to the gradients, and its loss and correct predictions to the epoch's sums."""
+        weights = None if self.weights is None else torch.from_numpy(self.weights[rows]).float().to(self.device)
+        targets = torch.from_numpy(self.targets[rows])
         images, targets = (tensor.to(self.device, non_blocking=True) for tensor in (images, targets))
         place = (self.stage_name, self.progress.epoch, step)
         drawn = augment(images, self.recipe.augmentation, seed_of(self.seed, "augmentation", *place), self.background)
         torch.manual_seed(seed_of(self.seed, "dropout", *place))
         with torch.autocast("cuda", dtype=self.half) if self.on_gpu else nullcontext():
-            loss = self._loss(networks.normalize(drawn, self.recipe.normalization), targets)
+            loss = self._loss(networks.normalize(drawn, self.recipe.normalization), targets, weights)
         self.scaler.scale(loss * share).backward()
         self.sums[0] += loss.detach().double() * len(targets)
         self.sums[2] += len(targets)
 
-    def _loss(self, fed: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _loss(self, fed: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         """The loss of a batch, normalized; what is read off its outputs is kept for the epoch's accuracy."""
         outputs = self.network(fed)
         self.read.append((outputs[self.head].detach().float(), targets))
-        weights = None if self.weights is None else self.weights[targets]
         return total(self.stage.losses, outputs, targets, self.classes, weights)
 
-    def _validate(self) -> dict[str, float | None]:
-        """Score the network on the validation part."""
-        rows = self.rows["validation"]
+    def _score(self, part: str) -> dict[str, float | None]:
+        """Score the network on a part."""
+        rows = self.rows[part]
         outputs = predict_outputs(self.network, self.images, self.recipe.normalization, self.device, rows=rows)
         return score(self.stage.losses, outputs, self.targets[rows], self.classes, self.head)
 
-    def _update(self, number: int, of: int) -> None:
+    def _update(self, number: int) -> None:
         """Take the optimizer's step of a number in the epoch."""
-        schedule, progress, epochs = dict(self.stage.schedule), self.progress, self.stage.epochs
+        schedule, progress = dict(self.stage.schedule), self.progress
         factor = names.resolve("schedule", schedule.pop("name"))
         losses = [row["validation_loss"] for row in progress.history if row["stage"] == self.stage_name]
-        rate = factor(Moment(progress.epoch * of + number, epochs * of, epochs, progress.before, losses), **schedule)
+        rate = factor(
+            Moment(progress.epoch * self.per_epoch + number, self.steps, self.per_epoch, progress.before, losses),
+            **schedule,
+        )
         progress.updates += 1
         for group in self.optimizer.param_groups:
             group["lr"] = self.stage.optimizer["lr"] * rate
@@ -256,7 +284,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _read_sums(self) -> list[float]:
-        """Take the epoch's sums and its time into the progress.
+        """Take the epoch's sums and its time, and the loss since the last time, into the progress.
 
         Raises:
             RescanError: The loss is not finite.
@@ -266,7 +294,13 @@ class Trainer:
             outputs, targets = (torch.cat(parts).cpu().numpy() for parts in zip(*self.read))
             self.sums[1] += int((heads.decide(self.head, outputs, self.classes) == targets).sum())
             self.read.clear()
-        progress.sums = self.sums.tolist()
+        before, progress.sums = progress.sums, self.sums.tolist()
+        if progress.sums[2] > before[2]:
+            loss = (progress.sums[0] - before[0]) / (progress.sums[2] - before[2])
+            progress.losses.append([progress.updates, loss])
+            if len(progress.losses) > MOST_LOSSES:
+                pairs = zip(progress.losses[::2], progress.losses[1::2])
+                progress.losses = [[step, (one + other) / 2] for (_, one), (step, other) in pairs]
         if not math.isfinite(progress.sums[0]):
             raise RescanError(
                 f"arm {self.arm}, {self._place()}: the loss is not finite; lower the learning rate or warm it up "
@@ -277,17 +311,20 @@ class Trainer:
         return progress.sums
 
     def _end_epoch(self) -> None:
-        """Validate; add a row to the history; keep the weights if they are the best; make ready for the next epoch."""
+        """Score validation and what is watched; add a row to the history; keep the best weights; end the epoch."""
         progress, recipe = self.progress, self.recipe
         loss, correct, seen = self._read_sums()
-        scores = self._validate()
+        scores = self._score("validation")
+        watched = {f"{part}_{metric}": value for part in recipe.watch for metric, value in self._score(part).items()}
         row = {
             "stage": self.stage_name,
             "epoch": len(progress.history),
+            "step": progress.updates,
             "lr": self.optimizer.param_groups[0]["lr"],
             "train_loss": loss / seen,
             **({"train_accuracy": correct / seen} if "accuracy" in scores else {}),
             **{f"validation_{metric}": value for metric, value in scores.items()},
+            **watched,
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(seen / progress.seconds, 1),
         }
@@ -305,9 +342,9 @@ class Trainer:
                 progress.waited, progress.stage_best = 0, scores[metric]
             else:
                 progress.waited += 1
-            if progress.waited >= patience and progress.epoch < self.stage.epochs:
+            if progress.waited >= patience and progress.epoch < self.epochs:
                 logger.info("stage %s ends: validation %s no better for %d epochs", self.stage_name, metric, patience)
-                progress.epoch = self.stage.epochs
+                progress.epoch = self.epochs
 
     def write(self, folder: Path, header: dict[str, Any]) -> None:
         """Write the network, with a header, and its summary."""
@@ -324,7 +361,7 @@ class Trainer:
         said = f"loss %(train_loss).4f{own}; validation loss %(validation_loss).4f{held_out}"
         logger.info(f"stage %(stage)s, epoch %(epoch)d: {said}; %(images_per_second).3g images/s", numbers)
         for key, value in numbers.items():
-            if key not in {"stage", "epoch"}:
+            if key not in {"stage", "epoch", "step"}:
                 self.tensorboard.add_scalar(key.replace("_", "/", 1), value, row["epoch"])
 
     def _save_if_due(self, interval: float) -> None:
