@@ -524,7 +524,7 @@ def test_volumes_that_do_not_fit_are_refused(write, old, new, message):
 
 
 ABLATIONS = (
-    MINIMAL.replace("epochs: 5", "steps: 50")
+    MINIMAL.replace("epochs: 5", "steps: 50").replace("none}", "none, neck: {name: flatten}, hidden: [9]}")
     + """
 ablations:
   deeper:
@@ -557,7 +557,9 @@ def test_run_may_name_ablations_and_those_without_their_base_are_not_asked(write
     assert list(load(write(ABLATIONS), "full", arms=["base", "batch_size_8"]).ablations["batch_size"].arms) == [
         "batch_size_8"
     ]
-    assert load(write(ABLATIONS), "full", arms=["deeper_two"]).ablations == {}
+    assert load(write(ABLATIONS), "full", arms=["base", "other"]).ablations == {}
+    with pytest.raises(RescanError, match="deeper_two: against: no arm 'other' is run"):
+        load(write(ABLATIONS), "full", arms=["deeper_two"])
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,9 @@ def test_what_does_not_fit_into_memory_is_said_before_it_is_read(tmp_path, monke
             volumes.read(path, memory=100)
 
 
-def write_series(folder, volume, spacing=(1.5, 0.8, 0.6), slope=1, intercept=0, series=None, skip=()):
+def write_series(
+    folder, volume, spacing=(1.5, 0.8, 0.6), slope=1, intercept=0, series=None, skip=(), photometric="MONOCHROME2"
+):
     """Write (slices, rows, columns) int16 as a DICOM series in a random order, slices going downward."""
     folder.mkdir(exist_ok=True)
     series = series or generate_uid()
@@ -198,7 +200,7 @@ def write_series(folder, volume, spacing=(1.5, 0.8, 0.6), slope=1, intercept=0, 
         data.PixelSpacing = [spacing[1], spacing[2]]
         data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         data.ImagePositionPatient = [10, 20, 100 - spacing[0] * number]
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, photometric
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
         data.RescaleSlope, data.RescaleIntercept = slope, intercept
         data.PixelData = volume[number].astype("<i2").tobytes()
@@ -218,7 +220,11 @@ def test_a_dicom_series_is_sorted_by_position(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"skip": (2,)}, "a slice is missing, or slices are uneven: 3.00 mm"), ({"second": True}, "holds 2 DICOM series")],
+    [
+        ({"skip": (2,)}, "a slice is missing, or slices are uneven: 3.00 mm"),
+        ({"second": True}, "holds 2 DICOM series"),
+        ({"photometric": "MONOCHROME1"}, "is MONOCHROME1: low values are bright; convert it to MONOCHROME2"),
+    ],
 )
 def test_bad_series_are_named(tmp_path, options, said):
     second = options.pop("second", False)

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score
 
 from rescan.errors import RescanError
 from rescan.evaluation.compare import COLUMNS, compare, leak_pairs
 from rescan.evaluation.evaluate import evaluate
-from rescan.files import write_json
+from rescan.files import read_json, write_json
 from rescan.paths import Paths
 
 FILE = "results/full/heads/comparison.csv"
@@ -261,3 +262,44 @@ def test_claims_are_judged_on_phantoms_too_and_out_of_fold(cases: SimpleNamespac
         pooled = pd.concat(tables).query("part == 'validation'")
         right[arm] = (pooled.filter(like="classification_").to_numpy().argmax(1) == pooled["target"]).mean()
     assert float(rows["difference"].iloc[1]) == pytest.approx(right["two"] - right["one"])
+
+
+def with_studies(table: pd.DataFrame) -> pd.DataFrame:
+    """Each patient's two images are one study, but for every fourth patient: there each is its own."""
+    alone = table["patient"].str[1:].astype(int) % 4 == 0
+    return table.assign(study=np.where(alone & (table["item"] % 2 == 1), "s2", "s1"))
+
+
+def test_ablations_are_compared_by_study_and_patient_too(cases: SimpleNamespace) -> None:
+    ablations = {"more": {"question": "more of it", "base": "one", "arms": {"more_x": "x"}}}
+    steps = {"stages": {"main": {"steps": 5, "optimizer": {"name": "adam"}}}}
+    study = cases.make_study(arms={"one": steps, "more_x": steps}, ablations=ablations, classes=2)
+    for arm, skill in (("one", 0.5), ("more_x", 1.5)):
+        cases.write_arm(study, arm, with_studies, patients=True, skill=skill, luck=len(arm))
+        evaluate(study, arm)
+    table = compared(study=study).query("kind == 'ablation'")
+    assert table[["arm", "against", "metric", "level"]].to_numpy().tolist() == [
+        ["more_x", "one", "accuracy", "study"],
+        ["more_x", "one", "accuracy", "patient"],
+    ]
+    # By hand, by patient: both images have the same label; two of two votes, or one and the mean probability.
+    accuracy = {}
+    for arm, skill in (("one", 0.5), ("more_x", 1.5)):
+        found = []
+        for seed in range(3):
+            rows = cases.make_table(0, seed, classes=2, patients=True, skill=skill, luck=len(arm))
+            rows = rows[rows["part"] == "test"]
+            logits = rows.filter(like="classification_").to_numpy()
+            temperature = read_json(f"results/full/heads/{arm}/posttraining.json")["temperatures"]["classification"]
+            probability = softmax(logits / temperature["whole"], axis=1)[:, 1]
+            of = pd.DataFrame({"patient": rows["patient"], "p": probability, "vote": probability > 0.5})
+            mean = of.groupby("patient").mean()
+            predicted = np.where(mean["vote"] == 0.5, mean["p"] > 0.5, mean["vote"] > 0.5)
+            found.append((predicted == rows.groupby("patient")["target"].first()).mean())
+        accuracy[arm] = np.mean(found)
+    patient = table[table["level"] == "patient"].iloc[0]
+    assert float(patient["value"]) == pytest.approx(accuracy["more_x"])
+    assert float(patient["difference"]) == pytest.approx(accuracy["more_x"] - accuracy["one"])
+    metrics = read_json("results/full/heads/more_x/metrics.json")["parts"]["test"]
+    assert {level: entry["n"] for level, entry in metrics.items()} == {"image": 80, "study": 50, "patient": 40}
+    assert metrics["patient"]["majority"]["metrics"]["accuracy"]["value"] == pytest.approx(accuracy["more_x"])

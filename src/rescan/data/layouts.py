@@ -232,9 +232,9 @@ def _images(folder: Path, faults: list[str], unread: list[Path]) -> list[Path]:
 
 
 def top_of(root: Path, file: str) -> Path:
-    """The folder that holds a file or folder of the layout: the single one in `root`, if it is there, else `root`."""
-    inner = _top(root, [])
-    return inner if (inner / file).exists() else root
+    """The folder that holds a file or folder of the layout: `root`, or the one in it that does."""
+    inner = [entry for entry in entries_of(root) if (entry / file).exists()]
+    return inner[0] if len(inner) == 1 and not (root / file).exists() else root
 
 
 def _top(root: Path, classes: list[str]) -> Path:

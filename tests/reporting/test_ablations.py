@@ -1,0 +1,104 @@
+"""What the page says of ablations: sentences in points, and a figure of all arms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rescan.files import write_table
+from rescan.reporting import style, training_figures
+from rescan.reporting.ablation_results import ablations
+from rescan.study import Study
+
+STAGES = {"main": {"steps": 50, "optimizer": {"name": "sgd"}}}
+ARM = {"preparation": "p", "network": {"encoder": "resnet18"}, "stages": STAGES}
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Study.model_validate(
+        {
+            "name": "s",
+            "scale": "demo",
+            "title": "S",
+            "data": {"source": {"path": "x"}, "layout": "class_folders", "classes": ["a", "b"]},
+            "preparations": {"p": {"steps": ["resize"]}},
+            "split": {"seeds": [0, 1]},
+            "arms": {"base": ARM, "deeper_two": ARM, "lr_0.1": ARM, "lr_0.5": ARM},
+            "ablations": {
+                "deeper": {"question": "adding two convolutions", "base": "base", "arms": {"deeper_two": "two"}},
+                "lr": {"question": "another rate", "base": "base", "arms": {"lr_0.1": "0.1", "lr_0.5": "0.5"}},
+            },
+        }
+    )
+
+
+def row(arm, difference, low, high, verdict, level="image", **more):
+    kind = "arms" if level == "image" else "ablation"
+    own = {"kind": kind, "arm": arm, "against": "base", "metric": "accuracy", "part": "test", "level": level}
+    bounds = {"difference": difference, "difference_low": low, "difference_high": high}
+    return {**own, **bounds, "verdict": verdict, "reason": "", **more}
+
+
+def test_a_sentence_an_arm(study):
+    rows = [
+        row("deeper_two", -0.004, -0.021, 0.012, "inconclusive"),
+        row("deeper_two", -0.05, -0.1, 0.0, "inconclusive", "patient"),
+        row("lr_0.1", 0.0312, 0.002, 0.06, "higher"),
+        row("lr_0.5", None, None, None, "not run", reason="no test result of lr_0.5"),
+    ]
+    deeper, rate = ablations(study, rows)
+    assert deeper["sentences"] == [
+        "Adding two convolutions changed test accuracy by −0.4 points (−2.1 to 1.2): no difference shown."
+    ]
+    assert rate["sentences"] == [
+        "Another rate (0.1) changed test accuracy by +3.1 points (0.2 to 6.0): higher.",
+        "Another rate (0.5): not run (no test result of lr_0.5).",
+    ]
+    assert (deeper["steps"], deeper["base"]) == (50, "base")
+    ((arm, image, of_study, patient),) = deeper["rows"]
+    assert (arm, of_study, patient["difference"]) == ("deeper_two", None, -0.05)
+    assert image["difference"] == -0.004
+
+
+def test_the_figure_shows_the_mean_of_the_seeds_of_training_and_test(study, monkeypatch):
+    drawn = []
+    real = style.canvas
+
+    def canvas(out, height, **more):
+        manager = real(out, height, **more)
+        return _Kept(manager, drawn)
+
+    monkeypatch.setattr(training_figures, "canvas", canvas)
+    for arm in study.arms:
+        for seed in (0, 1):
+            table = pd.DataFrame({"step": [10, 20], "epoch": [0, 1]})
+            for part, value in (("train", 0.9), ("validation", 0.1), ("test", 0.6)):
+                table[f"{part}_accuracy"], table[f"{part}_loss"] = value + 0.1 * seed, 1 - value
+            write_table(f"results/demo/s/{arm}/fold0_seed{seed}/history.csv", table)
+    found = ablations(study, [])[1]
+    assert found["figure"]["width"] > 300
+    accuracy = drawn[1].axes[0]
+    lines = [(line.get_linestyle(), line.get_label(), line.get_ydata()[0]) for line in accuracy.lines]
+    assert [(style, value) for style, _, value in lines] == [
+        ("--", pytest.approx(0.95)),
+        ("-", pytest.approx(0.65)),
+    ] * 3
+    assert [label for style, label, _ in lines if style == "-"] == ["base", "0.1", "0.5"]
+    assert accuracy.lines[0].get_color() == accuracy.lines[1].get_color() == "#000000"
+    assert drawn[1].axes[1].get_xlabel() == "step of the optimizer"
+    assert np.all(accuracy.lines[0].get_xdata() == [10, 20])
+
+
+class _Kept:
+    """A canvas whose figure is kept."""
+
+    def __init__(self, manager, drawn):
+        self.manager, self.drawn = manager, drawn
+
+    def __enter__(self):
+        self.drawn.append(self.manager.__enter__())
+        return self.drawn[-1]
+
+    def __exit__(self, *given):
+        return self.manager.__exit__(*given)
