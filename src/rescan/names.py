@@ -138,7 +138,7 @@ ENCODERS_2D = {
     "efficientnet_b5": Entry("rescan.models.encoders:efficientnet_b5"),
     "se_resnext50": Entry("rescan.models.se_resnext:se_resnext50"),
     "vit_b_16": Entry("rescan.models.vit:vit_b_16"),
-    "cnn5": Entry("rescan.models.encoders_3d:cnn5"),
+    "cnn5": Entry("rescan.models.cnn5:cnn5"),
     "radiograph_cnn": Entry("rescan.models.radiograph_cnn:radiograph_cnn"),
 }
 FROM_BLOCKS = ("radiograph_cnn",)  # described by network.blocks
@@ -150,7 +150,7 @@ ENCODERS_3D = {
     "vgg16_3d": Entry("rescan.models.encoders_3d:vgg16_3d"),
     "inception_v3_3d": Entry("rescan.models.inception_3d:inception_v3_3d"),
     "efficientnet_b0_3d": Entry("rescan.models.encoders_3d:efficientnet_b0_3d"),
-    "cnn5_3d": Entry("rescan.models.encoders_3d:cnn5_3d"),
+    "cnn5_3d": Entry("rescan.models.cnn5:cnn5_3d"),
 }
 ENCODERS = {**ENCODERS_2D, **ENCODERS_3D}
 WITHOUT_WEIGHTS = ("cnn5", *FROM_BLOCKS, *ENCODERS_3D)  # there are none of ImageNet for them

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
-from scipy.fft import dctn
+from scipy.fft import dctn, idctn
 
 from rescan.data import duplicates
 
@@ -79,6 +81,48 @@ def test_recall_and_precision_on_changed_copies():
     true = {(index, index + 200) for index in range(200)}
     assert len(found & true) >= 0.95 * len(true)
     assert len(found & true) >= 0.99 * len(found)
+
+
+def flipped(thumb, count, rng):
+    """A copy that looks the same, but `count` of the bits of its hash that are compared first differ, or nearly so."""
+    frequencies = dctn(thumb, norm="ortho")
+    few = np.arange(256)[duplicates.FEW_BITS]
+    weak = few[np.argsort(np.abs(frequencies[:16, :16].ravel()[few]))[:60]]
+    frequencies[np.divmod(rng.choice(weak, count, replace=False), 16)] *= -1
+    return idctn(frequencies, norm="ortho")
+
+
+def every_pair(thumbs):
+    """What `near_duplicates` finds, by looking at every pair in every orientation: (first, second, orientation).
+
+    And the distance and the correlation of each.
+    """
+    bits = [duplicates.hashes(duplicates.coefficients(thumbs), orientation) for orientation in range(8)]
+    pairs = [(*pair, turn) for pair in itertools.combinations(range(len(thumbs)), 2) for turn in range(8)]
+    distances = np.array([(bits[0][first] != bits[turn][second]).sum() for first, second, turn in pairs])
+    turned = [[TURNS[turn](thumb).ravel() for thumb in thumbs.astype(float)] for turn in range(8)]
+    count = len(thumbs)
+    correlations = [np.corrcoef(turned[0], turned[turn])[:count, count:] for turn in range(8)]
+    return np.array(pairs), distances, np.array([correlations[turn][first, second] for first, second, turn in pairs])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_finds_what_a_look_at_every_pair_finds(seed, monkeypatch):
+    monkeypatch.setattr(duplicates, "BLOCK", 16)
+    rng = np.random.default_rng(seed)
+    thumbs = thumbnails(textures(6, seed)).astype(float)
+    thumbs[5] += thumbs[5].T  # one that matches in two orientations
+    noisy = [thumb + rng.normal(0, noise, thumb.shape) for thumb in thumbs for noise in range(0, 16, 3)]
+    changed = [flipped(thumb, count, rng) for thumb in thumbs for count in range(8, 26, 2)]
+    copies = [TURNS[int(rng.integers(8))](thumb) for thumb in (*noisy, *changed)]
+    thumbs = np.concatenate([thumbs, copies]).astype(np.float16)
+    pairs, distances, correlations = every_pair(thumbs)
+    near, alike = distances <= 16, correlations >= 0.95
+    # Each threshold decides about some, and some are just on either side of the first.
+    assert min((near & alike).sum(), (near & ~alike).sum(), (~near & alike).sum()) > 5
+    assert min((alike & (distances > low) & (distances <= low + 4)).sum() for low in (12, 16)) > 5
+    found = duplicates.near_duplicates(thumbs)
+    np.testing.assert_array_equal(found[np.lexsort(found.T[::-1])], pairs[near & alike])
 
 
 def test_blocks_do_not_change_what_is_found(monkeypatch):

@@ -21,7 +21,7 @@ SHAPES = {2: (3, 96, 112), 3: (1, 90, 80, 85)}  # odd ones, and not of one lengt
 @pytest.mark.parametrize("name", sorted(names.ENCODERS))
 def test_every_encoder_has_a_decoder_to_its_inputs_shape(name):
     encoder = names.resolve("encoder", name)()
-    shape = SHAPES[encoder.dimensions]
+    shape = (encoder.inputs, *SHAPES[encoder.dimensions][1:])
     autoencoder = Autoencoder(encoder, shape)
     assert all(module.training for module in autoencoder.modules())
     with torch.no_grad():

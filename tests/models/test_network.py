@@ -75,7 +75,7 @@ def resnet18():
     [*((name, "flatten", CELLS.get(name, 9)) for name in sorted(names.ENCODERS)), ("resnet18", "avg+max", 2)],
 )
 def test_heads_by_formula(encoder, neck, pooled):
-    shape = SHAPES.get(encoder, (3, 96, 96))
+    shape = SHAPES.get(encoder, (1 if encoder in names.FROM_BLOCKS else 3, 96, 96))
     network = build(recipe(encoder, neck=neck, hidden=[20], dropout=0.5), 4, shape)
     features = network.encoder.channels * pooled
     assert count(network) - count(network.encoder) == features * 20 + 20 + 20 * 4 + 4

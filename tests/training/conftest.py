@@ -14,7 +14,7 @@ from torch import nn
 from rescan import names
 from rescan.files import write_json, write_table
 from rescan.log import logger
-from rescan.models.encoders import Encoder
+from rescan.models.encoder import Encoder
 from rescan.paths import Paths
 from rescan.study import Study
 from rescan.training import warps

@@ -81,9 +81,7 @@ def audit(study: Study, processes: int) -> None:
         },
         "copies": _repeatability(study, labeled, "all_copies"),  # identical images and near-duplicates
         "largest_group": _largest_group(readable),
-        "mixed_label_groups": [
-            rows["sample"].tolist() for _, rows in labeled.groupby("all_copies") if len(set(rows["label"])) > 1
-        ],
+        "mixed_label_groups": [rows["sample"].tolist() for _, rows in labeled[_mixed(labeled)].groupby("all_copies")],
         "linked_test": _linked_test(study, labeled),
         "patients_known": bool((samples.loc[_labeled(samples), "patient"] != "").all()),
         "patients_in_both_parts": _patients_in_both_parts(samples[_labeled(samples)]),
@@ -136,10 +134,12 @@ def _check_readable(study: Study, labeled: pd.DataFrame) -> None:
 def _near_duplicates(samples: pd.DataFrame, thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs, (P, 2) int, of samples that match in the same orientation; and of those that match in others only.
 
-    Of identical images only the first is compared.
+    Of identical images only the first is compared. The thumbnails of these are moved to the front.
     """
     distinct = np.flatnonzero((samples["problem"] == "") & ~samples["pixels"].duplicated())
-    matches = duplicates.near_duplicates(thumbnails[distinct])
+    for place, row in enumerate(distinct):  # in place, for of many samples a copy is large
+        thumbnails[place] = thumbnails[row]
+    matches = duplicates.near_duplicates(thumbnails[: len(distinct)])
     upright = matches[matches[:, 2] == 0, :2]
     others = np.unique(matches[matches[:, 2] > 0, :2], axis=0)
     count = len(distinct)
@@ -152,6 +152,11 @@ def _contradicted(samples: pd.DataFrame) -> pd.Series[int]:
     labeled = _labeled(samples)
     labels = samples[labeled & (samples["pixels"] != "")].groupby("pixels")["label"].nunique()
     return (labeled & samples["pixels"].map(labels).gt(1)).astype(int)
+
+
+def _mixed(labeled: pd.DataFrame) -> pd.Series[bool]:
+    """Which samples are of a group of copies with more than one label."""
+    return labeled.groupby("all_copies")["label"].transform("nunique") > 1
 
 
 def _part(samples: pd.DataFrame) -> pd.Series[str]:

@@ -55,10 +55,11 @@ def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) 
     if features.empty or not _can_be_predicted(samples):
         return {"warnings": []}
     columns = list(map(str, features))
-    predicted = _predictions(features, codes, samples["group"])
+    cuts = _cuts(codes, samples["group"])
+    predicted = _predictions(features, codes, cuts)
     found: dict[str, Any] = {**_balanced_accuracy(predicted, codes, samples["group"]), "features": {}, "warnings": []}
     for name in columns:
-        alone = _predictions(features[[name]], codes, samples["group"])
+        alone = _predictions(features[[name]], codes, cuts)
         found["features"][name] = _balanced_accuracy(alone, codes, samples["group"])["balanced_accuracy"]
     said = f"file metadata alone ({', '.join(columns)}) predict the label with"
     if found["low"] > found["chance"] + MARGIN:
@@ -83,13 +84,16 @@ def attribute_baselines(samples: pd.DataFrame, classes: list[str]) -> dict[str, 
         `balanced_accuracy`, `low`, `high` and `chance` of each attribute that varies; none if a class has a single
         group.
     """
-    codes, found = _codes(samples, classes), {}
-    for name in ATTRIBUTES:
-        attribute = _category(samples, name).to_frame()
-        if attribute.to_numpy().any() and _can_be_predicted(samples):
-            predicted = _predictions(attribute, codes, samples["group"])
-            found[name] = _balanced_accuracy(predicted, codes, samples["group"])
-    return found
+    attributes = {name: _category(samples, name).to_frame() for name in ATTRIBUTES}
+    varying = {name: attribute for name, attribute in attributes.items() if attribute.to_numpy().any()}
+    if not varying or not _can_be_predicted(samples):
+        return {}
+    codes = _codes(samples, classes)
+    cuts = _cuts(codes, samples["group"])
+    return {
+        name: _balanced_accuracy(_predictions(attribute, codes, cuts), codes, samples["group"])
+        for name, attribute in varying.items()
+    }
 
 
 def attribute_warnings(found: dict[str, dict[str, float]]) -> list[str]:
@@ -116,14 +120,19 @@ def _can_be_predicted(samples: pd.DataFrame) -> bool:
     return len(groups) > 1 and groups.min() > 1
 
 
-def _predictions(features: pd.DataFrame, codes: np.ndarray, groups: pd.Series[str]) -> np.ndarray:
+def _cuts(codes: np.ndarray, groups: pd.Series[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The indices to learn from and to predict of each fold; of many groups, longer in the making than a forest."""
+    folds = min(FOLDS, int(groups.groupby(codes).nunique().min()))
+    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    return list(cut.split(codes, codes, groups))
+
+
+def _predictions(features: pd.DataFrame, codes: np.ndarray, cuts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Predicted codes, (N,) int, by a random forest, cross-validated by group."""
     # Stumps of a few samples would learn single files by their size in bytes.
     few = ENOUGH if len(codes) > 2 * ENOUGH else None
     forest = RandomForestClassifier(100, min_samples_leaf=5, max_samples=few, class_weight="balanced", random_state=0)
-    folds = min(FOLDS, int(groups.groupby(codes).nunique().min()))
-    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
-    predicted: np.ndarray = cross_val_predict(forest, features, codes, groups=groups, cv=cut)
+    predicted: np.ndarray = cross_val_predict(forest, features, codes, cv=cuts)
     return predicted
 
 

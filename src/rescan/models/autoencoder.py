@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from rescan.models import network as networks
 from rescan.models import norms
-from rescan.models.encoders import Encoder
+from rescan.models.encoder import Encoder
 
 WIDEST, NARROWEST = 256, 16  # channels of a decoder's maps: halved with each doubling of their size
 LAYERS = {2: (nn.Conv2d, nn.BatchNorm2d), 3: (nn.Conv3d, nn.BatchNorm3d)}

@@ -1,4 +1,4 @@
-"""Encoders of volumes, and the five-block network in 2D and 3D. None has pretrained weights.
+"""Encoders of volumes. None has pretrained weights.
 
 The Grad-CAM target of each is, as in 2D, the output of the last convolution with its normalization and activation.
 """
@@ -12,10 +12,9 @@ from monai.networks.nets.resnet import ResNet
 from torch import nn
 
 from rescan.models.checkpointing import Chain
-from rescan.models.encoders import Encoder, headless
+from rescan.models.encoder import Encoder, headless
 
 VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions before each pooling
-CNN5 = (8, 16, 32, 64, 128)
 
 
 def initialized(module: nn.Module) -> nn.Module:
@@ -83,31 +82,3 @@ def vgg16_3d() -> Encoder:
         layers.append(nn.MaxPool3d(2))
     body = Chain(OrderedDict(features=initialized(nn.Sequential(*layers))))
     return Encoder(body, 512, "features.29", dimensions=3)
-
-
-def _cnn5(dimensions: int, inputs: int) -> Encoder:
-    """Make five blocks of convolution, batch norm, leaky ReLU and max pooling; the last leaky ReLU is the target."""
-    conv, norm, pool = {2: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d), 3: (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d)}[
-        dimensions
-    ]
-    blocks: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, channels in enumerate(CNN5, 1):
-        layers: dict[str, nn.Module] = {
-            "conv": conv(inputs, channels, 3, padding=1),
-            "norm": norm(channels),
-            "relu": nn.LeakyReLU(inplace=True),
-            "pool": pool(2),
-        }
-        blocks[f"block{number}"] = nn.Sequential(OrderedDict(layers))
-        inputs = channels
-    return Encoder(Chain(blocks), inputs, "block5.relu", dimensions=dimensions)
-
-
-def cnn5() -> Encoder:
-    """The five-block network of images: as `cnn5_3d`, with 3 × 3 convolutions."""
-    return _cnn5(2, 3)
-
-
-def cnn5_3d() -> Encoder:
-    """The convolutions of ClinicaDL's Conv5_FC3 (Thibeau-Sutre et al. 2022), with leaky ReLUs as OCTA-500's code."""
-    return _cnn5(3, 1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rescan.models.checkpointing import Chain
-from rescan.models.encoders import Encoder
+from rescan.models.encoder import Encoder
 from rescan.models.encoders_3d import initialized
 
 Size = Union[int, tuple[int, int, int]]

@@ -20,7 +20,7 @@ from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.models import norms
 from rescan.models.checkpointing import checkpoint_blocks
-from rescan.models.encoders import Encoder
+from rescan.models.encoder import Encoder
 from rescan.models.heads import build_head, hidden_layers
 from rescan.study import FromBlock, Recipe
 

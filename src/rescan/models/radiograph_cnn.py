@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from rescan.models.checkpointing import Chain
-from rescan.models.encoders import Encoder
+from rescan.models.encoder import Encoder
 from rescan.study import Block
 
 # The network of the handout in studies/mura.yaml; with it and 227 × 227 pixels it has 28,557,697 parameters.

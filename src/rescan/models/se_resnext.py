@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monai.networks.nets.senet import SEResNext50
 
-from rescan.models.encoders import Encoder, headless
+from rescan.models.encoder import Encoder, headless
 
 HEADS = ("adaptive_avg_pool", "last_linear")
 

@@ -11,7 +11,7 @@ from torchvision import models
 
 from rescan.errors import RescanError
 from rescan.models.checkpointing import Chain
-from rescan.models.encoders import Encoder
+from rescan.models.encoder import Encoder
 
 
 class TokenGrid(nn.Module):
