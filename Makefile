@@ -11,7 +11,7 @@ help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(BIN)/.ready ## Set everything up in .venv, run the studies on phantoms, print where the page is
-	$(BIN)/snakemake --cores $(CORES) --config scale=demo
+	$(BIN)/snakemake --cores $(CORES) --config scale=demo device=cpu threads=1
 	@echo "The page is $(CURDIR)/results/demo/index.html"
 
 test: $(BIN)/.ready-dev ## Run the tests
