@@ -193,7 +193,7 @@ def _groups(study: Study, source: Source, out: Path) -> None:
     if rows:
         grids.grid(rows, out, COLUMNS)
     else:
-        overview_figures.note("There are no duplicates.", out)
+        overview_figures.note("No duplicates but those of known patients, if any.", out)
 
 
 def _largest_first(groups: list[pd.DataFrame]) -> list[pd.DataFrame]:
