@@ -48,9 +48,9 @@ def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
         The manifest, sorted by sample, "" where unknown: `sample`, `path` (relative to root, posix), `label` (a class;
         "" only in part "unlabeled"), `patient`, `eye`, `study`, `published_part` ("train", "test", "" = none published,
         "unlabeled", "extra"), `mask` (path of a lesion mask), `origin`, and those that the layout knows of `site`,
-        `device`, `fov` (field of view, such as "3mm"), `age`, `sex`, `extent` ("2 3 3": millimeters that the whole scan
-        measures along depth, height and width), `layers` (path of the surfaces of the retina's layers) and
-        `path_<modality>` (path of a further file of the sample). Of a volume `path` and `mask` may be folders, of
+        `device`, `fov` (field of view, such as "3mm"), `body_part`, `age`, `sex`, `extent` ("2 3 3": millimeters that
+        the whole scan measures along depth, height and width), `layers` (path of the surfaces of the retina's layers)
+        and `path_<modality>` (path of a further file of the sample). Of a volume `path` and `mask` may be folders, of
         B-scans or DICOM slices. Of an extra source only labeled samples are read; its name stands before their names
         and patients. `attrs["dropped"]` says how many samples each label had that `data.labels` drops, and
         `attrs["unlisted"]` names files among the samples that the data set's own tables do not list.

@@ -24,14 +24,15 @@ def table(
         file: The CSV, relative to root: UTF-8, comma-separated; columns `path` (relative to the CSV's folder; an image
             file, or a volume: a NIfTI file, or a folder of B-scans or DICOM slices) and `label` (a class, a label of
             `data.labels`, or the class's number from 0 where classes are grades), and, if known, `sample` (else the
-            path), `patient`, `eye` or `side`, `study`, `site`, `device`, `fov`, `age`, `sex`, `part` (train or test;
-            unlabeled needs no label), `extent` and the further paths `mask`, `layers` and `path_<modality>`.
+            path), `patient`, `eye` or `side`, `study`, `site`, `device`, `fov`, `body_part`, `age`, `sex`, `part`
+            (train or test; unlabeled needs no label), `extent` and the further paths `mask`, `layers` and
+            `path_<modality>`.
         label: What the column `label` is called there.
         patient: What the column `patient` is called there.
 
     Returns:
-        The manifest, with those of `site`, `device`, `fov`, `age`, `sex`, `extent`, `layers` and `path_<modality>` that
-        the file has.
+        The manifest, with those of `site`, `device`, `fov`, `body_part`, `age`, `sex`, `extent`, `layers` and
+        `path_<modality>` that the file has.
 
     Raises:
         RescanError: One line for each fault, with the file's line number.
