@@ -4,6 +4,7 @@ import hashlib
 import sys
 import types
 from collections import OrderedDict
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -95,15 +96,21 @@ def _messages_reach_caplog(monkeypatch):
 
 
 @pytest.fixture
-def drawing(monkeypatch):
-    """Make the next draws of `uniform` these values, in order."""
+def drawing_in(monkeypatch):
+    """Make the next draws of a module's `uniform` these values, in order."""
 
-    def make(*values):
+    def make(module, *values):
         left = list(values)
         monkeypatch.setattr(
-            warps,
+            module,
             "uniform",
             lambda _low, _high, count, _: torch.tensor(left.pop(0), dtype=torch.float64).expand(count),
         )
 
     return make
+
+
+@pytest.fixture
+def drawing(drawing_in):
+    """The same of the warps."""
+    return partial(drawing_in, warps)

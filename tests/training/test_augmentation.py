@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -43,18 +45,9 @@ def random_batch(count=3, channels=3, height=12, width=10):
 
 
 @pytest.fixture
-def drawing(monkeypatch):
-    """Make the next draws of `uniform` these values, in order."""
-
-    def make(*values):
-        left = list(values)
-        monkeypatch.setattr(
-            augmentation,
-            "uniform",
-            lambda _low, _high, count, _: torch.tensor(left.pop(0), dtype=torch.float64).expand(count),
-        )
-
-    return make
+def drawing(drawing_in):
+    """The same of what follows the warps."""
+    return partial(drawing_in, augmentation)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

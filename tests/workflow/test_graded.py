@@ -37,11 +37,7 @@ demo:
 
 @pytest.fixture(scope="module")
 def finished(small, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("graded")
-    (folder / "small.yaml").write_text(STUDY)
-    done = small.snakemake(folder, *small.configured(folder))
-    assert done.returncode == 0, done.stderr
-    return folder
+    return small.finish(tmp_path_factory.mktemp("graded"), STUDY)
 
 
 def planned_with(small, folder, old, new):

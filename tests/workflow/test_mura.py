@@ -54,11 +54,7 @@ ARMS = ("baseline", "patched", "residual_blocks", "momentum_0.0")
 
 @pytest.fixture(scope="module")
 def finished(small, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mura")
-    (folder / "small.yaml").write_text(STUDY)
-    done = small.snakemake(folder, *small.configured(folder))
-    assert done.returncode == 0, done.stderr
-    return folder
+    return small.finish(tmp_path_factory.mktemp("mura"), STUDY)
 
 
 def results(folder, *names):

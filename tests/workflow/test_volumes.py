@@ -64,11 +64,7 @@ demo:
 
 @pytest.fixture(scope="module")
 def finished(small, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("volumes")
-    (folder / "small.yaml").write_text(STUDY)
-    done = small.snakemake(folder, *small.configured(folder))
-    assert done.returncode == 0, done.stderr
-    return folder
+    return small.finish(tmp_path_factory.mktemp("volumes"), STUDY)
 
 
 def results(folder, *names):

@@ -53,13 +53,17 @@ def planned(folder: Path, *settings: str) -> list[str]:
     return sorted(rule for rule, count in counts.items() if rule not in ("total", "all") for _ in range(int(count)))
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "small.yaml").write_text(STUDY)
+def finish(folder: Path, study: str) -> Path:
+    """Write a study into `folder`, run the workflow there to its end, and return the folder."""
+    (folder / "small.yaml").write_text(study)
     done = snakemake(folder, *configured(folder))
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return finish(tmp_path_factory.mktemp("finished"), STUDY)
 
 
 def test_the_whole_study_ends_in_one_page(finished):

@@ -279,20 +279,22 @@ def _unusual_stacks(labeled: pd.DataFrame) -> list[str]:
         usual = rows["height"].mode()[0]
         odd = rows.loc[rows["height"] != usual, "sample"].tolist()
         if odd and len(odd) < len(rows) / 2:
-            some = ", ".join(odd[:SAMPLES_NAMED]) + (" …" if len(odd) > SAMPLES_NAMED else "")
-            warnings.append(
-                f"{len(odd)} volumes of field of view {fov!r} do not have {usual} B-scans as the others ({some})"
-            )
+            said = f"volumes of field of view {fov!r} do not have {usual} B-scans as the others"
+            warnings.append(f"{len(odd)} {said} ({_some(odd)})")
     return warnings
+
+
+def _some(samples: list[str]) -> str:
+    """The first of some samples, and whether there are more."""
+    return ", ".join(samples[:SAMPLES_NAMED]) + (" …" if len(samples) > SAMPLES_NAMED else "")
 
 
 def _warnings(study: Study, labeled: pd.DataFrame, report: dict[str, Any]) -> list[str]:
     warnings = []
     constant, kind = report["constant"], _kind(labeled)
-    some = ", ".join(constant[:SAMPLES_NAMED]) + (" …" if len(constant) > SAMPLES_NAMED else "")
     for count, what in (
         (len(report["unreadable"]), "samples cannot be read and are left out"),
-        (len(constant), f"{kind} are constant ({some})"),
+        (len(constant), f"{kind} are constant ({_some(constant)})"),
         (report["identical"]["conflicting_pairs"], f"pairs of identical {kind} have different labels"),
         (len(report["mixed_label_groups"]), "groups of near-duplicates have mixed labels"),
         (report["patients_in_both_parts"], "patients are in both the training and the test part as published"),

@@ -44,7 +44,8 @@ def mura(root: Path, data: Data) -> pd.DataFrame:
     """
     top = top_of(root, "train_image_paths.csv")
     faults: list[str] = []
-    tables = [_images(top, folder, data, faults) for folder in PARTS]
+    there = {folder: _files(top, folder) for folder in PARTS}
+    tables = [_images(top, folder, files, data, faults) for folder, files in there.items()]
     raise_all(faults)
     samples = pd.concat(tables, ignore_index=True)
     above = "" if top == root else f"{top.name}/"
@@ -54,7 +55,7 @@ def mura(root: Path, data: Data) -> pd.DataFrame:
         path=above + named, mask=[f"{above}masks/{name}" if f"masks/{name}" in masks else "" for name in named]
     )
     manifest: pd.DataFrame = samples.reindex(columns=[*COLUMNS, "body_part"], fill_value="")
-    unlisted = sorted(set().union(*(_files(top, folder) for folder in PARTS)) - set(named))
+    unlisted = sorted(set().union(*there.values()) - set(named))
     if unlisted:
         said = "%s: %d files are in no CSV and are left out, such as %s"
         logger.warning(said, top, len(unlisted), ", ".join(unlisted[:NAMED]))
@@ -62,9 +63,9 @@ def mura(root: Path, data: Data) -> pd.DataFrame:
     return manifest
 
 
-def _images(top: Path, folder: str, data: Data, faults: list[str]) -> pd.DataFrame:
+def _images(top: Path, folder: str, there: set[str], data: Data, faults: list[str]) -> pd.DataFrame:
     """What the CSVs list of a part: sample, label, patient, study, body_part, published_part. Adds what is wrong."""
-    file, there = top / f"{folder}_image_paths.csv", _files(top, folder)
+    file = top / f"{folder}_image_paths.csv"
     studies = _studies(top, folder, faults)
     rows: dict[int, dict[str, str]] = {}
     wrong: list[str] = []

@@ -134,16 +134,15 @@ def _by_rule(study: Study, images: Reading, levels: dict[str, Reading]) -> dict[
 
     Of grades there is one rule.
     """
-    one = images.rows.drop_duplicates("sample")
-    several = [level for level in ("study", "patient") if level in levels and one.duplicated(LEVELS[level]).any()]
     if study.data.ordered:
         return {}
-    options = {"majority": {"majority": True}, "consistent": {"majority": True, "consistent": True}}
-    classes = len(study.data.classes)
+    one = images.rows.drop_duplicates("sample")
+    several = [level for level in ("study", "patient") if level in levels and one.duplicated(LEVELS[level]).any()]
+    classes, rules = len(study.data.classes), {"majority": False, "consistent": True}
     return {
         level: {
-            rule: predictions.by_unit(images, level, classes, ordered=False, **option)[0]
-            for rule, option in options.items()
+            rule: predictions.by_unit(images, level, classes, ordered=False, majority=True, consistent=consistent)[0]
+            for rule, consistent in rules.items()
         }
         for level in several
     }

@@ -220,10 +220,14 @@ def combine(members: list[Predictions], trim: float) -> Predictions:
         predictions.averaged(member, predictions.SAMPLE) if predictions.has_patches(member.rows) else member
         for member in members
     ]
+    return predictions.averaged(_joined(members), ["part", "sample"], trim)
+
+
+def _joined(members: list[Predictions]) -> Predictions:
+    """All rows, with the heads that all members have."""
     shared = [head for head in heads.HEADS if all(head in member.outputs for member in members)]
     rows = pd.concat([member.rows for member in members], ignore_index=True)
-    outputs = {head: np.concatenate([member.outputs[head] for member in members]) for head in shared}
-    return predictions.averaged(Predictions(rows, outputs), ["part", "sample"], trim)
+    return Predictions(rows, {head: np.concatenate([member.outputs[head] for member in members]) for head in shared})
 
 
 def of_new(posttraining: dict[str, Any], runs: list[Predictions]) -> Reading:
@@ -238,9 +242,7 @@ def of_new(posttraining: dict[str, Any], runs: list[Predictions]) -> Reading:
     """
     if posttraining["ensemble"]:
         return apply(posttraining, combine(runs, posttraining["trim"]))
-    rows = pd.concat([run.rows for run in runs], ignore_index=True)
-    outputs = {head: np.concatenate([run.outputs[head] for run in runs]) for head in runs[0].outputs}
-    mean = predictions.averaged(Predictions(rows, outputs), ["part", "sample", "item"])
+    mean = predictions.averaged(_joined(runs), ["part", "sample", "item"])
     return by_sample(posttraining, mean._replace(rows=mean.rows.assign(fold=0, seed=0)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rescan.paths import Paths
 from rescan.reporting import training_figures
 from rescan.reporting.arm_results import image
-from rescan.reporting.words import metric
+from rescan.reporting.words import capitalized, change, difference, metric
 from rescan.study import Ablation, Study
 
 Found = dict[str, Any]
@@ -45,19 +45,9 @@ def _sentence(study: Study, asked: Ablation, arm: str, comparison: list[Found]) 
     what = asked.question + (f" ({asked.arms[arm]})" if len(asked.arms) > 1 or asked.arms[arm][0].isdigit() else "")
     row = _row(study, asked, arm, comparison, "image")
     if row is None or row["difference"] is None:
-        return f"{_upper(what)}: " + (f"{row['verdict']} ({row['reason']})." if row else "not run.")
-    said = {"higher": "higher", "lower": "lower"}.get(row["verdict"], "no difference shown")
-    low, high = (_points(row[f"difference_{end}"]).replace("+", "") for end in ("low", "high"))
-    change = f"{_points(row['difference'])} points ({low} to {high})"
-    return f"{_upper(what)} changed test {metric(study.metric)} by {change}: {said}."
-
-
-def _points(share: float) -> str:
-    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "−")
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+        return f"{capitalized(what)}: " + (f"{row['verdict']} ({row['reason']})." if row else "not run.")
+    changed = f"changed test {metric(study.metric)} by {change(row, points=True)}"
+    return f"{capitalized(what)} {changed}: {difference(row['verdict'])}."
 
 
 def _figure(study: Study, name: str, asked: Ablation) -> Found | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rescan.reporting import words
-from rescan.reporting.words import interval, landis_koch, metric, number, percent, signed, spaced, title
+from rescan.reporting.words import change, difference, interval, landis_koch, metric, number, percent, spaced, title
 from rescan.study import Study
 
 Found = dict[str, Any]
@@ -86,18 +86,12 @@ def _of_claims(claims: list[Found], on: str) -> list[str]:
         if row["difference"] is None:
             judged = f"{'' if test else f'{what}: '}{row['verdict']} ({row['reason']})"
         else:
-            judged = f"{what} {_change(row)}: {row['verdict']}"
+            judged = f"{what} {change(row)}: {row['verdict']}"
         found.setdefault((row["arm"], row["against"], row["metric"]), []).append(judged)
     return [
         f"The published claim that {better} scores better than {than}{on}: {'; '.join(judged)}."
         for (better, than, _), judged in found.items()
     ]
-
-
-def _change(row: Found) -> str:
-    """A difference with its interval, such as "+0.08 (0.01 to 0.15)"."""
-    between = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}".replace("+", "")
-    return f"{signed(row['difference'])} ({between})"
 
 
 def _of_classes(scored: list[Found]) -> list[str]:
@@ -251,21 +245,19 @@ def costs(study: Study, comparison: list[Found]) -> list[str]:
     said = []
     asked = {arm for ablation in study.ablations.values() for arm in ablation.arms}  # said with their question
     for row in comparison:
-        if row["kind"] not in ("arms", "leak") or row["metric"] != study.metric or row["verdict"] == "not run":
+        if row["kind"] not in ("arms", "leak") or row["arm"] in asked:
             continue
-        if row["arm"] in asked:
+        if row["metric"] != study.metric or row["verdict"] == "not run":
             continue
         if row["difference"] is None:
             said.append(f"{row['arm']}: not comparable with {row['against']} ({row['reason']}).")
             continue
-        change = _change(row)
-        verdict = row["verdict"] if row["verdict"] in ("lower", "higher") else "no difference shown"
-        name = metric(study.metric)
-        leak = (
-            f"Relatives of test samples in training ({row['arm']} less {row['against']}) are worth {change} of {name}"
-        )
-        choice = f"{row['arm']} changes test {name} by {change} against {row['against']}"
-        said.append(f"{leak if row['kind'] == 'leak' else choice}: {verdict}.")
+        if row["kind"] == "leak":
+            what = f"Relatives of test samples in training ({row['arm']} less {row['against']}) are worth"
+            choice = f"{what} {change(row)} of {metric(study.metric)}"
+        else:
+            choice = f"{row['arm']} changes test {metric(study.metric)} by {change(row)} against {row['against']}"
+        said.append(f"{choice}: {difference(row['verdict'])}.")
     return said
 
 

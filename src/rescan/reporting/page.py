@@ -61,7 +61,7 @@ def report(studies: list[Study]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    said = ("number", "interval", "percent", "spaced", "metric", "title", "listed", "column")
+    said = ("number", "interval", "percent", "spaced", "metric", "title", "listed", "column", "capitalized")
     environment.filters.update({name: getattr(words, name) for name in said})
     environment.globals.update(maps=words.MAPS, heads=words.HEADS, landis_koch=words.landis_koch)
     page = environment.get_template("page.html").render(scale=scale, studies=found, versions=_versions())

@@ -6,7 +6,7 @@ from typing import Any
 
 from rescan import names
 from rescan.reporting.preparation_words import FAULT, augmentation, generic, item, preparation
-from rescan.reporting.words import COLUMNS, listed, metric, several
+from rescan.reporting.words import COLUMNS, capitalized, listed, metric, several
 from rescan.study import Autoencoder, Block, ClassWeights, Head, Inference, Layers, Preparation, Recipe, Stage, Study
 
 NORMALIZATIONS = {
@@ -107,7 +107,7 @@ def recipe(study: Study, arm: str) -> dict[str, str]:
     folds, seeds = len({fold for fold, _ in study.runs(arm)}), ", ".join(map(str, study.split.seeds))
     of = f" of {study.split.folds}" if folds < study.split.folds else ""
     lines["Runs"] = f"one a seed: {seeds}" if described.ensemble else f"folds: {folds}{of}; seeds: {seeds}"
-    return {topic: sentence[0].upper() + sentence[1:] + "." for topic, sentence in lines.items()}
+    return {topic: f"{capitalized(sentence)}." for topic, sentence in lines.items()}
 
 
 def _training(prepared: Preparation, described: Recipe, classes: int) -> dict[str, str]:

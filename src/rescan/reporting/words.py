@@ -45,14 +45,18 @@ MAPS = {
 
 def column(name: str) -> str:
     """A column of the manifest as the head of rows."""
-    said = COLUMNS.get(name, name)
-    return said[:1].upper() + said[1:]
+    return capitalized(COLUMNS.get(name, name))
 
 
 def noun(study: Study) -> str:
     """What is scored, in a word: samples, where some arms see volumes."""
     reads = {study.preparations[recipe.preparation].reads for recipe in study.arms.values()}
     return "sample" if "volume" in reads else "image"
+
+
+def capitalized(text: str) -> str:
+    """A text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def spaced(name: str) -> str:
@@ -77,7 +81,7 @@ def metric(name: str) -> str:
 
 def title(name: str) -> str:
     """The same as the head of a column or row."""
-    return metric(name)[:1].upper() + metric(name)[1:]
+    return capitalized(metric(name))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -85,9 +89,21 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int = 2) -> str:
     """A difference, such as "−0.23" or "+0.05"."""
-    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # no −0.00
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")  # no −0.00
+
+
+def change(row: dict[str, Any], *, points: bool = False) -> str:
+    """A difference with its interval, such as "+0.08 (0.01 to 0.15)"; or in points of a hundred, with a decimal."""
+    scale, digits, unit = (100, 1, " points") if points else (1, 2, "")
+    value, low, high = (signed(scale * row[f"difference{end}"], digits) for end in ("", "_low", "_high"))
+    return f"{value}{unit} ({low} to {high})".replace("(+", "(").replace("to +", "to ")
+
+
+def difference(verdict: str) -> str:
+    """The verdict of a paired difference in a sentence."""
+    return verdict if verdict in ("lower", "higher") else "no difference shown"
 
 
 def percent(value: float | None) -> str:

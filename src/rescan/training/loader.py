@@ -65,12 +65,10 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
             raise RescanError(f"{paths.splits}: fold {fold} has no {part} image; see audit.json")
     columns = ["item", "sample", "group", "patient", "eye", "study", "target", "part", "origin", "digest"]
     weights = [stage.class_weights for stage in recipe.stages.values()]
-    if within := {weighed.within for weighed in weights if isinstance(weighed, ClassWeights)}:
-        items, columns = (
-            items.merge(_known(paths, sorted(within)), on="sample", how="left"),
-            [*columns, *sorted(within)],
-        )
-    return images, items[columns].reset_index(drop=True)
+    within = sorted({weighed.within for weighed in weights if isinstance(weighed, ClassWeights)})
+    if within:
+        items = items.merge(_known(paths, within), on="sample", how="left")
+    return images, items[[*columns, *within]].reset_index(drop=True)
 
 
 def _known(paths: Paths, columns: list[str]) -> pd.DataFrame:

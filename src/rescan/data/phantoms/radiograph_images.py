@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 
 from rescan.data.phantoms.radiograph_anatomy import PARTS, Bone, Part
-from rescan.data.phantoms.radiograph_lesions import LESIONS, sites
+from rescan.data.phantoms.radiograph_lesions import FINE, LESIONS, SUBPIXEL, fixed_point, sites
 
 Array = np.ndarray
-FINE = 2  # bones are drawn that many times finer, then averaged
-SUBPIXEL = 4  # binary digits of the fraction in OpenCV's coordinates
 LAYERS = (1.0, 1.0, 0.45)  # density of the bones of each layer
 MEDULLA = 0.68  # its radius in units of the bone's
 BONE, FLESH = 0.62, 0.32  # densities of the thickest, before the exposure
@@ -197,8 +195,7 @@ def _flesh(seen: View, part: Part, person: Patient) -> Array:
 def _outlines(seen: View, bones: list[Bone], thick: float, fine: int) -> Array:
     """Outlines, `thick` times as thick, in pixels `fine` times finer, as OpenCV takes them: (B, N, 2) int32."""
     offset = thick * np.stack([bone.offset for bone in bones])
-    places = (seen.pixels(np.stack([bone.center for bone in bones]), offset) + 0.5) * fine - 0.5
-    return np.rint(places * (1 << SUBPIXEL)).astype(np.int32)
+    return fixed_point(seen.pixels(np.stack([bone.center for bone in bones]), offset), fine)
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> Array:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rescan.data.phantoms.radiograph_images import View
 
 Array = np.ndarray
-FINE = 2  # lines are drawn that many times finer, then averaged
+FINE = 2  # bones and lines are drawn that many times finer, then averaged
 SUBPIXEL = 4  # binary digits of the fraction in OpenCV's coordinates
 FEWEST = 0.02  # density from which on there is bone
 AWAY = 4  # points at either end of a bone's center line where no lesion is put
@@ -77,12 +77,18 @@ def sites(seen: View, part: Part, thick: float, exposed: Array, rng: np.random.G
     return chosen
 
 
+def fixed_point(places: Array, fine: int) -> Array:
+    """Places in pixels, in pixels `fine` times finer, as OpenCV takes them: int32 with SUBPIXEL binary digits."""
+    return np.rint(((places + 0.5) * fine - 0.5) * (1 << SUBPIXEL)).astype(np.int32)
+
+
 def _lines(shape: tuple[int, int], lines: list[tuple[Array, float]]) -> Array:
     """Coverage by lines, each of points in pixels and a thickness in pixels: (H, W) float32 in [0, 1]."""
     layer = np.zeros((shape[0] * FINE, shape[1] * FINE), np.uint8)
     for points, thickness in lines:
-        places = np.rint(((points + 0.5) * FINE - 0.5) * (1 << SUBPIXEL)).astype(np.int32)
-        cv2.polylines(layer, [places], False, 255, max(FINE, round(thickness * FINE)), cv2.LINE_8, SUBPIXEL)
+        cv2.polylines(
+            layer, [fixed_point(points, FINE)], False, 255, max(FINE, round(thickness * FINE)), cv2.LINE_8, SUBPIXEL
+        )
     return cv2.resize(layer, shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
