@@ -15,22 +15,22 @@ from PIL import Image
 from tests import bench_volumes
 from torch.nn import functional
 
-from rescan.data.audit import audit
-from rescan.data.download import download
-from rescan.data.images import read
+from rescan.data.audit.audit import audit
 from rescan.data.index import index
+from rescan.data.readers.images import read
+from rescan.data.sources.download import download
 from rescan.data.split import split
-from rescan.explanation.gradcam import gradcam
+from rescan.explanation.cam import gradcam
 from rescan.files import read_table
-from rescan.models.network import build, normalize
+from rescan.models.networks import build, normalize
 from rescan.paths import Paths
-from rescan.preparation.build import preprocess
+from rescan.preparation.preprocess import preprocess
 from rescan.preparation.sample import prepare_image
 from rescan.preparation.store import open_store
 from rescan.study import Preparation
-from rescan.study_file import load
-from rescan.training.augmentation import augment
-from rescan.training.loop import train
+from rescan.study.file import load
+from rescan.training.augment import augment
+from rescan.training.train import train
 
 ROOT = Path(__file__).parent.parent
 SAMPLES, THREADS = 640, 2

@@ -12,12 +12,12 @@ from captum.attr import LayerGradCam
 from torch import nn
 from torch.nn import functional
 
-from rescan.data import volumes
-from rescan.explanation.gradcam import gradcam
-from rescan.models.network import Network, build, normalize
+from rescan.data.readers import volumes
+from rescan.explanation.cam import gradcam
+from rescan.models.networks import Network, build, normalize
 from rescan.study import Recipe
 from rescan.training import loader
-from rescan.training.augmentation import augment
+from rescan.training.augment import augment
 
 Seconds = Callable[..., float]
 Say = Callable[[str, str], None]

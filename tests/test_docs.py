@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from rescan import names, study, study_file
+from rescan import names, study
+from rescan.study import file as study_file
 from rescan.workflow import Config
 
 DOCS = Path(__file__).parent.parent / "docs"

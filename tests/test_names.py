@@ -55,12 +55,12 @@ def test_normalizations_undo_the_published_conventions():
 @pytest.mark.parametrize(
     "module",
     [
-        "rescan.study_file",
+        "rescan.study.file",
         "rescan.workflow",
-        "rescan.data.audit",
-        "rescan.preparation.build",
+        "rescan.data.audit.audit",
+        "rescan.preparation.preprocess",
         "rescan.evaluation.evaluate",
-        "rescan.reporting.page",
+        "rescan.reporting.page.report",
     ],
 )
 def test_light_jobs_do_not_import_torch(module):

@@ -58,7 +58,7 @@ def resolve(
 ) -> None:
     """Merge and check a study file; write every arm's whole recipe as JSON."""
     messages.start(log)
-    from rescan.study_file import load, write_resolved
+    from rescan.study.file import load, write_resolved
 
     write_resolved(load(study_file, scale, weights, seed, source, folds=folds, arms=arm, task=task), out)
 
@@ -67,7 +67,7 @@ def resolve(
 def download(study: Resolved, log: Log = None) -> None:
     """Bring the data: phantoms, Kaggle, an URL, or a local folder or archive. Makes source.json."""
     messages.start(log)
-    from rescan.data.download import download
+    from rescan.data.sources.download import download
     from rescan.study import read
 
     download(read(study))
@@ -79,7 +79,7 @@ def weights(
 ) -> None:
     """Bring an encoder's ImageNet weights to data/weights, as safetensors."""
     messages.start(log)
-    from rescan.data.weights import fetch
+    from rescan.data.sources.weights import fetch
 
     fetch(encoder)
 
@@ -98,7 +98,7 @@ def index(study: Resolved, log: Log = None) -> None:
 def audit(study: Resolved, processes: Processes = 1, log: Log = None) -> None:
     """Look for unreadable files, duplicates, label conflicts and confounds. Makes audit.json and groups.csv."""
     messages.start(log)
-    from rescan.data.audit import audit
+    from rescan.data.audit.audit import audit
     from rescan.study import read
 
     audit(read(study), processes)
@@ -123,7 +123,7 @@ def preprocess(
 ) -> None:
     """Prepare every sample into the packed store."""
     messages.start(log)
-    from rescan.preparation.build import preprocess
+    from rescan.preparation.preprocess import preprocess
     from rescan.study import read
 
     preprocess(read(study, preparation=preparation), preparation, processes)
@@ -133,7 +133,7 @@ def preprocess(
 def explore(study: Resolved, log: Log = None) -> None:
     """Draw the class distribution, sample grids, augmented samples and a t-SNE."""
     messages.start(log)
-    from rescan.reporting.explore import explore
+    from rescan.reporting.figures.explore import explore
     from rescan.study import read
 
     explore(read(study))
@@ -154,9 +154,9 @@ def train(
     """Train an arm once. Can be killed at any time, and goes on where it was."""
     messages.start(log)
     from rescan.paths import Paths
-    from rescan.reporting.training_figures import curves
+    from rescan.reporting.figures.training_figures import curves
     from rescan.study import read
-    from rescan.training.loop import train
+    from rescan.training.train import train
 
     train(
         read(study, arm),
@@ -187,10 +187,10 @@ def pretrain(
     """Pre-train an autoencoder once, as `train`. Makes encoder.safetensors, history.csv and reconstructions."""
     messages.start(log)
     from rescan.paths import Paths
-    from rescan.reporting.autoencoder_figures import reconstructions
-    from rescan.reporting.training_figures import curves
+    from rescan.reporting.figures.autoencoder_figures import reconstructions
+    from rescan.reporting.figures.training_figures import curves
     from rescan.study import AUTOENCODERS, read
-    from rescan.training.loop import train
+    from rescan.training.train import train
 
     train(
         read(study, autoencoder=autoencoder),
@@ -266,7 +266,7 @@ def evaluate(study: Resolved, arm: Arm, log: Log = None) -> None:
     """Score an arm, with intervals. Makes metrics.json and its figures."""
     messages.start(log)
     from rescan.evaluation.evaluate import evaluate
-    from rescan.reporting.figures import evaluation
+    from rescan.reporting.figures.evaluation_figures import evaluation
     from rescan.study import read
 
     evaluate(read(study, arm), arm)
@@ -284,7 +284,7 @@ def gradcam(
 ) -> None:
     """Draw Grad-CAM maps of right and wrong test images, and score them where lesion masks are known."""
     messages.start(log)
-    from rescan.explanation.overlays import make
+    from rescan.explanation.gradcam import make
     from rescan.study import read
 
     make(read(study, arm), arm, device=device, threads=threads, jobs_per_gpu=jobs_per_gpu)
@@ -313,7 +313,7 @@ def report(
 ) -> None:
     """Write the page of all studies; an arm without metrics.json is listed as not run."""
     messages.start(log)
-    from rescan.reporting.page import report
+    from rescan.reporting.page.report import report
     from rescan.study import read
 
     report([read(study) for study in studies])
@@ -349,7 +349,7 @@ def check(
 ) -> None:
     """Check study files at both scales; list every fault with its key path and the nearest right name."""
     messages.start(None)
-    from rescan.study_file import check
+    from rescan.study.file import check
 
     check(study_files)
 
@@ -359,7 +359,7 @@ def schema() -> None:
     """Print the JSON Schema of a study file, for editors."""
     import json
 
-    from rescan.study_file import schema
+    from rescan.study.file import schema
 
     typer.echo(json.dumps(schema(), indent=1))
 

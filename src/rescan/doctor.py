@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rescan.data.remote import has_kaggle_token
+from rescan.data.sources.remote import has_kaggle_token
 from rescan.errors import RescanError
 from rescan.log import logger
 

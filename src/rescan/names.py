@@ -19,17 +19,19 @@ class Entry(NamedTuple):
 
 
 LAYOUTS = {
-    "class_folders": Entry("rescan.data.layouts:class_folders"),
-    "table": Entry("rescan.data.table_layout:table", {"file": "samples.csv", "label": "label", "patient": "patient"}),
-    "aptos": Entry("rescan.data.fundus_layouts:aptos"),
-    "eyepacs": Entry("rescan.data.fundus_layouts:eyepacs"),
-    "octa500": Entry("rescan.data.octa500:octa500", {"modality": "octa"}),
-    "mura": Entry("rescan.data.mura:mura"),
+    "class_folders": Entry("rescan.data.layouts.reading:class_folders"),
+    "table": Entry(
+        "rescan.data.layouts.table_layout:table", {"file": "samples.csv", "label": "label", "patient": "patient"}
+    ),
+    "aptos": Entry("rescan.data.layouts.fundus_layouts:aptos"),
+    "eyepacs": Entry("rescan.data.layouts.fundus_layouts:eyepacs"),
+    "octa500": Entry("rescan.data.layouts.octa500:octa500", {"modality": "octa"}),
+    "mura": Entry("rescan.data.layouts.mura:mura"),
 }
 
 PHANTOMS = {
     "brain_mri": Entry(
-        "rescan.data.phantoms.brain_mri:make",
+        "rescan.phantoms.brain_mri.brain_mri:make",
         {
             "samples": 320,
             "size": 160,
@@ -43,7 +45,7 @@ PHANTOMS = {
         },
     ),
     "fundus": Entry(
-        "rescan.data.phantoms.fundus:make",
+        "rescan.phantoms.fundus.fundus:make",
         {
             "layout": "aptos",
             "samples": 320,
@@ -60,7 +62,7 @@ PHANTOMS = {
         },
     ),
     "octa": Entry(
-        "rescan.data.phantoms.octa:make",
+        "rescan.phantoms.octa.octa:make",
         {
             "samples": 160,
             "size": [48, 40, 40],
@@ -75,7 +77,7 @@ PHANTOMS = {
         },
     ),
     "radiograph": Entry(
-        "rescan.data.phantoms.radiograph:make",
+        "rescan.phantoms.radiograph.radiograph:make",
         {
             "samples": 320,
             "size": 160,
@@ -96,46 +98,48 @@ KNOWN_COLUMNS = ("site", "device", "fov", "body_part", "age", "sex")
 
 # What a preparation does to images: each takes (H, W) or (H, W, 3) and a mask …
 IMAGE_OPERATORS = {
-    "crop_brain": Entry("rescan.preparation.operators:crop_brain", {"threshold": 45, "margin": 0}),
-    "resize": Entry("rescan.preparation.operators:resize", {"size": [256, 256], "keep_aspect": False}),
-    "crop_circle": Entry("rescan.preparation.fundus:crop_circle", {"threshold": 7}),
-    "crop_gray": Entry("rescan.preparation.fundus:crop_gray", {"threshold": 7}),
-    "circle_mask": Entry("rescan.preparation.fundus:circle_mask", {"radius": 1.0, "fill": 0}),
-    "enhance": Entry("rescan.preparation.fundus:enhance", {"sigma": 30.0, "gain": 4.0, "offset": 128.0, "fast": True}),
-    "swap_channels": Entry("rescan.preparation.fundus:swap_channels"),
-    "clahe": Entry("rescan.preparation.operators:clahe", {"clip": 2.0, "tiles": 8}),
+    "crop_brain": Entry("rescan.preparation.image_operators:crop_brain", {"threshold": 45, "margin": 0}),
+    "resize": Entry("rescan.preparation.image_operators:resize", {"size": [256, 256], "keep_aspect": False}),
+    "crop_circle": Entry("rescan.preparation.fundus_operators:crop_circle", {"threshold": 7}),
+    "crop_gray": Entry("rescan.preparation.fundus_operators:crop_gray", {"threshold": 7}),
+    "circle_mask": Entry("rescan.preparation.fundus_operators:circle_mask", {"radius": 1.0, "fill": 0}),
+    "enhance": Entry(
+        "rescan.preparation.fundus_operators:enhance", {"sigma": 30.0, "gain": 4.0, "offset": 128.0, "fast": True}
+    ),
+    "swap_channels": Entry("rescan.preparation.fundus_operators:swap_channels"),
+    "clahe": Entry("rescan.preparation.image_operators:clahe", {"clip": 2.0, "tiles": 8}),
 }
-# … and to scans (`rescan.preparation.scans`). Sizes are [depth, height, width]; 0 millimeters leave an axis as it is.
+# … and to scans. Sizes are [depth, height, width]; 0 millimeters leave an axis as it is.
 SCAN_OPERATORS = {
-    "crop_center": Entry("rescan.preparation.scans:crop_center", {"millimeters": [0.0, 3.0, 3.0]}),
-    "crop_retina": Entry("rescan.preparation.scans:crop_retina", {"depth": 256, "by": "brightness"}),
-    "keep_layers": Entry("rescan.preparation.scans:keep_layers", {"slab": "superficial"}),
-    "resample": Entry("rescan.preparation.scans:resample", {"millimeters": [0.0, 1.0, 1.0]}),
-    "resize_volume": Entry("rescan.preparation.scans:resize_volume", {"size": [256, 192, 192]}),
-    "pad_volume": Entry("rescan.preparation.scans:pad_volume", {"size": [256, 192, 192]}),
-    "clip_percentiles": Entry("rescan.preparation.scans:clip_percentiles", {"low": 5.0, "high": 99.9}),
-    "window": Entry("rescan.preparation.scans:window", {"low": -1000.0, "high": 400.0}),
-    "project": Entry("rescan.preparation.scans:project", {"slab": "all", "how": "mean"}),
-    "patches": Entry("rescan.preparation.scans:patches", {"grid": [2, 2]}),
+    "crop_center": Entry("rescan.preparation.scan_operators:crop_center", {"millimeters": [0.0, 3.0, 3.0]}),
+    "crop_retina": Entry("rescan.preparation.scan_operators:crop_retina", {"depth": 256, "by": "brightness"}),
+    "keep_layers": Entry("rescan.preparation.scan_operators:keep_layers", {"slab": "superficial"}),
+    "resample": Entry("rescan.preparation.scan_operators:resample", {"millimeters": [0.0, 1.0, 1.0]}),
+    "resize_volume": Entry("rescan.preparation.scan_operators:resize_volume", {"size": [256, 192, 192]}),
+    "pad_volume": Entry("rescan.preparation.scan_operators:pad_volume", {"size": [256, 192, 192]}),
+    "clip_percentiles": Entry("rescan.preparation.scan_operators:clip_percentiles", {"low": 5.0, "high": 99.9}),
+    "window": Entry("rescan.preparation.scan_operators:window", {"low": -1000.0, "high": 400.0}),
+    "project": Entry("rescan.preparation.scan_operators:project", {"slab": "all", "how": "mean"}),
+    "patches": Entry("rescan.preparation.scan_operators:patches", {"grid": [2, 2]}),
 }
 VOLUME_ONLY = ("crop_retina", "keep_layers", "resample", "resize_volume", "pad_volume", "project")
 OPERATORS = {**IMAGE_OPERATORS, **SCAN_OPERATORS}
 
 ENCODERS_2D = {
-    "resnet18": Entry("rescan.models.encoders:resnet18"),
-    "resnet34": Entry("rescan.models.encoders:resnet34"),
-    "resnet50": Entry("rescan.models.encoders:resnet50"),
-    "resnet101": Entry("rescan.models.encoders:resnet101"),
-    "resnet152": Entry("rescan.models.encoders:resnet152"),
-    "densenet121": Entry("rescan.models.encoders:densenet121"),
-    "densenet169": Entry("rescan.models.encoders:densenet169"),
-    "vgg16": Entry("rescan.models.encoders:vgg16"),
-    "vgg19": Entry("rescan.models.encoders:vgg19"),
-    "mobilenet_v3_large": Entry("rescan.models.encoders:mobilenet_v3_large"),
-    "inception_v3": Entry("rescan.models.encoders:inception_v3"),
-    "efficientnet_b0": Entry("rescan.models.encoders:efficientnet_b0"),
-    "efficientnet_b4": Entry("rescan.models.encoders:efficientnet_b4"),
-    "efficientnet_b5": Entry("rescan.models.encoders:efficientnet_b5"),
+    "resnet18": Entry("rescan.models.encoders_2d:resnet18"),
+    "resnet34": Entry("rescan.models.encoders_2d:resnet34"),
+    "resnet50": Entry("rescan.models.encoders_2d:resnet50"),
+    "resnet101": Entry("rescan.models.encoders_2d:resnet101"),
+    "resnet152": Entry("rescan.models.encoders_2d:resnet152"),
+    "densenet121": Entry("rescan.models.encoders_2d:densenet121"),
+    "densenet169": Entry("rescan.models.encoders_2d:densenet169"),
+    "vgg16": Entry("rescan.models.encoders_2d:vgg16"),
+    "vgg19": Entry("rescan.models.encoders_2d:vgg19"),
+    "mobilenet_v3_large": Entry("rescan.models.encoders_2d:mobilenet_v3_large"),
+    "inception_v3": Entry("rescan.models.encoders_2d:inception_v3"),
+    "efficientnet_b0": Entry("rescan.models.encoders_2d:efficientnet_b0"),
+    "efficientnet_b4": Entry("rescan.models.encoders_2d:efficientnet_b4"),
+    "efficientnet_b5": Entry("rescan.models.encoders_2d:efficientnet_b5"),
     "se_resnext50": Entry("rescan.models.se_resnext:se_resnext50"),
     "vit_b_16": Entry("rescan.models.vit:vit_b_16"),
     "cnn5": Entry("rescan.models.cnn5:cnn5"),
@@ -157,27 +161,28 @@ WITHOUT_WEIGHTS = ("cnn5", *FROM_BLOCKS, *ENCODERS_3D)  # there are none of Imag
 
 NECK_OPTIONS = {"batch_norm": False, "dropout": 0.0}
 NECKS = {
-    "avg": Entry("rescan.models.necks:Avg", NECK_OPTIONS),
-    "max": Entry("rescan.models.necks:Max", NECK_OPTIONS),
-    "avg+max": Entry("rescan.models.necks:AvgMax", NECK_OPTIONS),
-    "flatten": Entry("rescan.models.necks:Flatten", NECK_OPTIONS),
+    "avg": Entry("rescan.models.pooling:Avg", NECK_OPTIONS),
+    "max": Entry("rescan.models.pooling:Max", NECK_OPTIONS),
+    "avg+max": Entry("rescan.models.pooling:AvgMax", NECK_OPTIONS),
+    "flatten": Entry("rescan.models.pooling:Flatten", NECK_OPTIONS),
 }
 
 # Each loss belongs to the heads that HEAD_LOSSES names; `weight` is its share in the sum over the heads.
 LOSSES = {
-    "cross_entropy": Entry("rescan.training.losses:cross_entropy", {"label_smoothing": 0.0, "weight": 1.0}),
+    "cross_entropy": Entry("rescan.training.loss_functions:cross_entropy", {"label_smoothing": 0.0, "weight": 1.0}),
     "focal": Entry(
-        "rescan.training.losses:focal", {"gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0, "weight": 1.0}
+        "rescan.training.loss_functions:focal", {"gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0, "weight": 1.0}
     ),
-    "one_hot_cross_entropy": Entry("rescan.training.losses:one_hot_cross_entropy", {"weight": 1.0}),
+    "one_hot_cross_entropy": Entry("rescan.training.loss_functions:one_hot_cross_entropy", {"weight": 1.0}),
     "binary_cross_entropy": Entry(
-        "rescan.training.losses:binary_cross_entropy", {"label_smoothing": 0.0, "weight": 1.0}
+        "rescan.training.loss_functions:binary_cross_entropy", {"label_smoothing": 0.0, "weight": 1.0}
     ),
     "binary_focal": Entry(
-        "rescan.training.losses:binary_focal", {"gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0, "weight": 1.0}
+        "rescan.training.loss_functions:binary_focal",
+        {"gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0, "weight": 1.0},
     ),
-    "mae": Entry("rescan.training.losses:mae", {"weight": 1.0}),
-    "mse": Entry("rescan.training.losses:mse", {"weight": 1.0}),
+    "mae": Entry("rescan.training.loss_functions:mae", {"weight": 1.0}),
+    "mse": Entry("rescan.training.loss_functions:mse", {"weight": 1.0}),
 }
 HEAD_LOSSES = {
     "classification": ("cross_entropy", "focal", "one_hot_cross_entropy"),
@@ -198,11 +203,11 @@ OPTIMIZERS = {
 }
 
 SCHEDULES = {
-    "constant": Entry("rescan.training.schedules:constant"),
-    "cosine": Entry("rescan.training.schedules:cosine", {"warmup": 0.0, "ends_after": 0}),
-    "step": Entry("rescan.training.schedules:step", {"every": 10, "gamma": 0.1}),
-    "plateau": Entry("rescan.training.schedules:plateau", {"factor": 0.5, "patience": 3}),
-    "one_cycle": Entry("rescan.training.schedules:one_cycle", {"warmup": 0.3, "start": 0.04, "end": 1e-4}),
+    "constant": Entry("rescan.training.learning_rates:constant"),
+    "cosine": Entry("rescan.training.learning_rates:cosine", {"warmup": 0.0, "ends_after": 0}),
+    "step": Entry("rescan.training.learning_rates:step", {"every": 10, "gamma": 0.1}),
+    "plateau": Entry("rescan.training.learning_rates:plateau", {"factor": 0.5, "patience": 3}),
+    "one_cycle": Entry("rescan.training.learning_rates:one_cycle", {"warmup": 0.3, "start": 0.04, "end": 1e-4}),
 }
 
 # What an augmentation's value is: an amount is a number ≥ 0, a range [low, high], a probability a number in [0, 1].
@@ -219,18 +224,18 @@ AUGMENTATIONS = {
     "grid_distortion": Entry("rescan.training.warps:grid_distortion", {"value": "amount"}),
     "piecewise_affine": Entry("rescan.training.warps:piecewise_affine", {"value": "amount"}),
     # what follows, in this order
-    "flip_horizontal": Entry("rescan.training.augmentation:flip_horizontal", {"value": "probability"}),
-    "flip_vertical": Entry("rescan.training.augmentation:flip_vertical", {"value": "probability"}),
-    "flip_depth": Entry("rescan.training.augmentation:flip_depth", {"value": "probability"}),
-    "brightness": Entry("rescan.training.augmentation:brightness", {"value": "range"}),
-    "contrast": Entry("rescan.training.augmentation:contrast", {"value": "range"}),
-    "gamma": Entry("rescan.training.augmentation:gamma", {"value": "range"}),
-    "rgb_shift": Entry("rescan.training.augmentation:rgb_shift", {"value": "amount"}),
-    "blur": Entry("rescan.training.augmentation:blur", {"value": "amount"}),
-    "sharpen": Entry("rescan.training.augmentation:sharpen", {"value": "amount"}),
-    "emboss": Entry("rescan.training.augmentation:emboss", {"value": "amount"}),
-    "noise": Entry("rescan.training.augmentation:noise", {"value": "amount"}),
-    "cutout": Entry("rescan.training.augmentation:cutout", {"value": "amount"}),
+    "flip_horizontal": Entry("rescan.training.augment:flip_horizontal", {"value": "probability"}),
+    "flip_vertical": Entry("rescan.training.augment:flip_vertical", {"value": "probability"}),
+    "flip_depth": Entry("rescan.training.augment:flip_depth", {"value": "probability"}),
+    "brightness": Entry("rescan.training.augment:brightness", {"value": "range"}),
+    "contrast": Entry("rescan.training.augment:contrast", {"value": "range"}),
+    "gamma": Entry("rescan.training.augment:gamma", {"value": "range"}),
+    "rgb_shift": Entry("rescan.training.augment:rgb_shift", {"value": "amount"}),
+    "blur": Entry("rescan.training.augment:blur", {"value": "amount"}),
+    "sharpen": Entry("rescan.training.augment:sharpen", {"value": "amount"}),
+    "emboss": Entry("rescan.training.augment:emboss", {"value": "amount"}),
+    "noise": Entry("rescan.training.augment:noise", {"value": "amount"}),
+    "cutout": Entry("rescan.training.augment:cutout", {"value": "amount"}),
 }
 
 # Those that volumes have too; `tilt` and `flip_depth` are for volumes only.

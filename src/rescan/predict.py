@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from rescan.data import volumes
-from rescan.data.images import Unreadable
 from rescan.data.index import Files
-from rescan.data.layouts import SUFFIXES
+from rescan.data.layouts.reading import SUFFIXES
+from rescan.data.readers import volumes
+from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
-from rescan.evaluation import heads, posttrain
+from rescan.evaluation import posttrain
 from rescan.evaluation.predictions import Predictions, Reading, by_unit
 from rescan.files import read_json, write_table
+from rescan.heads import outputs as heads
 from rescan.log import logger, progress
-from rescan.preparation.operators import CannotPrepare
+from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import Prepared, prepare
 from rescan.study import Inference, Preparation
 
@@ -27,7 +28,7 @@ CHUNK = 256  # images held in memory at once …
 CHUNK_OF_VOLUMES = 8  # … and volumes
 
 if TYPE_CHECKING:
-    from rescan.models.network import Network
+    from rescan.models.networks import Network
 
 
 class Model(NamedTuple):
@@ -118,7 +119,7 @@ def predict(
 
 def _load(arm_folder: Path, fitted: dict[str, Any]) -> list[Model]:
     """The networks that an arm's predictions are averaged from."""
-    from rescan.models.network import load
+    from rescan.models.networks import load
 
     models = [
         Model(*load(arm_folder / entry["file"]), Inference.model_validate(entry["inference"]))
@@ -222,7 +223,7 @@ def _draw(
     model: Model, shown: list[Prepared], sources: list[Files], titles: list[str], reading: Reading, folder: Path
 ) -> None:
     """Draw the first network's maps: of a sample's patches, that of the first; a volume's also as a NIfTI file."""
-    from rescan.explanation.overlays import draw_predictions
+    from rescan.explanation.gradcam import draw_predictions
 
     probabilities = None if reading.log_probabilities is None else np.exp(reading.log_probabilities)
     affines = [prepared.affine for prepared in shown if prepared.affine is not None]

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from rescan import names
-from rescan.data.phantoms import VERSION as PHANTOM_VERSION
 from rescan.errors import RescanError
 from rescan.files import fingerprint
 from rescan.paths import Paths
+from rescan.phantoms import VERSION as PHANTOM_VERSION
 from rescan.study import DataSet, Strict, Study
-from rescan.study_file import load, read_yaml, tasks_of, write_resolved
+from rescan.study.file import load, read_yaml, tasks_of, write_resolved
 
 
 def _listed(value: Any) -> Any:

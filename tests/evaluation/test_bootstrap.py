@@ -8,9 +8,9 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from rescan.evaluation import metrics
 from rescan.evaluation.bootstrap import distributions, estimate, percentile, resamples, wilson
-from rescan.evaluation.metrics import Run
+from rescan.metrics import metrics
+from rescan.metrics.metrics import Run
 
 CLASSES = ("a", "b", "c")
 

@@ -1,197 +1,349 @@
-"""The Grad-CAM core, against captum and by hand."""
+"""The pictures and scores of an arm, on a study whose network and images the test makes."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
-from torch import nn
+from PIL import Image
 
-from rescan.explanation.gradcam import cells, gradcam
-from rescan.models.network import build
-from rescan.study import Recipe
+from rescan.errors import RescanError
+from rescan.explanation import gradcam as overlays
+from rescan.explanation import selection
+from rescan.explanation.cam import gradcam
+from rescan.explanation.drawing import Tile, draw, overlay
+from rescan.explanation.maps import head_of
+from rescan.explanation.scores import SCORES
+from rescan.explanation.selection import choose, one_a_sample
+from rescan.files import write_json
+from rescan.heads.outputs import columns
+from rescan.models.networks import build, load, normalize, save
+from rescan.study import Study
 
-CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-SIZE = {1: (40,), 2: (20, 26), 3: (10, 14, 12)}
-UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
-
-
-class Tiny(nn.Module):
-    """A small network with two heads; with `inplace`, a ReLU changes the target's output in place."""
-
-    def __init__(self, dimensions, inplace=False):
-        super().__init__()
-        conv = CONV[dimensions]
-        self.first = nn.Sequential(
-            conv(1, 4, 3, stride=2), nn.BatchNorm1d(4) if dimensions == 1 else nn.Identity(), nn.ReLU()
-        )
-        self.target_layer = conv(4, 6, 3)
-        self.relu = nn.ReLU(inplace=inplace)
-        self.hidden = nn.Linear(6, 8)
-        sizes = {"classification": 3, "regression": 1, "ordinal": 2}
-        self.heads = nn.ModuleDict({name: nn.Linear(8, size) for name, size in sizes.items()})
-
-    def forward(self, images):
-        maps = self.relu(self.target_layer(self.first(images)))
-        vectors = torch.relu(self.hidden(maps.flatten(2).mean(2)))
-        return {name: head(vectors) for name, head in self.heads.items()}
+CLASSES = ["a/b", "$x$ with quite a long name of many words", "ü"]
+ARM = Path("results/demo/made_up/small")
+SIZE = 64
 
 
-@pytest.fixture(params=[1, 2, 3], ids=["1D", "2D", "3D"])
-def case(request):
-    """A network in eval mode and a batch."""
-    torch.manual_seed(request.param)
-    return Tiny(request.param).eval(), torch.rand(5, 1, *SIZE[request.param])
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A made-up study in a folder of its own: 24 gray images, 18 of them test, masks on two of three classes.
 
-
-TARGETS = torch.tensor([0, 2, 1, 1, 0])
-SIGNS = torch.tensor([1, -1, 1, 1, -1])
-
-
-def captums(network, images, targets, head):
-    """The maps by captum, of a class or of ± the sum of a head's outputs."""
-    if head == "classification":
-        scores = lambda x: network(x)[head]  # noqa: E731
-    else:
-        scores, targets = lambda x, signs=targets: network(x)[head].sum(1) * signs, None
-    found = LayerGradCam(scores, network.target_layer).attribute(images, target=targets, relu_attributions=True)
-    return LayerAttribution.interpolate(found, images.shape[2:], UPSAMPLING[images.ndim - 2])[:, 0]
-
-
-@pytest.mark.parametrize("head", ["classification", "regression", "ordinal"])
-def test_equals_captum(case, head):
-    network, images = case
-    targets = TARGETS if head == "classification" else SIGNS
-    expected = captums(network, images, targets, head)
-    raw, scaled = gradcam(network, images, targets, head)
-    assert raw.shape == scaled.shape == (5, *images.shape[2:])
-    assert raw.max() > 0
-    torch.testing.assert_close(raw, expected.detach(), rtol=0, atol=1e-5)
-    torch.testing.assert_close(raw / raw.max(), expected.detach() / expected.max().item(), rtol=0, atol=1e-5)
-
-
-def test_a_batch_equals_one_by_one(case):
-    network, images = case
-    raw, scaled = gradcam(network, images, TARGETS)
-    for number in range(len(images)):
-        alone = gradcam(network, images[number : number + 1], TARGETS[number : number + 1])
-        torch.testing.assert_close(alone[0][0], raw[number], rtol=1e-4, atol=1e-7)
-        torch.testing.assert_close(alone[1][0], scaled[number], rtol=1e-4, atol=1e-5)
-
-
-def test_an_inplace_relu_behind_the_target_changes_nothing():
-    torch.manual_seed(0)
-    network = Tiny(2).eval()
-    inplace = Tiny(2, inplace=True).eval()
-    inplace.load_state_dict(network.state_dict())
-    images = torch.rand(5, 1, 20, 26)
-    for ours, reference in zip(gradcam(inplace, images, TARGETS), gradcam(network, images, TARGETS)):
-        assert torch.equal(ours, reference)
-
-
-def test_frozen_networks_work_under_no_grad_and_no_gradients_stay(case):
-    network, images = case
-    reference = gradcam(network, images, TARGETS)[0]
-    assert all(weight.grad is None for weight in network.parameters())
-    network.requires_grad_(False)
-    with torch.no_grad():
-        raw, scaled = gradcam(network, images, TARGETS)
-    assert torch.equal(raw, reference)
-    assert not raw.requires_grad
-    assert not scaled.requires_grad
-    assert not network.target_layer._forward_hooks
-
-
-def test_nothing_is_kept_of_what_comes_before_the_target(case):
-    network, images = case
-    tracked = []
-    hooks = [
-        layer.register_forward_hook(lambda *given: tracked.append(given[2].requires_grad))
-        for layer in (network.first, network.hidden)
-    ]
-    gradcam(network, images, TARGETS)
-    for hook in hooks:
-        hook.remove()
-    assert tracked == [False, True]
-    assert torch.is_grad_enabled()
-
-
-def test_scaling_is_a_map_of_its_own_and_zero_stays_zero():
-    network = Tiny(2).eval()
-    with torch.no_grad():
-        network.heads["classification"].weight[1] = 0  # class 1 has no evidence anywhere
-    raw, scaled = gradcam(network, torch.rand(3, 1, 20, 26), torch.tensor([1, 1, 1]))
-    assert torch.equal(scaled, torch.zeros_like(scaled))
-    assert torch.equal(raw, scaled)
-    raw, scaled = gradcam(network, torch.rand(8, 1, 20, 26), torch.tensor([0, 2] * 4))
-    for one, its in zip(raw, scaled):
-        if one.max() > 0:
-            assert its.max() == 1
-            torch.testing.assert_close(its * one.max(), one)
-    assert scaled.min() >= 0
-
-
-def test_a_linear_head_on_the_average_gives_the_class_activation_map():
-    """With global average pooling and a linear head, Grad-CAM is ReLU(w · A) / (h w) (Zhou et al. 2016)."""
-
-    class Cam(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.target_layer = nn.Conv2d(1, 5, 3, padding=1)
-            self.head = nn.Linear(5, 2)
-
-        def forward(self, images):
-            return {"classification": self.head(self.target_layer(images).mean((2, 3)))}
-
-    network, images = Cam().eval(), torch.rand(2, 1, 8, 8)
-    raw, _ = gradcam(network, images, torch.tensor([0, 1]))
-    maps = network.target_layer(images)
-    expected = torch.relu(torch.einsum("nc,nchw->nhw", network.head.weight, maps)) / 64
-    torch.testing.assert_close(raw, expected.detach(), rtol=1e-5, atol=1e-7)
-
-
-SMALL_2D = [(name, (1, 64, 64)) for name in ("resnet18", "densenet121", "mobilenet_v3_large", "vit_b_16")]
-SMALL_3D = [(name, (1, 32, 48, 40)) for name in ("resnet10_3d", "cnn5_3d", "efficientnet_b0_3d")]
-
-
-@pytest.mark.parametrize(("encoder", "shape"), SMALL_2D + SMALL_3D)
-def test_equals_captum_on_our_networks(encoder, shape):
-    torch.manual_seed(0)
-    losses = {"classification": "cross_entropy", "regression": "mse", "ordinal": "binary_cross_entropy"}
-    heads = {"classification": {}, "regression": {"hidden": [5], "limit": 4.5}, "ordinal": {}}
-    described = {
+    Arm `small` classifies; `graded` has two heads of grades, and is read from its regression.
+    """
+    folder = tmp_path_factory.mktemp("made_up")
+    network = {"encoder": "mobilenet_v3_large", "weights": "none"}
+    stage = {"epochs": 1, "optimizer": "adam"}
+    graded = {
         "preparation": "p",
-        "network": {"encoder": encoder, "weights": "none", "hidden": [7], "heads": heads},
-        "stages": {"main": {"epochs": 1, "optimizer": "adam", "losses": losses}},
+        "network": {**network, "heads": {"regression": {}, "ordinal": {}}},
+        "stages": {"main": {**stage, "losses": {"regression": "mse", "ordinal": "binary_cross_entropy"}}},
     }
-    network = build(Recipe.model_validate(described), 3, shape).eval()
-    images, highest = torch.randn(2, *shape), 0.0
-    for head in heads:
-        targets = torch.tensor([0, 2] if head == "classification" else [1, -1])
-        expected = captums(network, images, targets, head).detach()
-        raw, _ = gradcam(network, images, targets, head)
-        torch.testing.assert_close(raw, expected, rtol=1e-3, atol=1e-3 * expected.max().item())
-        highest = max(highest, raw.max().item())
-    assert highest > 0
-    grid = {"vit_b_16": (4, 4), "resnet10_3d": (2, 2, 2), "cnn5_3d": (2, 3, 2), "efficientnet_b0_3d": (1, 1, 1)}
-    assert cells(network, images) == grid.get(encoder, (2, 2))
+    study = Study.model_validate(
+        {
+            "name": "made_up",
+            "scale": "demo",
+            "title": "Made up",
+            "data": {"source": {"path": "x"}, "layout": "class_folders", "classes": CLASSES, "ordered": True},
+            "split": {"seeds": [4, 5]},
+            "preparations": {"p": {"steps": [{"name": "resize", "size": [SIZE, SIZE]}], "channels": "gray"}},
+            "arms": {"small": {"preparation": "p", "network": network, "stages": {"main": stage}}, "graded": graded},
+            "gradcam": {"images_a_class": 1},
+        }
+    )
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (24, SIZE, SIZE, 1), np.uint8)
+    masks = np.zeros((24, SIZE, SIZE), np.uint8)
+    target = np.arange(24) % 3
+    masks[target != 2, 10:30, 20:40] = 255
+    logits = rng.normal(size=(24, 3))
+    logits[target == 1, 1] += 10  # class 1 is never wrong
+    grade = (target + np.where(target == 1, 0.2, rng.choice([-0.9, 0.1, 0.3], 24)))[:, None]
+    outputs = {
+        "small": {"classification": logits},
+        "graded": {"regression": grade, "ordinal": rng.normal(size=(24, 2))},
+    }
+    rows = pd.DataFrame(
+        {"part": ["train"] * 6 + ["test"] * 18, "item": range(24), "sample": [f"{i}.png" for i in range(24)]}
+    )
+    rows = rows.assign(group="", patient=[f"p{i // 2}" for i in range(24)], eye="", study="", fold=0, target=target)
+    for arm, heads in outputs.items():
+        torch.manual_seed(0)
+        header = {"recipe": study.arms[arm].model_dump(mode="json"), "classes": CLASSES, "input": [1, SIZE, SIZE]}
+        save(
+            folder / ARM / f"../{arm}/fold0_seed4/model.safetensors", build(study.arms[arm], 3, (1, SIZE, SIZE)), header
+        )
+        for head, output in heads.items():
+            rows[columns(head, output.shape[1])] = output
+        for seed in (4, 5):  # the second run is of no use here, but is read
+            run = folder / ARM / f"../{arm}/fold0_seed{seed}"
+            run.mkdir(exist_ok=True)
+            rows.assign(seed=seed)[::-1].to_csv(run / "predictions.csv", index=False)
+        fits = {"whole": 2.0, "crossfit": [2.0] * 5}
+        fitted = {"head": study.arms[arm].head, "fit_on": "crossfit", "classes": 3}
+        write_json(
+            folder / ARM / f"../{arm}/posttraining.json",
+            {**fitted, "temperatures": {k: fits for k in heads if k != "regression"}},
+        )
+    store = folder / "data/demo/made_up/p"
+    store.mkdir(parents=True)
+    np.save(store / "images.npy", images)
+    np.save(store / "masks.npy", masks)
+    rows[["item", "sample"]].assign(mask=1).to_csv(store / "items.csv", index=False)
+    write_json(store / "preparation.json", {"items": 24, "shape": list(images.shape)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for arm in outputs:
+            overlays.make(study, arm, device="cpu", threads=1)
+    return study, folder
 
 
-def test_no_place_speaks_both_for_a_higher_and_for_a_lower_grade(case):
-    network, images = case
-    higher, _ = gradcam(network, images, torch.ones(5, dtype=torch.int64), "ordinal")
-    lower, _ = gradcam(network, images, -torch.ones(5, dtype=torch.int64), "ordinal")
-    assert higher.max() > 0 or lower.max() > 0
-    # Of each cell of the map before it is upsampled, one of the two is zero; the corners are such cells.
-    corner = (slice(None), *[0] * (images.ndim - 2))
-    assert (torch.minimum(higher[corner], lower[corner]) == 0).all()
+@pytest.fixture
+def study(made, tmp_path, monkeypatch):
+    """The study, explained, in a copy of its folder as the current one."""
+    shutil.copytree(made[1], tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return made[0]
 
 
-def test_training_mode_is_refused_and_the_hook_goes_when_the_network_fails():
-    network = Tiny(2)
-    with pytest.raises(ValueError, match="eval mode"):
-        gradcam(network, torch.rand(1, 1, 20, 26), torch.tensor([0]))
-    network.eval()
-    with pytest.raises(KeyError):
-        gradcam(network, torch.rand(1, 1, 20, 26), torch.tensor([0]), head="none")
-    assert not network.target_layer._forward_hooks
+@pytest.mark.usefixtures("study")
+def test_make_writes_what_it_says():
+    folder = ARM / "gradcam"
+    summary = json.loads((folder / "summary.json").read_text())
+    chosen, scores = pd.read_csv(folder / "chosen.csv"), pd.read_csv(folder / "scores.csv")
+    assert summary["run"] == {"arm": "small", "fold": 0, "seed": 4}
+    assert summary["head"] == "classification"
+    assert chosen["sample"].tolist() == [entry["sample"] for entry in summary["chosen"]]
+    assert sorted(chosen["picture"]) == sorted(f"images/{path.name}" for path in (folder / "images").iterdir())
+    assert not chosen["sample"].duplicated().any()
+    assert chosen.groupby("true").size().max() <= 2
+    assert (chosen.loc[chosen["true"] == CLASSES[1], "predicted"] == CLASSES[1]).all()
+    wrong = chosen["true"] != chosen["predicted"]
+    assert wrong.any()
+    assert (chosen.loc[wrong, "other"] == chosen.loc[wrong, "true"]).all()
+    assert (chosen["other"] != chosen["predicted"]).all()
+
+    # The map of a chosen image is that of its predicted class, computed by itself.
+    network, _ = load(ARM / "fold0_seed4/model.safetensors")
+    images = np.load("data/demo/made_up/p/images.npy")
+    raw = np.load(folder / "maps.npy", allow_pickle=False)
+    assert raw.shape == (len(chosen), 2, SIZE, SIZE)
+    item = int(chosen["sample"][0].partition(".")[0])
+    fed = normalize(torch.from_numpy(images[item].transpose(2, 0, 1)[None].copy()), "imagenet")
+    for place, column in enumerate(("predicted", "other")):
+        alone = gradcam(network, fed, torch.tensor([CLASSES.index(chosen[column][0])]))[0][0].numpy()
+        np.testing.assert_allclose(raw[0, place], alone, rtol=1e-4, atol=1e-6)
+
+    # All 12 test images with a mask are scored, and the references are what they are by hand.
+    assert len(scores) == 12
+    assert set(scores["target"]) == {0, 1}
+    np.testing.assert_allclose(scores["area_share"], 400 / SIZE**2)
+    assert scores["energy_inside"].dropna().between(0, 1).all()
+    assert summary["n"] + summary["empty"] == 12
+    for name, entry in summary["energies"].items():
+        assert entry["value"] == pytest.approx(scores.dropna(subset=SCORES)[name].mean())
+        assert entry["low"] <= entry["value"] + 1e-12
+        assert entry["high"] >= entry["value"] - 1e-12
+    with Image.open(folder / "sheet.png") as sheet, Image.open(folder / chosen["picture"][0]) as picture:
+        assert sheet.height > picture.height
+        assert len(picture.convert("RGB").getcolors(1 << 20)) > 500
+
+
+@pytest.mark.usefixtures("study")
+def test_probabilities_are_scaled_by_the_temperature():
+    chosen = pd.read_csv(ARM / "gradcam/chosen.csv")
+    rows = pd.read_csv(ARM / "fold0_seed4/predictions.csv").set_index("sample")
+    logits = rows.loc[chosen["sample"], [f"classification_{k}" for k in range(3)]].to_numpy() / 2.0
+    expected = np.exp(logits.max(1)) / np.exp(logits).sum(1)
+    np.testing.assert_allclose(chosen["probability"], expected, atol=1e-4)
+
+
+def test_a_head_of_grades_is_explained_by_what_speaks_for_a_higher_and_for_a_lower_grade(study):
+    folder = ARM.with_name("graded") / "gradcam"
+    summary, chosen = json.loads((folder / "summary.json").read_text()), pd.read_csv(folder / "chosen.csv")
+    assert summary["head"] == "regression"
+    assert "higher grade" in summary["scored"]
+    assert "whole number" in summary["rule"]
+    assert [entry["sample"] for entry in summary["chosen"]] == chosen["sample"].tolist()
+    assert all(entry["probability"] is None and entry["other"] == "" for entry in summary["chosen"])
+    rows = pd.read_csv(ARM.with_name("graded") / "fold0_seed4/predictions.csv").set_index("sample")
+    nearest = rows.loc[chosen["sample"], "regression"].round().clip(0, 2).astype(int)
+    assert chosen["predicted"].tolist() == [CLASSES[k] for k in nearest]
+    assert (chosen["predicted"] != chosen["true"]).any()
+
+    # The first map is that of a higher grade, the second that of a lower one, each computed by itself.
+    network, _ = load(ARM.with_name("graded") / "fold0_seed4/model.safetensors")
+    images, raw = np.load("data/demo/made_up/p/images.npy"), np.load(folder / "maps.npy")
+    items = [int(name.partition(".")[0]) for name in chosen["sample"]]
+    fed = normalize(torch.from_numpy(images[items].transpose(0, 3, 1, 2).copy()), "imagenet")
+    for place, sign in enumerate((1, -1)):
+        alone, _ = gradcam(network, fed, torch.full((len(items),), sign), "regression")
+        np.testing.assert_allclose(raw[:, place], alone.numpy(), rtol=1e-4, atol=1e-6)
+    assert raw.max() > 0
+
+    # The energies are of the map of a higher grade.
+    scores, masks = pd.read_csv(folder / "scores.csv"), np.load("data/demo/made_up/p/masks.npy")
+    items = [int(name.partition(".")[0]) for name in scores["sample"]]
+    fed = normalize(torch.from_numpy(images[items].transpose(0, 3, 1, 2).copy()), "imagenet")
+    maps = gradcam(network, fed, torch.ones(len(items), dtype=torch.int64), "regression")[0].numpy()
+    inside = (maps * (masks[items] > 0)).sum((1, 2)) / maps.sum((1, 2)).clip(1e-30)
+    np.testing.assert_allclose(scores["energy_inside"].fillna(0), inside, rtol=1e-3, atol=1e-4)
+
+    wished = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"head": "ordinal"})})
+    overlays.make(wished, "graded", device="cpu", threads=1)
+    assert json.loads((folder / "summary.json").read_text())["head"] == "ordinal"
+    assert np.abs(np.load(folder / "maps.npy") - raw).max() > 0
+
+
+def test_the_head_is_the_wished_one_or_the_classification_or_the_first():
+    heads = ["regression", "classification", "ordinal"]
+    assert head_of(heads, "ordinal") == "ordinal"
+    assert head_of(heads) == "classification"
+    assert head_of(["regression", "ordinal"], "classification") == "regression"
+
+
+@pytest.mark.usefixtures("study")
+def test_an_arm_read_from_a_neuron_shows_its_own_reading_and_the_classification_heads_runner_up(study):
+    """Predicted is what the neuron says; the other class is the most probable of the rest, or the true one."""
+    heads = {"classification": {}, "regression": {}}
+    arm = study.arms["graded"].model_dump(exclude_unset=True)
+    arm["network"]["heads"] = heads
+    arm["stages"]["main"]["losses"] = {"classification": "cross_entropy", "regression": "mse"}
+    arm["posttrain"] = {"head": "linear"}
+    neuron = study.model_copy(update={"arms": {"neuron": type(study.arms["graded"]).model_validate(arm)}})
+    folder = ARM.with_name("neuron")
+    grades = pd.read_csv(ARM.with_name("graded") / "fold0_seed4/predictions.csv")
+    logits = pd.read_csv(ARM / "fold0_seed4/predictions.csv")
+    for seed in (4, 5):
+        table = grades.drop(columns=["ordinal_0", "ordinal_1"], errors="ignore").assign(seed=seed)
+        names = columns("classification", 3)
+        table[names] = logits[names].to_numpy()
+        (folder / f"fold0_seed{seed}").mkdir(parents=True)
+        table.to_csv(folder / f"fold0_seed{seed}/predictions.csv", index=False)
+    fits = {"whole": [0.0, 1.0, 0.0], "crossfit": [[0.0, 1.0, 0.0]] * 5}  # the regression alone
+    fitted = {"head": "linear", "fit_on": "train", "classes": 3, "linear": fits}
+    temperatures = {"classification": {"whole": 1.0, "crossfit": [1.0] * 5}}
+    write_json(folder / "posttraining.json", {**fitted, "temperatures": temperatures})
+    rows = selection.test_rows(neuron, "neuron")
+    test = table[table["part"] == "test"].sort_values("item", ignore_index=True)
+    assert rows["predicted"].tolist() == test["regression"].round().clip(0, 2).astype(int).tolist()
+    np.testing.assert_allclose(rows["confidence"], -(test["regression"] - rows["predicted"]).abs())
+    assert "probability_0" not in rows
+    for place, row in rows.iterrows():
+        best = [k for k in test.loc[place, names].to_numpy(float).argsort()[::-1] if k != row["predicted"]]
+        assert row["other"] == (best[0] if row["predicted"] == row["target"] else row["target"])
+
+
+def test_the_same_twice_and_nothing_stale_or_global_stays(study):
+    folder = ARM / "gradcam"
+    first = {name: (folder / name).read_bytes() for name in ("chosen.csv", "scores.csv", "summary.json", "maps.npy")}
+    (folder / "images/stale.png").write_bytes(b"")
+    overlays.make(study, "small", device="cpu", threads=1)
+    assert {name: (folder / name).read_bytes() for name in first} == first
+    assert not (folder / "images/stale.png").exists()
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_without_masks_there_are_pictures_and_an_empty_table(study):
+    Path("data/demo/made_up/p/masks.npy").unlink()
+    overlays.make(study, "small", device="cpu", threads=1)
+    assert pd.read_csv(ARM / "gradcam/scores.csv").empty
+    summary = json.loads((ARM / "gradcam/summary.json").read_text())
+    assert summary["energies"] == {}
+    assert summary["n"] == 0
+    assert summary["chosen"]
+
+
+def test_what_is_missing_is_said(study):
+    table = pd.read_csv(ARM / "fold0_seed4/predictions.csv")
+    Path("data/demo/made_up/p/preparation.json").rename("away")
+    with pytest.raises(RescanError, match=r"preparation\.json: no such file"):
+        overlays.make(study, "small", device="cpu", threads=1)
+    table[table["part"] == "train"].to_csv(ARM / "fold0_seed4/predictions.csv", index=False)
+    with pytest.raises(RescanError, match="no test images"):
+        overlays.make(study, "small", device="cpu", threads=1)
+
+
+def test_the_choice_is_spread_over_confidence_and_does_not_depend_on_order():
+    rng = np.random.default_rng(0)
+    target, predicted, confidence = rng.integers(3, size=200), rng.integers(3, size=200), rng.random(200)
+    chosen = choose(target, predicted, confidence, 2)
+    assert len(chosen) == len(set(chosen)) == 12
+    right = np.flatnonzero((target == 0) & (predicted == 0))
+    ranks = sorted((confidence[right] > confidence[position]).mean() for position in chosen[:2])
+    np.testing.assert_allclose(ranks, [0.25, 0.75], atol=0.06)
+    order = rng.permutation(200)
+    again = choose(target[order], predicted[order], confidence[order], 2)
+    assert [order[position] for position in again] == chosen
+    assert choose(target[:1], target[:1], confidence[:1], 3) == [0]
+
+
+@pytest.mark.usefixtures("study")
+def test_draw_predictions_names_a_file_for_each_image():
+    network, _ = load(ARM / "fold0_seed4/model.safetensors")
+    images = np.load("data/demo/made_up/p/images.npy")[:2]
+    probabilities = np.array([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
+    overlays.draw_predictions(network, images, ["one", "two"], probabilities, CLASSES, "imagenet", Path("out"))
+    assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
+
+
+@pytest.mark.usefixtures("study")
+def test_draw_predictions_without_probabilities_explains_a_head_of_grades():
+    network, _ = load(ARM.with_name("graded") / "fold0_seed4/model.safetensors")
+    images = np.load("data/demo/made_up/p/images.npy")[:1]
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlays, "draw", lambda path, rows: drawn.append((path, rows)))
+        folder, predicted = Path("out"), np.array([2])
+        overlays.draw_predictions(network, images, ["one"], None, CLASSES, "imagenet", folder, predicted=predicted)
+    ((path, [(_, [tile])]),) = drawn
+    assert path == Path("out/one.png")
+    assert tile.title == "prepared image\nread: ü"
+    assert [title.replace(" (empty map)", "") for title, _ in tile.maps] == [
+        "evidence for a\nhigher grade",
+        "evidence for a\nlower grade",
+    ]
+
+
+def test_overlay_by_hand():
+    image = np.full((2, 2, 1), 100, np.uint8)
+    blended = overlay(image, np.array([[0.0, 0.0], [1.0, 0.0]]))
+    np.testing.assert_allclose(blended[0, 0], 100 / 255)
+    assert blended.shape == (2, 2, 3)
+    assert abs(blended[1, 0] - 100 / 255).max() > 0.1
+    assert blended.min() >= 0
+    assert blended.max() <= 1
+
+
+def test_draw_takes_rows_without_tiles_and_other_shapes(tmp_path):
+    tile = Tile("an image", np.zeros((20, 50, 3), np.uint8), [("a map", np.zeros((20, 50), np.float32))] * 2)
+    draw(tmp_path / "a.png", [("full", [tile]), ("nothing here", [])])
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.width > 100
+
+
+def test_of_patches_one_a_sample_is_shown_each_in_turn():
+    rows = pd.DataFrame({"sample": [f"s{number // 4}" for number in range(20)], "item": range(20)})
+    assert one_a_sample(rows).tolist() == [0, 5, 10, 15, 16]
+    alone = pd.DataFrame({"sample": ["b", "a", "c"], "item": [3, 5, 7]})
+    assert one_a_sample(alone).tolist() == [0, 1, 2]
+
+
+def test_patches_are_shown_one_a_sample_and_said_so(study):
+    for seed in (4, 5):
+        path = ARM / f"fold0_seed{seed}/predictions.csv"
+        table = pd.read_csv(path, keep_default_na=False)
+        table["sample"] = [f"{item // 6}.png" for item in table["item"]]  # six patches each, of every class
+        table["target"] = table["item"] // 6 % 3
+        table.assign(patch=table["item"] % 6).to_csv(path, index=False)
+    overlays.make(study, "small", device="cpu", threads=1)
+    chosen, summary = pd.read_csv(ARM / "gradcam/chosen.csv"), json.loads((ARM / "gradcam/summary.json").read_text())
+    assert not chosen["sample"].duplicated().any()
+    assert "sample's 6 patches" in summary["rule"]
+    assert len(pd.read_csv(ARM / "gradcam/scores.csv")) == 12

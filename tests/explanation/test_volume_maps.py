@@ -16,16 +16,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from rescan.data import volumes
 from rescan.data.index import Files
+from rescan.data.readers import volumes
 from rescan.errors import RescanError
-from rescan.evaluation.heads import columns
-from rescan.explanation import maps, overlays
+from rescan.explanation import gradcam as overlays
+from rescan.explanation import maps
+from rescan.explanation.cam import gradcam
 from rescan.explanation.five_panels import peak
-from rescan.explanation.gradcam import gradcam
 from rescan.explanation.volume_maps import grid_of, to_source, write
 from rescan.files import write_json
-from rescan.models.network import build, load, normalize, save
+from rescan.heads.outputs import columns
+from rescan.models.networks import build, load, normalize, save
 from rescan.study import Study
 
 LPS = np.array([[-2.0, 0, 0, 31], [0, -1.5, 0, -17], [0, 0, 4, 5], [0, 0, 0, 1]])  # of a file in LPS order

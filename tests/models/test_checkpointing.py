@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from rescan import names
-from rescan.explanation.gradcam import gradcam
+from rescan.explanation.cam import gradcam
 from rescan.models.checkpointing import Chain, checkpoint_blocks, segments
-from rescan.models.network import Network
+from rescan.models.networks import Network
 
 INPUTS = {
     **dict.fromkeys(("resnet18", "densenet121", "mobilenet_v3_large", "efficientnet_b0", "vgg16"), (2, 3, 64, 64)),

@@ -5,10 +5,10 @@ import torch
 from torch.nn import functional
 
 from rescan.errors import RescanError
-from rescan.models import network as networks
+from rescan.models import networks
 from rescan.models.radiograph_cnn import HANDOUT, Residual, radiograph_cnn
 from rescan.study import Block, Recipe
-from rescan.study_file import load
+from rescan.study.file import load
 
 STAGES = {"main": {"steps": 3, "optimizer": {"name": "sgd"}, "losses": {"binary": "binary_cross_entropy"}}}
 

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from nibabel.affines import apply_affine
 
-from rescan.data.images import Unreadable
 from rescan.data.index import Files
+from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
 from rescan.files import read_json, write_json, write_table
 from rescan.paths import Paths
-from rescan.preparation.build import preprocess
 from rescan.preparation.export import export
-from rescan.preparation.operators import CannotPrepare
+from rescan.preparation.image_operators import CannotPrepare
+from rescan.preparation.preprocess import preprocess
 from rescan.preparation.sample import prepare, stages_of
 from rescan.preparation.store import Rows, open_beside, open_store
 from rescan.study import Preparation, Study

@@ -19,9 +19,9 @@ from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import posttrain
 from rescan.files import write_json, write_table
 from rescan.paths import Paths
-from rescan.reporting.figures import evaluation
+from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.study import Study
-from rescan.study_file import load
+from rescan.study.file import load
 
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ("glioma", "menin & gioma", HOSTILE, "pituitary")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from rescan.files import write_table
-from rescan.reporting import style, training_figures
-from rescan.reporting.ablation_results import ablations
+from rescan.reporting.figures import style, training_figures
+from rescan.reporting.page.ablation_results import ablations
 from rescan.study import Study
 
 STAGES = {"main": {"steps": 50, "optimizer": {"name": "sgd"}}}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rescan.reporting.autoencoder_figures import reconstructions
+from rescan.reporting.figures.autoencoder_figures import reconstructions
 
 
 @pytest.mark.parametrize(("shape", "rows"), [((32, 32, 1), 2), ((8, 24, 32, 1), 4), ((32, 32, 3), 2)])

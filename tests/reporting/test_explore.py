@@ -13,9 +13,9 @@ from PIL import Image
 
 from rescan.files import read_table, write_json, write_table
 from rescan.paths import Paths
-from rescan.reporting import explore as exploration
-from rescan.reporting import grids, looks, overview_figures
-from rescan.study_file import load
+from rescan.reporting.figures import explore as exploration
+from rescan.reporting.figures import grids, looks, overview_figures
+from rescan.study.file import load
 
 GRIDS = {"samples_raw.png", "samples_prepared.png", "augmented.png", "augmentations.png", "groups.png"}
 WRITTEN = {"class_distribution.png", "tsne.png", *GRIDS}

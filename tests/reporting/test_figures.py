@@ -10,7 +10,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from rescan.paths import Paths
-from rescan.reporting import embedding, figures, grids, overview_figures, style, training_figures
+from rescan.reporting.figures import embedding, grids, overview_figures, style, training_figures
+from rescan.reporting.figures import evaluation_figures as figures
 
 LONG = ["glioma", "$\\frac{1}$ <b>", "a class whose name is far too long for an axis", "ü"]
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from rescan.paths import Paths
-from rescan.reporting import grids
-from rescan.reporting.page import EXPLORED, report
+from rescan.reporting.figures import grids
+from rescan.reporting.page.report import EXPLORED, report
 
 HOSTILE = "<script>alert(1)</script>"  # a class of the tree
 VOID = {"meta", "link", "img", "br"}

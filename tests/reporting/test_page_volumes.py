@@ -19,11 +19,11 @@ from rescan.evaluation.posttrain import posttrain
 from rescan.explanation.browser import browsed
 from rescan.files import read_json, write_json, write_table
 from rescan.paths import Paths
-from rescan.reporting.autoencoder_figures import reconstructions
-from rescan.reporting.figures import evaluation
-from rescan.reporting.page import report
+from rescan.reporting.figures.autoencoder_figures import reconstructions
+from rescan.reporting.figures.evaluation_figures import evaluation
+from rescan.reporting.page.report import report
 from rescan.study import Study
-from rescan.study_file import load
+from rescan.study.file import load
 
 OCTA = """
 title: Depth and disease

@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 
 from rescan import names
-from rescan.reporting import preparation_words, recipe_words, words
+from rescan.reporting.text import preparation_words, recipe_words, words
 from rescan.study import Norm, Preparation
-from rescan.study_file import load
+from rescan.study.file import load
 
 STUDY = """
 title: t

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rescan.models import network as networks
+from rescan.models import networks
 from rescan.training.infer import infer, predict_outputs
-from rescan.training.loop import train
+from rescan.training.train import train
 
 RUN = Path("results/demo/toy/plain/fold0_seed0")
 

@@ -13,7 +13,7 @@ from rescan.errors import RescanError
 from rescan.study import Study
 from rescan.training import state, trainer
 from rescan.training.loader import read_items
-from rescan.training.loop import train
+from rescan.training.train import train
 
 NAME = "autoencoders/small_ae"
 RUN = Path("results/demo/toy/autoencoders/small_ae/fold0_seed0")

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from rescan import names
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
-from rescan.models import network as networks
+from rescan.models import networks
 from rescan.training import state, trainer
 from rescan.training.infer import Shown, infer, predict_outputs
 from rescan.training.loader import read_items
-from rescan.training.loop import train
+from rescan.training.train import train
 
 RUN = Path("results/demo/toy/plain/fold0_seed0")
 SPLITS = "results/demo/toy/splits.csv"
@@ -319,7 +319,7 @@ def test_copies_of_an_image_are_averaged_and_drawn_alike_each_time(make_study, m
     once = (RUN / "predictions.csv").read_bytes()
     infer(study, "plain", 0, 0, device="cpu")
     assert (RUN / "predictions.csv").read_bytes() == once
-    from rescan.models import network as networks
+    from rescan.models import networks
 
     network, _ = networks.load(RUN / "model.safetensors")
     images = np.load("data/demo/toy/small/images.npy")

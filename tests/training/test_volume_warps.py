@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from rescan import names
 from rescan.training import warps
-from rescan.training.augmentation import augment, preview, preview_each
+from rescan.training.augment import augment, preview, preview_each
 from rescan.training.warps import affine, warp
 
 EVERY = {

@@ -8,8 +8,9 @@ import torch
 from scipy import ndimage
 
 from rescan import names
-from rescan.training import augmentation, warps
-from rescan.training.augmentation import augment
+from rescan.training import augment as augmentation
+from rescan.training import warps
+from rescan.training.augment import augment
 from rescan.training.warps import warp
 
 EVERY = {

@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 import pandas as pd
 
-from rescan.data import layouts
+from rescan.data.layouts import reading as layouts
 from rescan.errors import RescanError
 from rescan.files import read_json, write_json, write_table
 from rescan.log import logger

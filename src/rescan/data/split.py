@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rescan.data.layouts import EXTRA, UNLABELED
+from rescan.data.layouts.reading import EXTRA, UNLABELED
 from rescan.errors import RescanError
 from rescan.files import read_table, write_table
 from rescan.log import logger

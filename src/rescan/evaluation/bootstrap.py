@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from rescan.evaluation.metrics import Array, Run, compute, headline
+from rescan.metrics.metrics import Array, Run, compute, headline
 
 REPLICATES = 2000
 Z95 = float(norm.ppf(0.975))

@@ -11,11 +11,11 @@ from scipy.stats import binomtest
 
 from rescan.evaluation import posttrain, predictions
 from rescan.evaluation.bootstrap import REPLICATES, UNDEFINED, distributions, percentile
-from rescan.evaluation.metrics import Run, compute, headline
 from rescan.evaluation.predictions import Reading
 from rescan.evaluation.scoring import of_part
 from rescan.evaluation.verdict import SEEDS, verdict
 from rescan.files import read_json, write_table
+from rescan.metrics.metrics import Run, compute, headline
 from rescan.paths import Paths
 from rescan.study import Best, Claim, Published, Study
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from rescan.evaluation import predictions
-from rescan.evaluation.metrics import BINS, Run, accumulate, confidence_bins
 from rescan.evaluation.predictions import Reading
+from rescan.metrics.metrics import BINS, Run, accumulate, confidence_bins
 from rescan.study import Study
 
 CURVE_POINTS = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rescan.evaluation.heads import Array, Indices
+from rescan.heads.outputs import Array, Indices
 
 ROUNDS = 50
 

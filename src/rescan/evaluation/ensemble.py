@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from rescan.errors import RescanError
-from rescan.evaluation import heads, predictions
+from rescan.evaluation import predictions
 from rescan.evaluation.posttrain import combine, trim_of
 from rescan.files import write_json, write_table
+from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import Study

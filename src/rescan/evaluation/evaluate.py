@@ -15,11 +15,11 @@ from rescan.errors import RescanError
 from rescan.evaluation import baselines, posttrain, predictions, subgroups
 from rescan.evaluation.curves import confusion, curves
 from rescan.evaluation.diagnosis import diagnose
-from rescan.evaluation.metrics import Run, compute
 from rescan.evaluation.predictions import LEVELS, PARTS, Predictions, Reading
 from rescan.evaluation.scoring import METRICS, of_part, scores
 from rescan.files import read_json, write_json, write_table
 from rescan.log import logger
+from rescan.metrics.metrics import Run, compute
 from rescan.paths import Paths
 from rescan.study import Best, Study
 

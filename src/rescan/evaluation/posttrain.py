@@ -16,10 +16,11 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from rescan.errors import RescanError
-from rescan.evaluation import cuts, heads, predictions
-from rescan.evaluation.heads import Array, Indices
+from rescan.evaluation import cuts, predictions
 from rescan.evaluation.predictions import Predictions, Reading
 from rescan.files import write_json
+from rescan.heads import outputs as heads
+from rescan.heads.outputs import Array, Indices
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import Recipe, Study

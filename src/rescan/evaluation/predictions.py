@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from rescan.errors import RescanError
-from rescan.evaluation import heads
-from rescan.evaluation.heads import Array, Indices
-from rescan.evaluation.metrics import Run, prepare
 from rescan.files import read_table
+from rescan.heads import outputs as heads
+from rescan.heads.outputs import Array, Indices
+from rescan.metrics.metrics import Run, prepare
 from rescan.paths import Paths
 from rescan.study import Study
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from rescan.evaluation import predictions
 from rescan.evaluation.bootstrap import estimate
-from rescan.evaluation.metrics import COUNTED, RANKED, Run
 from rescan.evaluation.predictions import LEVELS, Reading
+from rescan.metrics.metrics import COUNTED, RANKED, Run
 
 METRICS = [*COUNTED, *RANKED]
 

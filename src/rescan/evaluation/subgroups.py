@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rescan.data.layouts import EXTRA, UNLABELED
+from rescan.data.layouts.reading import EXTRA, UNLABELED
 from rescan.evaluation.predictions import Reading
 from rescan.evaluation.scoring import of_part, scores
 from rescan.files import read_table

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rescan.evaluation.heads import OF_CLASSES
+from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import short
-from rescan.explanation.gradcam import gradcam
+from rescan.heads.outputs import OF_CLASSES
 from rescan.log import progress
-from rescan.models.network import Network, normalize
+from rescan.models.networks import Network, normalize
 from rescan.training import loader
 
 Images = NDArray[Any]  # of a store: (N, *spatial, C) uint8, or uint16 in 257 times finer steps

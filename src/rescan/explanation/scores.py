@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rescan.explanation import faithfulness
 from rescan.explanation.maps import Explained, Images, in_batches, targets_of
-from rescan.models.network import build
+from rescan.models.networks import build
 from rescan.study import Recipe
 
 SCORED = 200  # test items with a lesion mask whose maps are scored, at most

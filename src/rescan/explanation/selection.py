@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from rescan.errors import RescanError
 from rescan.evaluation import posttrain, predictions
-from rescan.evaluation.heads import OF_CLASSES
 from rescan.files import read_json
+from rescan.heads.outputs import OF_CLASSES
 from rescan.paths import Paths
 from rescan.study import Study
 

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from rescan.data import volumes
-from rescan.data.images import Unreadable
 from rescan.data.index import Files, files_of
+from rescan.data.readers import volumes
+from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
 from rescan.explanation import five_panels
 from rescan.explanation.browser import browsed
@@ -21,7 +21,7 @@ from rescan.explanation.five_panels import Beside, Panel, panels, peak
 from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of
 from rescan.explanation.selection import described
 from rescan.files import read_table, write_json
-from rescan.models.network import load
+from rescan.models.networks import load
 from rescan.paths import Paths
 from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study

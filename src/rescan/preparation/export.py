@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rescan import names
-from rescan.data.volumes import write_nifti
+from rescan.data.readers.volumes import write_nifti
 from rescan.errors import RescanError
 from rescan.log import logger, progress
 from rescan.paths import Paths

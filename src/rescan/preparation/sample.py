@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from rescan import names
-from rescan.data import images, volumes
 from rescan.data.index import Files
-from rescan.preparation.operators import CannotPrepare, resize
-from rescan.preparation.scans import Scan, in_slab
+from rescan.data.readers import images, volumes
+from rescan.preparation.image_operators import CannotPrepare, resize
+from rescan.preparation.scan_operators import Scan, in_slab
 from rescan.study import Preparation
 
 # What a scaled decoding leaves of the shorter side: this many times the size that the steps resize to, and at least so

@@ -11,17 +11,17 @@ import pandas as pd
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rescan.evaluation import heads
 from rescan.evaluation.diagnosis import COLLAPSED
 from rescan.evaluation.predictions import KEYS
 from rescan.files import write_json, write_table, writing
+from rescan.heads import outputs as heads
 from rescan.log import logger
-from rescan.models import network as networks
-from rescan.models.network import Network
+from rescan.models import networks
+from rescan.models.networks import Network
 from rescan.paths import Paths
 from rescan.study import Inference, Study
 from rescan.training import lease, loader
-from rescan.training.augmentation import augment
+from rescan.training.augment import augment
 from rescan.training.randomness import seed_of
 
 Outputs = dict[str, np.ndarray]  # (n, K_head) float32 by head

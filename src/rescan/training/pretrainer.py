@@ -11,9 +11,9 @@ import torch
 from torch.nn import functional
 
 from rescan.files import writing
-from rescan.models import autoencoder
-from rescan.models import network as networks
-from rescan.models.network import encoder_of
+from rescan.models import autoencoders as autoencoder
+from rescan.models import networks
+from rescan.models.networks import encoder_of
 from rescan.training import loader
 from rescan.training.infer import batch_of
 from rescan.training.trainer import Trainer

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from rescan.evaluation import heads
-from rescan.training.losses import total
+from rescan.heads import outputs as heads
+from rescan.training.loss_functions import total
 
 
 def score(

@@ -18,17 +18,17 @@ from tqdm import tqdm
 
 from rescan import names
 from rescan.errors import RescanError
-from rescan.evaluation import heads
 from rescan.files import write_json
+from rescan.heads import outputs as heads
 from rescan.log import logger
-from rescan.models import network as networks
+from rescan.models import networks
 from rescan.study import ClassWeights, Stage, Study
 from rescan.training import loader, state
-from rescan.training.augmentation import augment
+from rescan.training.augment import augment
 from rescan.training.infer import predict_outputs
-from rescan.training.losses import total
+from rescan.training.learning_rates import Moment
+from rescan.training.loss_functions import total
 from rescan.training.randomness import seed_of
-from rescan.training.schedules import Moment
 from rescan.training.scores import better, score
 
 SAVE_AFTER_EPOCH_SECONDS = 20  # quick epochs are not worth a checkpoint each …

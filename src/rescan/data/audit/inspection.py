@@ -1,0 +1,76 @@
+"""Reading one file for the audit: light, for it is what the audit's workers import."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rescan.data.audit import duplicates
+from rescan.data.readers import images, volumes
+from rescan.files import sha256
+
+
+class Inspected(NamedTuple):
+    """What one pass over a file tells; of an unreadable one only the problem, the bytes and the SHA-256."""
+
+    problem: str
+    bytes: int
+    sha256: str  # of a folder: of its files' digests, in order
+    width: int
+    height: int
+    mode: str
+    depth: int  # of a volume, in voxels; 0 of an image
+    pixels: str  # digest of the decoded image; a color file without color counts as gray
+    constant: bool
+    thumbnail: np.ndarray  # (64, 64) float16
+
+
+def inspect(path: Path) -> Inspected:
+    """Read one sample: an image file, or a volume's file or folder."""
+    if not path.exists():
+        return _unreadable("no such file", 0, "")
+    size, digest = _bytes(path)
+    try:
+        image, info = _read(path)
+    except images.Unreadable as error:
+        return _unreadable(str(error), size, digest)
+    pixels = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    pixels.update(image.data)
+    constant = bool(image.min() == image.max())
+    seen = image if not info["depth"] else _projected(image)
+    thumbnail = duplicates.thumbnail(seen)
+    return Inspected("", size, digest, **info, pixels=pixels.hexdigest(), constant=constant, thumbnail=thumbnail)
+
+
+def _bytes(path: Path) -> tuple[int, str]:
+    """The size of a file, or of a folder's files, and its SHA-256."""
+    if not path.is_dir():
+        return path.stat().st_size, sha256(path)
+    files = [file for file in volumes.listed(path) if file.is_file()]
+    digests = "".join(sha256(file) for file in files)
+    return sum(file.stat().st_size for file in files), hashlib.sha256(digests.encode()).hexdigest()
+
+
+def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    if volumes.is_volume(path):
+        volume = volumes.read(path)
+        return volume.values, {name: volume.about[name] for name in ("width", "height", "mode", "depth")}
+    image, info = images.read(path)
+    if image.ndim == 3 and (image == image[..., :1]).all():
+        image = np.ascontiguousarray(image[..., 0])
+    return np.ascontiguousarray(image), {**info, "depth": 0}
+
+
+def _projected(values: np.ndarray) -> np.ndarray:
+    """A volume's mean along its depth as gray levels, from the 1st to the 99th percentile: (H, W) uint8."""
+    mean = values.mean(0, dtype=np.float32)
+    low, high = np.percentile(mean, [1, 99])
+    return ((mean - low) / max(high - low, 1e-6) * 255).clip(0, 255).round().astype(np.uint8)
+
+
+def _unreadable(problem: str, size: int, digest: str) -> Inspected:
+    nothing = np.zeros((duplicates.THUMBNAIL_SIDE,) * 2, np.float16)
+    return Inspected(problem, size, digest, 0, 0, "", 0, "", constant=False, thumbnail=nothing)

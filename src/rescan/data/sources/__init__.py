@@ -1,0 +1,1 @@
+"""Where data come from: folders, archives, addresses, Kaggle, phantoms; and pretrained weights."""

@@ -1,0 +1,165 @@
+"""Getting a study's data (phantoms, a local folder or archive, an URL, Kaggle), and `source.json`: what came."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rescan import names
+from rescan.data.layouts import reading as layouts
+from rescan.data.sources.archives import extract
+from rescan.errors import RescanError
+from rescan.files import fingerprint, sha256, write_json
+from rescan.log import logger, progress
+from rescan.paths import Paths
+from rescan.study import DataSet, Study
+
+MADE_FROM = ".made_from"  # a file in `raw` that says what filled it; written before `raw` gets its name
+
+
+def download(study: Study) -> None:
+    """Bring a study's data into place, its own and its extra sources, and write `source.json`.
+
+    A local folder is used where it is. All else fills `data/<scale>/<study>/raw` (an extra source: `raw_extra/<name>`)
+    in one step, so that a killed download goes on or starts clean; what is there already is not fetched again.
+
+    Writes:
+        `source.json`: kind, from, root (the folder with the native layout), classes (part → class → samples; the part
+        is "all" if none are published), unlabeled (how many samples have no label), files and bytes (of what the layout
+        reads, and of what lies in its folders), checksum (BLAKE2b of the sorted lines "path size sha256"), differs
+        (from `data.expected`, in words), extra (the name of an extra source → the same but unlabeled and differs).
+
+    Raises:
+        RescanError: The data cannot be had, or are not as the layout expects.
+    """
+    source, manifest = _bring(study)
+    expected = study.data.expected if source["kind"] != "phantom" else {}
+    counts = source["classes"]
+    source["differs"] = [
+        f"{part}/{name}: {counts.get(part, {}).get(name, 0)} files, {number} expected"
+        for part, classes in expected.items()
+        for name, number in classes.items()
+        if counts.get(part, {}).get(name, 0) != number
+    ]
+    source["unlabeled"] = int((manifest["label"] == "").sum())
+    source["extra"] = {name: _bring(study, name)[0] for name in study.data.extra}
+    write_json(Path(Paths(study.scale, study.name).source), source)
+    for difference in source["differs"]:
+        logger.warning("%s: %s", study.name, difference)
+
+
+def _bring(study: Study, origin: str = "") -> tuple[dict[str, Any], pd.DataFrame]:
+    """Bring the study's own data, or an extra source, into place; its entry in `source.json` and its samples."""
+    wanted = study.data.extra[origin] if origin else study.data
+    with layouts.naming(study):
+        kind, where, root = _fetch(study, wanted, origin)
+    manifest = layouts.read(study, root, origin)
+    with layouts.naming(study):
+        named = {name for column in layouts.file_columns(manifest) for name in manifest[column]} - {""}
+        checked = _checksum(root, sorted({*named, *layouts.tables_read(wanted.layout, root)}))
+    logger.info("%s: %d samples in %s", study.name, len(manifest), root)
+    return {"kind": kind, "from": where, "root": str(root), "classes": _count(manifest), **checked}, manifest
+
+
+def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[str, str, Path]:
+    """Make the data be there; the kind of source, where they come from, and the folder they are in."""
+    paths = Paths(study.scale, study.name)
+    source, raw = wanted.source, Path(paths.raw_of(origin))
+    downloads = raw.with_name(f".{origin}.download") if origin else Path(paths.data, "download")
+    if wanted.phantom is not None:
+        from rescan.phantoms import VERSION
+
+        phantom, classes = wanted.phantom, study.data.classes
+        options = {key: value for key, value in phantom.items() if key != "name"}
+        make = names.resolve("phantom", phantom["name"])
+        key = fingerprint([VERSION, phantom, classes])
+        _fill(raw, key, lambda part: make(part, classes, **options))
+        return "phantom", phantom["name"], raw
+    if source.path is not None:
+        local = Path(source.path).expanduser()
+        if local.is_dir():
+            return "path", source.path, local
+        if not local.is_file():
+            raise RescanError(
+                f"the source folder {source.path} is not there; check the path (it starts at {Path.cwd()})"
+            )
+        _fill(raw, sha256(local), lambda part: extract(local, part))
+        return "path", source.path, raw
+    from rescan.data.sources import remote
+
+    if source.url is not None and source.sha256 is not None:
+        url, digest = source.url, source.sha256
+        _fill(raw, digest, lambda part: _unpack(remote.fetch_url(url, digest, downloads), part))
+        return "url", url, raw
+    local_copy = (
+        f"give it as data.extra.{origin}.source" if origin else f"--config 'sources={{{study.name}: /path/to/it}}'"
+    )
+    otherwise = f"or use a local copy, a folder or an archive: {local_copy}"
+    name = str(source.kaggle_dataset or source.kaggle_competition)
+    fetch = remote.fetch_kaggle if source.kaggle_dataset else remote.fetch_competition
+    _fill(raw, name, lambda part: _unpack(fetch(name, otherwise, downloads), part))
+    return "kaggle", name, raw
+
+
+def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
+    """Have `raw` filled by `make`, which gets a folder beside it that takes its name when it is whole."""
+    marker = raw / MADE_FROM
+    if marker.is_file() and marker.read_text("utf-8") == key:
+        logger.info("%s is there already; delete it to have it made again", raw)
+        return
+    if raw.exists() and not marker.is_file():
+        raise RescanError(f"{raw}: is there but was not filled by this step; move it away, or give it as the source")
+    part, old = raw.with_name(f".{raw.name}.part"), raw.with_name(f".{raw.name}.old")
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        make(part)
+        (part / MADE_FROM).write_text(key, "utf-8")
+        if raw.exists():
+            raw.rename(old)
+        part.rename(raw)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _unpack(archive: Path, into: Path) -> None:
+    """Extract a downloaded archive; then, or if it is refused, remove it. A full disk doesn't cost the download."""
+    try:
+        extract(archive, into)
+    except RescanError:
+        shutil.rmtree(archive.parent)
+        raise
+    shutil.rmtree(archive.parent)
+
+
+def _count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for (part, label), rows in manifest[manifest["label"] != ""].groupby(["published_part", "label"]):
+        counts.setdefault("all" if part in ("", layouts.EXTRA) else str(part), {})[str(label)] = len(rows)
+    return counts
+
+
+def _checksum(root: Path, names: list[str]) -> dict[str, Any]:
+    """How many files and bytes, and one checksum of names, sizes and contents; of a folder, of the files in it."""
+
+    def read(name: str) -> list[tuple[str, int, str]]:
+        return [(file.relative_to(root).as_posix(), file.stat().st_size, sha256(file)) for file in _files(root / name)]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = {file for files in progress(pool.map(read, names), len(names), "checksums") for file in files}
+    lines = sorted(f"{name} {size} {digest}\n" for name, size, digest in found)
+    checksum = hashlib.blake2b("".join(lines).encode(), digest_size=32).hexdigest()
+    return {"files": len(found), "bytes": sum(size for _, size, _ in found), "checksum": checksum}
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or those in a folder but hidden ones."""
+    return [file for file in path.rglob("[!.]*") if file.is_file()] if path.is_dir() else [path]

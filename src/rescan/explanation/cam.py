@@ -1,0 +1,81 @@
+"""Grad-CAM in any number of dimensions (Selvaraju et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GRADE_HEADS = ("regression", "ordinal")
+UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+@contextmanager
+def _recording(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect the outputs of a layer, cut off from what made them, so that gradients reach them and go no further.
+
+    Gradients are tracked from the layer on only: what the layers before it compute need not be kept.
+    """
+    outputs: list[Tensor] = []
+
+    def record(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        torch.set_grad_enabled(True)
+        outputs.append(output.detach().requires_grad_())
+        return outputs[-1].clone()  # what follows may change its input in place
+
+    hook = layer.register_forward_hook(record)
+    try:
+        with torch.no_grad():
+            yield outputs
+    finally:
+        hook.remove()
+
+
+def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "classification") -> tuple[Tensor, Tensor]:
+    """Map where a layer's activations speak for a target: ReLU(Σ_channels (spatial mean of ∂score/∂A) · A), upsampled.
+
+    Every sample of the batch has its own target. Parameters need no gradients and get none.
+
+    Args:
+        network: In eval mode (batch norm in training mode mixes samples), with a `target_layer` whose output A is
+            (B, C, *spatial); returns a dict of heads.
+        images: (B, C, *spatial) float32, normalized; one to three spatial dimensions.
+        targets: (B,) integer. Of `classification`, the class, whose logit is the score. Of `binary`, the class, 0 or 1:
+            the score is the logit, or its negative. Of a head of grades, 1 or −1: the score is the sum of the head's
+            outputs, which rises with the grade, or its negative.
+        head: Whose output is the score.
+
+    Returns:
+        The raw maps (B, *spatial of the images) float32 ≥ 0, and the same divided by each map's maximum, in [0, 1].
+        A map without positive evidence is zero everywhere in both.
+
+    Raises:
+        ValueError: The network is in training mode.
+    """
+    if network.training:
+        raise ValueError("Grad-CAM needs a network in eval mode; call network.eval() first")
+    with _recording(cast(nn.Module, network.target_layer)) as outputs:
+        output = network(images)[head]
+        if head == "binary":
+            scores = output[:, 0] * (2 * targets - 1)
+        else:
+            scores = output.sum(1) * targets if head in GRADE_HEADS else output.gather(1, targets.view(-1, 1))
+        (activations,) = outputs
+        (gradients,) = torch.autograd.grad(scores.sum(), activations)
+    weights = gradients.flatten(2).mean(2).view(*gradients.shape[:2], *[1] * (gradients.ndim - 2))
+    maps = torch.relu((weights * activations.detach()).sum(1, keepdim=True)).float()
+    mode = UPSAMPLING[images.ndim - 2]
+    raw = functional.interpolate(maps, size=images.shape[2:], mode=mode, align_corners=False).squeeze(1)
+    highest = raw.flatten(1).amax(1).view(-1, *[1] * (raw.ndim - 1))
+    return raw, torch.where(highest > 0, raw / highest, raw)
+
+
+def cells(network: nn.Module, images: Tensor) -> tuple[int, ...]:
+    """How many cells a map has along each spatial dimension before it is upsampled to the images' size."""
+    with _recording(cast(nn.Module, network.target_layer)) as outputs:
+        network(images[:1])
+    return tuple(outputs[0].shape[2:])

@@ -1,0 +1,1 @@
+"""Phantoms of radiographs."""

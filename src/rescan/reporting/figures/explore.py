@@ -1,0 +1,255 @@
+"""What the data look like before any training: classes, samples raw and prepared, augmented versions, groups, t-SNE."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from rescan.data.layouts.reading import EXTRA, UNLABELED
+from rescan.files import read_json, read_table, write_table
+from rescan.log import logger
+from rescan.paths import Paths
+from rescan.preparation.store import open_store
+from rescan.reporting.figures import embedding, grids, overview_figures
+from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, stretched, views
+from rescan.study import Recipe, Study
+
+Row = tuple[str, list[np.ndarray], list[str]]  # of a grid
+
+COLUMNS = 6  # images in a row of a grid
+EACH_COLUMNS, MOST_COLUMNS = 4, 7  # … and where each augmentation is shown, of volumes at most
+GROUP_ROWS = 5
+PERPLEXITIES = (10, 80)  # beside t-SNE's main one
+TSNE_SIDE = 256  # pixels
+
+
+def explore(study: Study) -> None:
+    """Write class_distribution, samples_raw, samples_prepared, augmented, augmentations, groups, tsne (.png), tsne.csv.
+
+    Shows the preparation of the study's first arm and fold 0 of the split, samples drawn with the study's first seed;
+    of the study's own labeled samples, the others are counted only. A volume is shown by its projection along the depth
+    and a slice; of a sample that gives several patches, the first is augmented and embedded.
+
+    tsne.csv: item, sample, label, part, then x_P, y_P (without units) for each perplexity P.
+    """
+    paths = Paths(study.scale, study.name)
+    out = Path(paths.explore)
+    everything = read_table(paths.splits)
+    everything = everything[everything["fold"] == 0]
+    splits = everything[~everything["part"].isin([UNLABELED, EXTRA])]
+    name = study.arms[study.first_arm].preparation
+    prepared, items = open_store(paths.store(name))
+    source = Source(study, study.preparations[name])
+    random = np.random.default_rng(study.split.seeds[0])
+
+    counts = {str(part): _counts(rows["label"]) for part, rows in splits.groupby("part")}
+    overview_figures.class_distribution(counts, study.data.classes, out / "class_distribution.png", _beside(everything))
+
+    usable = splits[splits["sample"].isin(items["sample"])]
+    shown = {name: _draw(usable.loc[usable["label"] == name, "sample"], random) for name in study.data.classes}
+    fitting = COLUMNS // source.pictures
+    raw = {name: [source.read(sample) for sample in samples[:fitting]] for name, samples in shown.items()}
+    grids.grid([(name, *_row(looks)) for name, looks in raw.items()], out / "samples_raw.png", COLUMNS)
+    _prepared(source, shown, out / "samples_prepared.png")
+    first = items.drop_duplicates("sample")
+    item_of = first.set_index("sample")["item"]
+    chosen = {name: item_of[samples[0]] for name, samples in shown.items() if samples}
+    stacks = any(STACK[0] in look for looks in raw.values() for look in looks)
+    _augmented(study, prepared, chosen, STACK if stacks else FRONT, out)
+    _groups(study, source, out / "groups.png")
+    _tsne(prepared, first.merge(splits[["sample", "label", "part"]], on="sample"), study, out)
+
+
+def _counts(labels: pd.Series) -> dict[str, int]:
+    return {str(name): int(count) for name, count in labels.value_counts().items()}
+
+
+def _beside(splits: pd.DataFrame) -> list[str]:
+    """What the class distribution leaves out, in words."""
+    unlabeled = int((splits["part"] == UNLABELED).sum())
+    said = [f"and {unlabeled:,} images without a label"] if unlabeled else []
+    extra = splits[splits["part"] == EXTRA]
+    return said + [f"and {len(rows):,} of {name}, for training only" for name, rows in extra.groupby("origin")]
+
+
+def _draw(samples: pd.Series, random: np.random.Generator) -> list[str]:
+    """A seeded draw of at most a row of samples."""
+    return [str(name) for name in random.permutation(samples.sort_values().to_numpy())[:COLUMNS]]
+
+
+def _row(looks: list[Looks]) -> tuple[list[np.ndarray], list[str]]:
+    """Pictures of several samples side by side, and their captions, if they have any."""
+    pictures = [picture for look in looks for picture in look.values()]
+    return pictures, [caption for look in looks for caption in look if caption]
+
+
+def _prepared(source: Source, shown: dict[str, list[str]], out: Path) -> None:
+    """Some samples of each class, raw and after those steps of the preparation that change the look."""
+    looks = {
+        name: [look for sample in samples[: COLUMNS // 2] if (look := source.prepared(sample))]
+        for name, samples in shown.items()
+    }
+    kinds = max((len(look) for row in looks.values() for look in row), default=1)
+    fitting = max(1, COLUMNS // kinds)
+    grids.grid([(name, *_row(row[:fitting])) for name, row in looks.items()], out, kinds * fitting)
+
+
+def _augmented(
+    study: Study, prepared: np.ndarray, chosen: dict[str, int], views_of: tuple[str, ...], out: Path
+) -> None:
+    """An item of each class, augmented as the first arm that augments does; and each augmentation by itself."""
+    shown = study.preparations[study.arms[study.first_arm].preparation]
+    arms = [
+        recipe
+        for recipe in study.arms.values()
+        if recipe.augmentation
+        and recipe.trains
+        and study.preparations[recipe.preparation].dimensions == shown.dimensions
+    ]
+    if not arms or not chosen:
+        for name in ("augmented", "augmentations"):
+            overview_figures.note("No arm augments its training images.", out / f"{name}.png")
+        return
+    from rescan.training.augment import preview, preview_each  # torch: loaded for these figures only
+
+    items = np.stack([small(prepared[item]) for item in chosen.values()])
+    originals = preview(items, {}, 0, shown.background)
+    versions = [preview(items, arms[0].augmentation, seed, shown.background) for seed in range(COLUMNS - 1)]
+    captions = ["original"] + ["augmented"] * (COLUMNS - 1)
+    rows: list[Row] = []
+    for number, name in enumerate(chosen):
+        pictured = [version[number] for version in (originals, *versions)]
+        rows += _rows(name, pictured, captions, views_of, originals[number])
+    grids.grid(rows, out / "augmented.png", COLUMNS)
+
+    everything, last = _every_augmentation(arms), originals[-1]
+    each = [("original", last), *preview_each(last, everything, shown.background)]
+    strength = {name: _strength(value) for name, value in everything.items()}
+    columns, space = EACH_COLUMNS, " "
+    if last.ndim == 4:  # smaller pictures, as there are two of each, in as few even lines as fit
+        columns, space = max(EACH_COLUMNS, math.ceil(len(each) / math.ceil(len(each) / MOST_COLUMNS))), "\n"
+    texts = [f"{name.replace('_', space)}\n{strength.get(name, '')}" for name, _ in each]
+    sheet: list[Row] = []
+    for start in range(0, len(each), columns):
+        line = slice(start, start + columns)
+        sheet += _rows("", [item for _, item in each[line]], texts[line], views_of, last)
+    grids.grid(sheet, out / "augmentations.png", columns)
+
+
+def _rows(
+    title: str, items: list[np.ndarray], captions: list[str], views_of: tuple[str, ...], original: np.ndarray
+) -> list[Row]:
+    """Items as a row of pictures; volumes as a row for each view, stretched as that of the original is."""
+    if original.ndim == 3:
+        return [(title, items, captions)]
+    pictures = zip(*(views(item[..., 0]) for item in items))
+    return [
+        (f"{title}: {view}" if title else view, [stretched(picture, as_in) for picture in row], captions)
+        for view, row, as_in in zip(views_of, pictures, views(original[..., 0]))
+    ]
+
+
+def _every_augmentation(arms: list[Recipe]) -> dict[str, Any]:
+    """All augmentations of a study's arms, each as the first arm has it that does."""
+    found: dict[str, Any] = {}
+    for recipe in arms:
+        found = {**recipe.augmentation, **found}
+    return found
+
+
+def _strength(value: Any) -> str:
+    return "–".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}"
+
+
+def _groups(study: Study, source: Source, out: Path) -> None:
+    """A contact sheet of groups of duplicates: those of mixed labels first, then the largest.
+
+    Where patients are known a group also holds what shares a patient, so then only the mixed ones are shown.
+    """
+    paths = Paths(study.scale, study.name)
+    table = read_table(paths.groups)
+    table = table[table["problem"] == ""].merge(read_table(paths.manifest), on="sample").set_index("sample", drop=False)
+    mixed = [table.loc[table.index.intersection(names)] for names in read_json(paths.audit)["mixed_label_groups"]]
+    seen = {sample for rows in mixed for sample in rows["sample"]}
+    alone = table[table["patient"] == ""]
+    others = [rows for _, rows in alone.groupby("group") if len(rows) > 1 and not seen & set(rows["sample"])]
+    rows = []
+    for group in [*_largest_first(mixed), *_largest_first(others)][:GROUP_ROWS]:
+        labels = group["label"][group["label"] != ""].unique()
+        said = "labels differ" if len(labels) > 1 else labels[0] if len(labels) else "no label"
+        title = f"{group['group'].iloc[0]}: {len(group)} samples, {said}"
+        where = group["published_part"]
+        captions = group["label"].mask(group["label"] == "", where) if len(labels) > 1 else where
+        looks = [
+            (list(source.read(sample).values()), text) for sample, text in zip(group["sample"], captions[:COLUMNS])
+        ]
+        found = [(pictures[0], text) for pictures, text in looks if pictures]
+        rows.append((title, [picture for picture, _ in found], [text for _, text in found]))
+    if rows:
+        grids.grid(rows, out, COLUMNS)
+    else:
+        overview_figures.note("No duplicates but those of known patients, if any.", out)
+
+
+def _largest_first(groups: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    return sorted((rows for rows in groups if len(rows)), key=len, reverse=True)
+
+
+def _tsne(prepared: np.ndarray, items: pd.DataFrame, study: Study, out: Path) -> None:
+    """t-SNE of the prepared images, or of the projections of volumes, as gray vectors; seeded."""
+    seed = study.split.seeds[0]
+    items = items.sample(min(len(items), embedding.MOST_POINTS), random_state=seed).sort_values("item")
+    table = items[["item", "sample", "label", "part"]].reset_index(drop=True)
+    if len(items) < embedding.FEWEST_POINTS:
+        overview_figures.note("Too few images for t-SNE.", out / "tsne.png")
+        write_table(out / "tsne.csv", table)
+        return
+    embeddings = embedding.tsne(_gray(prepared, items["item"].tolist()), seed, PERPLEXITIES)
+    kind = "projections" if prepared.ndim == 5 else "gray images"
+    said = f"{kind} of {' × '.join(map(str, _size(prepared)))} pixels"
+    logger.info("t-SNE of %d %s, perplexities %s", len(items), said, [f"{p:g}" for p in embeddings])
+    for perplexity, points in embeddings.items():
+        for name, values in zip("xy", points.T):
+            table[f"{name}_{perplexity:g}"] = values.round(3)
+    write_table(out / "tsne.csv", table)
+    embedding.scatter(
+        embeddings,
+        table["label"].tolist(),
+        table["part"].tolist(),
+        study.data.classes,
+        out / "tsne.png",
+        ordered=study.data.ordered,
+        title=f"{said}, {min(embedding.COMPONENTS, len(items))} principal components",
+    )
+
+
+def _size(prepared: np.ndarray) -> tuple[int, int]:
+    """Height and width of the vectors' images: those of the store, at most 256."""
+    height, width = prepared.shape[-3:-1]
+    scale = min(1.0, TSNE_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _gray(prepared: np.ndarray, items: list[int]) -> np.ndarray:
+    """The images as gray vectors, uint8: a byte a pixel, so that 5,000 of 256 × 256 pixels take 0.3 GB.
+
+    Of volumes the means along the depth, one volume in memory at a time; of them and of uint16 stores, uint16 with 257
+    steps a gray level.
+    """
+    height, width = _size(prepared)
+    plain = prepared.ndim == 4 and prepared.dtype == np.uint8
+    vectors = np.empty((len(items), height * width), np.uint8 if plain else np.uint16)
+    for row, item in enumerate(items):
+        image = np.ascontiguousarray(prepared[item])
+        if image.ndim == 4:
+            steps = 257 if image.dtype == np.uint8 else 1
+            image = (image.mean(axis=0, dtype=np.float32) * steps).round().astype(np.uint16)
+        gray = image[..., 0] if image.shape[-1] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        same = gray.shape == (height, width)
+        vectors[row] = (gray if same else cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)).ravel()
+    return vectors

@@ -1,0 +1,139 @@
+"""Samples as pictures: as they lie on disk, after the steps of a preparation, in the store."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from rescan.data.index import files_of
+from rescan.data.readers import images, volumes
+from rescan.files import read_table
+from rescan.log import logger
+from rescan.paths import Paths
+from rescan.preparation.image_operators import CannotPrepare
+from rescan.preparation.sample import stages_of
+from rescan.study import Preparation, Study
+
+Looks = dict[str, np.ndarray]  # caption → picture, (H, W), (H, W, 1) or (H, W, 3) uint8
+
+SHOWN_SIDE = 420  # pixels, more than any grid shows of an image
+SMALL_SIDE = 96  # voxels, of volumes that are augmented for looking at, of which many are in memory
+STRETCHED = (0.5, 99.5)  # percentiles of a picture of a volume that become black and white
+# What the two pictures of a volume are called: of a stack of B-scans, of another, of that cut from the front.
+STACK, OTHER, FRONT = (
+    ("en face", "B-scan"),
+    ("projection", "middle slice"),
+    ("projection", "middle slice from the front"),
+)
+# The stages of a preparation that change the look, beside the raw and the last one; the last of a kind is shown.
+STAGES = {
+    **dict.fromkeys(("crop_brain", "crop_circle", "crop_gray", "crop_center", "crop_retina"), "cropped"),
+    **dict.fromkeys(("enhance", "clahe"), "enhanced"),
+    **dict.fromkeys(("clip_percentiles", "window"), "clipped"),
+    "keep_layers": "one slab",
+    "project": "projected",
+}
+SIZES = ("resize", "resize_volume", "resample", "pad_volume")  # the steps that change little but the size
+
+
+class Source:
+    """Reads samples as they lie on disk, shrunk to what a grid can show; each only once."""
+
+    def __init__(self, study: Study, preparation: Preparation) -> None:
+        paths = Paths(study.scale, study.name)
+        manifest = read_table(paths.manifest)
+        self.preparation = preparation
+        self.files = dict(zip(manifest["sample"], files_of(paths, manifest, preparation.modality)))
+        self.cache: dict[str, Looks] = {}
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures there are of a sample."""
+        return 2 if self.preparation.reads == "volume" else 1
+
+    def read(self, sample: str) -> Looks:
+        """An image, without a caption; or of a volume the mean along its depth and a slice.
+
+        The slice is the middle B-scan of a stack, else the middle one across the depth. Pictures of volumes have their
+        proportions in millimeters, and gray levels from the 0.5th to the 99.5th percentile. Nothing, with a warning, of
+        a file that is missing or cannot be read.
+        """
+        if sample not in self.cache:
+            try:
+                self.cache[sample] = self._read(sample)
+            except images.Unreadable as error:
+                logger.warning("explore: %s: %s", sample, error)
+                self.cache[sample] = {}
+        return self.cache[sample]
+
+    def _read(self, sample: str) -> Looks:
+        files = self.files[sample]
+        if files is None:
+            raise images.Unreadable(f"has no file of modality {self.preparation.modality!r}")
+        if self.preparation.reads == "image":
+            return {"": shrunk(images.read(files.path, SHOWN_SIDE)[0])}
+        volume = volumes.read(files.path, files.extent)
+        depth, height, width = np.linalg.norm(volume.affine[:3, :3], axis=0)
+        stack = volume.about["kind"] == "stack"
+        above, slice_ = (stretched(picture) for picture in views(volume.values, 1 if stack else 0))
+        names = STACK if stack else OTHER
+        return {
+            names[0]: _in_proportion(above, height, width),
+            names[1]: _in_proportion(slice_, depth if stack else height, width),
+        }
+
+    def prepared(self, sample: str) -> Looks:
+        """A sample raw and after those steps of the preparation that change the look; nothing, if that fails."""
+        files = self.files[sample]
+        try:
+            return at_stages(stages_of(files, self.preparation)) if files else {}
+        except (CannotPrepare, images.Unreadable) as error:  # the file has changed since it was prepared
+            logger.warning("explore: %s: %s", sample, error)
+            return {}
+
+
+def at_stages(stages: list[tuple[str, np.ndarray]]) -> Looks:
+    """Raw, cropped, enhanced… (what applies and is not the last but for its size), prepared or the first patch."""
+    last = max((number for number, (name, _) in enumerate(stages) if name not in SIZES), default=0)
+    found = {STAGES[name]: image for name, image in stages[1:last] if name in STAGES}
+    final = "first patch" if "patches" in dict(stages) else "prepared"
+    whole = {"raw": stages[0][1], **found, final: stages[-1][1]}
+    return {kind: shrunk(image) for kind, image in whole.items()}
+
+
+def shrunk(image: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
+    """An image of at most `side` pixels a side, aspect kept."""
+    scale = side / max(image.shape[:2])
+    size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
+    return image if scale >= 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _in_proportion(picture: np.ndarray, height: float, width: float) -> np.ndarray:
+    """A picture, whose pixels have this height and width, with square ones, SHOWN_SIDE on its longer side."""
+    rows, columns = picture.shape[0] * height, picture.shape[1] * width
+    scale = SHOWN_SIDE / max(rows, columns)
+    size = [max(1, round(length * scale)) for length in (columns, rows)]
+    shrinks = size[0] <= picture.shape[1] and size[1] <= picture.shape[0]
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def views(volume: np.ndarray, across: int = 1) -> list[np.ndarray]:
+    """The mean of a volume (D, H, W) along its depth, (H, W) float32, and the middle slice across an axis."""
+    return [volume.mean(axis=0, dtype=np.float32), volume.take(volume.shape[across] // 2, across)]
+
+
+def stretched(picture: np.ndarray, as_in: np.ndarray | None = None) -> np.ndarray:
+    """A picture in uint8: black and white where percentiles of it, or of another, are."""
+    low, high = np.nanpercentile(picture if as_in is None else as_in, STRETCHED)
+    gray = (np.nan_to_num(picture.astype(np.float32), nan=low) - low) * (255 / max(high - low, 1e-6))
+    return gray.clip(0, 255).round().astype(np.uint8)
+
+
+def small(item: np.ndarray) -> np.ndarray:
+    """An item of a store to be augmented: an image as it is, a volume averaged over blocks to SMALL_SIDE or less."""
+    if item.ndim == 3:
+        return item
+    blocks = [-(-size // SMALL_SIDE) for size in item.shape[:3]]
+    whole = item[tuple(slice(size // block * block) for size, block in zip(item.shape, blocks))]
+    split = whole.reshape([part for size, block in zip(whole.shape, blocks) for part in (size // block, block)] + [-1])
+    return split.mean(axis=(1, 3, 5), dtype=np.float32).round().astype(item.dtype)

@@ -1,0 +1,1 @@
+"""The page: what it shows, and its templates."""

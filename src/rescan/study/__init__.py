@@ -1,0 +1,60 @@
+"""Studies: the sections of a study file as typed models, and how a file becomes a study at one scale."""
+
+from rescan.study.autoencoder import Autoencoder
+from rescan.study.data import Data, DataSet, Source, Split
+from rescan.study.explanation import Explanation
+from rescan.study.network import Block, Head, HeadName, Layers, Network, Norm
+from rescan.study.preparation import Preparation
+from rescan.study.published import Ablation, Claim, Published
+from rescan.study.recipe import (
+    Best,
+    ClassWeights,
+    EarlyStopping,
+    Ensemble,
+    FromBlock,
+    Inference,
+    Posttrain,
+    Recipe,
+    Stage,
+)
+from rescan.study.resolved import read
+from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
+from rescan.study.study import AUTOENCODERS, SCALES, TRAINING_VERSION, Study
+
+__all__ = [
+    "AUTOENCODERS",
+    "SCALES",
+    "TRAINING_VERSION",
+    "Ablation",
+    "ArmName",
+    "Autoencoder",
+    "AutoencoderName",
+    "Best",
+    "Block",
+    "Claim",
+    "ClassWeights",
+    "Data",
+    "DataSet",
+    "EarlyStopping",
+    "Ensemble",
+    "Explanation",
+    "FromBlock",
+    "Head",
+    "HeadName",
+    "Inference",
+    "Layers",
+    "Name",
+    "Network",
+    "Norm",
+    "Posttrain",
+    "Preparation",
+    "PreparationName",
+    "Published",
+    "Recipe",
+    "Source",
+    "Split",
+    "Stage",
+    "Strict",
+    "Study",
+    "read",
+]

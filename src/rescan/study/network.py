@@ -1,0 +1,87 @@
+"""The section `network` of a recipe: encoder, neck, hidden layers, heads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from rescan import names
+from rescan.study.named import _Name, _Named
+from rescan.study.strict import Positive, Strict
+
+
+class Layers(Strict):
+    """Hidden fully connected layers, each with ReLU, then dropout."""
+
+    hidden: list[Positive] = []
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _dropout_follows_a_layer(self) -> Layers:
+        if self.dropout and not self.hidden:
+            raise ValueError("dropout needs a hidden layer to follow; add hidden: [512], or leave dropout out")
+        return self
+
+
+class Head(Layers):
+    """A head's own hidden layers, and how its outputs are read.
+
+    `link` is of the ordinal head: sigmoids of "grade > k", k = 0 … K-2; or, for networks that were published with this
+    fault, one softmax over K outputs. `limit` is of the regression head: its output then lies between 0 and the limit.
+    """
+
+    link: Literal["sigmoid", "softmax"] = "sigmoid"
+    limit: Annotated[float, Field(gt=0)] | None = None
+
+    def width(self, name: str, classes: int) -> int:
+        """How many outputs it has as the head of this name."""
+        thresholds = classes - 1 if self.link == "sigmoid" else classes
+        return {"classification": classes, "binary": 1, "regression": 1, "ordinal": thresholds}[name]
+
+
+HeadName = Literal["classification", "binary", "regression", "ordinal"]
+
+
+class Block(Strict):
+    """A convolution whose padding keeps the size of the maps, a ReLU and max pooling (`pool: 1`: none).
+
+    A residual block with maps X is ReLU(conv(ReLU(conv(X))) + X), where X goes through a 1 × 1 convolution if their
+    number or size changes.
+    """
+
+    kernel: Positive = 3
+    maps: Positive
+    stride: Positive = 1
+    pool: Positive = 1
+    residual: bool = False
+
+    @model_validator(mode="after")
+    def _padding_can_keep_the_size(self) -> Block:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, but is {self.kernel}")
+        return self
+
+
+Norm = Literal["batch", "instance", "group"]
+
+
+class Network(Layers):
+    """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
+
+    encoder: Annotated[str, _Name("encoder")]
+    blocks: Annotated[list[Block], Field(min_length=1)] | None = Field(default=None, description="of radiograph_cnn")
+    weights: str = Field(default="imagenet", description="imagenet, none, or the name of an autoencoder")
+    norm: Norm = "batch"
+    checkpointing: bool = Field(default=False, description="compute activations twice rather than keep them")
+    neck: Annotated[dict[str, Any], _Named("neck")] = {"name": "avg", "batch_norm": False, "dropout": 0.0}
+    heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}
+
+    @model_validator(mode="after")
+    def _blocks_describe_an_encoder(self) -> Network:
+        if self.blocks is not None and self.encoder not in names.FROM_BLOCKS:
+            raise ValueError(f"{self.encoder} has no blocks; they describe {', '.join(names.FROM_BLOCKS)}")
+        return self

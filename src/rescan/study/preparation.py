@@ -1,0 +1,60 @@
+"""The section `preparations`: what turns a sample into network inputs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from rescan import names
+from rescan.study.named import _Named
+from rescan.study.strict import Strict
+
+
+class Preparation(Strict):
+    """What turns a sample into network inputs, gray or RGB; `background` fills what a warp uncovers.
+
+    `reads` says what the samples are: image files, or volumes (NIfTI files, folders of B-scans or of DICOM slices);
+    `modality`, which of a sample's files, where its layout knows several (the manifest's column path_<modality>).
+    `decode: scaled` lets JPEG files be decoded at a half, quarter or eighth of their size where that is still enough
+    for the `resize` among the steps; only for steps that do not count pixels before it. `dtype` is what the store
+    holds: gray levels in [0, 255], as whole numbers or, uint16, in 257 times finer steps.
+    """
+
+    reads: Literal["image", "volume"] = "image"
+    modality: str = ""
+    steps: Annotated[list[Annotated[dict[str, Any], _Named("operator")]], Field(min_length=1)]
+    channels: Literal["gray", "rgb"] = "rgb"
+    background: Annotated[int, Field(ge=0, le=255)] = 0
+    decode: Literal["full", "scaled"] = "full"
+    dtype: Literal["uint8", "uint16"] = "uint8"
+
+    @property
+    def dimensions(self) -> int:
+        """Spatial dimensions of what it makes: 2 or 3."""
+        return 3 if self.reads == "volume" and all(step["name"] != "project" for step in self.steps) else 2
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> Preparation:
+        dimensions, several = 3 if self.reads == "volume" else 2, False
+        if dimensions == 3 and self.channels != "gray":
+            raise ValueError("volumes are gray; add channels: gray")
+        for number, step in enumerate(self.steps):
+            name, where = step["name"], f"steps: {number}: {step['name']}"
+            if name in names.IMAGE_OPERATORS and dimensions == 3:
+                raise ValueError(f"{where}: is for images; project the volume first")
+            if name in names.VOLUME_ONLY and dimensions == 2:
+                raise ValueError(f"{where}: is for volumes; add reads: volume, or move it before project")
+            if name in ("window", "clip_percentiles") and not step["low"] < step["high"]:
+                raise ValueError(f"{where}: low, {step['low']:g}, is not below high, {step['high']:g}")
+            if name == "clip_percentiles" and not 0 <= step["low"] < step["high"] <= 100:
+                raise ValueError(f"{where}: percentiles lie between 0 and 100")
+            if name == "patches" and (dimensions == 3 or several):
+                raise ValueError(f"{where}: cuts images, once; project the volume first")
+            if several and name in names.SCAN_OPERATORS:
+                raise ValueError(f"{where}: must stand before patches")
+            dimensions, several = 2 if name == "project" else dimensions, several or name == "patches"
+        return self

@@ -1,0 +1,54 @@
+"""The sections `published`, `claims` and `ablations`: what a study's results are compared with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from rescan import names
+from rescan.study.strict import ArmName, Positive, Strict
+
+
+class Published(Strict):
+    """A published number, `value` in [0, 1] on `n` test items; up to `margin` of difference counts as reproduced."""
+
+    arm: str
+    endpoint: str | None = None
+    metric: Literal[names.METRICS]  # type: ignore[valid-type]
+    level: Literal["image", "study", "patient"] = "image"
+    value: float
+    n: Positive | None = None
+    low: float | None = None
+    high: float | None = None
+    who: str
+    margin: Annotated[float, Field(gt=0)] = 0.05
+    not_comparable: str | None = None
+
+    @model_validator(mode="after")
+    def _is_a_share_with_a_whole_interval(self) -> Published:
+        if self.metric != "loss" and not -1 <= self.value <= 1:
+            raise ValueError(f"value {self.value:g} is not in [0, 1]; write 88.94 % as 0.8894")
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high belong together")
+        return self
+
+
+class Claim(Strict):
+    """A published claim without a number: one arm scores better than another."""
+
+    better: str
+    than: str
+    metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa"] = "accuracy"
+    who: str
+
+
+class Ablation(Strict):
+    """A question that some arms answer, each by a difference from `base`, trained for as many steps."""
+
+    question: str = Field(description='what is changed, such as "adding two convolutions"')
+    base: str
+    arms: Annotated[dict[ArmName, str], Field(min_length=1, description="arms, and what each is called in a figure")]

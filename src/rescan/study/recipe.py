@@ -1,0 +1,225 @@
+"""The section `recipe`, and an arm's difference from it: how a network is trained and read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    model_validator,
+)
+
+from rescan import names
+from rescan.study.named import _augmentation, _Named
+from rescan.study.network import HeadName, Network
+from rescan.study.strict import Positive, Strict
+
+
+class FromBlock(Strict):
+    """Train the encoder's blocks from this one on, counted from 1, and all that follows the encoder."""
+
+    from_block: Positive
+
+
+class ClassWeights(Strict):
+    """Each class weighs 1 less its share of the training samples that have the same value in a column.
+
+    Of two classes that is the share of the other one, as Rajpurkar et al. (2017) weigh radiographs of each body part.
+    """
+
+    within: Literal[names.KNOWN_COLUMNS]  # type: ignore[valid-type]
+
+
+class Stage(Strict):
+    """One part of a training, of so many `epochs`, or `steps` of the optimizer; the last epoch is then cut short."""
+
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    batch_size: Positive = 32
+    accumulate: Positive = 1
+    trainable: Union[Literal["all", "head"], FromBlock] = "all"
+    samples: Annotated[list[str], Field(min_length=1, description="own, or names of data.extra")] = ["own"]
+    carry: Literal["all", "encoder"] = Field(default="all", description="what is kept of the stage before")
+    sampling: Literal["natural", "balanced"] = "natural"
+    class_weights: Union[Literal["none", "balanced"], ClassWeights] = "none"
+    optimizer: Annotated[dict[str, Any], _Named("optimizer")]
+    schedule: Annotated[dict[str, Any], _Named("schedule")] = {"name": "constant"}
+    losses: Annotated[dict[HeadName, Annotated[dict[str, Any], _Named("loss")]], Field(min_length=1)] = {
+        "classification": {"name": "cross_entropy", "label_smoothing": 0.0, "weight": 1.0}
+    }
+
+    @model_validator(mode="after")
+    def _ends(self) -> Stage:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("needs epochs or steps, not both; null removes one that is inherited")
+        return self
+
+    @model_validator(mode="after")
+    def _losses_fit_their_heads(self) -> Stage:
+        if self.optimizer.get("nesterov") and not self.optimizer["momentum"]:
+            raise ValueError("optimizer: nesterov needs a momentum, such as 0.9")
+        for head, loss in self.losses.items():
+            if loss["name"] not in names.HEAD_LOSSES[head]:
+                known = ", ".join(names.HEAD_LOSSES[head])
+                raise ValueError(f"losses: {head}: {loss['name']!r} is no loss of this head; known: {known}")
+        return self
+
+
+EpochMetric = Literal["loss", "accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa"]
+
+
+class Best(Strict):
+    """Keep the epoch with the best validation value of a metric."""
+
+    best: EpochMetric
+
+
+class EarlyStopping(Strict):
+    """End a stage after `patience` epochs without a better validation value of a metric."""
+
+    metric: EpochMetric = "loss"
+    patience: Positive = 10
+
+
+class Posttrain(Strict):
+    """How predictions are read off the trained network: from one head, or from a linear neuron on all of them.
+
+    `fit_on` says which predictions the neuron and optimized cut points are fitted on. `crossfit`: validation rows are
+    read with what was fitted without their fold, all others with what was fitted on the whole validation part.
+    """
+
+    head: Union[HeadName, Literal["linear"], None] = None
+    fit_on: Literal["train", "validation", "crossfit"] = "crossfit"
+    cuts: Union[Literal["rounding", "optimized"], list[float]] = "rounding"
+
+    @model_validator(mode="after")
+    def _cuts_rise(self) -> Posttrain:
+        if isinstance(self.cuts, list) and any(low > high for low, high in zip(self.cuts, self.cuts[1:])):
+            raise ValueError(f"cuts must rise, but are {self.cuts}")
+        return self
+
+
+class Inference(Strict):
+    """What a trained network is shown of an item: the item (`original`), and augmented copies; outputs are averaged."""
+
+    original: bool = True
+    copies: Annotated[int, Field(ge=0)] = 0
+    augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
+
+    @model_validator(mode="after")
+    def _something_is_shown(self) -> Inference:
+        if not self.original and not self.copies:
+            raise ValueError("needs original: true, or copies")
+        if bool(self.copies) != bool(self.augmentation):
+            raise ValueError("copies and augmentation belong together")
+        return self
+
+
+class Ensemble(Strict):
+    """Arms whose runs are averaged, output by output."""
+
+    members: Annotated[list[str], Field(min_length=1)]
+    combine: Literal["mean", "trimmed_mean"] = "mean"
+    trim: Annotated[float, Field(gt=0, lt=0.5)] = 0.25
+
+
+class Recipe(Strict):
+    """How an arm is trained. An arm of a study file is a difference from the study's recipe.
+
+    An arm with `models` reads another arm's trained models in another way; one with `ensemble` averages several arms'.
+    """
+
+    preparation: str
+    network: Network
+    normalization: Literal[tuple(names.NORMALIZATIONS)] = "imagenet"  # type: ignore[valid-type]
+    augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
+    stages: Annotated[dict[str, Stage], Field(min_length=1)]
+    keep: Union[Literal["last"], Best] = "last"
+    early_stopping: EarlyStopping | None = None
+    watch: list[Literal["train", "test"]] = Field(
+        default=[], description="parts that are scored after each epoch, to be shown: nothing is chosen by them"
+    )
+    training_samples: Literal["all", "leak_free", "size_matched", "clean_labels"] = "all"
+    validation: Literal["split", "test"] = Field(
+        default="split", description="test: a fault of some studies, repeated on purpose: the test part is validated on"
+    )
+    folds: Positive | None = Field(default=None, description="train on this many of the split's folds only")
+    posttrain: Posttrain = Posttrain()
+    inference: Inference = Inference()
+    models: str | None = None
+    ensemble: Ensemble | None = None
+    against: str | None = Field(default=None, description="the arm that it is compared with; by default the first")
+
+    @model_validator(mode="after")
+    def _heads_and_losses_agree(self) -> Recipe:
+        heads = list(self.network.heads)
+        for name, stage in self.stages.items():
+            for head in stage.losses:
+                if head not in heads:
+                    raise ValueError(f"stages: {name}: a loss for head {head!r}, which the network lacks")
+        trained = {head for stage in self.stages.values() for head in stage.losses}
+        for head in heads:
+            if head not in trained:
+                raise ValueError(f"network: no stage has a loss for head {head!r}; add one, or remove the head")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Recipe:
+        heads = list(self.network.heads)
+        if self.head not in (*heads, "linear"):
+            raise ValueError(f"posttrain: the network has no head {self.head!r}")
+        if self.head == "linear" and len(heads) < 2:
+            raise ValueError(f"posttrain: head linear needs two heads or more, the network has only {heads[0]}")
+        if self.validation == "test" and self.training_samples != "all":
+            raise ValueError(f"validation: test trains on all other samples, not on {self.training_samples}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_fitted(self) -> Recipe:
+        if self.posttrain.cuts != "rounding" and self.head not in ("regression", "linear"):
+            raise ValueError(f"posttrain: cuts are for head regression or linear, not {self.head}")
+        if self.ensemble and self.posttrain.fit_on == "train" and self.is_fitted:
+            raise ValueError("posttrain: an ensemble predicts no training images; use fit_on: crossfit")
+        if self.validation == "test" and self.posttrain.fit_on != "train" and self.is_fitted:
+            raise ValueError(
+                "posttrain: with validation: test there is no validation part to fit on; use fit_on: train"
+            )
+        return self
+
+    @property
+    def head(self) -> str:
+        """What the arm's predictions are read from: a head, or "linear", the neuron on all heads."""
+        heads = list(self.network.heads)
+        return self.posttrain.head or ("classification" if "classification" in heads else heads[0])
+
+    @property
+    def epoch_head(self) -> str:
+        """The head that an epoch's scores are of: before post-training there is no linear neuron yet."""
+        heads = list(self.network.heads)
+        return self.head if self.head != "linear" else "regression" if "regression" in heads else heads[0]
+
+    @property
+    def chooses_by_class(self) -> bool:
+        """Whether the training depends on the classes that validation images are read as."""
+        stops = self.early_stopping.metric if self.early_stopping else "loss"
+        return stops != "loss" or (self.keep != "last" and self.keep.best != "loss")
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether post-training fits more than a temperature."""
+        return self.head == "linear" or self.posttrain.cuts == "optimized"
+
+    @property
+    def trains(self) -> bool:
+        """Whether the arm has a training of its own."""
+        return self.models is None and self.ensemble is None
+
+    @property
+    def extras(self) -> set[str]:
+        """The names of data.extra that its stages train on."""
+        return {name for stage in self.stages.values() for name in stage.samples} - {"own"}
+
+
+# What of a recipe its trained models do not depend on.
+NOT_TRAINED = {"posttrain", "inference", "folds", "models", "ensemble", "against"}

@@ -1,0 +1,39 @@
+"""Resolved studies, as JSON: what every step reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    ValidationError,
+)
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.study.study import Study
+
+
+def read(
+    path: str | Path, arm: str | None = None, preparation: str | None = None, autoencoder: str | None = None
+) -> Study:
+    """Read a resolved study (`study.json`).
+
+    Raises:
+        RescanError: It is missing or of another version, or has no such arm, preparation or autoencoder.
+    """
+    try:
+        study = Study.model_validate_json(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise RescanError(f"{path}: cannot be read ({error.strerror}); make it with `rescan resolve`") from None
+    except ValidationError:
+        raise RescanError(f"{path}: not a resolved study of this version; make it with `rescan resolve`") from None
+    known: dict[str, Any]
+    for kind, name, known in (
+        ("arm", arm, study.arms),
+        ("preparation", preparation, study.preparations),
+        ("autoencoder", autoencoder, study.autoencoders),
+    ):
+        if name is not None and name not in known:
+            raise RescanError(f"{path}: no {kind} {name!r}{names.suggest(name, known)}")
+    return study

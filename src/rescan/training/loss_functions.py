@@ -1,0 +1,152 @@
+"""Losses by name (names.LOSSES). Each takes a head's outputs (B, K_head) and gives a loss for each item (B,)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from rescan import names
+from rescan.models.head_layers import log_odds
+
+
+def total(
+    losses: Mapping[Any, dict[str, Any]],
+    outputs: Mapping[str, torch.Tensor],
+    targets: torch.Tensor,
+    classes: int,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Add up the losses of the heads, each times its `weight`, and take the mean over the batch.
+
+    Args:
+        losses: Name and options by head, as in a stage.
+        outputs: (B, K_head) float by head.
+        targets: (B,) int64 in [0, K).
+        classes: K.
+        weights: (B,) of the items; 1 for all if not given.
+
+    Returns:
+        A scalar.
+    """
+    items = torch.zeros(len(targets), device=targets.device)
+    for head, loss in losses.items():
+        options = {key: option for key, option in loss.items() if key not in ("name", "weight")}
+        output = outputs[head].float()
+        wanted = passed(targets, output.shape[1], classes) if head in ("binary", "ordinal") else targets
+        items = items + loss.get("weight", 1.0) * names.resolve("loss", loss["name"])(output, wanted, **options)
+    return (items if weights is None else items * weights).mean()
+
+
+def passed(targets: torch.Tensor, width: int, classes: int) -> torch.Tensor:
+    """The thresholds that each grade passes, (B, width) of 0 and 1: grade > k; of K thresholds, grade ≥ k."""
+    lowest = torch.arange(width, device=targets.device) + (width < classes)
+    return (targets[:, None] >= lowest).float()
+
+
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Cross-entropy of softmax probabilities.
+
+    Args:
+        logits: (B, K) float.
+        targets: (B,) int64 in [0, K).
+        label_smoothing: Share of the target's probability that is spread evenly over all K classes, in [0, 1].
+
+    Returns:
+        (B,) in nats.
+    """
+    return functional.cross_entropy(logits, targets, label_smoothing=label_smoothing, reduction="none")
+
+
+def focal(
+    logits: torch.Tensor, targets: torch.Tensor, gamma: float = 2.0, alpha: float = 0.25, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Focal loss of softmax probabilities, α Σ_k y_k (1 − p_k)^γ (−log p_k) (Lin et al. 2017, for K classes).
+
+    Args:
+        logits: (B, K) float.
+        targets: (B,) int64 in [0, K).
+        gamma: How much less an item counts that is right already; 0 leaves the cross-entropy.
+        alpha: A factor on all of it.
+        label_smoothing: As for `cross_entropy`.
+
+    Returns:
+        (B,).
+    """
+    log_probabilities = functional.log_softmax(logits, dim=1)
+    wanted = _smoothed(functional.one_hot(targets, logits.shape[1]), label_smoothing, 1 / logits.shape[1])
+    return -alpha * (wanted * _power(1 - log_probabilities.exp(), gamma) * log_probabilities).sum(1)
+
+
+def one_hot_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of the K softmax probabilities against the one-hot target, averaged over them.
+
+    Not a proper choice for exclusive classes, but a published one.
+
+    Args:
+        logits: (B, K) float.
+        targets: (B,) int64 in [0, K).
+
+    Returns:
+        (B,).
+    """
+    wanted = functional.one_hot(targets, logits.shape[1]).float()
+    return binary_cross_entropy(log_odds(logits), wanted)
+
+
+def binary_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Binary cross-entropy of a binary head, or averaged over an ordinal head's thresholds.
+
+    Args:
+        logits: (B, T) float, of passing each threshold.
+        wanted: (B, T) of 0 and 1.
+        label_smoothing: Share of each threshold's probability that is spread evenly over yes and no, in [0, 1].
+
+    Returns:
+        (B,).
+    """
+    wanted = _smoothed(wanted, label_smoothing, 1 / 2)
+    return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)
+
+
+def binary_focal(
+    logits: torch.Tensor, wanted: torch.Tensor, gamma: float = 2.0, alpha: float = 0.25, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Focal loss of a binary head, or averaged over thresholds: α for yes, 1 − α for no (Lin et al. 2017).
+
+    Args:
+        logits: (B, T) float, of passing each threshold.
+        wanted: (B, T) of 0 and 1.
+        gamma: How much less a threshold counts that is right already.
+        alpha: The weight of thresholds that are passed, in [0, 1].
+        label_smoothing: As for `binary_cross_entropy`.
+
+    Returns:
+        (B,).
+    """
+    wanted = _smoothed(wanted, label_smoothing, 1 / 2)
+    log_yes, log_no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    yes = alpha * wanted * _power(log_no.exp(), gamma) * log_yes
+    no = (1 - alpha) * (1 - wanted) * _power(log_yes.exp(), gamma) * log_no
+    return -(yes + no).mean(1)
+
+
+def mae(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Distance of the regression (B, 1) from the grade: (B,)."""
+    return (outputs[:, 0] - targets).abs()
+
+
+def mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Squared distance of the regression (B, 1) from the grade: (B,)."""
+    return (outputs[:, 0] - targets) ** 2
+
+
+def _power(probabilities: torch.Tensor, gamma: float) -> torch.Tensor:
+    """p^γ with a finite slope at 0, where a γ below 1 has none."""
+    return probabilities.clamp(min=1e-6) ** gamma
+
+
+def _smoothed(wanted: torch.Tensor, label_smoothing: float, evenly: float) -> torch.Tensor:
+    return wanted.float() * (1 - label_smoothing) + label_smoothing * evenly

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from rescan.errors import RescanError
+from rescan.models import networks
+from rescan.training import state, trainer
+from rescan.training import train as loop
+from rescan.training.train import train
+
+RUN = Path("results/demo/toy/plain/fold0_seed0")
+STATE = Path("results/demo/.state/toy/plain/fold0_seed0")
+EVERYTHING = {
+    "augmentation": {
+        "rotation": 20,
+        "zoom": [0.9, 1.1],
+        "flip_horizontal": 0.5,
+        "brightness": [0.8, 1.2],
+        "noise": 0.02,
+    },
+    "keep": {"best": "loss"},
+    "stages": {
+        "warm": {
+            "epochs": 1,
+            "batch_size": 4,
+            "trainable": "head",
+            "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True},
+        },
+        "main": {
+            "epochs": 2,
+            "batch_size": 4,
+            "accumulate": 2,
+            "optimizer": {"name": "adam", "lr": 1e-3},
+            "schedule": {"name": "cosine", "warmup": 0.3},
+        },
+    },
+}
+
+
+def train_cpu(study, **options):
+    train(study, "plain", 0, 0, device="cpu", threads=1, **options)
+
+
+def interrupt(monkeypatch, at, action):
+    """Call `action` after the `at`-th step of the optimizer."""
+    update, count = trainer.Trainer._update, [0]
+
+    def counted(self, *args, **kwargs):
+        update(self, *args, **kwargs)
+        count[0] += 1
+        if count[0] == at:
+            action()
+
+    monkeypatch.setattr(trainer.Trainer, "_update", counted)
+
+
+def fail():
+    raise ZeroDivisionError
+
+
+def end_outputs():
+    """What must not depend on interruptions: the model's file, byte for byte, and the history but for the times."""
+    history = pd.read_csv(RUN / "history.csv").drop(columns=["seconds", "images_per_second"])
+    return (RUN / "model.safetensors").read_bytes(), history.to_csv()
+
+
+def test_outputs_of_a_training(make_study, make_store):
+    study = make_study(**EVERYTHING)
+    make_store(study)
+    train_cpu(study)
+    history = pd.read_csv(RUN / "history.csv")
+    scores = [
+        f"validation_{metric}" for metric in ("loss", "accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa")
+    ]
+    expected = ["stage", "epoch", "step", "lr", "train_loss", "train_accuracy", *scores]
+    expected += ["seconds", "images_per_second", "kept"]
+    assert list(history) == expected
+    assert history["stage"].tolist() == ["warm", "main", "main"]
+    assert history["epoch"].tolist() == [0, 1, 2]
+    assert history["kept"].tolist() == [
+        int(loss == history["validation_loss"].min()) for loss in history["validation_loss"]
+    ]
+    # Three steps an epoch (4 + 4, 4 + 4, 2 images): the warm-up is round(.3 · 6) = 2 steps, the last step is number 5.
+    assert history["lr"][2] == pytest.approx(1e-3 * 0.5 * (1 + np.cos(np.pi * 3 / 4)))
+    with safe_open(RUN / "model.safetensors", "pt") as stored:
+        header = json.loads(stored.metadata()["rescan"])
+    assert {key: header[key] for key in ("study", "arm", "fold", "seed", "classes", "input")} == {
+        "study": "toy",
+        "arm": "plain",
+        "fold": 0,
+        "seed": 0,
+        "classes": ["a", "b", "c"],
+        "input": [1, 64, 64],
+    }
+    network, _ = networks.load(RUN / "model.safetensors")
+    sizes = json.loads((RUN / "network.json").read_text())
+    assert sizes["total"] == sum(weight.numel() for weight in network.parameters())
+    assert {"layer", "output", "parameters"} <= set(sizes["layers"][0])
+    assert list((RUN / "tensorboard").glob("events*"))
+
+
+def test_it_learns(make_study, make_store):
+    stages = {"main": {"epochs": 20, "batch_size": 6, "optimizer": {"name": "adam", "lr": 0.03}}}
+    study = make_study(stages=stages, network={"encoder": "tiny", "weights": "none"})
+    make_store(study, per_class=(12, 4, 2))
+    train_cpu(study)
+    assert pd.read_csv(RUN / "history.csv")["validation_accuracy"].max() == 1
+
+
+# Within the first stage, after the first step of the second, within its last epoch.
+@pytest.mark.parametrize(("encoder", "at"), [("tiny", 2), ("resnet18", 6), ("tiny", 10)])
+def test_a_stopped_training_goes_on_bit_for_bit(make_study, make_store, monkeypatch, encoder, at):
+    network = {"encoder": encoder, "weights": "none", "hidden": [16], "dropout": 0.5}
+    study = make_study(**EVERYTHING, network=network)
+    make_store(study)
+    train_cpu(study)
+    uninterrupted = end_outputs()
+    shutil.rmtree("results/demo/.state")
+    shutil.rmtree(RUN)
+
+    with monkeypatch.context() as patch:
+        interrupt(patch, at, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(
+            RescanError, match=r"stopped by SIGTERM at stage \w+, epoch \d, step \d; run the same again"
+        ):
+            train_cpu(study)
+    assert not (RUN / "model.safetensors").exists()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    torch.manual_seed(99)
+    train_cpu(study)
+    assert end_outputs() == uninterrupted
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(make_study, make_store, monkeypatch):
+    study = make_study(**EVERYTHING)
+    make_store(study)
+    train_cpu(study)
+    uninterrupted = end_outputs()
+    shutil.rmtree("results/demo/.state")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "SAVE_IN_EPOCH_SECONDS", 0)
+        interrupt(patch, 7, fail)
+        with pytest.raises(ZeroDivisionError):
+            train_cpu(study)
+    steps = []
+    interrupt(monkeypatch, 0, fail)
+    update = trainer.Trainer._update
+    monkeypatch.setattr(trainer.Trainer, "_update", lambda self, *a, **k: steps.append(1) or update(self, *a, **k))
+    train_cpu(study)
+    assert len(steps) == 5 + 2 * 3 - 6  # of 11, 6 were saved
+    assert end_outputs() == uninterrupted
+
+
+def test_the_best_weights_survive_an_interruption(make_study, make_store, monkeypatch):
+    study = make_study(**EVERYTHING)
+    make_store(study)
+    fixed = {"accuracy": 0.5, "balanced_accuracy": 0.5, "macro_f1": 0.5}
+    values = iter([3.0, 1.0, 2.0, 3.0, 1.0, 2.0])  # the losses of two trainings of three epochs
+    monkeypatch.setattr(trainer, "score", lambda *_: {**fixed, "loss": next(values)})
+    train_cpu(study)
+    uninterrupted = end_outputs()
+    shutil.rmtree("results/demo/.state")
+    with monkeypatch.context() as patch:
+        interrupt(patch, 10, lambda: os.kill(os.getpid(), signal.SIGTERM))  # in the last epoch
+        with pytest.raises(RescanError, match="SIGTERM"):
+            train_cpu(study)
+    train_cpu(study)
+    assert end_outputs() == uninterrupted
+    assert pd.read_csv(RUN / "history.csv")["kept"].tolist() == [0, 1, 0]
+
+
+def test_a_finished_training_is_linked_again(make_study, make_store):
+    study = make_study()
+    make_store(study)
+    train_cpu(study)
+    first = end_outputs()
+    shutil.rmtree(RUN)
+    os.utime(STATE / "outputs" / "model.safetensors", (0, 0))
+    began = time.time()
+    train(study, "plain", 0, 0, device="auto", threads=1)
+    assert time.time() - began < 1
+    assert end_outputs() == first
+    assert (RUN / "model.safetensors").stat().st_mtime >= began - 1
+    assert (RUN / "model.safetensors").samefile(STATE / "outputs" / "model.safetensors")
+
+
+def test_other_threads_start_anew(make_study, make_store, monkeypatch, caplog):
+    study = make_study()
+    make_store(study)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(RescanError, match="SIGINT"):
+            train_cpu(study)
+    interrupt(monkeypatch, 1, fail)
+    with caplog.at_level("INFO", "rescan"), pytest.raises(ZeroDivisionError):
+        train(study, "plain", 0, 0, device="cpu", threads=2)
+    torch.set_num_threads(1)
+    assert "another threads" in caplog.text
+
+
+def test_it_stops_itself_before_its_time_is_over(make_study, make_store):
+    study = make_study()
+    make_store(study)
+    with pytest.raises(RescanError, match=r"stopped before its 1e-09 minutes are over"):
+        train_cpu(study, runtime_minutes=1e-9)
+    assert (STATE / "state.json").exists()
+    train_cpu(study, runtime_minutes=60)
+
+
+def test_head_only_leaves_the_encoder_and_its_statistics(make_study, make_store):
+    stage = {"epochs": 1, "batch_size": 4, "trainable": "head", "optimizer": {"name": "sgd", "lr": 0.1}}
+    study = make_study(stages={"main": stage})
+    make_store(study)
+    train_cpu(study)
+    torch.manual_seed(trainer.seed_of(0, "initialization"))
+    initial = networks.build(study.arms["plain"], 3, (1, 64, 64)).state_dict()
+    trained = load_file(RUN / "model.safetensors")
+    changed = {key for key in trained if not torch.equal(trained[key], initial[key])}
+    assert changed == {
+        "hidden.0.weight",
+        "hidden.0.bias",
+        "heads.classification.0.weight",
+        "heads.classification.0.bias",
+    }
+
+
+def test_accumulated_batches_equal_one_batch(make_study, make_store):
+    # Without batch norm's coupling (head only: the encoder is in eval mode) 2 × 4 images weigh as 8 at once.
+    network = {"encoder": "tiny", "weights": "none"}
+    models = []
+    for size, accumulate in ((8, 1), (4, 2)):
+        optimizer = {"name": "sgd", "lr": 0.1}
+        stage = {"epochs": 1, "batch_size": size, "accumulate": accumulate, "trainable": "head", "optimizer": optimizer}
+        study = make_study(network=network, stages={"main": stage})
+        make_store(study, per_class=(5, 2, 2))
+        train_cpu(study)
+        models.append(load_file(RUN / "model.safetensors")["heads.classification.0.weight"])
+    assert torch.allclose(*models, atol=1e-6)
+
+
+def test_early_stopping_ends_a_stage(make_study, make_store, monkeypatch):
+    stages = {
+        "one": {"epochs": 50, "batch_size": 8, "trainable": "head", "optimizer": {"name": "sgd", "lr": 1e-3}},
+        "two": {"epochs": 1, "batch_size": 8, "trainable": "head", "optimizer": {"name": "sgd", "lr": 1e-3}},
+    }
+    study = make_study(stages=stages, early_stopping={"metric": "accuracy", "patience": 2}, keep={"best": "accuracy"})
+    make_store(study, per_class=(3, 2, 1))
+    values = iter([0.5, 0.6, 0.6, 0.55, 0.9])
+    fixed = {"loss": 1.0, "balanced_accuracy": 0.5, "macro_f1": 0.5}
+    monkeypatch.setattr(trainer, "score", lambda *_: {**fixed, "accuracy": next(values)})
+    train_cpu(study)
+    history = pd.read_csv(RUN / "history.csv")
+    assert history["stage"].tolist() == ["one"] * 4 + ["two"]
+    assert history["kept"].tolist() == [0, 0, 0, 0, 1]
+
+
+def test_a_loss_that_is_not_finite(make_study, make_store):
+    stage = {"epochs": 3, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 1e30}}
+    study = make_study(stages={"main": stage})
+    make_store(study)
+    with pytest.raises(RescanError, match=r"arm plain, stage main, epoch 0, step \d: the loss is not finite; lower"):
+        train_cpu(study)
+    assert not (RUN / "model.safetensors").exists()
+
+
+def test_out_of_memory_is_one_line(make_study, make_store, monkeypatch):
+    study = make_study()
+    make_store(study)
+
+    def allocate(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(trainer.networks, "normalize", allocate)
+    with pytest.raises(RescanError, match="batch_size 4; divide batch_size and multiply accumulate"):
+        train_cpu(study)
+
+
+def test_arms_that_differ_in_augmentation_stay_paired(make_study, make_store, monkeypatch):
+    orders = []
+    loading = trainer.loader.loading
+    monkeypatch.setattr(
+        trainer.loader,
+        "loading",
+        lambda images, rows, **k: orders.append(np.concatenate(rows)) or loading(images, rows, **k),
+    )
+    stages = {"main": {"epochs": 1, "batch_size": 4, "trainable": "head", "optimizer": "sgd"}}
+    for augmentation in ({}, {"noise": 0.1}):
+        study = make_study(augmentation=augmentation, stages=stages)
+        make_store(study)
+        train_cpu(study)
+    (one, _, two, _) = orders  # training and validation of each
+    assert one.tolist() == two.tolist()
+    assert one.tolist() != sorted(one.tolist())
+
+
+def test_stop_requests_restore_handlers():
+    before = signal.getsignal(signal.SIGTERM)
+    with loop.stop_requests(time.monotonic() - 59 * 60, 60) as reason:
+        assert reason() == "before its 60 minutes are over"
+    with loop.stop_requests(time.monotonic() - 57 * 60, 60) as reason:
+        assert reason() is None
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_version_of_the_trainer_is_part_of_the_key(make_study, make_store, monkeypatch, caplog):
+    study = make_study()
+    make_store(study)
+    train_cpu(study)
+    monkeypatch.setattr(state, "TRAINING_VERSION", state.TRAINING_VERSION + 1)
+    interrupt(monkeypatch, 1, fail)
+    with caplog.at_level("INFO", "rescan"), pytest.raises(ZeroDivisionError):
+        train_cpu(study)
+    assert "version of the trainer" in caplog.text
