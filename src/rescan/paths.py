@@ -1,13 +1,102 @@
 """Where everything lies: one place for the paths that the rules declare and the steps use.
 
 `Paths("demo", "{study}")` gives Snakemake's patterns, `Paths("demo", "brain_tumor")` the real files. All are relative
-to the folder that the workflow is run in.
+to the folder that the workflow is run in. A folder is its path (text) with its files as attributes:
+`paths.arm("resnet18").metrics`, or `ArmFolder("/copied/resnet18").metrics`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+RUN = "fold{fold}_seed{seed}"
+AUTOENCODERS = "autoencoders"
+EXPLORE = "explore"
+RAW, RAW_EXTRA, DOWNLOAD = "raw", "raw_extra", "download"
+
+
+class _File:
+    """A file of a folder: `folder.attribute` is its path."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: str, owner: type) -> str:
+        return f"{folder}/{self.name}"
+
+
+class StoreFolder(str):
+    """A packed store (`rescan.preparation.store` describes what the files hold)."""
+
+    images = _File("images.npy")
+    items = _File("items.csv")
+    preparation = _File("preparation.json")
+    masks = _File("masks.npy")  # where the samples have lesion masks
+    layers = _File("layers.npy")  # where layers of the retina are known
+    affines = _File("affines.npy")  # of volumes
+
+
+class RunFolder(str):
+    """An arm trained once: one fold, one seed."""
+
+    model = _File("model.safetensors")
+    history = _File("history.csv")  # one row per epoch
+    losses = _File("losses.csv")  # one row per step of the optimizer
+    network = _File("network.json")  # shapes and numbers of parameters
+    curves = _File("curves.png")
+    predictions = _File("predictions.csv")  # one row per item
+    vectors = _File("vectors.npy")  # what the heads are fed
+    diagnosis = _File("diagnosis.json")  # did the network collapse?
+
+
+class AutoencoderFolder(str):
+    """An autoencoder trained once."""
+
+    encoder = _File("encoder.safetensors")
+    history = _File("history.csv")
+    curves = _File("curves.png")
+    reconstructions = _File("reconstructions.npy")
+    reconstructions_figure = _File("reconstructions.png")
+
+
+class GradcamFolder(str):
+    """The Grad-CAM maps of an arm."""
+
+    summary = _File("summary.json")
+    scores = _File("scores.csv")
+    chosen = _File("chosen.csv")
+    sheet = _File("sheet.png")
+    maps = _File("maps.npy")  # of images
+    browser = _File("browser.json")  # of volumes: what the page needs to leaf through them
+    images = _File("images")
+    volumes = _File("volumes")
+
+
+class ArmFolder(str):
+    """The results of an arm over all its runs."""
+
+    posttraining = _File("posttraining.json")
+    metrics = _File("metrics.json")
+    submission = _File("submission.csv")
+    figures = _File("figures")
+
+    @property
+    def gradcam(self) -> GradcamFolder:
+        """The folder of its Grad-CAM maps."""
+        return GradcamFolder(f"{self}/gradcam")
+
+    def run(self, fold: int | str, seed: int | str) -> RunFolder:
+        """The folder of one of its runs; `*` stands for all."""
+        return RunFolder(f"{self}/{RUN.format(fold=fold, seed=seed)}")
+
+
+class StateFolder(str):
+    """What a training resumes from."""
+
+    lock = _File("lock")
+    state = _File("state.json")
+    outputs = _File("outputs")  # of a finished training
 
 
 @dataclass(frozen=True)
@@ -34,47 +123,51 @@ class Paths:
 
     @property
     def source(self) -> str:
-        """What came from where."""
+        """Where the data came from, and what they are."""
         return f"{self.data}/source.json"
 
     @property
     def raw(self) -> str:
-        """The data set in its native layout, where it was brought here."""
-        return f"{self.data}/raw"
+        """The data set in its native layout, if it was downloaded, unpacked or made here."""
+        return f"{self.data}/{RAW}"
 
     def raw_of(self, origin: str) -> str:
         """The same of the study's own data (""), or of an extra source, which lies beside."""
-        return f"{self.data}/raw_extra/{origin}" if origin else self.raw
+        return f"{self.data}/{RAW_EXTRA}/{origin}" if origin else self.raw
+
+    def download(self, origin: str = "") -> str:
+        """The folder of an unfinished download of the study's own data (""), or of an extra source."""
+        return f"{self.data}/{RAW_EXTRA}/.{origin}.{DOWNLOAD}" if origin else f"{self.data}/{DOWNLOAD}"
 
     @property
     def manifest(self) -> str:
-        """One row a sample."""
+        """One row per sample."""
         return f"{self.results}/manifest.csv"
 
     @property
     def dropped(self) -> str:
-        """How many samples each label has that the study drops."""
+        """The number of samples per label that the study drops."""
         return f"{self.results}/dropped.json"
 
     @property
     def audit(self) -> str:
-        """What the audit found."""
+        """The report of the audit."""
         return f"{self.results}/audit.json"
 
     @property
     def groups(self) -> str:
-        """Each sample's group."""
+        """The group of each sample."""
         return f"{self.results}/groups.csv"
 
     @property
     def splits(self) -> str:
-        """Each sample's part, a fold."""
+        """The part of each sample, per fold."""
         return f"{self.results}/splits.csv"
 
     @property
     def explore(self) -> str:
         """The folder of figures of the data."""
-        return f"{self.results}/explore"
+        return f"{self.results}/{EXPLORE}"
 
     @property
     def comparison(self) -> str:
@@ -86,25 +179,25 @@ class Paths:
         """The one page of all studies at this scale."""
         return f"results/{self.scale}/index.html"
 
-    def store(self, preparation: str) -> str:
-        """The packed store's folder: images.npy, items.csv and, where the source has masks, masks.npy."""
-        return f"{self.data}/{preparation}"
+    def store(self, preparation: str) -> StoreFolder:
+        """The packed store of a preparation."""
+        return StoreFolder(f"{self.data}/{preparation}")
 
-    def arm(self, arm: str) -> str:
+    def arm(self, arm: str) -> ArmFolder:
         """The folder of an arm."""
-        return f"{self.results}/{arm}"
+        return ArmFolder(f"{self.results}/{arm}")
 
-    def run(self, arm: str, fold: int | str, seed: int | str) -> str:
+    def run(self, arm: str, fold: int | str, seed: int | str) -> RunFolder:
         """The folder of a run."""
-        return f"{self.arm(arm)}/fold{fold}_seed{seed}"
+        return self.arm(arm).run(fold, seed)
 
-    def autoencoder(self, name: str, fold: int | str, seed: int | str) -> str:
+    def autoencoder(self, name: str, fold: int | str, seed: int | str) -> AutoencoderFolder:
         """The folder of an autoencoder's run."""
-        return self.run(f"autoencoders/{name}", fold, seed)
+        return AutoencoderFolder(self.run(f"{AUTOENCODERS}/{name}", fold, seed))
 
-    def state(self, arm: str, fold: int | str, seed: int | str) -> str:
+    def state(self, arm: str, fold: int | str, seed: int | str) -> StateFolder:
         """The trainer's state folder: outside the declared outputs, which Snakemake deletes when a job fails."""
-        return f"results/{self.scale}/.state/{self.study}/{arm}/fold{fold}_seed{seed}"
+        return StateFolder(f"results/{self.scale}/.state/{self.study}/{arm}/{RUN.format(fold=fold, seed=seed)}")
 
     @staticmethod
     def weights(encoder: str) -> str:
