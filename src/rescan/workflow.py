@@ -16,6 +16,7 @@ from rescan.paths import Paths
 from rescan.phantoms import VERSION as PHANTOM_VERSION
 from rescan.study import DataSet, Strict, Study
 from rescan.study.file import load, read_yaml, tasks_of, write_resolved
+from rescan.study.keys import study_key
 
 
 def _listed(value: Any) -> Any:
@@ -201,7 +202,7 @@ class Run:
         ]
         sections = [f"data.{key}" for key in DataSet.model_fields]
         sections += [f"data.{key}" for key in ("classes", "labels", "ordered", "expected", "extra")]
-        return fingerprint([self.studies[study].key(*sections), made])
+        return fingerprint([study_key(self.studies[study], *sections), made])
 
     def set_environment(self) -> None:
         """Set `environment` for this process and the jobs that it starts."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rescan.errors import RescanError
 from rescan.study import Study, read
 from rescan.study.file import check, load, merge, schema
+from rescan.study.keys import recipe_key, result_key, study_key
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 MINIMAL = """
@@ -77,14 +78,14 @@ def test_a_difference_keeps_the_order_of_stages_which_is_part_of_the_fingerprint
     )
     assert list(study.arms["base"].stages) == ["first", "second", "third"]
     turned = "{second: {epochs: 2, optimizer: adam}, first: {epochs: 1, optimizer: adam}}"
-    keys = [load(write(text.replace(stages, order)), "full").recipe_key("base") for order in (stages, turned)]
+    keys = [recipe_key(load(write(text.replace(stages, order)), "full"), "base") for order in (stages, turned)]
     assert keys[0] != keys[1]
 
 
 def test_the_head_that_chooses_an_epoch_is_part_of_the_fingerprint(write):
     def key(keep, head):
         changed = f"base: {{keep: {keep}, posttrain: {{head: {head}}}}}"
-        return load(write(GRADED.replace("base: {}", changed)), "full").recipe_key("base")
+        return recipe_key(load(write(GRADED.replace("base: {}", changed)), "full"), "base")
 
     assert key("last", "classification") == key("last", "regression")
     assert key("{best: loss}", "classification") == key("{best: loss}", "regression")
@@ -151,8 +152,8 @@ demo: {data: {phantom: fundus, extra: {others: {phantom: {name: fundus, layout: 
 
 def test_an_arm_that_reads_anothers_models_is_a_difference_from_it(write):
     study = load(write(GRADED), "full")
-    assert study.recipe_key("turned") == study.recipe_key("base")
-    assert study.result_key("turned") != study.result_key("base")
+    assert recipe_key(study, "turned") == recipe_key(study, "base")
+    assert result_key(study, "turned") != result_key(study, "base")
     assert study.models("turned") == [("turned", "base", 0, 0)]
     assert study.models("both") == [("turned", "base", 0, 0), ("pretrained", "pretrained", 0, 0)]
     assert study.runs("both") == [(0, 0)]
@@ -168,9 +169,9 @@ def test_an_arm_that_reads_anothers_models_is_a_difference_from_it(write):
 def test_what_reads_a_model_in_another_way_does_not_retrain_it(write):
     study = load(write(GRADED), "full")
     other = load(write(GRADED.replace("  base: {}", "  base: {posttrain: {head: regression}, folds: 1}")), "full")
-    assert other.recipe_key("base") == study.recipe_key("base")
-    assert other.result_key("base") != study.result_key("base")
-    assert other.result_key("both") != study.result_key("both")
+    assert recipe_key(other, "base") == recipe_key(study, "base")
+    assert result_key(other, "base") != result_key(study, "base")
+    assert result_key(other, "both") != result_key(study, "both")
 
 
 def test_extra_data_are_there_only_if_an_arm_that_is_run_trains_on_them(write):
@@ -299,12 +300,12 @@ def test_fingerprints_follow_what_training_depends_on(write):
     more = load(write(MINIMAL + "  third: {normalization: unit}\n"), "full")
     longer = load(write(MINIMAL.replace("epochs: 5", "epochs: 6")), "full")
     larger = load(write(MINIMAL.replace("[64, 64]", "[32, 32]")), "full")
-    key = study.recipe_key("base")
-    assert title.recipe_key("base") == more.recipe_key("base") == key
-    assert longer.recipe_key("base") != key
-    assert larger.recipe_key("base") != key
-    assert study.recipe_key("other") != key
-    assert study.key("data.layout", "split.test") == title.key("data.layout", "split.test")
+    key = recipe_key(study, "base")
+    assert recipe_key(title, "base") == recipe_key(more, "base") == key
+    assert recipe_key(longer, "base") != key
+    assert recipe_key(larger, "base") != key
+    assert recipe_key(study, "other") != key
+    assert study_key(study, "data.layout", "split.test") == study_key(title, "data.layout", "split.test")
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -386,11 +387,11 @@ def test_volumes_projections_and_autoencoders_fit_together(write):
 def test_an_autoencoder_is_part_of_what_its_arms_depend_on(write):
     study = load(write(VOLUMES), "full")
     other = load(write(VOLUMES.replace("epochs: 3", "epochs: 4")), "full")
-    changed = {arm for arm in study.arms if study.recipe_key(arm) != other.recipe_key(arm)}
+    changed = {arm for arm in study.arms if recipe_key(study, arm) != recipe_key(other, arm)}
     assert changed == {"pretrained"}
-    assert study.recipe_key("autoencoders/compressed") != other.recipe_key("autoencoders/compressed")
+    assert recipe_key(study, "autoencoders/compressed") != recipe_key(other, "autoencoders/compressed")
     leaky = load(write(VOLUMES.replace("epochs: 3", "epochs: 3, samples: all")), "full")
-    assert leaky.recipe_key("autoencoders/compressed") != study.recipe_key("autoencoders/compressed")
+    assert recipe_key(leaky, "autoencoders/compressed") != recipe_key(study, "autoencoders/compressed")
     assert leaky.learns_from_all("autoencoders/compressed")
     window = "- {name: window, low: -100, high: 300}"
     two = VOLUMES.replace(
@@ -400,8 +401,8 @@ def test_an_autoencoder_is_part_of_what_its_arms_depend_on(write):
     one, changed = (
         load(write(text), "full") for text in (two, two.replace("[{name: window, low: -100", "[{name: window, low: 0"))
     )
-    assert one.recipe_key("pretrained") != changed.recipe_key("pretrained")
-    assert one.recipe_key("scratch") == changed.recipe_key("scratch")
+    assert recipe_key(one, "pretrained") != recipe_key(changed, "pretrained")
+    assert recipe_key(one, "scratch") == recipe_key(changed, "scratch")
     assert not study.learns_from_all("autoencoders/compressed")
 
 

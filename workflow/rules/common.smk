@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from rescan.errors import RescanError
 from rescan.paths import Paths
 from rescan.study import AUTOENCODERS
+from rescan.study.keys import recipe_key, result_key, study_key
 from rescan.workflow import Run, launch_folder
 
 try:
@@ -35,7 +36,7 @@ GPU = 0 if CONFIG.device == "cpu" else 1
 
 def key(*sections):
     """A parameter that changes only when these sections of the study file do."""
-    return lambda wildcards: RUN.studies[wildcards.study].key(*sections)
+    return lambda wildcards: study_key(RUN.studies[wildcards.study], *sections)
 
 
 def recipe_of(wildcards, arm=None):

@@ -111,8 +111,8 @@ rule preprocess:
     threads: ALL_CORES
     params:
         study=P.resolved,
-        key=lambda wildcards: RUN.studies[wildcards.study].key(
-            f"preparations.{wildcards.preparation}"
+        key=lambda wildcards: study_key(
+            RUN.studies[wildcards.study], f"preparations.{wildcards.preparation}"
         ),
     shell:
         "exec python -m rescan preprocess {params.study:q} --preparation {wildcards.preparation:q}"

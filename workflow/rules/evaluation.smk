@@ -7,7 +7,7 @@ rule posttrain:
         f"logs/{P.scale}/{{study}}/{{arm}}/posttrain.log",
     params:
         study=P.resolved,
-        key=lambda wildcards: RUN.studies[wildcards.study].result_key(wildcards.arm),
+        key=lambda wildcards: result_key(RUN.studies[wildcards.study], wildcards.arm),
     shell:
         "exec python -m rescan posttrain {params.study:q} --arm {wildcards.arm:q} --log {log:q}"
 
@@ -33,7 +33,7 @@ rule evaluate:
         f"logs/{P.scale}/{{study}}/{{arm}}/evaluate.log",
     params:
         study=P.resolved,
-        key=lambda wildcards: RUN.studies[wildcards.study].result_key(wildcards.arm),
+        key=lambda wildcards: result_key(RUN.studies[wildcards.study], wildcards.arm),
     shell:
         "exec python -m rescan evaluate {params.study:q} --arm {wildcards.arm:q} --log {log:q}"
 

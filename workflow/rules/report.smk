@@ -7,6 +7,6 @@ rule report:
         f"logs/{P.scale}/report.log",
     params:
         studies=expand(P.resolved, study=RUN.studies),
-        key=[study.key() for study in RUN.studies.values()],
+        key=[study_key(study) for study in RUN.studies.values()],
     shell:
         "exec python -m rescan report {params.studies:q} --log {log:q}"

@@ -35,8 +35,8 @@ rule pretrain:
         gpu=GPU,
     params:
         study=P.resolved,
-        key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(
-            f"{AUTOENCODERS}{wildcards.autoencoder}"
+        key=lambda wildcards: recipe_key(
+            RUN.studies[wildcards.study], f"{AUTOENCODERS}{wildcards.autoencoder}"
         ),
         state=P.state(f"{AUTOENCODERS}{{autoencoder}}", "{fold}", "{seed}"),
     shell:
@@ -67,7 +67,7 @@ rule train:
         gpu=GPU,
     params:
         study=P.resolved,
-        key=lambda wildcards: RUN.studies[wildcards.study].recipe_key(wildcards.arm),
+        key=lambda wildcards: recipe_key(RUN.studies[wildcards.study], wildcards.arm),
         state=P.state("{arm}", "{fold}", "{seed}"),
     shell:
         "exec python -m rescan train {params.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"

@@ -22,6 +22,7 @@ from rescan.log import logger
 from rescan.metrics.metrics import Run, compute
 from rescan.paths import Paths
 from rescan.study import Best, Study
+from rescan.study.keys import result_key
 
 FOR_GRADES = ("quadratic_kappa",)  # kappa with quadratic weights is for ordered classes
 OF_HEADS = ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1")  # shown for each head beside the arm's own
@@ -87,7 +88,7 @@ def evaluate(study: Study, arm: str) -> None:
         {
             "study": study.name,
             "arm": arm,
-            "result_key": study.result_key(arm),
+            "result_key": result_key(study, arm),
             "metric": study.metric,
             "head": recipe.head,
             "positive_class": None if positive is None else classes[positive],

@@ -3,6 +3,7 @@
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.data import Data, DataSet, Source, Split
 from rescan.study.explanation import Explanation
+from rescan.study.keys import AUTOENCODERS, TRAINING_VERSION
 from rescan.study.network import Block, Head, HeadName, Layers, Network, Norm
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
@@ -19,7 +20,7 @@ from rescan.study.recipe import (
 )
 from rescan.study.resolved import read
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
-from rescan.study.study import AUTOENCODERS, SCALES, TRAINING_VERSION, Study
+from rescan.study.study import SCALES, Study
 
 __all__ = [
     "AUTOENCODERS",

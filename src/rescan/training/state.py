@@ -22,6 +22,7 @@ from rescan.files import fingerprint, sha256, write_json, writing
 from rescan.log import logger
 from rescan.names import KNOWN_COLUMNS
 from rescan.study import TRAINING_VERSION, Study
+from rescan.study.keys import recipe_key
 
 
 @dataclasses.dataclass
@@ -92,7 +93,7 @@ def key_of(
     learned = items[~items["part"].isin(["unlabeled"] if sees_test else ["unlabeled", "test"])]
     described = ["sample", "target", "part", "origin", *(name for name in KNOWN_COLUMNS if name in items)]
     return {
-        "recipe": study.recipe_key(arm),
+        "recipe": recipe_key(study, arm),
         "images": fingerprint(learned["digest"].tolist()),
         "split": fingerprint(learned[described].to_numpy().tolist()),
         "fold": fold,

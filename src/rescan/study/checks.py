@@ -1,0 +1,152 @@
+"""Cross-checks between the sections of a study. Each raises a ValueError that says where and what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rescan import names
+from rescan.study.keys import training_content
+
+if TYPE_CHECKING:
+    from rescan.study.autoencoder import Autoencoder
+    from rescan.study.recipe import Recipe
+    from rescan.study.study import Study
+
+
+def check_study(study: Study) -> None:
+    """Run all cross-checks; the first fault ends them.
+
+    Raises:
+        ValueError: Two sections do not fit together.
+    """
+    for name in study.autoencoders:
+        check_autoencoder(study, name)
+    for arm in study.arms:
+        check_network(study, arm)
+    for arm in study.arms:
+        check_arm_and_data(study, arm)
+    check_map_beside(study)
+    check_endpoints(study)
+    for arm in study.arms:
+        check_links(study, arm)
+    for name in study.ablations:
+        check_budget(study, name)
+
+
+def check_autoencoder(study: Study, name: str) -> None:
+    """An autoencoder needs a preparation that makes what its encoder takes."""
+    autoencoder = study.autoencoders[name]
+    if autoencoder.preparation not in study.preparations:
+        near = names.suggest(autoencoder.preparation, study.preparations)
+        raise ValueError(f"autoencoders: {name}: no preparation {autoencoder.preparation!r}{near}")
+    check_dimensions(study, f"autoencoders: {name}", autoencoder.encoder, autoencoder)
+
+
+def check_network(study: Study, arm: str) -> None:
+    """An arm's encoder must take what its preparation makes, and its weights must exist."""
+    recipe, where = study.arms[arm], f"arms: {arm}"
+    network = recipe.network
+    if recipe.preparation in study.preparations:
+        check_dimensions(study, where, network.encoder, recipe)
+    if network.weights == "imagenet":
+        if network.encoder in names.WITHOUT_WEIGHTS:
+            raise ValueError(f"{where}: network: {network.encoder} has no ImageNet weights; use weights: none")
+        if network.norm != "batch":
+            raise ValueError(f"{where}: network: ImageNet weights need norm: batch; or use weights: none")
+    elif network.weights != "none":
+        check_start(study, where, recipe)
+
+
+def check_dimensions(study: Study, where: str, encoder: str, recipe: Recipe | Autoencoder) -> None:
+    """Encoder and augmentation must be for what the preparation makes: images or volumes."""
+    volumes = study.preparations[recipe.preparation].dimensions == 3
+    kind = "volumes" if volumes else "images"
+    if volumes != (encoder in names.ENCODERS_3D):
+        raise ValueError(f"{where}: preparation {recipe.preparation} makes {kind}, {encoder} takes the other kind")
+    at_inference = getattr(recipe, "inference", None)
+    augmentations = {*recipe.augmentation, *(at_inference.augmentation if at_inference else ())}
+    if unfit := augmentations - set(names.AUGMENTATIONS_3D if volumes else names.AUGMENTATIONS_2D):
+        raise ValueError(f"{where}: augmentation: {min(unfit)} is not for {kind}")
+
+
+def check_start(study: Study, where: str, recipe: Recipe) -> None:
+    """The autoencoder that an arm starts from must exist and have the arm's encoder."""
+    network = recipe.network
+    if network.weights not in study.autoencoders:
+        near = names.suggest(network.weights, ["imagenet", "none", *study.autoencoders])
+        raise ValueError(f"{where}: network: no weights {network.weights!r}{near}")
+    if recipe.training_samples != "all":
+        reason = f"but autoencoder {network.weights} learns from all of them; use weights: none"
+        raise ValueError(f"{where}: training_samples: {recipe.training_samples}, {reason}")
+    autoencoder = study.autoencoders[network.weights]
+    for what, theirs, ours in (
+        ("encoder", autoencoder.encoder, network.encoder),
+        ("its blocks", autoencoder.blocks, network.blocks),
+        ("norm", autoencoder.norm, network.norm),
+        ("normalization", autoencoder.normalization, recipe.normalization),
+    ):
+        if theirs != ours:
+            raise ValueError(f"{where}: {what} is {ours}, but that of autoencoder {network.weights} is {theirs}")
+
+
+def check_arm_and_data(study: Study, arm: str) -> None:
+    """An arm's heads, cut points and extra data must fit the section `data`."""
+    recipe, data = study.arms[arm], study.data
+    if "binary" in recipe.network.heads and len(data.classes) != 2:
+        raise ValueError(f"arms: {arm}: a binary head tells two classes apart, not {len(data.classes)}")
+    if {"regression", "ordinal"} & set(recipe.network.heads) and not data.ordered:
+        raise ValueError(f"arms: {arm}: regression and ordinal heads are for grades; add ordered: true to data")
+    cuts, needed = recipe.posttrain.cuts, len(data.classes) - 1
+    if isinstance(cuts, list) and len(cuts) != needed:
+        raise ValueError(f"arms: {arm}: posttrain: {len(cuts)} cuts, but these classes need {needed}")
+    for extra in sorted(recipe.extras - set(data.extra)):
+        raise ValueError(f"arms: {arm}: stages: samples: no data.extra {extra!r}{names.suggest(extra, data.extra)}")
+
+
+def check_map_beside(study: Study) -> None:
+    """The arm whose map stands beside a volume's must read one whole image per sample."""
+    beside = study.gradcam.beside
+    if beside not in study.arms:
+        return
+    preparation = study.preparations.get(study.arms[beside].preparation)
+    if preparation and (preparation.dimensions == 3 or any(step["name"] == "patches" for step in preparation.steps)):
+        raise ValueError(f"gradcam: beside: arm {beside} has no image for each sample; name one whose images are whole")
+
+
+def check_endpoints(study: Study) -> None:
+    """Published numbers may be of the study's endpoints only."""
+    for entry in study.published:
+        if entry.endpoint is not None and entry.endpoint not in study.data.endpoints:
+            near = names.suggest(entry.endpoint, study.data.endpoints)
+            raise ValueError(f"published: no endpoint {entry.endpoint!r}{near}")
+
+
+def check_links(study: Study, arm: str) -> None:
+    """The arms that an arm names must be run, have models of their own, and fit it."""
+    recipe, arms = study.arms[arm], study.arms
+    if recipe.against is not None and recipe.against not in arms:
+        raise ValueError(f"arms: {arm}: against: no arm {recipe.against!r} is run{names.suggest(recipe.against, arms)}")
+    for member in [recipe.models] if recipe.models else recipe.ensemble.members if recipe.ensemble else []:
+        if member not in arms:
+            raise ValueError(f"arms: {arm}: needs arm {member!r}, which is not run; add it to run")
+        if member == arm or arms[member].ensemble or (recipe.models and not arms[member].trains):
+            raise ValueError(f"arms: {arm}: arm {member!r} has no models of its own")
+        heads = arms[member].network.heads
+        if any(name not in heads or heads[name].link != head.link for name, head in recipe.network.heads.items()):
+            raise ValueError(f"arms: {arm}: its members need the same heads; those of {member!r} differ")
+    if recipe.models and training_content(study, arm) != training_content(study, recipe.models):
+        limits = "may differ from it in posttrain, inference and folds only"
+        raise ValueError(f"arms: {arm}: an arm with models: {recipe.models} {limits}")
+
+
+def check_budget(study: Study, ablation: str) -> None:
+    """The arms of an ablation must be trained for as many steps as its base."""
+
+    def steps(arm: str) -> list[int | None]:
+        return [stage.steps for stage in study.arms[arm].stages.values()]
+
+    base = study.ablations[ablation].base
+    for arm in study.ablations[ablation].arms:
+        if None in steps(arm) or steps(arm) != steps(base):
+            need = f"arm {arm} must be trained for as many steps as {base}"
+            raise ValueError(f"ablations: {ablation}: {need}; give their stages the same steps, not epochs")

@@ -1,0 +1,54 @@
+"""Fingerprints of a study: equal ones mean that what was made from it is still right."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from rescan.files import fingerprint
+from rescan.study.recipe import NOT_TRAINED
+
+if TYPE_CHECKING:
+    from rescan.study.study import Study
+
+TRAINING_VERSION = 2  # raise it when the same recipe and data would give another model
+AUTOENCODERS = "autoencoders/"  # before the name of an autoencoder, where trainings are named
+
+
+def study_key(study: Study, *sections: str) -> str:
+    """Fingerprint of some sections, as dotted paths, or of all: a rule's parameter, so that only they rerun it."""
+    content = study.model_dump(mode="json")
+    parts = [reduce(lambda tree, key: tree[key], section.split("."), content) for section in sections]
+    return fingerprint(parts or content)
+
+
+def recipe_key(study: Study, arm: str) -> str:
+    """Fingerprint of all that an arm's training depends on in the study file, and of the trainer's version."""
+    recipe = study.recipe_of(arm)
+    epoch_head = recipe.epoch_head if recipe.chooses_by_class else ""
+    return fingerprint([*training_content(study, arm), epoch_head, study.data.classes, TRAINING_VERSION])
+
+
+def result_key(study: Study, arm: str) -> str:
+    """Fingerprint of all that an arm's results depend on in the study file."""
+    recipe = study.arms[arm]
+    members = [result_key(study, member) for member in recipe.ensemble.members] if recipe.ensemble else []
+    reading = recipe.model_dump(mode="json", include=NOT_TRAINED - {"against"})
+    training = recipe_key(study, recipe.models or arm)
+    return fingerprint([reading, training, study.data.ordered, study.data.endpoints, members])
+
+
+def training_content(study: Study, arm: str) -> list[Any]:
+    """What an arm's training depends on in its recipe; the order of stages and heads matters, too."""
+    recipe = study.recipe_of(arm)
+    preparation = study.preparations[recipe.preparation].model_dump(mode="json")
+    order = [list(recipe.stages), list(recipe.network.heads)]
+    name = study.autoencoder(arm) if arm in study.arms else arm[len(AUTOENCODERS) :]
+    start = []
+    if name:
+        autoencoder = study.autoencoders[name]
+        start = [
+            autoencoder.model_dump(mode="json"),
+            study.preparations[autoencoder.preparation].model_dump(mode="json"),
+        ]
+    return [recipe.model_dump(mode="json", exclude=NOT_TRAINED), order, preparation, *start]
