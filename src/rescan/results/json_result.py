@@ -1,0 +1,67 @@
+"""JSON files between steps: frozen models that are written and read whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import Self
+
+from rescan.files import write_json
+from rescan.results.faults import damaged, missing
+
+SHOWN = 60  # characters of a wrong value in a message
+
+
+class Part(BaseModel):
+    """A part of a JSON file: frozen, without unknown keys, without NaN and infinity (JSON has none; use None)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class JsonResult(Part):
+    """A whole JSON file. A field that was not set when the model was made is not written; one set to None is, as null.
+
+    Attributes:
+        step: The step that makes the file.
+    """
+
+    step: ClassVar[str]
+
+    def write(self, path: str | Path) -> None:
+        """Write the file beside its place and rename it into it."""
+        write_json(path, self.model_dump(mode="json", exclude_unset=True, by_alias=True))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read and check the file.
+
+        Raises:
+            RescanError: It is missing, empty, truncated or not JSON; a key is missing, unknown or of a wrong type.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_bytes(), strict=True)
+        except FileNotFoundError:
+            raise missing(path, cls.step) from None
+        except ValidationError as error:
+            raise damaged(path, cls.step, _fault(error)) from None
+
+    @classmethod
+    def read_if_there(cls, path: str | Path) -> Self | None:
+        """Read the file; None if there is none, as where a run is not finished."""
+        return cls.read(path) if Path(path).is_file() else None
+
+
+def _fault(error: ValidationError) -> str:
+    """The first fault of a validation in words."""
+    fault: Any = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "json_invalid":
+        return f"not valid JSON ({fault['ctx']['error']})"
+    if fault["type"] == "missing":
+        return f"{key} is missing"
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {key}"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{key}: {message}, not {fault['input']!r:.{SHOWN}}".removeprefix(": ")

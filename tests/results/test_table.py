@@ -1,0 +1,82 @@
+"""A table comes back as it was written; a damaged one gives one line with file, fault and step."""
+
+import pandas as pd
+import pytest
+
+from rescan.errors import RescanError
+from rescan.results.table import Column, Table
+
+TABLE = Table(
+    "split",
+    (
+        Column("sample"),
+        Column("part", choices=("train", "test")),
+        Column("patient", empty=True),
+        Column("fold", "integer", low=0),
+        Column("age", "number", empty=True, optional=True),
+        Column("path_*", empty=True, optional=True),
+    ),
+    key=("sample", "fold"),
+)
+WHOLE = "sample,part,patient,fold,age,path_oct\n007,train,,0,1.5,a\nNA,test,p1,0,,\n"
+
+
+def test_a_table_comes_back_as_text_and_numbers(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(WHOLE)
+    frame = TABLE.read(path)
+    assert frame["sample"].tolist() == ["007", "NA"]
+    assert frame["patient"].tolist() == ["", "p1"]
+    assert frame["fold"].dtype == "int64"
+    assert frame["age"].isna().tolist() == [False, True]
+    TABLE.write(tmp_path / "again.csv", frame)
+    assert (tmp_path / "again.csv").read_text() == WHOLE
+    assert TABLE.read_if_there(tmp_path / "none.csv") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("007,train", "007,dev", "line 2: part is 'dev', not one of train, test"),
+        ("007,train", ",train", "line 2: sample is empty"),
+        ("007,train", "007,", "line 2: part is empty"),
+        (",p1,0,", ",p1,zero,", "line 3: fold is 'zero', not a whole number"),
+        (",p1,0,", ",p1,0.5,", "line 3: fold is 0.5, not a whole number"),
+        (",p1,0,", ",p1,-1,", "line 3: fold is -1, not a number from 0 to inf"),
+        (",p1,0,", ",p1,,", "line 3: fold is empty, not a whole number"),
+        (",1.5,", ",old,", "line 2: age is 'old', not a number"),
+        ("sample,", "name,", "the column 'sample' is missing"),
+        ("age,", "mood,", "unknown column 'mood'"),
+        ("NA,test", "007,test", "line 3: a second row of sample 007, fold 0"),
+        ("p1,0,,\n", "p1,0", "its last line is cut off"),
+        ("NA,test", "NA,test,x,y,z", "not a CSV table"),
+        (WHOLE, "", "not a CSV table"),
+        (WHOLE, "\x00\n", "the column 'sample' is missing"),
+    ],
+)
+def test_a_damaged_table_gives_one_line(tmp_path, old, new, fault):
+    path = tmp_path / "t.csv"
+    assert old in WHOLE
+    path.write_text(WHOLE.replace(old, new, 1))
+    with pytest.raises(RescanError) as error:
+        TABLE.read(path)
+    line = str(error.value)
+    assert line.startswith(f"{path}: ")
+    assert fault in line
+    assert line.endswith("; delete it and run split again")
+    assert "\n" not in line
+
+
+def test_binary_content_and_a_missing_table_give_one_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(bytes(range(128, 256)) * 9)
+    with pytest.raises(RescanError, match="not a CSV table"):
+        TABLE.read(path)
+    with pytest.raises(RescanError, match="no such file; run split first"):
+        TABLE.read(tmp_path / "none.csv")
+
+
+def test_other_columns_are_not_written(tmp_path):
+    with pytest.raises(ValueError, match="the column 'part' is missing"):
+        TABLE.write(tmp_path / "t.csv", pd.DataFrame({"sample": ["a"]}))
+    assert not (tmp_path / "t.csv").exists()
