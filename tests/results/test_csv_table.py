@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from rescan.errors import RescanError
-from rescan.results.table import Column, Table
+from rescan.results.csv_table import Column, Table
 
 TABLE = Table(
     "split",
