@@ -18,6 +18,7 @@ from rescan.evaluation import posttrain
 from rescan.evaluation.predictions import Predictions, Reading, by_unit
 from rescan.files import read_json, write_table
 from rescan.heads import outputs as heads
+from rescan.heads.head import TINY
 from rescan.log import logger, progress
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import Prepared, prepare
@@ -197,7 +198,7 @@ def _by_patient(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     graded = "grade" in table
     predicted = table["predicted"].map(classes.index).to_numpy(np.intp)
     grade = table["grade"].to_numpy(float) if graded else predicted.astype(float)
-    probabilities = None if graded else np.log(table[classes].to_numpy(float).clip(heads.TINY))
+    probabilities = None if graded else np.log(table[classes].to_numpy(float).clip(TINY))
     rows = pd.DataFrame({"part": "new", "fold": 0, "seed": 0, "patient": table["patient"], "eye": "", "target": 0})
     reading = Reading(rows.reset_index(drop=True), predicted, grade, probabilities)
     units, _ = by_unit(reading, "patient", len(classes), ordered=graded, majority=True)

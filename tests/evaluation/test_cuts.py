@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from rescan.evaluation.cuts import cut, optimized, rounding
-from rescan.heads.outputs import nearest
+from rescan.heads.head import nearest
 
 
 def test_rounding():

@@ -22,7 +22,7 @@ from rescan.explanation.maps import head_of
 from rescan.explanation.scores import SCORES
 from rescan.explanation.selection import choose, one_a_sample
 from rescan.files import write_json
-from rescan.heads.outputs import columns
+from rescan.heads.outputs import HEADS
 from rescan.models.networks import build, load, normalize, save
 from rescan.study import Study
 
@@ -80,7 +80,7 @@ def made(tmp_path_factory):
             folder / ARM / f"../{arm}/fold0_seed4/model.safetensors", build(study.arms[arm], 3, (1, SIZE, SIZE)), header
         )
         for head, output in heads.items():
-            rows[columns(head, output.shape[1])] = output
+            rows[HEADS[head].columns(output.shape[1])] = output
         for seed in (4, 5):  # the second run is of no use here, but is read
             run = folder / ARM / f"../{arm}/fold0_seed{seed}"
             run.mkdir(exist_ok=True)
@@ -222,7 +222,7 @@ def test_an_arm_read_from_a_neuron_shows_its_own_reading_and_the_classification_
     logits = pd.read_csv(ARM / "fold0_seed4/predictions.csv")
     for seed in (4, 5):
         table = grades.drop(columns=["ordinal_0", "ordinal_1"], errors="ignore").assign(seed=seed)
-        names = columns("classification", 3)
+        names = HEADS["classification"].columns(3)
         table[names] = logits[names].to_numpy()
         (folder / f"fold0_seed{seed}").mkdir(parents=True)
         table.to_csv(folder / f"fold0_seed{seed}/predictions.csv", index=False)

@@ -25,7 +25,7 @@ from rescan.explanation.cam import gradcam
 from rescan.explanation.five_panels import peak
 from rescan.explanation.volume_maps import grid_of, to_source, write
 from rescan.files import write_json
-from rescan.heads.outputs import columns
+from rescan.heads.outputs import HEADS
 from rescan.models.networks import build, load, normalize, save
 from rescan.study import Study
 
@@ -206,7 +206,9 @@ def made(tmp_path_factory):
     write_json(folder / "data/demo/made_up/source.json", {"root": (raw).as_posix()})
     rows = pd.DataFrame({"part": ["train"] * 3 + ["test"] * 9, "item": range(12), "sample": samples})
     rows = rows.assign(group="", patient=samples, eye="", study="", fold=0, seed=0, target=target)
-    rows[columns("classification", 2)] = np.stack([0 * target, rng.choice([-1.0, 1], 12) * (2 * target - 1)], axis=1)
+    rows[HEADS["classification"].columns(2)] = np.stack(
+        [0 * target, rng.choice([-1.0, 1], 12) * (2 * target - 1)], axis=1
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         manifest = pd.DataFrame({"sample": samples, "path": [f"{sample}.nii.gz" for sample in samples], "origin": ""})

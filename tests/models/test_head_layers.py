@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 
-from rescan.heads import outputs as evaluation
+from rescan.heads.outputs import HEADS
 from rescan.models.head_layers import build_head, hidden_layers
 from rescan.study import Head, Layers
 
@@ -18,10 +18,10 @@ def types(layers):
 
 
 @pytest.mark.parametrize("link", ["sigmoid", "softmax"])
-@pytest.mark.parametrize("name", evaluation.HEADS)
+@pytest.mark.parametrize("name", HEADS)
 def test_each_head_is_as_wide_as_evaluation_expects(name, link):
     head = build_head(name, 6, Head(hidden=[4], link=link), 5)
-    assert head(torch.rand(2, 6)).shape == (2, Head(link=link).width(name, 5))
+    assert head(torch.rand(2, 6)).shape == (2, HEADS[name].width(5, link))
 
 
 def test_hidden_layers_have_relu_and_then_dropout():

@@ -10,7 +10,7 @@ import pandas as pd
 from rescan.evaluation import subgroups
 from rescan.evaluation.predictions import Reading
 from rescan.evaluation.scoring import METRICS, of_part, scores
-from rescan.heads.outputs import TINY, Array
+from rescan.heads.head import TINY, Array
 from rescan.study import Study
 
 COLUMNS = ("fov", "body_part", "site", "device")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rescan.heads.outputs import Array, Indices
+from rescan.heads.head import Array, Indices
 
 ROUNDS = 50
 

@@ -20,7 +20,7 @@ from rescan.evaluation import cuts, predictions
 from rescan.evaluation.predictions import Predictions, Reading
 from rescan.files import write_json
 from rescan.heads import outputs as heads
-from rescan.heads.outputs import Array, Indices
+from rescan.heads.head import Array, Indices
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.study import Recipe, Study
@@ -54,7 +54,7 @@ def posttrain(study: Study, arm: str) -> None:
         "temperatures": {
             head: _fits(validation, lambda rows, _, head=head: temperature(head, rows, classes))
             for head in given.outputs
-            if heads.log_probabilities(head, given.outputs[head][:1], classes) is not None
+            if heads.HEADS[head].log_probabilities(given.outputs[head][:1], classes) is not None
         },
     }
     fitted_on = given.where(given.rows["part"] == ("train" if recipe.posttrain.fit_on == "train" else "validation"))
@@ -99,7 +99,7 @@ def temperature(head: str, given: Predictions, classes: int) -> float:
     index = np.arange(len(target))
 
     def negative_log_likelihood(log_temperature: float) -> float:
-        found = heads.log_probabilities(head, logits / math.exp(log_temperature), classes)
+        found = heads.HEADS[head].log_probabilities(logits / math.exp(log_temperature), classes)
         return float(-found[index, target].mean())  # type: ignore[index]
 
     bounds = (math.log(BOUNDS[0]), math.log(BOUNDS[1]))
@@ -107,22 +107,10 @@ def temperature(head: str, given: Predictions, classes: int) -> float:
 
 
 def neuron(given: Predictions, classes: int) -> list[float]:
-    """A linear neuron with the least squared error: the weights of `_inputs`, then the bias."""
-    inputs = _inputs(given.outputs, classes)
+    """A linear neuron with the least squared error: the weights of `heads.neuron_inputs`, then the bias."""
+    inputs = heads.neuron_inputs(given.outputs, classes)
     with_bias = np.column_stack([inputs, np.ones(len(inputs))])
     return np.linalg.lstsq(with_bias, given.rows["target"].to_numpy(float), rcond=None)[0].tolist()
-
-
-def _inputs(outputs: dict[str, Array], classes: int) -> Array:
-    """What the neuron sees, a column a head: the class of the classification, the grades of the others."""
-    found = [
-        heads.decide(head, outputs[head], classes)
-        if head == "classification"
-        else heads.grade(head, outputs[head], classes)
-        for head in heads.HEADS
-        if head in outputs
-    ]
-    return np.column_stack(found).astype(float)
 
 
 def _optimized(given: Predictions, content: dict[str, Any], left_out: int | None) -> list[float]:
@@ -158,7 +146,7 @@ def _of_rows(fits: dict[str, Any], rows: pd.DataFrame, crossfit: bool) -> Array:
 
 def _apply_neuron(fits: dict[str, Any], given: Predictions, classes: int, crossfit: bool = False) -> Array:
     weights = _of_rows(fits, given.rows, crossfit)
-    return (_inputs(given.outputs, classes) * weights[:, :-1]).sum(1) + weights[:, -1]
+    return (heads.neuron_inputs(given.outputs, classes) * weights[:, :-1]).sum(1) + weights[:, -1]
 
 
 def apply(posttraining: dict[str, Any], given: Predictions, head: str | None = None) -> Reading:
@@ -195,16 +183,15 @@ def _output(posttraining: dict[str, Any], head: str, given: Predictions) -> Arra
 
 def _read(posttraining: dict[str, Any], head: str, rows: pd.DataFrame, output: Array) -> Reading:
     """Read what `_output` gives, or means of it."""
-    classes = posttraining["classes"]
-    if head in ("linear", "regression"):
-        grade = output[:, 0]
+    classes, reader = posttraining["classes"], heads.READERS[head]
+    grade, predicted = reader.grade(output, classes), reader.decide(output, classes)
+    if reader.takes_cuts:
         if head == posttraining["head"] and "cuts" in posttraining:
-            passed = grade[:, None] >= _of_rows(posttraining["cuts"], rows, posttraining["fit_on"] == "crossfit")
-            return Reading(rows, passed.sum(1), grade, None)
-        return Reading(rows, heads.nearest(grade, classes), grade, None)
-    known = head in posttraining["temperatures"]
-    log_probabilities = heads.log_probabilities(head, output, classes) if known else None
-    return Reading(rows, heads.decide(head, output, classes), heads.grade(head, output, classes), log_probabilities)
+            cut_points = _of_rows(posttraining["cuts"], rows, posttraining["fit_on"] == "crossfit")
+            predicted = (grade[:, None] >= cut_points).sum(1)
+        return Reading(rows, predicted, grade, None)
+    fitted = head in posttraining["temperatures"]
+    return Reading(rows, predicted, grade, reader.log_probabilities(output, classes) if fitted else None)
 
 
 def combine(members: list[Predictions], trim: float) -> Predictions:

@@ -11,7 +11,7 @@ import pandas as pd
 from rescan.errors import RescanError
 from rescan.files import read_table
 from rescan.heads import outputs as heads
-from rescan.heads.outputs import Array, Indices
+from rescan.heads.head import TINY, Array, Indices
 from rescan.metrics.metrics import Run, prepare
 from rescan.paths import Paths
 from rescan.study import Study
@@ -74,8 +74,8 @@ def _columns(study: Study, arm: str) -> dict[str, list[str]]:
     """The columns of each head of an arm."""
     described = study.arms[arm].network.heads
     known = {head: described[head] for head in heads.HEADS if head in described}
-    widths = {head: described.width(head, len(study.data.classes)) for head, described in known.items()}
-    return {head: heads.columns(head, width) for head, width in widths.items()}
+    widths = {head: heads.HEADS[head].width(len(study.data.classes), own.link) for head, own in known.items()}
+    return {head: heads.HEADS[head].columns(width) for head, width in widths.items()}
 
 
 def read_run(study: Study, arm: str, path: str) -> pd.DataFrame:
@@ -188,7 +188,7 @@ def endpoint(reading: Reading, lowest: int) -> Reading:
     rows = reading.rows.assign(target=(reading.rows["target"] >= lowest).astype(int))
     log_probabilities = None
     if reading.log_probabilities is not None:
-        positive = np.exp(reading.log_probabilities)[:, lowest:].sum(1).clip(heads.TINY, 1 - heads.TINY)
+        positive = np.exp(reading.log_probabilities)[:, lowest:].sum(1).clip(TINY, 1 - TINY)
         log_probabilities = np.log(np.stack([1 - positive, positive], axis=1))
     return Reading(rows, (reading.predicted >= lowest).astype(np.intp), reading.grade, log_probabilities)
 

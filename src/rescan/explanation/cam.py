@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-GRADE_HEADS = ("regression", "ordinal")
+from rescan.heads.outputs import HEADS
+
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -60,10 +61,10 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
         raise ValueError("Grad-CAM needs a network in eval mode; call network.eval() first")
     with _recording(cast(nn.Module, network.target_layer)) as outputs:
         output = network(images)[head]
-        if head == "binary":
-            scores = output[:, 0] * (2 * targets - 1)
+        if HEADS[head].of_classes and not HEADS[head].one_output:
+            scores = output.gather(1, targets.view(-1, 1))
         else:
-            scores = output.sum(1) * targets if head in GRADE_HEADS else output.gather(1, targets.view(-1, 1))
+            scores = output.sum(1) * (2 * targets - 1 if HEADS[head].of_classes else targets)
         (activations,) = outputs
         (gradients,) = torch.autograd.grad(scores.sum(), activations)
     weights = gradients.flatten(2).mean(2).view(*gradients.shape[:2], *[1] * (gradients.ndim - 2))

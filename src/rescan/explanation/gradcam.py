@@ -39,7 +39,7 @@ from rescan.explanation.selection import (
     test_rows,
 )
 from rescan.files import write_json, write_table, writing
-from rescan.heads.outputs import OF_CLASSES
+from rescan.heads.outputs import HEADS
 from rescan.log import logger
 from rescan.models.networks import Network, load
 from rescan.paths import Paths
@@ -101,8 +101,8 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
         "run": {"arm": owner, "fold": fold, "seed": seed},
         "head": head,
         "kind": kind,
-        "shown": maps[head in OF_CLASSES],
-        "scored": "the map of " + ("the predicted class" if head in OF_CLASSES else "evidence for a higher grade"),
+        "shown": maps[HEADS[head].of_classes],
+        "scored": "the map of " + ("the predicted class" if HEADS[head].of_classes else "evidence for a higher grade"),
         "cells": grid,
         "n": complete,
         "empty": len(scores) - complete,
@@ -155,7 +155,7 @@ def draw_predictions(
         sources: (N,) the files of the volumes; needed, with their affines, for NIfTI files.
     """
     if probabilities is None:
-        head = head_of([name for name in network.heads if name not in OF_CLASSES], head)
+        head = head_of([name for name in network.heads if not HEADS[name].of_classes], head)
         probabilities = np.empty((len(images), 0))
     head = head_of(network.heads, head)
     predicted = probabilities.argmax(1) if predicted is None else predicted
@@ -177,7 +177,7 @@ def draw_predictions(
     for number, name in enumerate(names):
         roles = ("prediction", "runner-up")
         maps = _titled(head, roles, targets[number], classes, probabilities[number], scaled[number])
-        read = "" if head in OF_CLASSES else f"\nread: {short(classes[predicted[number]])}"
+        read = "" if HEADS[head].of_classes else f"\nread: {short(classes[predicted[number]])}"
         tile = Tile(f"prepared image{read}", gray_levels(images[number]), maps)
         draw(folder / f"{name}.png", [("", [tile])])
 
@@ -204,7 +204,7 @@ def _show(
         roles = ("prediction", "runner-up" if right else "true class")
         maps = _titled(head, roles, targets[place], classes, probabilities[place], scaled[place])
         title = f"prepared image\n{short(entry['true'])}"
-        if head not in OF_CLASSES:
+        if not HEADS[head].of_classes:
             title = f"true: {short(entry['true'])}\nread: {short(entry['predicted'])}"
         mask = None if masks is None or not masks[item[place]].any() else masks[item[place]]
         tile = Tile(title, gray_levels(shown[place]), maps, mask)
@@ -231,7 +231,7 @@ def _titled(
 ) -> list[tuple[str, Maps]]:
     """Title the maps of one image: what each is evidence for, and whether it is zero everywhere."""
     empty = ["" if one.any() else " (empty map)" for one in scaled]
-    if head not in OF_CLASSES:
+    if not HEADS[head].of_classes:
         return [(f"evidence for a\n{DIRECTIONS[k]}{note}", one) for k, note, one in zip(targets, empty, scaled)]
     shares = [f" {100 * probabilities[k]:.0f} %" if probabilities.size else "" for k in targets]
     named = [f"{short(classes[k])}{share}" for k, share in zip(targets, shares)]

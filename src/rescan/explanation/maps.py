@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import short
-from rescan.heads.outputs import OF_CLASSES
+from rescan.heads.outputs import HEADS
 from rescan.log import progress
 from rescan.models.networks import Network, normalize
 from rescan.training import loader
@@ -45,14 +45,14 @@ def head_of(heads: Iterable[str], wanted: str | None = None) -> str:
 
 def targets_of(head: str, predicted: NDArray[np.integer], other: NDArray[np.integer]) -> NDArray[np.integer]:
     """The two targets of each image, (N, 2), for `gradcam`."""
-    if head in OF_CLASSES:
+    if HEADS[head].of_classes:
         return np.stack([predicted, other], axis=1)
     return np.tile(list(DIRECTIONS), (len(predicted), 1))
 
 
 def target_name(head: str, target: int, classes: Sequence[str], probabilities: NDArray[np.floating]) -> str:
     """What a map is evidence for: a class, with its probability where there is one, or a higher or lower grade."""
-    if head not in OF_CLASSES:
+    if not HEADS[head].of_classes:
         return DIRECTIONS[target]
     share = f" {100 * probabilities[target]:.0f} %" if probabilities.size else ""
     return f"{short(classes[target])}{share}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rescan.errors import RescanError
 from rescan.evaluation import posttrain, predictions
 from rescan.files import read_json
-from rescan.heads.outputs import OF_CLASSES
+from rescan.heads.outputs import HEADS
 from rescan.paths import Paths
 from rescan.study import Study
 
@@ -105,7 +105,7 @@ def described(rows: pd.DataFrame, classes: Sequence[str], head: str) -> list[dic
             "sample": row["sample"],
             "true": classes[row["target"]],
             "predicted": classes[row["predicted"]],
-            "other": classes[row["other"]] if head in OF_CLASSES else "",
+            "other": classes[row["other"]] if HEADS[head].of_classes else "",
             "probability": round(float(row["confidence"]), 4) if probable else None,
         }
         for row in rows.to_dict("records")

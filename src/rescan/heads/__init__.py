@@ -1,1 +1,1 @@
-"""What a network's heads put out and how it is read: once for training, evaluation and prediction."""
+"""How the outputs of a network's heads become classes: in one place for training, evaluation and prediction."""

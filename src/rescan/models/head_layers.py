@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rescan.heads.outputs import HEADS
 from rescan.study import Head, Layers
 
 
@@ -69,7 +70,7 @@ def build_head(name: str, inputs: int, head: Head, classes: int) -> nn.Sequentia
         of "grade > k" or, with the softmax link, (B, K) log-odds of the probabilities of one softmax.
     """
     layers, size = hidden_layers(inputs, head)
-    layers.append(nn.Linear(size, head.width(name, classes)))
+    layers.append(nn.Linear(size, HEADS[name].width(classes, head.link)))
     if name == "regression" and head.limit is not None:
         layers.append(Limit(head.limit))
     if name == "ordinal" and head.link == "softmax":

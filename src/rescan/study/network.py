@@ -37,11 +37,6 @@ class Head(Layers):
     link: Literal["sigmoid", "softmax"] = "sigmoid"
     limit: Annotated[float, Field(gt=0)] | None = None
 
-    def width(self, name: str, classes: int) -> int:
-        """How many outputs it has as the head of this name."""
-        thresholds = classes - 1 if self.link == "sigmoid" else classes
-        return {"classification": classes, "binary": 1, "regression": 1, "ordinal": thresholds}[name]
-
 
 HeadName = Literal["classification", "binary", "regression", "ordinal"]
 

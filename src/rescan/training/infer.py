@@ -63,7 +63,7 @@ def infer(
         held_out = items["part"].isin(["validation", "test"]).to_numpy()
         kept = held_out & (held_out.cumsum() <= MOST_VECTORS)
         outputs, vectors = _forward(network.eval(), images, rows, normalization, held, shown=shown, kept=kept)
-        predicted = heads.decide(recipe.epoch_head, outputs[recipe.epoch_head], classes)
+        predicted = heads.HEADS[recipe.epoch_head].decide(outputs[recipe.epoch_head], classes)
         diagnosis = diagnose(
             network,
             images,
@@ -80,8 +80,8 @@ def infer(
         logger.warning(
             "%s: collapsed: %.0f %% of validation is called %s", run, 100 * diagnosis["share"], diagnosis["class"]
         )
-    tables = [pd.DataFrame(output, columns=heads.columns(head, output.shape[1])) for head, output in outputs.items()]
-    write_table(run / "predictions.csv", pd.concat([items.assign(fold=fold, seed=seed)[KEYS], *tables], axis=1))
+    keys = items.assign(fold=fold, seed=seed)[KEYS]
+    write_table(run / "predictions.csv", pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
     with writing(run / "vectors.npy") as temporary:
         np.save(temporary, vectors, allow_pickle=False)
     write_json(run / "diagnosis.json", diagnosis)
@@ -182,7 +182,7 @@ def diagnose(
         return _forward(model, images, mixed[part], normalization, device, batch_size=batch_of(images, 32))[0][head]
 
     def accuracy(output: np.ndarray) -> float:
-        return float(np.mean(heads.decide(head, output, classes) == [targets[item] for item in mixed[part]]))
+        return float(np.mean(heads.HEADS[head].decide(output, classes) == [targets[item] for item in mixed[part]]))
 
     batchwise = copy.deepcopy(network).eval()
     recalibrated = copy.deepcopy(network).eval()

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from rescan import names
+from rescan.heads.outputs import HEADS
 from rescan.models.head_layers import log_odds
 
 
@@ -35,14 +36,15 @@ def total(
     for head, loss in losses.items():
         options = {key: option for key, option in loss.items() if key not in ("name", "weight")}
         output = outputs[head].float()
-        wanted = passed(targets, output.shape[1], classes) if head in ("binary", "ordinal") else targets
-        items = items + loss.get("weight", 1.0) * names.resolve("loss", loss["name"])(output, wanted, **options)
+        first = HEADS[head].first_threshold(output.shape[1], classes)
+        expected = targets if first is None else passed(targets, output.shape[1], first)
+        items = items + loss.get("weight", 1.0) * names.resolve("loss", loss["name"])(output, expected, **options)
     return (items if weights is None else items * weights).mean()
 
 
-def passed(targets: torch.Tensor, width: int, classes: int) -> torch.Tensor:
-    """The thresholds that each grade passes, (B, width) of 0 and 1: grade > k; of K thresholds, grade ≥ k."""
-    lowest = torch.arange(width, device=targets.device) + (width < classes)
+def passed(targets: torch.Tensor, width: int, first: int) -> torch.Tensor:
+    """The thresholds that each grade passes, (B, width) of 0 and 1; the first is passed from the grade `first` on."""
+    lowest = torch.arange(width, device=targets.device) + first
     return (targets[:, None] >= lowest).float()
 
 

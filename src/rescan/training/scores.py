@@ -31,7 +31,7 @@ def score(
     """
     tensors = {name: torch.from_numpy(output) for name, output in outputs.items()}
     loss = float(total(losses, tensors, torch.from_numpy(targets), classes))
-    predictions = heads.decide(head, outputs[head], classes)
+    predictions = heads.HEADS[head].decide(outputs[head], classes)
     confusion = np.bincount(targets * classes + predictions, minlength=classes**2).reshape(classes, classes)
     right, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     there, named = true > 0, true + predicted > 0

@@ -292,7 +292,7 @@ class Trainer:
         progress = self.progress
         if self.read:
             outputs, targets = (torch.cat(parts).cpu().numpy() for parts in zip(*self.read))
-            self.sums[1] += int((heads.decide(self.head, outputs, self.classes) == targets).sum())
+            self.sums[1] += int((heads.HEADS[self.head].decide(outputs, self.classes) == targets).sum())
             self.read.clear()
         before, progress.sums = progress.sums, self.sums.tolist()
         if progress.sums[2] > before[2]:

@@ -1,0 +1,82 @@
+"""What all heads have in common: how the outputs of one head become classes, grades and probabilities."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import trim_mean
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+TINY = 1e-12  # the least probability, so that its logarithm stays finite
+
+
+@dataclass(frozen=True)
+class Head(ABC):
+    """A kind of head, under its name. Its outputs are (n, width); K is the number of classes.
+
+    Attributes:
+        of_classes: Its outputs stand for classes. Those of other heads stand for grades on a line.
+        one_output: Its width is 1, and its column in predictions.csv has no number.
+        takes_cuts: Its grade can be read with cut points instead of being rounded.
+    """
+
+    name: str
+    of_classes: ClassVar[bool] = False
+    one_output: ClassVar[bool] = False
+    takes_cuts: ClassVar[bool] = False
+
+    def width(self, classes: int, link: str = "sigmoid") -> int:  # noqa: ARG002 - the ordinal head needs the link
+        """How many outputs it has for K classes."""
+        return 1 if self.one_output else classes
+
+    def columns(self, width: int) -> list[str]:
+        """The names of its columns in predictions.csv."""
+        return [self.name] if self.one_output else [f"{self.name}_{number}" for number in range(width)]
+
+    def first_threshold(self, width: int, classes: int) -> int | None:  # noqa: ARG002 - for heads of thresholds
+        """The lowest grade that passes its first threshold; None if it is not trained on thresholds."""
+        return None
+
+    @abstractmethod
+    def decide(self, output: Array, classes: int) -> Indices:
+        """The class (n,) that each row of outputs stands for."""
+
+    @abstractmethod
+    def grade(self, output: Array, classes: int) -> Array:
+        """The grade (n,) on the line of the classes' numbers."""
+
+    def log_probabilities(self, output: Array, classes: int) -> Array | None:  # noqa: ARG002 - for heads that have them
+        """Log-probabilities (n, K) of the classes; None if the head gives none."""
+        return None
+
+    def neuron_input(self, output: Array, classes: int) -> Array:
+        """What the linear neuron on all heads is fed of this one: (n,)."""
+        return self.grade(output, classes)
+
+    def average(self, outputs: Sequence[Array], trim: float = 0.0) -> Array:
+        """Average outputs of several networks, (n, width) each: of probabilities, given back as logits.
+
+        Args:
+            outputs: One array per network.
+            trim: Share of the values that is cut off at either end of each output before the mean (a trimmed mean).
+        """
+        return self._from_averageable(trim_mean(np.stack([self._averageable(output) for output in outputs]), trim, 0))
+
+    def _averageable(self, output: Array) -> Array:
+        """Outputs on the scale on which they are averaged."""
+        return output
+
+    def _from_averageable(self, mean: Array) -> Array:
+        """A mean, back on the scale of the outputs."""
+        return mean
+
+
+def nearest(grades: Array, classes: int) -> Indices:
+    """The nearest grade; halves go up. NaN becomes 0."""
+    return np.clip(np.floor(np.nan_to_num(grades) + 0.5), 0, classes - 1).astype(np.intp)
