@@ -29,12 +29,12 @@ rule all:
     default_target: True
     input:
         P.page,
-        [everything(study) for study in RUN.studies],
+        [INPUTS.everything(study) for study in PLAN.studies],
 
 
 onstart:
     try:
-        RUN.write_studies()
+        PLAN.write_studies()
     except RescanError as error:
         raise WorkflowError(str(error))
 

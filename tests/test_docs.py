@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rescan import names, study
 from rescan.study import file as study_file
-from rescan.workflow import Config
+from rescan.workflow.config import Config
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -56,7 +56,9 @@ def test_normalizations_undo_the_published_conventions():
     "module",
     [
         "rescan.study.file",
-        "rescan.workflow",
+        "rescan.workflow.plan",
+        "rescan.workflow.inputs",
+        "rescan.workflow.reruns",
         "rescan.data.audit.audit",
         "rescan.preparation.preprocess",
         "rescan.evaluation.evaluate",

@@ -6,13 +6,14 @@ import pytest
 
 from rescan.errors import RescanError
 from rescan.study import read
-from rescan.workflow import Run
+from rescan.workflow.environment import environment
+from rescan.workflow.plan import Plan
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 def run(tmp_path, **config):
-    return Run({"scale": "demo", "studies": ["brain_tumor"], **config}, ROOT, tmp_path)
+    return Plan({"scale": "demo", "studies": ["brain_tumor"], **config}, ROOT, tmp_path)
 
 
 def test_relative_paths_start_where_the_command_was_run(tmp_path):
@@ -63,10 +64,10 @@ def test_the_environment_adds_to_what_is_set(tmp_path, monkeypatch):
     (tmp_path / "slices").mkdir()
     monkeypatch.setenv("APPTAINER_BIND", "/already")
     monkeypatch.setenv("PYTHONPATH", "/other")
-    environment = run(tmp_path, sources={"brain_tumor": "slices"}).environment()
-    assert environment["APPTAINER_BIND"].split(",")[:2] == ["/already", str(ROOT)]
-    assert str(tmp_path / "slices") in environment["SINGULARITY_BIND"].split(",")
-    assert environment["PYTHONPATH"] == f"{ROOT}/src:/other"
+    variables = environment(run(tmp_path, sources={"brain_tumor": "slices"}))
+    assert variables["APPTAINER_BIND"].split(",")[:2] == ["/already", str(ROOT)]
+    assert str(tmp_path / "slices") in variables["SINGULARITY_BIND"].split(",")
+    assert variables["PYTHONPATH"] == f"{ROOT}/src:/other"
 
 
 def test_images(tmp_path):

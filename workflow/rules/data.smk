@@ -19,7 +19,7 @@ rule download:
         None
     params:
         study=P.resolved,
-        key=lambda wildcards: RUN.data_key(wildcards.study),
+        key=KEYS.data,
     shell:
         "exec python -m rescan download {params.study:q} --log {log:q}"
 
@@ -47,7 +47,7 @@ rule index:
         f"logs/{P.scale}/{{study}}/index.log",
     params:
         study=P.resolved,
-        key=key(
+        key=KEYS.sections(
             "data.layout",
             "data.classes",
             "data.labels",
@@ -71,7 +71,9 @@ rule audit:
     threads: ALL_CORES
     params:
         study=P.resolved,
-        key=key("data.classes", "data.ordered", "data.extra", "split.group_by"),
+        key=KEYS.sections(
+            "data.classes", "data.ordered", "data.extra", "split.group_by"
+        ),
     shell:
         "exec python -m rescan audit {params.study:q} --processes {threads} --log {log:q}"
 
@@ -86,7 +88,7 @@ rule split:
         f"logs/{P.scale}/{{study}}/split.log",
     params:
         study=P.resolved,
-        key=key(
+        key=KEYS.sections(
             "data.classes",
             "data.extra",
             "split.test",
@@ -103,17 +105,15 @@ rule preprocess:
         P.manifest,
         P.groups,
     output:
-        f"{P.store('{preparation}')}/images.npy",
-        f"{P.store('{preparation}')}/items.csv",
-        f"{P.store('{preparation}')}/preparation.json",
+        STORE.images,
+        STORE.items,
+        STORE.preparation,
     log:
         f"logs/{P.scale}/{{study}}/preprocess_{{preparation}}.log",
     threads: ALL_CORES
     params:
         study=P.resolved,
-        key=lambda wildcards: study_key(
-            RUN.studies[wildcards.study], f"preparations.{wildcards.preparation}"
-        ),
+        key=KEYS.preparation,
     shell:
         "exec python -m rescan preprocess {params.study:q} --preparation {wildcards.preparation:q}"
         " --processes {threads} --log {log:q}"
@@ -123,7 +123,7 @@ rule explore:
     input:
         P.audit,
         P.splits,
-        lambda wildcards: store_files(wildcards, "first"),
+        INPUTS.first_store,
     output:
         report(
             directory(P.explore),
@@ -135,6 +135,6 @@ rule explore:
         f"logs/{P.scale}/{{study}}/explore.log",
     params:
         study=P.resolved,
-        key=lambda wildcards: shown_of(wildcards.study),
+        key=KEYS.exploration,
     shell:
         "exec python -m rescan explore {params.study:q} --log {log:q}"

@@ -1,29 +1,28 @@
 rule posttrain:
     input:
-        of_runs("predictions.csv"),
+        INPUTS.predictions,
     output:
-        f"{ARM_FOLDER}/posttraining.json",
+        ARM.posttraining,
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/posttrain.log",
     params:
         study=P.resolved,
-        key=lambda wildcards: result_key(RUN.studies[wildcards.study], wildcards.arm),
+        key=KEYS.results,
     shell:
         "exec python -m rescan posttrain {params.study:q} --arm {wildcards.arm:q} --log {log:q}"
 
 
 rule evaluate:
     input:
-        of_runs("predictions.csv"),
-        of_runs("diagnosis.json"),
-        of_runs("history.csv", trained=True),
-        of_runs("losses.csv", trained=True),
-        f"{ARM_FOLDER}/posttraining.json",
+        INPUTS.predictions,
+        INPUTS.diagnoses,
+        INPUTS.histories,
+        ARM.posttraining,
         P.manifest,
     output:
-        f"{ARM_FOLDER}/metrics.json",
+        ARM.metrics,
         report(
-            directory(f"{ARM_FOLDER}/figures"),
+            directory(ARM.figures),
             patterns=["{figure}.png"],
             category="{study}",
             subcategory="evaluation",
@@ -33,21 +32,21 @@ rule evaluate:
         f"logs/{P.scale}/{{study}}/{{arm}}/evaluate.log",
     params:
         study=P.resolved,
-        key=lambda wildcards: result_key(RUN.studies[wildcards.study], wildcards.arm),
+        key=KEYS.results,
     shell:
         "exec python -m rescan evaluate {params.study:q} --arm {wildcards.arm:q} --log {log:q}"
 
 
 rule gradcam:
     input:
-        store_files,
-        of_runs("predictions.csv"),
-        of_runs("model.safetensors", trained=True),
-        f"{ARM_FOLDER}/posttraining.json",
-        beside_files,
+        INPUTS.store,
+        INPUTS.predictions,
+        INPUTS.models,
+        ARM.posttraining,
+        INPUTS.beside,
     output:
         report(
-            directory(f"{ARM_FOLDER}/gradcam"),
+            directory(ARM.gradcam),
             patterns=["{figure,sheet}.png"],
             category="{study}",
             subcategory="Grad-CAM",
@@ -60,7 +59,7 @@ rule gradcam:
         gpu=GPU,
     params:
         study=P.resolved,
-        key=key("gradcam"),
+        key=KEYS.sections("gradcam"),
     shell:
         "exec python -m rescan gradcam {params.study:q} --arm {wildcards.arm:q}"
         " --log {log:q}"
@@ -68,20 +67,15 @@ rule gradcam:
 
 rule compare:
     input:
-        lambda wildcards: of_arms(wildcards.study, "metrics.json"),
+        INPUTS.metrics,
     output:
         P.comparison,
     log:
         f"logs/{P.scale}/{{study}}/compare.log",
     params:
         study=P.resolved,
-        key=key("published", "claims", "ablations"),
-        against=lambda wildcards: [
-            RUN.studies[wildcards.study].base(arm)
-            for arm in RUN.studies[wildcards.study].arms
-        ],
-        arms=lambda wildcards: [
-            part for arm in arms_to_report(wildcards.study) for part in ("--arm", arm)
-        ],
+        key=KEYS.sections("published", "claims", "ablations"),
+        against=KEYS.comparisons,
+        arms=INPUTS.arm_options,
     shell:
         "exec python -m rescan compare {params.study:q} {params.arms:q} --log {log:q}"

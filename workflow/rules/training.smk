@@ -1,15 +1,13 @@
 rule pretrain:
     input:
-        lambda wildcards: store_of(
-            wildcards.study, autoencoder_of(wildcards).preparation
-        ),
+        INPUTS.autoencoder_store,
         P.splits,
     output:
-        f"{AUTOENCODER_FOLDER}/encoder.safetensors",
-        f"{AUTOENCODER_FOLDER}/history.csv",
-        f"{AUTOENCODER_FOLDER}/reconstructions.npy",
+        AUTOENCODER.encoder,
+        AUTOENCODER.history,
+        AUTOENCODER.reconstructions,
         report(
-            f"{AUTOENCODER_FOLDER}/curves.png",
+            AUTOENCODER.curves,
             category="{study}",
             subcategory="pre-training",
             labels={
@@ -19,7 +17,7 @@ rule pretrain:
             },
         ),
         report(
-            f"{AUTOENCODER_FOLDER}/reconstructions.png",
+            AUTOENCODER.reconstructions_figure,
             category="{study}",
             subcategory="pre-training",
             labels={
@@ -35,10 +33,8 @@ rule pretrain:
         gpu=GPU,
     params:
         study=P.resolved,
-        key=lambda wildcards: recipe_key(
-            RUN.studies[wildcards.study], f"{AUTOENCODERS}{wildcards.autoencoder}"
-        ),
-        state=P.state(f"{AUTOENCODERS}{{autoencoder}}", "{fold}", "{seed}"),
+        key=KEYS.pretraining,
+        state=P.state(f"{AUTOENCODERS}/{{autoencoder}}", "{fold}", "{seed}"),
     shell:
         "exec python -m rescan pretrain {params.study:q} --autoencoder {wildcards.autoencoder:q} --fold {wildcards.fold}"
         " --seed {wildcards.seed} --log {log:q}"
@@ -46,16 +42,16 @@ rule pretrain:
 
 rule train:
     input:
-        store_files,
+        INPUTS.store,
         P.splits,
-        weights_file,
+        INPUTS.start_weights,
     output:
-        f"{RUN_FOLDER}/model.safetensors",
-        f"{RUN_FOLDER}/history.csv",
-        f"{RUN_FOLDER}/losses.csv",
-        f"{RUN_FOLDER}/network.json",
+        RUN.model,
+        RUN.history,
+        RUN.losses,
+        RUN.network,
         report(
-            f"{RUN_FOLDER}/curves.png",
+            RUN.curves,
             category="{study}",
             subcategory="training",
             labels={"arm": "{arm}", "fold": "{fold}", "seed": "{seed}"},
@@ -67,7 +63,7 @@ rule train:
         gpu=GPU,
     params:
         study=P.resolved,
-        key=lambda wildcards: recipe_key(RUN.studies[wildcards.study], wildcards.arm),
+        key=KEYS.training,
         state=P.state("{arm}", "{fold}", "{seed}"),
     shell:
         "exec python -m rescan train {params.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
@@ -76,13 +72,13 @@ rule train:
 
 rule infer:
     input:
-        store_files,
+        INPUTS.store,
         P.splits,
-        model_file,
+        INPUTS.model,
     output:
-        f"{RUN_FOLDER}/predictions.csv",
-        f"{RUN_FOLDER}/vectors.npy",
-        f"{RUN_FOLDER}/diagnosis.json",
+        RUN.predictions,
+        RUN.vectors,
+        RUN.diagnosis,
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/infer_fold{{fold}}_seed{{seed}}.log",
     threads: CONFIG.threads
@@ -90,10 +86,7 @@ rule infer:
         gpu=GPU,
     params:
         study=P.resolved,
-        key=lambda wildcards: [
-            recipe_of(wildcards).inference.model_dump_json(),
-            recipe_of(wildcards).epoch_head,
-        ],
+        key=KEYS.inference,
     shell:
         "exec python -m rescan infer {params.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
         " --log {log:q}"
@@ -101,19 +94,17 @@ rule infer:
 
 rule ensemble:
     input:
-        members_predictions,
+        INPUTS.member_predictions,
     output:
-        f"{P.run('{ensemble}', '{fold}', '{seed}')}/predictions.csv",
-        f"{P.run('{ensemble}', '{fold}', '{seed}')}/diagnosis.json",
+        ENSEMBLE_RUN.predictions,
+        ENSEMBLE_RUN.diagnosis,
     log:
         f"logs/{P.scale}/{{study}}/{{ensemble}}/ensemble_fold{{fold}}_seed{{seed}}.log",
     wildcard_constraints:
-        ensemble=ensembles(),
+        ensemble=INPUTS.ensembles(),
     params:
         study=P.resolved,
-        key=lambda wildcards: RUN.studies[wildcards.study]
-        .arms[wildcards.ensemble]
-        .ensemble.model_dump_json(),
+        key=KEYS.ensemble,
     shell:
         "exec python -m rescan ensemble {params.study:q} --arm {wildcards.ensemble:q} --seed {wildcards.seed}"
         " --log {log:q}"

@@ -1,0 +1,1 @@
+"""What the Snakefile needs: the checked configuration with its studies, and the functions that its rules call."""

@@ -1,0 +1,54 @@
+"""The configuration of the workflow: config.yaml and --config, checked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.study import Strict
+
+FLAVORS = ("cu113", "current")  # of the container image that `make image` builds
+
+
+def _as_list(value: Any) -> Any:
+    """One study or seed may be given without brackets."""
+    return [value] if isinstance(value, (str, int)) else value
+
+
+class Config(Strict):
+    """What to run and where; config.yaml describes the keys."""
+
+    scale: Literal["demo", "full"]
+    studies: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    sources: dict[str, str] = Field(default={})
+    image: str = "cu113"
+    arms: dict[str, list[str]] = Field(default={})
+    folds: Annotated[int, Field(gt=0)] | None = None
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    weights: Literal["imagenet", "none"] | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(gt=0)] = 2
+    jobs_per_gpu: Annotated[int, Field(gt=0)] = 1
+    partial: bool = False
+
+
+def read_config(config: dict[str, Any]) -> Config:
+    """Check Snakemake's config.
+
+    Raises:
+        RescanError: One line per fault.
+    """
+    try:
+        return Config.model_validate(config)
+    except ValidationError as error:
+        raise RescanError("\n".join(dict.fromkeys(_message(fault) for fault in error.errors()))) from None
+
+
+def _message(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"config: {key}: unknown key{names.suggest(key, Config.model_fields)}"
+    return f"config: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"

@@ -1,0 +1,142 @@
+"""The input functions of the rules."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rescan.paths import RunFolder
+from rescan.study import Recipe, Study
+from rescan.workflow.plan import Plan
+from rescan.workflow.wildcards import Wildcards
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a job reads, by its wildcards."""
+
+    plan: Plan
+
+    def store(self, wildcards: Wildcards) -> list[str]:
+        """The packed store that an arm is trained on."""
+        return self._store(wildcards.study, self._recipe(wildcards).preparation)
+
+    def first_store(self, wildcards: Wildcards) -> list[str]:
+        """The packed store of a study's first arm."""
+        study = self._study(wildcards)
+        return self._store(study.name, study.arms[study.first_arm].preparation)
+
+    def autoencoder_store(self, wildcards: Wildcards) -> list[str]:
+        """The packed store that an autoencoder is trained on."""
+        return self._store(wildcards.study, self._study(wildcards).autoencoders[wildcards.autoencoder].preparation)
+
+    def start_weights(self, wildcards: Wildcards) -> list[str]:
+        """The pretrained weights that an arm starts from, as a declared input: training nodes need no network."""
+        weights = self._study(wildcards).start_weights(wildcards.arm, wildcards.fold, wildcards.seed)
+        return [] if weights is None else [weights]
+
+    def model(self, wildcards: Wildcards) -> str:
+        """The model whose outputs a run holds: its own, or that of the arm that it reads."""
+        arm = self._recipe(wildcards).models or wildcards.arm
+        return self.plan.paths(wildcards.study).run(arm, wildcards.fold, wildcards.seed).model
+
+    def models(self, wildcards: Wildcards) -> list[str]:
+        """The models behind an arm's predictions."""
+        return [run.model for run in self._trained_runs(wildcards)]
+
+    def histories(self, wildcards: Wildcards) -> list[str]:
+        """How the models behind an arm's predictions were trained."""
+        runs = self._trained_runs(wildcards)
+        return [*(run.history for run in runs), *(run.losses for run in runs)]
+
+    def predictions(self, wildcards: Wildcards) -> list[str]:
+        """The predictions of all runs of an arm."""
+        return [run.predictions for run in self._runs(wildcards.study, wildcards.arm)]
+
+    def diagnoses(self, wildcards: Wildcards) -> list[str]:
+        """The diagnoses of all runs of an arm."""
+        return [run.diagnosis for run in self._runs(wildcards.study, wildcards.arm)]
+
+    def member_predictions(self, wildcards: Wildcards) -> list[str]:
+        """The predictions that an ensemble averages."""
+        study, paths = self._study(wildcards), self.plan.paths(wildcards.study)
+        return [
+            paths.run(member, fold, seed).predictions
+            for member, _, fold, seed in study.models(wildcards.ensemble)
+            if str(seed) == wildcards.seed
+        ]
+
+    def beside(self, wildcards: Wildcards) -> list[str]:
+        """What an arm of volumes shows beside its maps: the model and the store of an arm of projections."""
+        study = self._study(wildcards)
+        beside = study.gradcam.beside
+        volumes = study.preparations[self._recipe(wildcards).preparation].dimensions == 3
+        if beside is None or not volumes:
+            return []
+        _, arm, fold, seed = study.models(beside)[0]
+        model = self.plan.paths(study.name).run(arm, fold, seed).model
+        return [model, *self._store(study.name, study.arms[beside].preparation)]
+
+    def metrics(self, wildcards: Wildcards) -> list[str]:
+        """The metrics of all arms that are compared."""
+        paths = self.plan.paths(wildcards.study)
+        return self._reported([paths.arm(arm).metrics for arm in self.arms_to_report(wildcards.study)])
+
+    def arms_to_report(self, study: str) -> list[str]:
+        """All arms; with partial=true, those that are scored already, as their recipes are now."""
+        whole = self.plan.studies[study]
+        return [arm for arm in whole.arms if not self.plan.config.partial or whole.is_scored(arm)]
+
+    def arm_options(self, wildcards: Wildcards) -> list[str]:
+        """The arms that are compared, as options of the command."""
+        return [word for arm in self.arms_to_report(wildcards.study) for word in ("--arm", arm)]
+
+    def everything(self, study: str) -> list[str]:
+        """All that lies between a study's source and the page, for `rule all`.
+
+        Snakemake deletes the outputs of a failed job, and makes a file again only if a target asks for it. A deleted
+        file that no target asks for would not come back, and what was made of it would stay and be shown.
+        """
+        paths, whole = self.plan.paths(study), self.plan.studies[study]
+        files = []
+        for name in self.arms_to_report(study):
+            recipe, arm = whole.arms[name], paths.arm(name)
+            files += [arm.posttraining, arm.metrics]
+            files += [] if recipe.models or recipe.ensemble else [arm.gradcam]
+            for run in self._runs(study, name):
+                files += [run.predictions]
+                files += [run.model, run.history, run.losses] if recipe.trains else []
+            if autoencoder := whole.autoencoder(name):
+                pretrained = [paths.autoencoder(autoencoder, fold, seed) for fold, seed in whole.runs(name)]
+                files += [file for folder in pretrained for file in (folder.encoder, folder.history)]
+        data = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits, paths.explore]
+        return [*data, *dict.fromkeys(self._reported(files)), paths.comparison]
+
+    def ensembles(self) -> str:
+        """A pattern of the names of all ensembles, which are neither trained nor given any image."""
+        arms = {arm for study in self.plan.studies.values() for arm, recipe in study.arms.items() if recipe.ensemble}
+        return "|".join(re.escape(arm) for arm in sorted(arms)) or "(?!)"
+
+    def _study(self, wildcards: Wildcards) -> Study:
+        return self.plan.studies[wildcards.study]
+
+    def _recipe(self, wildcards: Wildcards) -> Recipe:
+        return self._study(wildcards).arms[wildcards.arm]
+
+    def _store(self, study: str, preparation: str) -> list[str]:
+        store = self.plan.paths(study).store(preparation)
+        return [store.images, store.items, store.preparation]
+
+    def _runs(self, study: str, arm: str) -> list[RunFolder]:
+        paths = self.plan.paths(study)
+        return [paths.run(arm, fold, seed) for fold, seed in self.plan.studies[study].runs(arm)]
+
+    def _trained_runs(self, wildcards: Wildcards) -> list[RunFolder]:
+        """The runs whose models an arm reads; of an ensemble, those of its members."""
+        paths = self.plan.paths(wildcards.study)
+        return [paths.run(arm, fold, seed) for _, arm, fold, seed in self._study(wildcards).models(wildcards.arm)]
+
+    def _reported(self, files: list[str]) -> list[str]:
+        """The files; with partial=true, those that are there."""
+        return [file for file in files if not self.plan.config.partial or Path(file).exists()]

@@ -1,0 +1,132 @@
+"""The plan of a workflow: its configuration, checked, with its studies, each resolved at the configured scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.paths import Paths
+from rescan.study import DataSet, Study
+from rescan.study.file import load, write_resolved
+from rescan.workflow.config import FLAVORS, read_config
+from rescan.workflow.study_files import StudyEntry, find
+
+
+class Plan:
+    """A checked configuration (`config`) with its resolved studies by name (`studies`)."""
+
+    def __init__(self, config: dict[str, Any], root: Path, launched_in: Path) -> None:
+        """Check everything at once.
+
+        Args:
+            config: Snakemake's config.
+            root: The checkout.
+            launched_in: The folder that relative paths in `studies` and `sources` are relative to.
+
+        Raises:
+            RescanError: One line per fault.
+        """
+        self.root, self.launched_in = root, launched_in
+        self.config = read_config(config)
+        files, faults = find(self.config.studies, root / "studies", self._absolute)
+        sources = self._sources(files)
+        faults += self._unknown_studies(files)
+        faults += [
+            f"config: sources.{study}: {source} is not there; give the path of a folder or an archive"
+            for study, source in sources.items()
+            if not Path(source).exists()
+        ]
+        self.studies: dict[str, Study] = {}
+        for name, file in files.items():
+            try:
+                self.studies[name] = self._load(name, file, sources)
+            except RescanError as error:
+                faults.append(str(error))
+        faults += self._arms_of_two_kinds()
+        if faults:
+            raise RescanError("\n".join(faults))
+
+    def paths(self, study: str) -> Paths:
+        """Where the files of a study are."""
+        return Paths(self.config.scale, study)
+
+    def data_sets(self) -> list[DataSet]:
+        """The data of all studies, their own and their extra sources."""
+        return [data for study in self.studies.values() for data in (study.data, *study.data.extra.values())]
+
+    def write_studies(self) -> None:
+        """Write every resolved study where the steps read it. No rule does it, because none may rerun for it."""
+        for name, study in self.studies.items():
+            path = Path(self.paths(name).resolved)
+            try:
+                write_resolved(study, path)
+            except OSError as error:
+                raise RescanError(f"{path}: cannot be written ({error.strerror}); check the folder") from None
+
+    def image(self, used: bool) -> str:
+        """The container image: a flavor that `make image` builds, a local file, or an URI.
+
+        Raises:
+            RescanError: It is used, but the file isn't there.
+        """
+        image = self.config.image
+        if "://" in image:
+            return image
+        path = self.root / "images" / f"rescan-{image}.sif" if image in FLAVORS else self._absolute(image)
+        if used and not path.is_file():
+            remedy = (
+                f"run `make image FLAVOR={image}`" if image in FLAVORS else "give the path of a .sif file or an URI"
+            )
+            raise RescanError(f"config: image: {path} is not there; {remedy}")
+        return str(path)
+
+    def _absolute(self, path: str) -> Path:
+        """A path of the configuration: relative ones start where the command was run."""
+        return (self.launched_in / Path(path).expanduser()).resolve()
+
+    def _sources(self, files: dict[str, StudyEntry]) -> dict[str, str]:
+        """Local sources by `<study>` or `<study>.<name of the extra data>`; a study's sources serve its tasks, too."""
+        sources = {key: str(self._absolute(path)) for key, path in self.config.sources.items()}
+        for name, file in files.items():
+            for key, path in list(sources.items()):
+                if file.task and key.partition(".")[0] == file.study:
+                    sources.setdefault(f"{name}{key[len(file.study) :]}", path)
+        return sources
+
+    def _unknown_studies(self, files: dict[str, StudyEntry]) -> list[str]:
+        """One line per key of `sources` and `arms` that names no study of the configuration."""
+        extras = {f"{name}.{extra}" for name, file in files.items() for extra in file.extra_sources()}
+        bases = {file.study for file in files.values() if file.task}
+        return [
+            f"config: {key}: no study {study!r} in this run{names.suggest(study, studies)}"
+            for key, studies in (("sources", {*files, *extras, *bases}), ("arms", {*files}))
+            for study in getattr(self.config, key)
+            if study not in studies
+        ]
+
+    def _load(self, name: str, file: StudyEntry, sources: dict[str, str]) -> Study:
+        return load(
+            file.path,
+            self.config.scale,
+            self.config.weights,
+            self.config.seeds,
+            sources.get(name),
+            folds=self.config.folds,
+            arms=self.config.arms.get(name),
+            extra_sources={key[len(name) + 1 :]: path for key, path in sources.items() if key.startswith(f"{name}.")},
+            task=file.task,
+        )
+
+    def _arms_of_two_kinds(self) -> list[str]:
+        """Arms that are ensembles in one study and trained in another: the workflow tells them apart by their names."""
+        kinds: dict[str, dict[bool, str]] = {}
+        for name, study in self.studies.items():
+            for arm, recipe in study.arms.items():
+                kinds.setdefault(arm, {})[recipe.ensemble is not None] = name
+        return [
+            f"config: studies: arm {arm!r} is an ensemble in {both[True]} and none in {both[False]}; rename one of them"
+            for arm, both in kinds.items()
+            if len(both) > 1
+        ]

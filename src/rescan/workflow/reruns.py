@@ -1,0 +1,93 @@
+"""Parameters of the rules that say what, beside its inputs, reruns a job: each changes only if its result would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rescan.files import fingerprint
+from rescan.phantoms import VERSION as PHANTOM_VERSION
+from rescan.study import AUTOENCODERS, DataSet, Recipe, Study
+from rescan.study.keys import recipe_key, result_key, study_key
+from rescan.workflow.plan import Plan
+from rescan.workflow.wildcards import Wildcards
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What a job depends on in the study, by its wildcards."""
+
+    plan: Plan
+
+    def sections(self, *sections: str) -> Callable[[Wildcards], str]:
+        """A parameter that changes only when these sections of the study file do."""
+        return lambda wildcards: study_key(self._study(wildcards), *sections)
+
+    def data(self, wildcards: Wildcards) -> str:
+        """What the download depends on: the data section, the phantom's version, the state of a local source."""
+        study = self._study(wildcards)
+        sections = [*DataSet.model_fields, "classes", "labels", "ordered", "expected", "extra"]
+        states = [_state(data) for data in (study.data, *study.data.extra.values())]
+        return fingerprint([study_key(study, *(f"data.{section}" for section in sections)), states])
+
+    def preparation(self, wildcards: Wildcards) -> str:
+        """A preparation of the study."""
+        return study_key(self._study(wildcards), f"preparations.{wildcards.preparation}")
+
+    def exploration(self, wildcards: Wildcards) -> list[Any]:
+        """The first arm's preparation and all augmentations, of which `explore` draws examples."""
+        study = self._study(wildcards)
+        recipes = [recipe for recipe in study.arms.values() if recipe.trains]
+        augmentations = dict.fromkeys(repr(recipe.augmentation) for recipe in recipes)
+        return [recipes[0].preparation, study.split.seeds[0], *augmentations]
+
+    def pretraining(self, wildcards: Wildcards) -> str:
+        """How an autoencoder is trained."""
+        return recipe_key(self._study(wildcards), f"{AUTOENCODERS}{wildcards.autoencoder}")
+
+    def training(self, wildcards: Wildcards) -> str:
+        """How an arm is trained."""
+        return recipe_key(self._study(wildcards), wildcards.arm)
+
+    def inference(self, wildcards: Wildcards) -> list[Any]:
+        """How an arm's outputs are computed."""
+        recipe = self._recipe(wildcards)
+        return [recipe.inference.model_dump_json(), recipe.epoch_head]
+
+    def ensemble(self, wildcards: Wildcards) -> str:
+        """How an ensemble averages its members."""
+        ensemble = self._study(wildcards).arms[wildcards.ensemble].ensemble
+        return "" if ensemble is None else ensemble.model_dump_json()
+
+    def results(self, wildcards: Wildcards) -> str:
+        """All that an arm's results depend on."""
+        return result_key(self._study(wildcards), wildcards.arm)
+
+    def comparisons(self, wildcards: Wildcards) -> list[str | None]:
+        """The arm that each arm is compared with."""
+        study = self._study(wildcards)
+        return [study.base(arm) for arm in study.arms]
+
+    def studies(self) -> list[str]:
+        """All of each study."""
+        return [study_key(study) for study in self.plan.studies.values()]
+
+    def _study(self, wildcards: Wildcards) -> Study:
+        return self.plan.studies[wildcards.study]
+
+    def _recipe(self, wildcards: Wildcards) -> Recipe:
+        return self._study(wildcards).arms[wildcards.arm]
+
+
+def _state(data: DataSet) -> Any:
+    """The version of a phantom; of a local source names, sizes and times of change of its files."""
+    if data.phantom:
+        return PHANTOM_VERSION
+    if not data.source.path:
+        return ""
+    source = Path(data.source.path)
+    files = sorted(source.rglob("*")) if source.is_dir() else [source]
+    states = ((file, file.stat()) for file in files if file.is_file())
+    return [[str(file), state.st_size, state.st_mtime_ns] for file, state in states]

@@ -1,0 +1,66 @@
+"""Which study files a configuration names, and which task of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rescan import names
+from rescan.errors import RescanError
+from rescan.study.file import read_yaml, tasks_of
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """A study file and the task of it that is run, if it is one of several."""
+
+    path: Path
+    task: str | None
+
+    @property
+    def study(self) -> str:
+        """The name of the study without its task."""
+        return self.path.stem
+
+    def extra_sources(self) -> list[str]:
+        """The names of its extra data; none if it cannot be read (`load` reports that)."""
+        try:
+            data = read_yaml(self.path).get("data")
+        except RescanError:
+            return []
+        extra = data.get("extra") if isinstance(data, dict) else None
+        return list(extra) if isinstance(extra, dict) else []
+
+
+def find(entries: list[str], folder: Path, absolute: Callable[[str], Path]) -> tuple[dict[str, StudyEntry], list[str]]:
+    """Find the study files.
+
+    Args:
+        entries: Each the name of a file in `folder`, or a path that ends in .yaml; a task of the file may follow, after
+            a colon.
+        folder: Where the shipped study files are.
+        absolute: Makes a path of the configuration absolute.
+
+    Returns:
+        The files by the study's name (with a task: `<name>-<task>`), and one line per fault.
+    """
+    shipped = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    files: dict[str, StudyEntry] = {}
+    faults = []
+    for entry in entries:
+        study, _, task = entry.partition(":")
+        path = absolute(study) if study.endswith((".yaml", ".yml")) else shipped.get(study)
+        if path is None:
+            faults.append(f"config: studies: no study {study!r}{names.suggest(study, shipped)}")
+            continue
+        name = f"{path.stem}-{task}" if task else path.stem
+        if not path.is_file():
+            faults.append(f"config: studies: {path} is not there; give a name of studies/ or the path of a study file")
+        elif name in files:
+            faults.append(f"config: studies: two studies are called {name!r}; rename one file")
+        elif task and task not in (tasks := tasks_of(path)):
+            faults.append(f"config: studies: {entry}: no task {task!r} in {path}{names.suggest(task, tasks)}")
+        else:
+            files[name] = StudyEntry(path, task or None)
+    return files, faults

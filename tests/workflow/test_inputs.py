@@ -1,0 +1,125 @@
+"""The input functions and keys of the rules, on the shipped studies."""
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from rescan.study.keys import result_key
+from rescan.workflow.inputs import Inputs
+from rescan.workflow.plan import Plan
+from rescan.workflow.reruns import Keys
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def plan(tmp_path, **config):
+    return Plan({"scale": "demo", "studies": ["aptos2019", "octa500"], **config}, ROOT, tmp_path)
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    return Inputs(plan(tmp_path))
+
+
+def job(study="aptos2019", **wildcards):
+    return SimpleNamespace(study=study, **wildcards)
+
+
+def arm_where(inputs, study, condition):
+    return next(arm for arm, recipe in inputs.plan.studies[study].arms.items() if condition(recipe))
+
+
+def test_an_arm_is_trained_on_the_store_of_its_preparation(inputs):
+    study = inputs.plan.studies["aptos2019"]
+    for arm, recipe in study.arms.items():
+        folder = f"data/demo/aptos2019/{recipe.preparation}"
+        files = [f"{folder}/images.npy", f"{folder}/items.csv", f"{folder}/preparation.json"]
+        assert inputs.store(job(arm=arm)) == files
+        if arm == study.first_arm:
+            assert inputs.first_store(job()) == files
+
+
+def test_an_arm_starts_from_nothing_from_downloaded_weights_or_from_an_autoencoder(inputs, tmp_path):
+    scratch = arm_where(inputs, "aptos2019", lambda recipe: recipe.network.weights == "none")
+    assert inputs.start_weights(job(arm=scratch, fold="0", seed="0")) == []
+    pretrained = arm_where(inputs, "octa500", lambda recipe: recipe.network.weights not in ("none", "imagenet"))
+    name = inputs.plan.studies["octa500"].arms[pretrained].network.weights
+    files = inputs.start_weights(job("octa500", arm=pretrained, fold="0", seed="1"))
+    assert files == [f"results/demo/octa500/autoencoders/{name}/fold0_seed1/encoder.safetensors"]
+    full = Inputs(plan(tmp_path, scale="full", studies=["brain_tumor"]))
+    arm = arm_where(full, "brain_tumor", lambda recipe: recipe.network.weights == "imagenet")
+    encoder = full.plan.studies["brain_tumor"].arms[arm].network.encoder
+    assert full.start_weights(job("brain_tumor", arm=arm, fold="0", seed="0")) == [
+        f"data/weights/{encoder}.safetensors"
+    ]
+
+
+def test_an_arm_that_reads_anothers_models_has_their_files(inputs):
+    arm = arm_where(inputs, "aptos2019", lambda recipe: recipe.models)
+    of = inputs.plan.studies["aptos2019"].arms[arm].models
+    assert (
+        inputs.model(job(arm=arm, fold="0", seed="1")) == f"results/demo/aptos2019/{of}/fold0_seed1/model.safetensors"
+    )
+    assert all(f"/{of}/" in file for file in [*inputs.models(job(arm=arm)), *inputs.histories(job(arm=arm))])
+    assert all(f"/{arm}/" in file for file in [*inputs.predictions(job(arm=arm)), *inputs.diagnoses(job(arm=arm))])
+
+
+def test_an_ensemble_averages_its_members_of_the_same_seed(inputs):
+    arm = arm_where(inputs, "aptos2019", lambda recipe: recipe.ensemble)
+    assert inputs.member_predictions(job(ensemble=arm, seed="1")) == [
+        f"results/demo/aptos2019/{member}/fold0_seed1/predictions.csv"
+        for member in inputs.plan.studies["aptos2019"].arms[arm].ensemble.members
+    ]
+    assert re.fullmatch(inputs.ensembles(), arm)
+    assert not re.fullmatch(inputs.ensembles(), "pretrained")
+    assert not re.search(Inputs(SimpleNamespace(studies={})).ensembles(), "anything")
+
+
+def test_maps_of_volumes_are_shown_beside_those_of_an_arm_of_projections(inputs):
+    study = inputs.plan.studies["octa500"]
+    volumes = arm_where(inputs, "octa500", lambda recipe: study.preparations[recipe.preparation].dimensions == 3)
+    model, *store = inputs.beside(job("octa500", arm=volumes))
+    assert model == f"results/demo/octa500/{study.gradcam.beside}/fold0_seed0/model.safetensors"
+    assert store == inputs.store(job("octa500", arm=study.gradcam.beside))
+    assert inputs.beside(job("octa500", arm=study.gradcam.beside)) == []
+
+
+def test_with_partial_only_arms_that_are_scored_and_files_that_are_there_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole, partial = Inputs(plan(tmp_path)), Inputs(plan(tmp_path, partial=True))
+    study = whole.plan.studies["aptos2019"]
+    assert whole.arms_to_report("aptos2019") == [*study.arms]
+    assert partial.arms_to_report("aptos2019") == []
+    first, second, *_ = study.arms
+    for arm, key in ((first, result_key(study, first)), (second, "of an earlier recipe")):
+        (tmp_path / f"results/demo/aptos2019/{arm}").mkdir(parents=True)
+        metrics = tmp_path / f"results/demo/aptos2019/{arm}/metrics.json"
+        metrics.write_text(json.dumps({"result_key": key}))
+    assert partial.arms_to_report("aptos2019") == [first]
+    assert partial.metrics(job()) == [f"results/demo/aptos2019/{first}/metrics.json"]
+    assert partial.arm_options(job()) == ["--arm", first]
+    files = partial.everything("aptos2019")
+    assert [file for file in files if f"/{first}/" in file] == partial.metrics(job())
+    assert "results/demo/aptos2019/splits.csv" in files
+    assert len(whole.metrics(job())) == len(study.arms)
+    assert {*whole.metrics(job())} < {*whole.everything("aptos2019")}
+
+
+def test_a_key_changes_only_with_its_sections(tmp_path):
+    keys, other = Keys(plan(tmp_path)), Keys(plan(tmp_path, seeds=[7]))
+    assert keys.sections("split.test")(job()) == other.sections("split.test")(job())
+    assert keys.sections("split.seeds")(job()) != other.sections("split.seeds")(job())
+    assert keys.training(job(arm="as_run")) == other.training(job(arm="as_run"))
+    assert keys.data(job()) == other.data(job())
+
+
+def test_the_key_of_a_local_source_changes_with_its_files(tmp_path):
+    (tmp_path / "photos").mkdir()
+    keys = Keys(plan(tmp_path, studies=["brain_tumor"], sources={"brain_tumor": "photos"}))
+    before = keys.data(job("brain_tumor"))
+    assert keys.data(job("brain_tumor")) == before
+    (tmp_path / "photos/new.png").touch()
+    assert keys.data(job("brain_tumor")) != before
