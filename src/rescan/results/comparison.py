@@ -1,0 +1,100 @@
+"""`comparison.csv`: arms against published numbers and against each other, and published claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rescan.results.csv_table import Column, Table
+
+KINDS = ("published", "claim", "arms", "leak", "ablation")
+NUMBERS = ("value", "low", "high", "published", "published_low", "published_high")
+DIFFERENCES = ("difference", "difference_low", "difference_high", "margin")
+
+COMPARISON = Table(
+    "compare",
+    (
+        Column("kind", choices=KINDS),
+        Column("arm"),
+        Column("against", empty=True),
+        Column("endpoint", empty=True),
+        Column("metric"),
+        Column("part"),
+        Column("level"),
+        Column("n", "integer", empty=True),
+        Column("published_n", "integer", empty=True),
+        *(Column(name, "number", empty=True) for name in (*NUMBERS, *DIFFERENCES)),
+        Column("who", empty=True),
+        Column("verdict"),
+        Column("reason", empty=True),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row of comparison.csv; the fields in the order of its columns. Numbers are None where they are unknown.
+
+    Attributes:
+        kind: published: with a published number; claim: a published claim that one arm is better; arms: with the arm
+            that it differs from; leak: with the same arm trained without relatives of test samples; ablation: with an
+            ablation's base, by study or patient.
+        arm: The arm.
+        against: The arm that it is compared with.
+        endpoint: The endpoint that the metric is of.
+        metric: The metric.
+        part: The part: test or out_of_fold.
+        level: What is scored: image, study or patient.
+        n: How many of them.
+        value: The arm's value, `low` to `high` its 95 % interval.
+        published: The published value, `published_low` to `published_high` its interval.
+        who: Who published it.
+        difference: The arm's value less the other, `difference_low` to `difference_high` its 95 % interval.
+        margin: Up to which difference a number counts as reproduced.
+        verdict: A word.
+        reason: Why, or what limits it.
+    """
+
+    kind: str
+    arm: str
+    against: str = ""
+    endpoint: str = ""
+    metric: str = ""
+    part: str = "test"
+    level: str = "image"
+    n: int | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    published: float | None = None
+    published_n: int | None = None
+    published_low: float | None = None
+    published_high: float | None = None
+    who: str = ""
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    margin: float | None = None
+    verdict: str = ""
+    reason: str = ""
+
+
+def write_comparison(path: str | Path, rows: Sequence[Comparison]) -> None:
+    """Write comparison.csv."""
+    import pandas as pd
+
+    table = pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Comparison)])
+    COMPARISON.write(path, table.astype({"n": "Int64", "published_n": "Int64"}))
+
+
+def read_comparison(path: str | Path) -> list[Comparison]:
+    """Read comparison.csv.
+
+    Raises:
+        RescanError: It is missing or damaged.
+    """
+    table = COMPARISON.read(path).astype({"n": "Int64", "published_n": "Int64"}).astype(object)
+    rows: Any = table.where(table.notna(), None).to_dict("records")
+    return [Comparison(**row) for row in rows]

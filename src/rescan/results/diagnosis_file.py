@@ -1,0 +1,32 @@
+"""`diagnosis.json` of a run: whether its network collapsed, and whether batch norm's statistics may be why."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import ConfigDict, Field
+
+from rescan.results.json_result import JsonResult
+
+
+class Diagnosis(JsonResult):
+    """Whether nearly all validation images get one class.
+
+    Attributes:
+        collapsed: Whether they do. Only then there are the other fields.
+        label: The class; `class` in the file.
+        share: The share of validation images that get it.
+        train_mode_accuracy: Validation accuracy with each batch's own statistics.
+        eval_mode_accuracy: With the statistics of the training, as the network is used.
+        recalibrated_accuracy: With statistics estimated again over the training images.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+    step: ClassVar[str] = "infer"
+
+    collapsed: bool
+    label: str | None = Field(default=None, alias="class")
+    share: float | None = None
+    train_mode_accuracy: float | None = None
+    eval_mode_accuracy: float | None = None
+    recalibrated_accuracy: float | None = None

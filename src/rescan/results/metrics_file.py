@@ -1,0 +1,192 @@
+"""`metrics.json` of an arm: its scores with intervals, what its figures draw, warnings and findings."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from rescan.results.json_result import JsonResult, Part
+from rescan.results.posttraining import RunId
+
+
+class Interval(Part):
+    """A value with its 95 % interval; None where undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    method: Literal["bootstrap", "wilson"]
+
+
+class Estimate(Interval):
+    """A metric: the mean over runs, with its interval.
+
+    Attributes:
+        runs: The value of each run.
+        seed_sd: The standard deviation over seeds of the mean over folds; None for one seed.
+        classes: The value per class, of metrics that have one.
+    """
+
+    runs: list[float | None]
+    seed_sd: float | None
+    classes: dict[str, Interval] = {}
+
+
+class Scores(Part):
+    """What the rows of a part score at a level.
+
+    Attributes:
+        n: Number of patches, images, eyes, studies or patients.
+        groups: Number of units that are resampled together.
+        metrics: By name.
+        majority: The same where each unit is predicted by the majority of its images.
+        consistent: The same by majority, of units only whose images all have one label.
+    """
+
+    n: int
+    groups: int
+    metrics: dict[str, Estimate]
+    majority: Scores | None = None
+    consistent: Scores | None = None
+
+
+Levels = dict[str, Scores]  # by level: patch, image, eye, study, patient
+
+
+class Endpoint(Part):
+    """The scores of a question with two answers: is the grade at least the class `lowest`?"""
+
+    lowest: str
+    parts: dict[str, Levels]
+
+
+class RocCurve(Part):
+    """Points of a ROC curve; none where one of the two sides has no row."""
+
+    fpr: list[float] = []
+    tpr: list[float] = []
+
+
+class Bin(Part):
+    """The rows whose largest probability is in (low, high]: their number, mean confidence and accuracy."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+class Spread(Part):
+    """The grades of a true class on the line of the classes' numbers.
+
+    Attributes:
+        label: The class; `class` in the file.
+        n: Number of items.
+        mean: Their mean grade; None without an item.
+        spread: Their 5th, 25th, 50th, 75th and 95th percentiles; None without an item.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    label: str = Field(alias="class")
+    n: int
+    mean: float | None
+    spread: list[float] | None
+
+
+class Curves(Part):
+    """What the figures of one run draw, by part.
+
+    Attributes:
+        run: The run.
+        roc: A curve per class against all others.
+        reliability: The bins that hold a row; none for a head without probabilities.
+        grades: A spread per class, of ordered classes.
+        endpoints: A curve per endpoint and part.
+    """
+
+    run: RunId
+    roc: dict[str, dict[str, RocCurve]]
+    reliability: dict[str, list[Bin]]
+    grades: dict[str, list[Spread]] = {}
+    endpoints: dict[str, dict[str, RocCurve]] = {}
+
+
+class Finding(Part):
+    """What an arm, or one run of it, is consistent with.
+
+    Attributes:
+        finding: What it is.
+        label: The class that nearly everything is predicted as; `class` in the file.
+        share: Of the predictions, in [0, 1].
+        implied_accuracy: k and n, for the accuracy k/n of calling everything this class.
+        epoch: Where the accuracy dropped.
+        text: A sentence.
+        fold: The run's; None if the finding is about all runs.
+        seed: The run's.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    finding: Literal["collapsed", "drop", "overfitting", "underfitting"]
+    label: str | None = Field(default=None, alias="class")
+    share: float | None = None
+    implied_accuracy: list[int] | None = None
+    epoch: int | None = None
+    text: str
+    fold: int | None = None
+    seed: int | None = None
+
+
+class Metrics(JsonResult):
+    """All results of an arm.
+
+    Attributes:
+        study: Its name.
+        arm: Its name.
+        result_key: A fingerprint of all that the results depend on (`rescan.study.keys`).
+        metric: The metric that stands first.
+        head: What predictions are read from: a head, or "linear".
+        positive_class: Of two classes; None of more.
+        classes: K names, in the order of the network's outputs.
+        interval_units: The column of what is resampled together: patient or group.
+        runs: The runs that the values are means of.
+        parts: By part (train, validation, test, out_of_fold, test_unlinked) and level.
+        endpoints: By name.
+        heads: Where the arm has several: by head and part, the main scores by image.
+        before_temperature: By part: loss, brier and ece of the network's own probabilities.
+        confusion: By part: counts (K, K), true class by row, predicted class by column; the mean over runs.
+        subgroups: Of the test part, by column of the manifest and its value.
+        subgroups_of_studies: The same by study, where studies are known.
+        subgroups_out_of_fold: The same of the validation parts of several folds.
+        baselines: By column and part: what the column's value predicts without the image.
+        curves: What the figures draw.
+        warnings: Sentences about what limits these results.
+        diagnosis: Findings.
+    """
+
+    step: ClassVar[str] = "evaluate"
+
+    study: str
+    arm: str
+    result_key: str
+    metric: str
+    head: str
+    positive_class: str | None
+    classes: list[str]
+    interval_units: Literal["patient", "group"]
+    runs: list[RunId]
+    parts: dict[str, Levels]
+    endpoints: dict[str, Endpoint]
+    heads: dict[str, dict[str, Scores]]
+    before_temperature: dict[str, dict[str, float]]
+    confusion: dict[str, list[list[float]]]
+    subgroups: dict[str, dict[str, Scores]]
+    subgroups_of_studies: dict[str, dict[str, Scores]]
+    subgroups_out_of_fold: dict[str, dict[str, Scores]]
+    baselines: dict[str, dict[str, Scores]]
+    curves: Curves
+    warnings: list[str]
+    diagnosis: list[Finding]

@@ -1,0 +1,54 @@
+"""Tables of predictions: `predictions.csv` and `vectors.npy` of a run, `submission.csv` of an arm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rescan.results.arrays import read_array
+from rescan.results.csv_table import Column, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PARTS = ("train", "validation", "test")
+UNLABELED = "unlabeled"  # a part without targets
+
+# One row per item. Which heads there are is checked against the study (`rescan.evaluation.predictions`), as is that
+# their outputs are finite: "the training diverged" tells more than "is empty".
+PREDICTIONS = Table(
+    "infer",
+    (
+        Column("part", choices=(*PARTS, UNLABELED)),
+        Column("item", "integer"),
+        Column("sample"),
+        Column("group", empty=True),
+        Column("patient", empty=True),
+        Column("eye", empty=True),
+        Column("study", empty=True),
+        Column("fold", "integer"),
+        Column("seed", "integer"),
+        Column("target", "integer", low=-1),  # −1: unlabeled
+        Column("classification_*", "number", empty=True, optional=True),
+        Column("binary", "number", empty=True, optional=True),
+        Column("regression", "number", empty=True, optional=True),
+        Column("ordinal_*", "number", empty=True, optional=True),
+    ),
+    key=("part", "sample", "item"),
+)
+
+# The class of each unlabeled image, in the columns of APTOS 2019's competition.
+SUBMISSION = Table("evaluate", (Column("id_code"), Column("diagnosis", "integer", low=0)), key=("id_code",))
+
+
+def read_vectors(path: str | Path, rows: int | None = None) -> np.ndarray:
+    """Memory-map what a run's heads are fed for the first validation and test items: (n, D) float16.
+
+    Args:
+        path: `vectors.npy`.
+        rows: The n that it must have; any if not given.
+
+    Raises:
+        RescanError: It is missing or damaged.
+    """
+    return read_array(path, "infer", dtypes=("float16",), dimensions=2, rows=rows)
