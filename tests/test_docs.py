@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from rescan import names, study
+from rescan import catalogue, study
 from rescan.study import file as study_file
 from rescan.workflow.config import Config
 
@@ -23,11 +23,13 @@ def test_the_study_file_page_names_every_key_and_name():
     ]
     models += [study.Recipe, study.Published, study.Explanation, study.Best, study.EarlyStopping]
     keys = {key for model in models for key in model.model_fields}
-    keys |= {name for kind, table in names.TABLES.items() if kind not in ("encoder",) for name in table}
+    keys |= {
+        name for kind, table in catalogue.KINDS.items() if kind not in ("encoder", "metric", "column") for name in table
+    }
     keys |= {
         option
         for kind in ("operator", "phantom", "optimizer")
-        for entry in names.TABLES[kind].values()
+        for entry in catalogue.records(kind).values()
         for option in entry.options
     }
     assert keys - words == set()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from sklearn import metrics as sk
 
-from rescan import names
+from rescan import catalogue
 from rescan.metrics import metrics
 from rescan.metrics.metrics import COUNTED, OF_PROBABILITIES, RANKED, Run, compute, headline
 
@@ -69,7 +69,7 @@ def by_sklearn(target: np.ndarray, probabilities: np.ndarray, weight: np.ndarray
 
 
 def test_every_metric_of_the_design_is_there() -> None:
-    assert sorted(ALL) == sorted(names.METRICS)
+    assert sorted(ALL) == sorted(catalogue.METRICS)
 
 
 @pytest.mark.parametrize("ties", [False, True])

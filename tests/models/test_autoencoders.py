@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from rescan import names
+from rescan import catalogue
 from rescan.models.autoencoders import Autoencoder, doublings, save_encoder
 from rescan.models.networks import build, load_encoder_weights
 from rescan.models.norms import InstanceNorm, replace
@@ -18,9 +18,9 @@ from rescan.study import Recipe
 SHAPES = {2: (3, 96, 112), 3: (1, 90, 80, 85)}  # odd ones, and not of one length, but for transformers
 
 
-@pytest.mark.parametrize("name", sorted(names.ENCODERS))
+@pytest.mark.parametrize("name", sorted(catalogue.ENCODERS))
 def test_every_encoder_has_a_decoder_to_its_inputs_shape(name):
-    encoder = names.resolve("encoder", name)()
+    encoder = catalogue.resolve("encoder", name)()
     shape = (encoder.inputs, *SHAPES[encoder.dimensions][1:])
     autoencoder = Autoencoder(encoder, shape)
     assert all(module.training for module in autoencoder.modules())
@@ -50,7 +50,7 @@ def test_doublings_end_at_the_inputs_size(start, end, sizes):
 )
 def test_training_lowers_the_error(name, norm, batch):
     torch.manual_seed(0)
-    encoder = names.resolve("encoder", name)()
+    encoder = catalogue.resolve("encoder", name)()
     replace(encoder, norm)
     shape = (1, *[64] * encoder.dimensions) if norm == "instance" else (1, *[32] * encoder.dimensions)
     autoencoder = Autoencoder(encoder, shape, norm=norm)

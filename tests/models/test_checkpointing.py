@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from rescan import names
+from rescan import catalogue
 from rescan.explanation.cam import gradcam
 from rescan.models.checkpointing import Chain, checkpoint_blocks, segments
 from rescan.models.networks import Network
@@ -34,7 +34,7 @@ def step(encoder, images):
 def twins(name):
     """An encoder, and its copy with checkpointing."""
     torch.manual_seed(0)
-    plain = names.resolve("encoder", name)().train()
+    plain = catalogue.resolve("encoder", name)().train()
     saving = copy.deepcopy(plain)
     checkpoint_blocks(saving)
     return plain, saving
@@ -90,7 +90,7 @@ def saved_bytes(encoder, images):
 
 
 def test_a_segment_of_a_3d_resnet_keeps_far_less_than_the_whole():
-    encoder = names.resolve("encoder", "resnet50_3d")().train()
+    encoder = catalogue.resolve("encoder", "resnet50_3d")().train()
     image = torch.randn(1, 1, 32, 64, 64)
     whole = saved_bytes(encoder, image)
     parts, entering = [], 0
@@ -140,7 +140,7 @@ def test_gradcam_maps_are_those_without():
         torch.manual_seed(1)
         head = nn.Linear(512, 3)
         nn.init.uniform_(head.weight)  # all evidence is positive
-        network = Network(encoder, names.resolve("neck", "avg")(512, 1, 1, 1), nn.Identity(), {"a": head})
+        network = Network(encoder, catalogue.resolve("neck", "avg")(512, 1, 1, 1), nn.Identity(), {"a": head})
         volumes = torch.randn(2, 1, 32, 32, 48)
         maps.append(gradcam(network.eval(), volumes, torch.tensor([0, 2]), "a")[0])
     assert maps[0].amax() > 0

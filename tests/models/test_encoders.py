@@ -12,7 +12,7 @@ from torchvision import models
 from torchvision.models.resnet import BasicBlock
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.models.checkpointing import Chain, segments
 
@@ -60,10 +60,10 @@ CELLS = {  # of the target then, where it is not a 32nd of the size
 }
 
 
-@pytest.fixture(scope="module", params=sorted(names.ENCODERS))
+@pytest.fixture(scope="module", params=sorted(catalogue.ENCODERS))
 def named(request):
     """An encoder of each name, built once."""
-    return request.param, names.resolve("encoder", request.param)().eval()
+    return request.param, catalogue.resolve("encoder", request.param)().eval()
 
 
 def test_parameters_are_the_published_ones_without_the_head(named):
@@ -116,7 +116,7 @@ BLOCKS = {
 
 def test_blocks_hold_each_weight_once(named):
     name, encoder = named
-    assert encoder.dimensions == (3 if name in names.ENCODERS_3D else 2)
+    assert encoder.dimensions == (3 if catalogue.ENCODERS[name].dimensions == 3 else 2)
     assert len(encoder.blocks) == BLOCKS[name]
     assert all(any(list(layer.parameters()) for layer in block) for block in encoder.blocks)
     held = [id(weight) for block in encoder.blocks for layer in block for weight in layer.parameters()]
@@ -173,7 +173,7 @@ def inception_splits():
     ],
 )
 def test_a_network_carried_to_3d_has_the_2d_ones_weights_with_cubes_for_squares(name, network, more):
-    encoder = names.resolve("encoder", name)()
+    encoder = catalogue.resolve("encoder", name)()
     assert sum(weight.numel() for weight in encoder.parameters()) == cubed(network()) + more
 
 
@@ -188,13 +188,13 @@ def test_a_network_carried_to_3d_has_the_2d_ones_maps_layer_by_layer(name, flat,
         encoder.cells((1, *[size] * encoder.dimensions))
         return seen
 
-    deep, wide = (shapes(names.resolve("encoder", each)()) for each in (name, flat))
+    deep, wide = (shapes(catalogue.resolve("encoder", each)()) for each in (name, flat))
     wide = wide[-len(deep) :]  # the 2D InceptionV3 begins with an input transform
     assert deep == [(*shape, shape[-1]) for shape in wide]
 
 
 def test_a_first_convolution_of_a_3d_resnet_keeps_the_depth():
-    encoder = names.resolve("encoder", "resnet10_3d")()
+    encoder = catalogue.resolve("encoder", "resnet10_3d")()
     first = dict(encoder.layers())["conv1"]
     assert (first.kernel_size, first.stride, first.in_channels) == ((7, 7, 7), (1, 2, 2), 1)
     assert encoder.cells((1, 256, 192, 192)) == (16, 6, 6)
@@ -202,7 +202,7 @@ def test_a_first_convolution_of_a_3d_resnet_keeps_the_depth():
 
 @pytest.mark.parametrize("name", ["vgg16_3d", "inception_v3_3d"])
 def test_random_weights_keep_the_size_of_the_signal(name):
-    encoder = names.resolve("encoder", name)()
+    encoder = catalogue.resolve("encoder", name)()
     for layer in encoder.modules():
         if isinstance(layer, nn.Conv3d) and layer.weight.numel() > 10_000:
             fan_out = layer.out_channels * math.prod(layer.kernel_size)
@@ -212,7 +212,7 @@ def test_random_weights_keep_the_size_of_the_signal(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_one_channel_equals_a_first_convolution_summed_over_its_channels(name):
-    encoder = names.resolve("encoder", name)().eval()
+    encoder = catalogue.resolve("encoder", name)().eval()
     first = next(layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d))
     gray = torch.rand(2, 1, 64, 64)
     with torch.no_grad():
@@ -226,7 +226,7 @@ def test_one_channel_equals_a_first_convolution_summed_over_its_channels(name):
 
 def adopt(name, reference):
     """Our encoder with the reference's weights."""
-    encoder = names.resolve("encoder", name)().eval()
+    encoder = catalogue.resolve("encoder", name)().eval()
     state = encoder.body.state_dict()
     encoder.body.load_state_dict({key: value for key, value in reference.state_dict().items() if key in state})
     return encoder
@@ -264,7 +264,7 @@ def test_monais_head_on_our_features_gives_monais_output():
 
 @pytest.mark.parametrize("size", [224, 96])
 def test_the_grid_is_torchvisions_patch_tokens_with_its_interpolated_positions(size):
-    encoder = names.resolve("encoder", "vit_b_16")().eval()
+    encoder = catalogue.resolve("encoder", "vit_b_16")().eval()
     reference = models.vit_b_16(weights=None, image_size=size).eval()
     state = {**reference.state_dict(), **encoder.body.state_dict()}
     reference.load_state_dict(interpolate_embeddings(size, 16, state))
@@ -281,7 +281,7 @@ def test_the_grid_is_torchvisions_patch_tokens_with_its_interpolated_positions(s
 
 
 def test_a_transformer_takes_oblong_images_of_whole_patches_only():
-    encoder = names.resolve("encoder", "vit_b_16")().eval()
+    encoder = catalogue.resolve("encoder", "vit_b_16")().eval()
     with torch.no_grad():
         assert encoder.features(torch.rand(1, 1, 32, 64)).shape == (1, 768, 2, 4)
     with pytest.raises(RescanError, match="images of 100 × 96 pixels are not made of whole patches of 16 × 16; resize"):
@@ -292,6 +292,6 @@ def test_random_weights_follow_from_the_seed():
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        states.append(names.resolve("encoder", "resnet18")().body.conv1.weight)
+        states.append(catalogue.resolve("encoder", "resnet18")().body.conv1.weight)
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])

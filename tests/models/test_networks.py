@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.models.networks import (
     build,
@@ -26,7 +26,8 @@ from rescan.models.networks import (
 )
 from rescan.study import FromBlock, Recipe
 
-SHAPES = {**dict.fromkeys(names.ENCODERS_3D, (1, 32, 64, 64)), "inception_v3_3d": (1, 80, 80, 80)}
+VOLUMES = [name for name, record in catalogue.ENCODERS.items() if record.dimensions == 3]
+SHAPES = {**dict.fromkeys(VOLUMES, (1, 32, 64, 64)), "inception_v3_3d": (1, 80, 80, 80)}
 # Of the encoder's maps at these sizes, or at 96 pixels, where all others have 3 × 3.
 CELLS = {
     "inception_v3": 1,
@@ -72,10 +73,10 @@ def resnet18():
 
 @pytest.mark.parametrize(
     ("encoder", "neck", "pooled"),
-    [*((name, "flatten", CELLS.get(name, 9)) for name in sorted(names.ENCODERS)), ("resnet18", "avg+max", 2)],
+    [*((name, "flatten", CELLS.get(name, 9)) for name in sorted(catalogue.ENCODERS)), ("resnet18", "avg+max", 2)],
 )
 def test_heads_by_formula(encoder, neck, pooled):
-    shape = SHAPES.get(encoder, (1 if encoder in names.FROM_BLOCKS else 3, 96, 96))
+    shape = SHAPES.get(encoder, (1 if catalogue.ENCODERS[encoder].from_blocks else 3, 96, 96))
     network = build(recipe(encoder, neck=neck, hidden=[20], dropout=0.5), 4, shape)
     features = network.encoder.channels * pooled
     assert count(network) - count(network.encoder) == features * 20 + 20 + 20 * 4 + 4
@@ -305,17 +306,17 @@ def test_a_block_that_is_not_there_is_said_before_the_training():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
+@pytest.mark.parametrize("name", sorted(catalogue.NORMALIZATIONS))
 def test_denormalize_undoes_normalize(name, channels):
     images = torch.rand(2, channels, 3, 4, 5) * 255
     torch.testing.assert_close(denormalize(normalize(images, name), name), images, rtol=1e-4, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
+@pytest.mark.parametrize("name", sorted(catalogue.NORMALIZATIONS))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_normalize_by_hand(name, channels):
     images = torch.arange(2 * channels * 4 * 5, dtype=torch.uint8).view(2, channels, 4, 5) * 2
-    scale, mean, std = names.NORMALIZATIONS[name]
+    scale, mean, std = catalogue.NORMALIZATIONS[name]
     if channels == 1:
         mean, std = [np.mean(mean)], [np.mean(std)]
     expected = np.stack([(images[:, c].numpy() / 255 * scale - mean[c]) / std[c] for c in range(channels)], axis=1)

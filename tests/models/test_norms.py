@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from rescan import names
+from rescan import catalogue
 from rescan.models.norms import InstanceNorm, group_norm, replace
 
 
@@ -39,7 +39,7 @@ def test_groups_divide_the_channels_and_hold_two_or_more(channels, groups):
 @pytest.mark.parametrize("name", ["cnn5", "resnet10_3d", "efficientnet_b0_3d", "densenet121"])
 def test_replace_leaves_no_batch_norm_and_trains_on_a_batch_of_one(name, norm):
     torch.manual_seed(0)
-    encoder = names.resolve("encoder", name)()
+    encoder = catalogue.resolve("encoder", name)()
     before = {key: value.shape for key, value in encoder.state_dict().items()}
     epsilons = [layer.eps for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     replace(encoder, norm)
@@ -60,7 +60,7 @@ def test_replace_leaves_no_batch_norm_and_trains_on_a_batch_of_one(name, norm):
 
 
 def test_replace_keeps_batch_norm_if_it_is_wanted():
-    encoder = names.resolve("encoder", "cnn5")()
+    encoder = catalogue.resolve("encoder", "cnn5")()
     before = [id(layer) for layer in encoder.modules()]
     replace(encoder, "batch")
     assert [id(layer) for layer in encoder.modules()] == before

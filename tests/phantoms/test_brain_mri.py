@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.phantoms.brain_mri.brain_mri import KINDS, TRANSFORMS, make
 
@@ -31,12 +31,12 @@ def mask_of(folder: Path, path: str) -> Path:
     return (folder / "masks" / path).with_suffix(".png")
 
 
-@pytest.mark.parametrize("name", names.PHANTOMS)
+@pytest.mark.parametrize("name", catalogue.PHANTOMS)
 def test_the_table_of_names_has_the_options_of_the_function(name):
-    parameters = list(inspect.signature(names.resolve("phantom", name)).parameters.values())
+    parameters = list(inspect.signature(catalogue.resolve("phantom", name)).parameters.values())
     assert [p.name for p in parameters[:2]] == ["folder", "classes"]
     defaults = {p.name: list(p.default) if isinstance(p.default, tuple) else p.default for p in parameters[2:]}
-    assert defaults == names.PHANTOMS[name].options
+    assert defaults == catalogue.PHANTOMS[name].defaults
     assert all(p.kind is p.KEYWORD_ONLY for p in parameters[2:])
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rescan import names
+from rescan import catalogue
 from rescan.preparation.image_operators import CannotPrepare, clahe, crop_brain, resize
 
 
@@ -26,10 +26,10 @@ def disc():
     return image.astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", sorted(names.IMAGE_OPERATORS))
+@pytest.mark.parametrize("name", sorted(name for name, record in catalogue.OPERATORS.items() if not record.of_scans))
 def test_every_operator_takes_gray_and_color_with_and_without_mask(name):
-    operator = names.resolve("operator", name)
-    options = names.IMAGE_OPERATORS[name].options
+    operator = catalogue.resolve("operator", name)
+    options = catalogue.OPERATORS[name].defaults
     mask = np.where(disc() > 100, np.uint8(255), np.uint8(0))
     for image in (disc(), np.dstack([disc()] * 3)):
         image.flags.writeable = False

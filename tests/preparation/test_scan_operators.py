@@ -10,7 +10,7 @@ from nibabel.processing import resample_from_to
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
-from rescan import names
+from rescan import catalogue
 from rescan.preparation import scan_operators as scans
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.resampling import resample
@@ -400,7 +400,7 @@ def test_slabs_need_layers(operator):
         operator(Scan(noise()))
 
 
-@pytest.mark.parametrize("name", sorted(names.SCAN_OPERATORS))
+@pytest.mark.parametrize("name", sorted(name for name, record in catalogue.OPERATORS.items() if record.of_scans))
 def test_no_operator_changes_what_it_is_given(name):
     shape = (12, 12, 12) if name != "patches" else (12, 12)
     scan = Scan(noise(shape, np.float32), noise(shape, np.uint8), np.diag([1, 1, 1, 1.0]), wavy((12, 12, 12)))
@@ -409,7 +409,7 @@ def test_no_operator_changes_what_it_is_given(name):
         array.flags.writeable = False
     if name == "patches":
         scan = scan._replace(layers=None)
-    getattr(scans, name)(scan, **names.SCAN_OPERATORS[name].options)
+    getattr(scans, name)(scan, **catalogue.OPERATORS[name].defaults)
     for old, array in zip(before, scan[:4]):
         if array is not None:
             np.testing.assert_array_equal(array, old)

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from rescan import names
+from rescan import catalogue
 from rescan.reporting.text import preparation_words, recipe_words, words
 from rescan.study import Norm, Preparation
 from rescan.study.file import load
@@ -65,24 +65,24 @@ def test_what_an_arm_changes_is_said(loaded):
     }
 
 
-@pytest.mark.parametrize("name", sorted(names.OPERATORS))
+@pytest.mark.parametrize("name", sorted(catalogue.OPERATORS))
 def test_every_operator_can_be_said(name):
-    volume = {"reads": "volume", "channels": "gray"} if name in names.VOLUME_ONLY else {}
+    volume = {"reads": "volume", "channels": "gray"} if catalogue.OPERATORS[name].takes == "volumes" else {}
     said = preparation_words.preparation(Preparation(steps=[name], **volume))
     assert "{" not in said
 
 
-@pytest.mark.parametrize("name", sorted(names.AUGMENTATIONS))
+@pytest.mark.parametrize("name", sorted(catalogue.AUGMENTATIONS))
 def test_every_augmentation_can_be_said(name):
-    value = [0.5, 2.0] if names.AUGMENTATIONS[name].options["value"] == "range" else 0.25
-    for dimensions, table in ((2, names.AUGMENTATIONS_2D), (3, names.AUGMENTATIONS_3D)):
-        if name in table:
+    value = [0.5, 2.0] if catalogue.AUGMENTATIONS[name].form == "range" else 0.25
+    for dimensions in (2, 3):
+        if catalogue.AUGMENTATIONS[name].is_for(dimensions):
             said = preparation_words.augmentation({name: value}, dimensions)
             assert "{" not in said
             assert "0.25" in said or ("0.5" in said and "2.0" in said)
 
 
-@pytest.mark.parametrize("name", sorted(names.NORMALIZATIONS))
+@pytest.mark.parametrize("name", sorted(catalogue.NORMALIZATIONS))
 def test_every_normalization_has_a_sentence(name):
     assert recipe_words.NORMALIZATIONS[name]
 
@@ -117,11 +117,11 @@ def test_intervals():
     ],
 )
 def test_every_name_has_words_of_its_own(table, said):
-    assert set(said) == set(getattr(names, table))
+    assert set(said) == set(getattr(catalogue, table))
 
 
 def test_every_encoder_of_volumes_and_every_norm_has_words():
-    assert set(recipe_words.ENCODERS) == {*names.ENCODERS_3D, "cnn5"}
+    assert set(recipe_words.ENCODERS) == {name for name, record in catalogue.ENCODERS.items() if record.sentence}
     assert {"batch", *recipe_words.NORMS} == set(get_args(Norm))
 
 
@@ -330,9 +330,9 @@ def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
     assert "project along the depth: the maximum of the retina's superficial layers; one gray" in projected
 
 
-@pytest.mark.parametrize("name", sorted(names.SCHEDULES))
+@pytest.mark.parametrize("name", sorted(catalogue.SCHEDULES))
 def test_every_schedule_can_be_said(name):
-    said = recipe_words._schedule({"name": name, **names.SCHEDULES[name].options})
+    said = recipe_words._schedule({"name": name, **catalogue.SCHEDULES[name].defaults})
     assert "schedule" in said
     assert "{" not in said
 

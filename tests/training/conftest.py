@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from rescan import names
+from rescan.catalogue import encoders
 from rescan.files import write_json, write_table
 from rescan.log import logger
 from rescan.models.encoder import Encoder
@@ -79,7 +79,7 @@ def make_study(monkeypatch):
     module = types.ModuleType("tiny_encoder")
     module.tiny = _tiny
     monkeypatch.setitem(sys.modules, "tiny_encoder", module)
-    monkeypatch.setitem(names.ENCODERS, "tiny", names.Entry("tiny_encoder:tiny"))
+    monkeypatch.setitem(encoders.ENCODERS, "tiny", encoders.Encoder("tiny", "tiny_encoder:tiny"))
     return _study
 
 

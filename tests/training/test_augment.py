@@ -8,10 +8,11 @@ import pytest
 import torch
 from scipy import ndimage
 
-from rescan import names
+from rescan import catalogue
 from rescan.training import augment as augmentation
 from rescan.training.augment import augment, preview, preview_each
 
+IMAGES = [name for name, record in catalogue.AUGMENTATIONS.items() if record.is_for(2)]
 # Strengths that a recipe might have: all change random images.
 EVERY = {
     "rotation": 180,
@@ -51,7 +52,7 @@ def drawing(drawing_in):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", names.AUGMENTATIONS_2D)
+@pytest.mark.parametrize("name", IMAGES)
 def test_every_augmentation_by_name(name, channels):
     batch = random_batch(channels=channels)
     before = batch.clone()
@@ -67,10 +68,10 @@ def test_every_augmentation_by_name(name, channels):
     assert any(not torch.equal(one, different) for different in many)
 
 
-@pytest.mark.parametrize("name", names.AUGMENTATIONS_2D)
+@pytest.mark.parametrize("name", IMAGES)
 def test_no_strength_leaves_every_gray_level(name):
     batch = random_batch()
-    form = names.AUGMENTATIONS[name].options["value"]
+    form = catalogue.AUGMENTATIONS[name].form
     assert torch.equal(augment(batch, {name: NONE[form]}, 0, 7), batch.float())
     # Nor does a draw that is the identity, or nearly, beside others that are not.
     almost = {"amount": 1e-9, "range": [1 - 1e-9, 1 + 1e-9], "probability": 1e-9}[form]
@@ -82,7 +83,7 @@ def test_nothing_at_all_leaves_every_gray_level():
     assert torch.equal(augment(batch, {}, 0, 7), batch.float())
 
 
-@pytest.mark.parametrize("name", names.AUGMENTATIONS_2D)
+@pytest.mark.parametrize("name", IMAGES)
 def test_each_image_has_a_draw_of_its_own(name):
     batch = random_batch(count=1).repeat(16, 1, 1, 1)
     seen = augment(batch, {name: EVERY[name]}, 5, 0)
@@ -224,18 +225,18 @@ def test_adding_one_leaves_the_draws_of_the_others():
         assert torch.equal(one, other) or torch.equal(one, other.flip(-1))
 
 
-@pytest.mark.parametrize("name", names.AUGMENTATIONS_2D)
+@pytest.mark.parametrize("name", IMAGES)
 def test_every_name_draws_the_same_beside_all_others(name, monkeypatch):
     """The generator that a name gets is in the same state with and without the others."""
     states = []
-    implementation = names.resolve("augmentation", name)
+    implementation = catalogue.resolve("augmentation", name)
 
     def spy(*given):
         states.append(next(argument for argument in given if isinstance(argument, torch.Generator)).get_state())
         return implementation(*given)
 
-    resolve = names.resolve
-    monkeypatch.setattr(names, "resolve", lambda kind, asked: spy if asked == name else resolve(kind, asked))
+    resolve = catalogue.resolve
+    monkeypatch.setattr(catalogue, "resolve", lambda kind, asked: spy if asked == name else resolve(kind, asked))
     for recipe in ({name: EVERY[name]}, EVERY):
         augment(random_batch(), recipe, 3, 0)
     assert torch.equal(*states)
@@ -259,7 +260,7 @@ def test_preview_is_the_same_on_numpy_images():
 def test_preview_each_shows_every_name_alone_and_visibly(channels):
     image = random_batch(1, channels, 24, 20)[0].permute(1, 2, 0).numpy()
     shown = preview_each(image, dict(reversed(EVERY.items())), 128)
-    assert [name for name, _ in shown] == list(names.AUGMENTATIONS_2D)
+    assert [name for name, _ in shown] == IMAGES
     for name, seen in shown:
         assert seen.shape == image.shape
         assert seen.dtype == np.uint8

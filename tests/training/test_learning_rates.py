@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.training.learning_rates import Moment, constant, cosine, one_cycle, plateau, step
 
@@ -22,11 +22,11 @@ def test_cosine_by_hand():
     assert constant(Moment(3, 4, 4)) == 1
 
 
-@given(st.sampled_from(sorted(names.SCHEDULES)), st.integers(1, 50), st.integers(1, 20), st.data())
+@given(st.sampled_from(sorted(catalogue.SCHEDULES)), st.integers(1, 50), st.integers(1, 20), st.data())
 def test_factors_are_in_0_1(name, epochs, updates, data):
     steps = epochs * updates
     at = Moment(data.draw(st.integers(0, steps - 1)), steps, updates, losses=data.draw(st.lists(st.floats(0, 9))))
-    assert 0 < names.resolve("schedule", name)(at) <= 1 + 1e-12
+    assert 0 < catalogue.resolve("schedule", name)(at) <= 1 + 1e-12
 
 
 def test_the_published_fault_counts_through_the_stages_and_ends_in_0():

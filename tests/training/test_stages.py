@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
 from rescan.models import networks
@@ -282,7 +282,7 @@ def test_validating_on_the_test_part_trains_on_the_rest(make_study, make_store, 
     assert set(read_table(RUN / "predictions.csv")["part"]) == {"train", "test"}
 
 
-@pytest.mark.parametrize("name", sorted(names.OPTIMIZERS))
+@pytest.mark.parametrize("name", sorted(catalogue.OPTIMIZERS))
 def test_every_optimizer_goes_on_bit_for_bit(make_study, make_store, monkeypatch, name):
     study = make_study(stages={"main": stage(epochs=2, optimizer={"name": name})})
     make_store(study)

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.training import state
 from rescan.training.loader import read_items
@@ -35,9 +35,11 @@ def steps(network, optimizer, count, seed):
         optimizer.step()
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in names.OPTIMIZERS), ("sgd", {"momentum": 0.9})])
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in catalogue.OPTIMIZERS), ("sgd", {"momentum": 0.9})]
+)
 def test_optimizers_resume_bit_for_bit(tmp_path, name, options):
-    make = names.resolve("optimizer", name)
+    make = catalogue.resolve("optimizer", name)
     network = small_network(0)
     optimizer = make(network.parameters(), lr=0.01, weight_decay=0.1, **options)
     steps(network, optimizer, 3, seed=1)

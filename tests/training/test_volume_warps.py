@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from rescan import names
+from rescan import catalogue
 from rescan.training import warps
 from rescan.training.augment import augment, preview, preview_each
 from rescan.training.warps import affine, warp
@@ -56,7 +56,7 @@ def turned(volume, degrees, axes, background):
 
 
 def test_all_are_there():
-    assert set(EVERY) == set(names.AUGMENTATIONS_3D)
+    assert set(EVERY) == {name for name, record in catalogue.AUGMENTATIONS.items() if record.is_for(3)}
     assert set(WARPS) < set(warps.AFFINE)
 
 
@@ -80,7 +80,7 @@ def test_every_augmentation_by_name(name, dtype):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_no_strength_leaves_every_gray_level(name):
-    batch, form = volumes(), names.AUGMENTATIONS[name].options["value"]
+    batch, form = volumes(), catalogue.AUGMENTATIONS[name].form
     assert torch.equal(augment(batch, {name: NONE[form]}, 0, 7), batch.float())
     almost = {"amount": 1e-9, "range": [1 - 1e-9, 1 + 1e-9], "probability": 1e-9}[form]
     assert torch.allclose(augment(batch, {name: almost}, 0, 7), batch.float(), atol=0.01)
@@ -220,13 +220,13 @@ def test_gray_levels_change_by_the_whole_volume():
 @pytest.mark.parametrize("name", EVERY)
 def test_every_name_draws_the_same_beside_all_others(name, monkeypatch):
     states = []
-    implementation, resolve = names.resolve("augmentation", name), names.resolve
+    implementation, resolve = catalogue.resolve("augmentation", name), catalogue.resolve
 
     def spy(*given):
         states.append(next(argument for argument in given if isinstance(argument, torch.Generator)).get_state())
         return implementation(*given)
 
-    monkeypatch.setattr(names, "resolve", lambda kind, asked: spy if asked == name else resolve(kind, asked))
+    monkeypatch.setattr(catalogue, "resolve", lambda kind, asked: spy if asked == name else resolve(kind, asked))
     for recipe in ({name: EVERY[name]}, EVERY):
         augment(volumes(), recipe, 3, 0)
     assert torch.equal(*states)
@@ -251,7 +251,7 @@ def test_preview_is_the_same_on_volumes_of_a_store():
 def test_preview_each_shows_every_name_alone_and_visibly(dtype):
     volume = volumes(1)[0].movedim(0, -1).numpy()
     shown = preview_each(volume if dtype == np.uint8 else volume.astype(dtype) * 257, EVERY, 128)
-    assert [name for name, _ in shown] == [name for name in names.AUGMENTATIONS if name in EVERY]
+    assert [name for name, _ in shown] == [name for name in catalogue.AUGMENTATIONS if name in EVERY]
     for name, seen in shown:
         assert seen.shape == volume.shape
         assert seen.dtype == np.uint8

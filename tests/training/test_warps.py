@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from rescan import names
+from rescan import catalogue
 from rescan.training import augment as augmentation
 from rescan.training import warps
 from rescan.training.augment import augment
@@ -51,7 +51,7 @@ def places(height, width):
 
 
 def test_the_warps_are_those_of_the_table():
-    assert {name for name, entry in names.AUGMENTATIONS.items() if "warps:" in entry.where} == {
+    assert {name for name, entry in catalogue.AUGMENTATIONS.items() if "warps:" in entry.where} == {
         *warps.AFFINE,
         *warps.LOCAL,
     }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rescan.catalogue import KNOWN_COLUMNS
 from rescan.data.layouts.reading import EXTRA, UNLABELED
 from rescan.errors import RescanError
 from rescan.files import read_table, write_table
 from rescan.log import logger
-from rescan.names import KNOWN_COLUMNS
 from rescan.paths import Paths
 from rescan.study import Study
 

@@ -147,7 +147,7 @@ def draw_predictions(
         names: (N,) of the pictures.
         probabilities: (N, K) in [0, 1]; None where the reading gives none: then the head is one of grades.
         classes: (K,) names.
-        normalization: A name of names.NORMALIZATIONS.
+        normalization: A name of catalogue.NORMALIZATIONS.
         folder: Made if needed.
         predicted: (N,) class indices; the most probable classes if not given.
         head: The head to explain, if the network has it (see `head_of`).

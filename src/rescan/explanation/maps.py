@@ -28,7 +28,7 @@ class Explained(NamedTuple):
 
     Attributes:
         network: In eval mode, on the device to use.
-        normalization: A name of names.NORMALIZATIONS.
+        normalization: A name of catalogue.NORMALIZATIONS.
         head: Whose output the score is.
     """
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from rescan.catalogue.normalizations import IMAGENET_MEAN, IMAGENET_STD
 from rescan.models.checkpointing import Chain
 from rescan.models.encoder import Encoder, headless
-from rescan.names import IMAGENET_MEAN, IMAGENET_STD
 
 
 def resnet18() -> Encoder:

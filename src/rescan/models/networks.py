@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.models import norms
@@ -78,7 +78,7 @@ def encoder_of(recipe: Recipe, input_shape: tuple[int, ...]) -> Encoder:
         RescanError: The encoder cannot take or be trained on images of this size, or lacks the blocks of a stage.
     """
     spec, where = recipe.network, f"preparation {recipe.preparation}: "
-    make = names.resolve("encoder", spec.encoder)
+    make = catalogue.resolve("encoder", spec.encoder)
     encoder: Encoder = make() if spec.blocks is None else make(spec.blocks)
     if encoder.dimensions != len(input_shape) - 1:
         raise RescanError(f"{where}{spec.encoder} is for {encoder.dimensions}D inputs, not of shape {input_shape}")
@@ -125,7 +125,7 @@ def build(recipe: Recipe, classes: int, input_shape: tuple[int, ...]) -> Network
     if spec.neck["batch_norm"] and any(stage.batch_size == 1 for stage in recipe.stages.values()):
         raise RescanError("network: neck: batch_norm needs a batch_size of 2 or more; accumulate does not help")
     options = {option: value for option, value in spec.neck.items() if option != "name"}
-    neck = names.resolve("neck", spec.neck["name"])(encoder.channels, *encoder.cells(input_shape), **options)
+    neck = catalogue.resolve("neck", spec.neck["name"])(encoder.channels, *encoder.cells(input_shape), **options)
     hidden, size = hidden_layers(neck.out_features, spec)
     heads: dict[str, nn.Module] = {name: build_head(name, size, head, classes) for name, head in spec.heads.items()}
     return Network(encoder, neck, nn.Sequential(*hidden), heads).train()
@@ -184,12 +184,12 @@ def set_training(network: nn.Module, trainable: str | FromBlock) -> None:
 
 
 def normalize(images: Tensor, normalization: str) -> Tensor:
-    """Turn pixel values into what the network is fed: (x / 255 · scale − mean) / std, by names.NORMALIZATIONS.
+    """Turn pixel values into what the network is fed: (x / 255 · scale − mean) / std, by catalogue.NORMALIZATIONS.
 
     Args:
         images: (B, C, …) uint8, or floating point on the same 0–255 scale; C = 1 or 3. One channel takes the mean of
             the three channels' constants.
-        normalization: A name of names.NORMALIZATIONS.
+        normalization: A name of catalogue.NORMALIZATIONS.
 
     Returns:
         Of the same shape, float32.
@@ -206,12 +206,12 @@ def denormalize(fed: Tensor, normalization: str) -> Tensor:
 
 def _constants(images: Tensor, normalization: str) -> tuple[float, Tensor, Tensor]:
     """A normalization's scale, mean and standard deviation, the latter two shaped to fit images (B, C, …)."""
-    scale, *constants = names.NORMALIZATIONS[normalization]
-    mean, std = (torch.tensor(values, device=images.device) for values in constants)
+    constants = catalogue.NORMALIZATIONS[normalization]
+    mean, std = (torch.tensor(values, device=images.device) for values in (constants.mean, constants.std))
     if images.shape[1] == 1:
         mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
     shape = (1, -1) + (1,) * (images.ndim - 2)
-    return scale, mean.view(shape), std.view(shape)
+    return constants.scale, mean.view(shape), std.view(shape)
 
 
 def save(path: str | Path, network: nn.Module, header: dict[str, Any]) -> None:

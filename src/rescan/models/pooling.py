@@ -16,7 +16,7 @@ class Neck(nn.Module):
     """
 
     def __init__(self, channels: int, *cells: int, batch_norm: bool = False, dropout: float = 0.0) -> None:
-        """Take the maps' number, their size along each spatial dimension, and the neck's options (names.NECKS).
+        """Take the maps' number, their size along each spatial dimension, and the neck's options (catalogue.NECKS).
 
         Raises:
             RescanError: Dropout would leave nothing.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rescan import names
+from rescan import catalogue
 from rescan.data.readers.volumes import write_nifti
 from rescan.errors import RescanError
 from rescan.log import logger, progress
@@ -39,7 +39,7 @@ def export(study: Study, preparation: str, out: str | Path, samples: Sequence[st
     known = items["sample"].tolist()
     for sample in samples:
         if sample not in known:
-            raise RescanError(f"{where}: its store has no sample {sample!r}{names.suggest(sample, known)}")
+            raise RescanError(f"{where}: its store has no sample {sample!r}{catalogue.suggest(sample, known)}")
     chosen = [item for item, sample in enumerate(known) if not samples or sample in samples]
     if affines is None or len(affines) != len(items):
         raise RescanError(f"{folder}: its files do not belong together; run preprocess again")

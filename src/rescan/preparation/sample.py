@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional, cast
 import cv2
 import numpy as np
 
-from rescan import names
+from rescan import catalogue
 from rescan.data.index import Files
 from rescan.data.readers import images, volumes
 from rescan.preparation.image_operators import CannotPrepare, resize
@@ -20,7 +20,6 @@ from rescan.study import Preparation
 # What a scaled decoding leaves of the shorter side: this many times the size that the steps resize to, and at least so
 # many pixels. Full-size fundus photographs, cropped and enhanced, differ by half a gray level on average.
 DECODED, DECODED_LEAST = 1.75, 768
-SAME_GRID = ("clahe", "circle_mask", "enhance", "swap_channels")  # image operators that leave every pixel where it is
 SAME_PLACE = 0.1  # voxels: how far apart a volume and its mask may lie
 STRETCHED = (0.5, 99.5)  # percentiles that become black and white where values are shown that are no gray levels yet
 
@@ -130,12 +129,16 @@ def _picture(scan: Scan, path: Path) -> np.ndarray:
 
 def _apply(step: dict[str, Any], scan: Scan) -> list[Scan]:
     options = {option: value for option, value in step.items() if option != "name"}
-    operator = names.resolve("operator", step["name"])
-    if step["name"] in names.SCAN_OPERATORS:
+    operator = catalogue.resolve("operator", step["name"])
+    if catalogue.OPERATORS[step["name"]].of_scans:
         result = operator(scan, **options)
         return result if isinstance(result, list) else [result]
     image, mask = operator(_gray_levels(scan), scan.mask, **options)
-    return [scan._replace(values=image, mask=mask, affine=scan.affine if step["name"] in SAME_GRID else None)]
+    return [
+        scan._replace(
+            values=image, mask=mask, affine=scan.affine if catalogue.OPERATORS[step["name"]].keeps_grid else None
+        )
+    ]
 
 
 def _gray_levels(scan: Scan) -> np.ndarray:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
     Field,
 )
 
-from rescan import names
-from rescan.study.named import _augmentation, _Name, _Named
+from rescan import catalogue
+from rescan.study.named import Augmentation, _Name, _Named
 from rescan.study.network import Block, Network, Norm
 from rescan.study.recipe import Best, EarlyStopping, Recipe, Stage
 from rescan.study.strict import Positive, Strict
@@ -28,8 +27,8 @@ class Autoencoder(Strict):
     blocks: Annotated[list[Block], Field(min_length=1)] | None = None
     norm: Norm = "batch"
     checkpointing: bool = False
-    normalization: Literal[tuple(names.NORMALIZATIONS)] = "unit"  # type: ignore[valid-type]
-    augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
+    normalization: Literal[tuple(catalogue.NORMALIZATIONS)] = "unit"  # type: ignore[valid-type]
+    augmentation: Augmentation = {}
     samples: Literal["train", "all"] = "train"
     epochs: Positive = 100
     patience: Positive = 30

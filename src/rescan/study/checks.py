@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rescan import names
+from rescan import catalogue
 from rescan.study.keys import training_content
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def check_autoencoder(study: Study, name: str) -> None:
     """An autoencoder needs a preparation that makes what its encoder takes."""
     autoencoder = study.autoencoders[name]
     if autoencoder.preparation not in study.preparations:
-        near = names.suggest(autoencoder.preparation, study.preparations)
+        near = catalogue.suggest(autoencoder.preparation, study.preparations)
         raise ValueError(f"autoencoders: {name}: no preparation {autoencoder.preparation!r}{near}")
     check_dimensions(study, f"autoencoders: {name}", autoencoder.encoder, autoencoder)
 
@@ -49,7 +49,7 @@ def check_network(study: Study, arm: str) -> None:
     if recipe.preparation in study.preparations:
         check_dimensions(study, where, network.encoder, recipe)
     if network.weights == "imagenet":
-        if network.encoder in names.WITHOUT_WEIGHTS:
+        if catalogue.ENCODERS[network.encoder].weights is None:
             raise ValueError(f"{where}: network: {network.encoder} has no ImageNet weights; use weights: none")
         if network.norm != "batch":
             raise ValueError(f"{where}: network: ImageNet weights need norm: batch; or use weights: none")
@@ -61,11 +61,11 @@ def check_dimensions(study: Study, where: str, encoder: str, recipe: Recipe | Au
     """Encoder and augmentation must be for what the preparation makes: images or volumes."""
     volumes = study.preparations[recipe.preparation].dimensions == 3
     kind = "volumes" if volumes else "images"
-    if volumes != (encoder in names.ENCODERS_3D):
+    if volumes != (catalogue.ENCODERS[encoder].dimensions == 3):
         raise ValueError(f"{where}: preparation {recipe.preparation} makes {kind}, {encoder} takes the other kind")
     at_inference = getattr(recipe, "inference", None)
     augmentations = {*recipe.augmentation, *(at_inference.augmentation if at_inference else ())}
-    if unfit := augmentations - set(names.AUGMENTATIONS_3D if volumes else names.AUGMENTATIONS_2D):
+    if unfit := [name for name in augmentations if not catalogue.AUGMENTATIONS[name].is_for(3 if volumes else 2)]:
         raise ValueError(f"{where}: augmentation: {min(unfit)} is not for {kind}")
 
 
@@ -73,7 +73,7 @@ def check_start(study: Study, where: str, recipe: Recipe) -> None:
     """The autoencoder that an arm starts from must exist and have the arm's encoder."""
     network = recipe.network
     if network.weights not in study.autoencoders:
-        near = names.suggest(network.weights, ["imagenet", "none", *study.autoencoders])
+        near = catalogue.suggest(network.weights, ["imagenet", "none", *study.autoencoders])
         raise ValueError(f"{where}: network: no weights {network.weights!r}{near}")
     if recipe.training_samples != "all":
         reason = f"but autoencoder {network.weights} learns from all of them; use weights: none"
@@ -100,7 +100,7 @@ def check_arm_and_data(study: Study, arm: str) -> None:
     if isinstance(cuts, list) and len(cuts) != needed:
         raise ValueError(f"arms: {arm}: posttrain: {len(cuts)} cuts, but these classes need {needed}")
     for extra in sorted(recipe.extras - set(data.extra)):
-        raise ValueError(f"arms: {arm}: stages: samples: no data.extra {extra!r}{names.suggest(extra, data.extra)}")
+        raise ValueError(f"arms: {arm}: stages: samples: no data.extra {extra!r}{catalogue.suggest(extra, data.extra)}")
 
 
 def check_map_beside(study: Study) -> None:
@@ -117,7 +117,7 @@ def check_endpoints(study: Study) -> None:
     """Published numbers may be of the study's endpoints only."""
     for entry in study.published:
         if entry.endpoint is not None and entry.endpoint not in study.data.endpoints:
-            near = names.suggest(entry.endpoint, study.data.endpoints)
+            near = catalogue.suggest(entry.endpoint, study.data.endpoints)
             raise ValueError(f"published: no endpoint {entry.endpoint!r}{near}")
 
 
@@ -125,7 +125,9 @@ def check_links(study: Study, arm: str) -> None:
     """The arms that an arm names must be run, have models of their own, and fit it."""
     recipe, arms = study.arms[arm], study.arms
     if recipe.against is not None and recipe.against not in arms:
-        raise ValueError(f"arms: {arm}: against: no arm {recipe.against!r} is run{names.suggest(recipe.against, arms)}")
+        raise ValueError(
+            f"arms: {arm}: against: no arm {recipe.against!r} is run{catalogue.suggest(recipe.against, arms)}"
+        )
     for member in [recipe.models] if recipe.models else recipe.ensemble.members if recipe.ensemble else []:
         if member not in arms:
             raise ValueError(f"arms: {arm}: needs arm {member!r}, which is not run; add it to run")

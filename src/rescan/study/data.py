@@ -10,7 +10,7 @@ from pydantic import (
     model_validator,
 )
 
-from rescan import names
+from rescan import catalogue
 from rescan.study.named import _Named
 from rescan.study.strict import Name, Positive, Strict, _no_folder_of_ours
 
@@ -69,14 +69,14 @@ class Data(DataSet):
             raise ValueError("classes: a class is named twice")
         for label, name in self.labels.items():
             if name not in self.classes:
-                raise ValueError(f"labels: {label}: no class {name!r}{names.suggest(name, self.classes)}")
+                raise ValueError(f"labels: {label}: no class {name!r}{catalogue.suggest(name, self.classes)}")
         if self.labels and (missing := [name for name in self.classes if name not in self.labels.values()]):
             raise ValueError(f"labels: none becomes class {missing[0]!r}; add one, or take the class out of classes")
         if self.endpoints and not self.ordered:
             raise ValueError("endpoints need ordered classes; add ordered: true")
         for name, lowest in self.endpoints.items():
             if lowest not in self.classes[1:]:
-                near = names.suggest(lowest, self.classes[1:])
+                near = catalogue.suggest(lowest, self.classes[1:])
                 raise ValueError(f"endpoints: {name}: {lowest!r} is no class above the first{near}")
         return self
 

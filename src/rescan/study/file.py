@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.log import logger
@@ -253,7 +253,7 @@ def _of_task(whole: dict[str, Any], task: str | None, scale: str, path: str | Pa
     if task is None:
         return whole
     if task not in tasks:
-        raise RescanError(f"{path}: tasks: no task {task!r}{names.suggest(task, tasks)}")
+        raise RescanError(f"{path}: tasks: no task {task!r}{catalogue.suggest(task, tasks)}")
     difference = dict(_mapping(tasks, task))
     demo = difference.pop("demo", None)
     if {"classes", "labels"} & set(_mapping(difference, "data")):  # the file's published numbers are of other classes
@@ -324,7 +324,7 @@ def _arms(
             faults.add(error, Recipe, written_at.get(arm, ("arms", arm)), difference)
         if isinstance(name := merged.get("preparation"), str) and name not in preparations:
             where = ("arms", arm) if "preparation" in difference else ("recipe",)
-            faults.say((*where, "preparation"), f"no preparation {name!r}{names.suggest(name, preparations)}")
+            faults.say((*where, "preparation"), f"no preparation {name!r}{catalogue.suggest(name, preparations)}")
     return arms
 
 
@@ -337,7 +337,8 @@ def _weights_stay(recipe: dict[str, Any], weights: str | None) -> bool:
     """Whether a recipe's weights are its own all the same: an autoencoder's, or of a network without ImageNet ones."""
     network = _mapping(recipe, "network")
     own = network.get("weights", "imagenet")
-    fixed = network.get("encoder") in names.WITHOUT_WEIGHTS or network.get("norm", "batch") != "batch"
+    encoder = catalogue.ENCODERS.get(str(network.get("encoder")))
+    fixed = (encoder is not None and encoder.weights is None) or network.get("norm", "batch") != "batch"
     return weights in (None, own) or own not in ("imagenet", "none") or fixed
 
 
@@ -365,7 +366,7 @@ def _check_arm_names(whole: dict[str, Any], faults: _Faults) -> list[str]:
     for key, named in (("run", run), ("published", compared), ("claims", claimed), ("gradcam", beside)):
         for arm in named:
             if isinstance(arm, str) and arm not in arms:
-                faults.say((key,), f"no arm {arm!r}{names.suggest(arm, arms)}")
+                faults.say((key,), f"no arm {arm!r}{catalogue.suggest(arm, arms)}")
     return run
 
 
@@ -489,7 +490,7 @@ def _is_union_branch(part: Any) -> bool:
 def _words(fault: Any, model: type[BaseModel]) -> str:
     """One fault of pydantic in words."""
     if fault["type"] == "extra_forbidden":
-        return f"unknown key{names.suggest(fault['loc'][-1], _fields_at(model, fault['loc'][:-1]))}"
+        return f"unknown key{catalogue.suggest(fault['loc'][-1], _fields_at(model, fault['loc'][:-1]))}"
     if fault["type"] == "missing":
         return "missing; add this key"
     if fault["type"] == "value_error":

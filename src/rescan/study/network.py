@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from rescan import names
+from rescan import catalogue
 from rescan.study.named import _Name, _Named
 from rescan.study.strict import Positive, Strict
 
@@ -77,6 +77,7 @@ class Network(Layers):
 
     @model_validator(mode="after")
     def _blocks_describe_an_encoder(self) -> Network:
-        if self.blocks is not None and self.encoder not in names.FROM_BLOCKS:
-            raise ValueError(f"{self.encoder} has no blocks; they describe {', '.join(names.FROM_BLOCKS)}")
+        if self.blocks is not None and not catalogue.ENCODERS[self.encoder].from_blocks:
+            described = [name for name, record in catalogue.ENCODERS.items() if record.from_blocks]
+            raise ValueError(f"{self.encoder} has no blocks; they describe {', '.join(described)}")
         return self

@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from rescan import names
+from rescan import catalogue
 from rescan.study.named import _Named
 from rescan.study.strict import Strict
 
@@ -44,17 +44,18 @@ class Preparation(Strict):
             raise ValueError("volumes are gray; add channels: gray")
         for number, step in enumerate(self.steps):
             name, where = step["name"], f"steps: {number}: {step['name']}"
-            if name in names.IMAGE_OPERATORS and dimensions == 3:
+            operator = catalogue.OPERATORS[name]
+            if operator.makes == "several" and (dimensions == 3 or several):
+                raise ValueError(f"{where}: cuts images, once; project the volume first")
+            if operator.takes == "images" and dimensions == 3:
                 raise ValueError(f"{where}: is for images; project the volume first")
-            if name in names.VOLUME_ONLY and dimensions == 2:
+            if operator.takes == "volumes" and dimensions == 2:
                 raise ValueError(f"{where}: is for volumes; add reads: volume, or move it before project")
             if name in ("window", "clip_percentiles") and not step["low"] < step["high"]:
                 raise ValueError(f"{where}: low, {step['low']:g}, is not below high, {step['high']:g}")
             if name == "clip_percentiles" and not 0 <= step["low"] < step["high"] <= 100:
                 raise ValueError(f"{where}: percentiles lie between 0 and 100")
-            if name == "patches" and (dimensions == 3 or several):
-                raise ValueError(f"{where}: cuts images, once; project the volume first")
-            if several and name in names.SCAN_OPERATORS:
+            if several and operator.of_scans:
                 raise ValueError(f"{where}: must stand before patches")
-            dimensions, several = 2 if name == "project" else dimensions, several or name == "patches"
+            dimensions, several = 2 if operator.makes == "image" else dimensions, several or operator.makes == "several"
         return self

@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from rescan import names
+from rescan import catalogue
 from rescan.study.strict import ArmName, Positive, Strict
 
 
@@ -18,7 +18,7 @@ class Published(Strict):
 
     arm: str
     endpoint: str | None = None
-    metric: Literal[names.METRICS]  # type: ignore[valid-type]
+    metric: Literal[tuple(catalogue.METRICS)]  # type: ignore[valid-type]
     level: Literal["image", "study", "patient"] = "image"
     value: float
     n: Positive | None = None

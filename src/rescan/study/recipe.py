@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
-    BeforeValidator,
     Field,
     model_validator,
 )
 
-from rescan import names
-from rescan.study.named import _augmentation, _Named
+from rescan import catalogue
+from rescan.study.named import Augmentation, _Named
 from rescan.study.network import HeadName, Network
 from rescan.study.strict import Positive, Strict
 
@@ -28,7 +27,7 @@ class ClassWeights(Strict):
     Of two classes that is the share of the other one, as Rajpurkar et al. (2017) weigh radiographs of each body part.
     """
 
-    within: Literal[names.KNOWN_COLUMNS]  # type: ignore[valid-type]
+    within: Literal[tuple(catalogue.KNOWN_COLUMNS)]  # type: ignore[valid-type]
 
 
 class Stage(Strict):
@@ -60,8 +59,8 @@ class Stage(Strict):
         if self.optimizer.get("nesterov") and not self.optimizer["momentum"]:
             raise ValueError("optimizer: nesterov needs a momentum, such as 0.9")
         for head, loss in self.losses.items():
-            if loss["name"] not in names.HEAD_LOSSES[head]:
-                known = ", ".join(names.HEAD_LOSSES[head])
+            if head not in catalogue.LOSSES[loss["name"]].heads:
+                known = ", ".join(name for name, record in catalogue.LOSSES.items() if head in record.heads)
                 raise ValueError(f"losses: {head}: {loss['name']!r} is no loss of this head; known: {known}")
         return self
 
@@ -105,7 +104,7 @@ class Inference(Strict):
 
     original: bool = True
     copies: Annotated[int, Field(ge=0)] = 0
-    augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
+    augmentation: Augmentation = {}
 
     @model_validator(mode="after")
     def _something_is_shown(self) -> Inference:
@@ -132,8 +131,8 @@ class Recipe(Strict):
 
     preparation: str
     network: Network
-    normalization: Literal[tuple(names.NORMALIZATIONS)] = "imagenet"  # type: ignore[valid-type]
-    augmentation: Annotated[dict[str, Any], BeforeValidator(_augmentation)] = {}
+    normalization: Literal[tuple(catalogue.NORMALIZATIONS)] = "imagenet"  # type: ignore[valid-type]
+    augmentation: Augmentation = {}
     stages: Annotated[dict[str, Stage], Field(min_length=1)]
     keep: Union[Literal["last"], Best] = "last"
     early_stopping: EarlyStopping | None = None

@@ -9,7 +9,7 @@ from pydantic import (
     ValidationError,
 )
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.study.study import Study
 
@@ -35,5 +35,5 @@ def read(
         ("autoencoder", autoencoder, study.autoencoders),
     ):
         if name is not None and name not in known:
-            raise RescanError(f"{path}: no {kind} {name!r}{names.suggest(name, known)}")
+            raise RescanError(f"{path}: no {kind} {name!r}{catalogue.suggest(name, known)}")
     return study

@@ -1,4 +1,4 @@
-"""Augmentation by name (names.AUGMENTATIONS) of a whole batch of images or volumes on its device.
+"""Augmentation by name (catalogue.AUGMENTATIONS) of a whole batch of images or volumes on its device.
 
 The warps (`rescan.training.warps`) come first and are sampled once; the others follow, in the order of that table. What
 Keras's ImageDataGenerator also has means the same here. Draws are made on the CPU, the same for every device, and sent
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rescan import names
+from rescan import catalogue
 from rescan.training.loader import gray_levels
 from rescan.training.randomness import seed_of
 from rescan.training.warps import AFFINE, LOCAL, affine, local, per_image, uniform, warp
@@ -32,7 +32,7 @@ def augment(batch: torch.Tensor, augmentation: dict[str, Any], seed: int, backgr
 
     Args:
         batch: (B, C, H, W), C is 1 or 3, or (B, 1, D, H, W); uint8, or float32 in [0, 255].
-        augmentation: Value by name, as in a recipe; of volumes, names of names.AUGMENTATIONS_3D only.
+        augmentation: Value by name, as in a recipe; of volumes, those that are for volumes only.
         seed: Seed of all draws.
         background: Gray level in [0, 255] that fills what a warp uncovers and cutout removes.
 
@@ -44,10 +44,10 @@ def augment(batch: torch.Tensor, augmentation: dict[str, Any], seed: int, backgr
     images = batch.to(torch.float32, memory_format=torch.contiguous_format)
     matrices, points = affine(drawn, images.shape, generators), local(drawn, images, generators)
     images = warp(images, matrices, background, points)
-    for name in names.AUGMENTATIONS:
+    for name in catalogue.AUGMENTATIONS:
         if name in drawn and name not in AFFINE + LOCAL:
             fill = (background,) if name in FILLING else ()
-            images = names.resolve("augmentation", name)(images, drawn[name], generators[name], *fill)
+            images = catalogue.resolve("augmentation", name)(images, drawn[name], generators[name], *fill)
     return images.clamp(0, 255)
 
 
@@ -58,7 +58,7 @@ def preview(images: np.ndarray, augmentation: dict[str, Any], seed: int, backgro
 
 
 def preview_each(image: np.ndarray, augmentation: dict[str, Any], background: int) -> list[tuple[str, np.ndarray]]:
-    """Augment an item of a store by each name alone, in the order of names.AUGMENTATIONS, for looking at.
+    """Augment an item of a store by each name alone, in the order of catalogue.AUGMENTATIONS, for looking at.
 
     Of several draws the one is shown that changes the image most, so that the strength is seen; the same at every call.
 
@@ -72,7 +72,7 @@ def preview_each(image: np.ndarray, augmentation: dict[str, Any], background: in
     """
     before = gray_levels(np.array(image)).float().numpy()
     shown = []
-    for name in names.AUGMENTATIONS:
+    for name in catalogue.AUGMENTATIONS:
         if name in augmentation:
             tries = preview(np.stack([image] * TRIES), {name: augmentation[name]}, 0, background)
             change = np.abs(tries.astype(np.float32) - before).mean(axis=tuple(range(1, tries.ndim)))

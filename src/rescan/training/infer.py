@@ -123,7 +123,7 @@ def predict_outputs(
     Args:
         network: On `device`.
         images: (N, *spatial, C) uint8 or uint16, in memory or memory-mapped.
-        normalization: A name of names.NORMALIZATIONS.
+        normalization: A name of catalogue.NORMALIZATIONS.
         device: Where the network is.
         batch_size: Images at a time; by default as many as `batch_of` says.
         rows: (n,) which images, in which order; all by default.
@@ -161,7 +161,7 @@ def diagnose(
         predicted: (n,) class indices, by row of `items`.
         head: The head that they were read from.
         classes: K.
-        normalization: A name of names.NORMALIZATIONS.
+        normalization: A name of catalogue.NORMALIZATIONS.
         device: Where the network is.
         seed: Mixes the images of the batches whose statistics are used.
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules by name (names.SCHEDULES): pure functions of the moment, so that nothing needs resuming.
+"""Learning-rate schedules by name (catalogue.SCHEDULES): pure functions of the moment, so that nothing needs resuming.
 
 Each gives a factor on the stage's learning rate.
 """

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from rescan.catalogue import KNOWN_COLUMNS
 from rescan.data.split import check_no_leak, training_samples
 from rescan.errors import RescanError
 from rescan.files import read_table
 from rescan.log import logger
-from rescan.names import KNOWN_COLUMNS
 from rescan.paths import Paths
 from rescan.preparation.store import open_store
 from rescan.study import ClassWeights, Study

@@ -1,4 +1,4 @@
-"""Losses by name (names.LOSSES). Each takes a head's outputs (B, K_head) and gives a loss for each item (B,)."""
+"""Losses by name (catalogue.LOSSES). Each takes a head's outputs (B, K_head) and gives a loss for each item (B,)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from rescan import names
+from rescan import catalogue
 from rescan.heads.outputs import HEADS
 from rescan.models.head_layers import log_odds
 
@@ -38,7 +38,7 @@ def total(
         output = outputs[head].float()
         first = HEADS[head].first_threshold(output.shape[1], classes)
         expected = targets if first is None else passed(targets, output.shape[1], first)
-        items = items + loss.get("weight", 1.0) * names.resolve("loss", loss["name"])(output, expected, **options)
+        items = items + loss.get("weight", 1.0) * catalogue.resolve("loss", loss["name"])(output, expected, **options)
     return (items if weights is None else items * weights).mean()
 
 

@@ -17,10 +17,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256, write_json, writing
 from rescan.log import logger
-from rescan.names import KNOWN_COLUMNS
 from rescan.study import TRAINING_VERSION, Study
 from rescan.study.keys import recipe_key
 

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import write_json
 from rescan.heads import outputs as heads
@@ -216,7 +216,7 @@ class Trainer:
         networks.set_trainable(self.network, self.stage.trainable)
         options = {key: value for key, value in self.stage.optimizer.items() if key != "name"}
         trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        self.optimizer = names.resolve("optimizer", self.stage.optimizer["name"])(trainable, **options)
+        self.optimizer = catalogue.resolve("optimizer", self.stage.optimizer["name"])(trainable, **options)
 
     def _train_epoch(self) -> None:
         """Train on what is left of an epoch."""
@@ -270,7 +270,7 @@ class Trainer:
     def _update(self, number: int) -> None:
         """Take the optimizer's step of a number in the epoch."""
         schedule, progress = dict(self.stage.schedule), self.progress
-        factor = names.resolve("schedule", schedule.pop("name"))
+        factor = catalogue.resolve("schedule", schedule.pop("name"))
         losses = [row["validation_loss"] for row in progress.history if row["stage"] == self.stage_name]
         rate = factor(
             Moment(progress.epoch * self.per_epoch + number, self.steps, self.per_epoch, progress.before, losses),

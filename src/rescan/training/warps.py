@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from rescan import names
+from rescan import catalogue
 
 # In the order in which their matrices are multiplied: an output pixel is cropped or padded, scaled, …, then rotated.
 AFFINE = ("rotation", "tilt", "shift", "shear", "zoom", "scale", "crop_and_pad")
@@ -35,7 +35,7 @@ def affine(
         (x, y, z, 1) lies, in pixels right of and below, and voxels deeper than, the center.
     """
     matrices = [
-        names.resolve("augmentation", name)(augmentation[name], shape, generators[name])
+        catalogue.resolve("augmentation", name)(augmentation[name], shape, generators[name])
         for name in AFFINE
         if name in augmentation
     ]
@@ -57,7 +57,7 @@ def local(
     count, _, height, width = images.shape
     still = functional.affine_grid(torch.eye(2, 3, device=images.device)[None], [1, 1, height, width], False)
     points = still.permute(0, 3, 1, 2).expand(count, -1, -1, -1)
-    moves = [names.resolve("augmentation", name)(augmentation[name], points, generators[name]) for name in drawn]
+    moves = [catalogue.resolve("augmentation", name)(augmentation[name], points, generators[name]) for name in drawn]
     return functools.reduce(torch.add, moves, points)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.study import Strict
 
@@ -50,5 +50,5 @@ def read_config(config: dict[str, Any]) -> Config:
 def _message(fault: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"config: {key}: unknown key{names.suggest(key, Config.model_fields)}"
+        return f"config: {key}: unknown key{catalogue.suggest(key, Config.model_fields)}"
     return f"config: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.paths import Paths
 from rescan.study import DataSet, Study
@@ -100,7 +100,7 @@ class Plan:
         extras = {f"{name}.{extra}" for name, file in files.items() for extra in file.extra_sources()}
         bases = {file.study for file in files.values() if file.task}
         return [
-            f"config: {key}: no study {study!r} in this run{names.suggest(study, studies)}"
+            f"config: {key}: no study {study!r} in this run{catalogue.suggest(study, studies)}"
             for key, studies in (("sources", {*files, *extras, *bases}), ("arms", {*files}))
             for study in getattr(self.config, key)
             if study not in studies

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.study.file import read_yaml, tasks_of
 
@@ -52,7 +52,7 @@ def find(entries: list[str], folder: Path, absolute: Callable[[str], Path]) -> t
         study, _, task = entry.partition(":")
         path = absolute(study) if study.endswith((".yaml", ".yml")) else shipped.get(study)
         if path is None:
-            faults.append(f"config: studies: no study {study!r}{names.suggest(study, shipped)}")
+            faults.append(f"config: studies: no study {study!r}{catalogue.suggest(study, shipped)}")
             continue
         name = f"{path.stem}-{task}" if task else path.stem
         if not path.is_file():
@@ -60,7 +60,7 @@ def find(entries: list[str], folder: Path, absolute: Callable[[str], Path]) -> t
         elif name in files:
             faults.append(f"config: studies: two studies are called {name!r}; rename one file")
         elif task and task not in (tasks := tasks_of(path)):
-            faults.append(f"config: studies: {entry}: no task {task!r} in {path}{names.suggest(task, tasks)}")
+            faults.append(f"config: studies: {entry}: no task {task!r} in {path}{catalogue.suggest(task, tasks)}")
         else:
             files[name] = StudyEntry(path, task or None)
     return files, faults

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from rescan.catalogue import PHANTOMS
 from rescan.data.sources import download as module
 from rescan.data.sources import remote
 from rescan.data.sources.download import download
 from rescan.errors import RescanError
 from rescan.files import read_json
-from rescan.names import PHANTOMS
 from rescan.study import Data, Split, Study
 
 CLASSES = ["glioma", "notumor"]
@@ -241,7 +241,7 @@ def test_extra_sources(monkeypatch):
 
 
 def phantom(**options) -> dict:
-    return {"name": "brain_mri", **PHANTOMS["brain_mri"].options, "samples": 12, "size": 48, **options}
+    return {"name": "brain_mri", **PHANTOMS["brain_mri"].defaults, "samples": 12, "size": 48, **options}
 
 
 def test_phantoms_are_made_once_for_the_same_options(monkeypatch):

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 from torchvision import models
 from torchvision.models.vision_transformer import MLPBlock
 
-from rescan import names
+from rescan import catalogue
 from rescan.data.sources import weights
 from rescan.errors import RescanError
 from rescan.models.networks import build, load_encoder_weights
@@ -229,7 +229,7 @@ def test_an_encoder_without_known_weights_is_said(tmp_path):
 
 def test_the_pinned_files_are_those_of_torchvision():
     enums = {name[:-8].lower(): value for name, value in vars(models).items() if name.endswith("_Weights")}
-    assert set(weights.FILES) <= set(names.ENCODERS)
+    assert set(weights.FILES) <= set(catalogue.ENCODERS)
     for encoder, file in weights.FILES.items():
         if encoder in enums:
             assert file == RENEWED.get(url := enums[encoder].IMAGENET1K_V1.url.rpartition("/")[2], url)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from rescan import names
+from rescan import catalogue
 from rescan.data.readers.tables import raise_all
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -63,7 +63,7 @@ def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
     with naming(study):
         if not root.is_dir():
             raise RescanError(f"the source folder {root} is not there; check the path, or download again")
-        listed: pd.DataFrame = names.resolve("layout", layout["name"])(root, study.data, **options)
+        listed: pd.DataFrame = catalogue.resolve("layout", layout["name"])(root, study.data, **options)
         manifest, dropped = _by_class(study.data, root, listed, own=not origin) if study.data.labels else (listed, {})
         if origin:
             manifest = _of_extra(manifest, origin)
@@ -207,7 +207,7 @@ def _class_folders(folder: Path, data: Data, faults: list[str], unread: list[Pat
         elif label is None and data.labels:
             found[entry.name] = entry
         elif label is None:
-            near = names.suggest(entry.name, data.classes)
+            near = catalogue.suggest(entry.name, data.classes)
             faults.append(f"{entry}: no class of this study{near}; rename the folder, or add it to data.classes")
         elif label in found:
             faults.append(f"{entry}: a second folder of class {label!r}; merge it with {found[label].name}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data
@@ -61,7 +61,7 @@ def read_csv(path: Path, columns: Collection[str], remedy: str) -> pd.DataFrame:
         ) from None
     rows = rows.rename(columns=str.strip)
     raise_all(
-        f"{path}: no column {name!r}{names.suggest(name, rows.columns)}; add it to the first line"
+        f"{path}: no column {name!r}{catalogue.suggest(name, rows.columns)}; add it to the first line"
         for name in columns
         if name not in rows
     )
@@ -161,7 +161,7 @@ def label_faults(file: Path, labels: pd.Series[str], data: Data) -> list[str]:
     right = set(labels) - {""} if data.labels else set(data.classes)
     for label, lines in lines_of(labels, right):
         said = f"no class {label!r}" if label else "no label"
-        faults.append(f"{file}: {lines}: {said}{names.suggest(label, data.classes)}{also}")
+        faults.append(f"{file}: {lines}: {said}{catalogue.suggest(label, data.classes)}{also}")
     return shown(file, faults)
 
 

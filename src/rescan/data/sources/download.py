@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from rescan import names
+from rescan import catalogue
 from rescan.data.layouts import reading as layouts
 from rescan.data.sources.archives import extract
 from rescan.errors import RescanError
@@ -77,7 +77,7 @@ def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[str, str, Path]:
 
         phantom, classes = wanted.phantom, study.data.classes
         options = {key: value for key, value in phantom.items() if key != "name"}
-        make = names.resolve("phantom", phantom["name"])
+        make = catalogue.resolve("phantom", phantom["name"])
         key = fingerprint([VERSION, phantom, classes])
         _fill(raw, key, lambda part: make(part, classes, **options))
         return "phantom", phantom["name"], raw

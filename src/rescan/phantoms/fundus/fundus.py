@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from rescan import names
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import write_table
 from rescan.phantoms.fundus.fundus_anatomy import GRADES
@@ -148,7 +148,7 @@ def _check(
     unfit = {name: value for name, value in amounts.items() if not 0 <= value < math.inf}
     faults += [f"{name}: {value} is no amount; use 0 or more" for name, value in unfit.items()]
     if layout not in LAYOUTS:
-        faults.append(f"layout: no layout {layout!r}{names.suggest(layout, LAYOUTS)}")
+        faults.append(f"layout: no layout {layout!r}{catalogue.suggest(layout, LAYOUTS)}")
     if size < 64:
         faults.append(f"size: {size} pixels show no lesions; use 64 or more")
     if not 2 <= classes <= len(GRADES):

@@ -17,7 +17,7 @@ import openpyxl
 import pandas as pd
 import scipy.io
 
-from rescan import names
+from rescan import catalogue
 from rescan.data.layouts.octa500 import EXCLUDED
 from rescan.errors import RescanError
 from rescan.files import write_table
@@ -139,7 +139,7 @@ def _check(
     unfit = {name: value for name, value in amounts.items() if not 0 <= value < math.inf}
     faults += [f"{name}: {value} is no amount; use 0 or more" for name, value in unfit.items()]
     if lesions not in LESIONS:
-        faults.append(f"lesions: no lesions {lesions!r}{names.suggest(lesions, LESIONS)}")
+        faults.append(f"lesions: no lesions {lesions!r}{catalogue.suggest(lesions, LESIONS)}")
     if not (isinstance(size, (list, tuple)) and len(size) == 3 and all(isinstance(n, int) for n in size)):
         faults.append(f"size: {size} is no size; give [depth, height, width]")
     elif size[0] < 32 or min(size) < 24:

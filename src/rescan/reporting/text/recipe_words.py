@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rescan import names
+from rescan import catalogue
 from rescan.reporting.text.preparation_words import FAULT, augmentation, generic, item, preparation
 from rescan.reporting.text.words import COLUMNS, capitalized, listed, metric, several
 from rescan.study import Autoencoder, Block, ClassWeights, Head, Inference, Layers, Preparation, Recipe, Stage, Study
@@ -231,7 +231,7 @@ def pretraining(name: str, described: Autoencoder, preparation_said: str = "") -
         "train": "on the training part of the run that starts from it",
         "all": "on all samples, validation and test included (a leak, shown on purpose)",
     }
-    dimensions = 3 if described.encoder in names.ENCODERS_3D else 2
+    dimensions = catalogue.ENCODERS[described.encoder].dimensions
     other = [] if described.preparation == preparation_said else [f"inputs prepared as {described.preparation}"]
     said = [
         f"autoencoder {name}: the encoder and a decoder learn to reconstruct their inputs {samples[described.samples]}",

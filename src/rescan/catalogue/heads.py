@@ -1,0 +1,66 @@
+"""Heads: how a network answers, and how its outputs are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rescan.catalogue.record import Record, by_name
+
+
+@dataclass(frozen=True)
+class Head(Record):
+    """A subclass of `rescan.heads.head.Head`.
+
+    Attributes:
+        sentence: How an arm's answer is read off it.
+        of_grades: Whether it is for ordered classes only, and its output rises with the grade.
+        of_two: Whether it tells two classes apart, and no more.
+        gives_probabilities: Whether probabilities of the classes can be read off it.
+        as_input: What the linear neuron on all heads is fed of it.
+    """
+
+    kind = "head"
+    of_grades: bool = False
+    of_two: bool = False
+    gives_probabilities: bool = True
+    as_input: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the page calls it."""
+        return f"{self.name} head"
+
+
+HEADS = by_name(
+    Head(
+        "classification",
+        "rescan.heads.classification_head:Classification",
+        about="softmax over the classes",
+        sentence="the classification head: the most probable class",
+        as_input="class",
+    ),
+    Head(
+        "binary",
+        "rescan.heads.ordinal_head:Binary",
+        about="of two classes: one sigmoid",
+        sentence="the binary head: the second class where its probability is above a half",
+        of_two=True,
+    ),
+    Head(
+        "regression",
+        "rescan.heads.regression_head:Regression",
+        about="one grade; `limit` keeps it between 0 and the limit",
+        sentence="the regression head: the nearest grade",
+        of_grades=True,
+        gives_probabilities=False,
+        as_input="regression",
+    ),
+    Head(
+        "ordinal",
+        "rescan.heads.ordinal_head:Ordinal",
+        about='K − 1 sigmoids of "grade > k"; `link: softmax` is a published fault',
+        sentence="the ordinal head: how many thresholds are passed",
+        of_grades=True,
+        as_input="ordinal sum",
+    ),
+)

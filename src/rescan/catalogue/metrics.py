@@ -1,0 +1,133 @@
+"""Metrics of a test part, in the order of metrics.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rescan.catalogue.record import Record, by_name
+
+
+@dataclass(frozen=True)
+class Metric(Record):
+    """A function of counts, or of true and false positives down a ranking.
+
+    Attributes:
+        sentence: Its name in running text, if it is another than the name's words.
+        ranked: Whether it is computed from a ranking of the rows for each class.
+        of_probabilities: Whether it needs probabilities of the classes.
+        of_positive: Whether it is that of the positive class, where there are two; else it is the mean over classes.
+        of_grades: Whether it is for ordered classes only.
+        in_choices: Whether epochs, heads and pairs of arms are compared by it.
+        is_share: Whether it is a share of rows, which gets a Wilson interval near 0 and 1.
+    """
+
+    kind = "metric"
+    ranked: bool = False
+    of_probabilities: bool = False
+    of_positive: bool = False
+    of_grades: bool = False
+    in_choices: bool = False
+    is_share: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its name in running text."""
+        return self.sentence or self.name.replace("_", " ")
+
+
+METRICS = by_name(
+    Metric(
+        "accuracy",
+        "rescan.metrics.metrics:accuracy",
+        about="share of right answers",
+        in_choices=True,
+        is_share=True,
+    ),
+    Metric(
+        "balanced_accuracy",
+        "rescan.metrics.metrics:balanced_accuracy",
+        about="mean sensitivity over the classes",
+        in_choices=True,
+    ),
+    Metric(
+        "quadratic_kappa",
+        "rescan.metrics.metrics:quadratic_kappa",
+        about="Cohen's kappa with quadratic weights, of grades",
+        of_grades=True,
+        in_choices=True,
+    ),
+    Metric("kappa", "rescan.metrics.metrics:kappa", about="Cohen's kappa"),
+    Metric(
+        "macro_f1",
+        "rescan.metrics.metrics:f1",
+        about="mean F1 over the classes",
+        sentence="macro F1",
+        in_choices=True,
+    ),
+    Metric(
+        "sensitivity",
+        "rescan.metrics.metrics:sensitivity",
+        about="share of a class that is found",
+        of_positive=True,
+        is_share=True,
+    ),
+    Metric(
+        "specificity",
+        "rescan.metrics.metrics:specificity",
+        about="share of the others that are not taken for a class",
+        of_positive=True,
+        is_share=True,
+    ),
+    Metric(
+        "ppv",
+        "rescan.metrics.metrics:ppv",
+        about="positive predictive value, or precision",
+        sentence="PPV",
+        of_positive=True,
+    ),
+    Metric("npv", "rescan.metrics.metrics:npv", about="negative predictive value", sentence="NPV", of_positive=True),
+    Metric("mcc", "rescan.metrics.metrics:mcc", about="Matthews correlation", sentence="MCC"),
+    Metric(
+        "brier",
+        "rescan.metrics.metrics:brier",
+        about="mean squared distance of the probabilities from the truth",
+        sentence="Brier score",
+        of_probabilities=True,
+    ),
+    Metric(
+        "ece",
+        "rescan.metrics.metrics:ece",
+        about="expected calibration error, 15 bins",
+        sentence="ECE",
+        of_probabilities=True,
+    ),
+    Metric(
+        "loss",
+        "rescan.metrics.metrics:loss",
+        about="mean negative log-likelihood",
+        of_probabilities=True,
+    ),
+    Metric(
+        "one_hot_accuracy",
+        "rescan.metrics.metrics:one_hot_accuracy",
+        about="binary accuracy of the one-hot outputs, which is no accuracy",
+        sentence="binary accuracy of the one-hot outputs (no accuracy)",
+        of_probabilities=True,
+    ),
+    Metric(
+        "auroc",
+        "rescan.metrics.metrics:auroc",
+        about="area under the ROC curve",
+        sentence="AUROC",
+        ranked=True,
+        of_positive=True,
+    ),
+    Metric(
+        "auprc",
+        "rescan.metrics.metrics:average_precision",
+        about="area under the precision-recall curve",
+        sentence="AUPRC",
+        ranked=True,
+        of_positive=True,
+    ),
+)
