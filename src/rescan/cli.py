@@ -296,12 +296,14 @@ def compare(
     arm: Annotated[Optional[list[str]], typer.Option(help="the arms that were scored; all, if not given")] = None,
     log: Log = None,
 ) -> None:
-    """Compare arms with each other and with the published numbers. Makes comparison.csv."""
+    """Compare arms with each other and with the published numbers. Makes comparison.csv and its figures."""
     messages.start(log)
     from rescan.evaluation.compare import compare
+    from rescan.reporting.figures.comparison_figures import comparison
     from rescan.study import read
 
     compare(read(study), arm)
+    comparison(read(study), arm)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 RUN = "fold{fold}_seed{seed}"
 AUTOENCODERS = "autoencoders"
 EXPLORE = "explore"
+COMPARISON_FIGURES = "comparison_figures"
 RAW, RAW_EXTRA, DOWNLOAD = "raw", "raw_extra", "download"
 
 
@@ -173,6 +174,11 @@ class Paths:
     def comparison(self) -> str:
         """Arms against each other and against the published numbers."""
         return f"{self.results}/comparison.csv"
+
+    @property
+    def comparison_figures(self) -> str:
+        """The folder of its figures."""
+        return f"{self.results}/{COMPARISON_FIGURES}"
 
     @property
     def page(self) -> str:

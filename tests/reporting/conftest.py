@@ -19,6 +19,7 @@ from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import posttrain
 from rescan.files import write_json, write_table
 from rescan.paths import Paths
+from rescan.reporting.figures.comparison_figures import comparison
 from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.study import Study
 from rescan.study.file import load
@@ -165,6 +166,7 @@ def tree(folder: Path, scale: str, source_kind: str = "path") -> Study:
         _arm(study, arm, table)
     _gradcam(Path(paths.arm("resnet18"), "gradcam"))
     compare(study, ["resnet18", "vgg19"])
+    comparison(study, ["resnet18", "vgg19"])
     return study
 
 
@@ -179,6 +181,7 @@ def graded_tree(folder: Path, scale: str) -> Study:
     for arm in ran:
         _arm(study, arm, table)
     compare(study, ran)
+    comparison(study, ran)
     return study
 
 

@@ -1,11 +1,14 @@
 """What the page says of ablations: sentences in points, and a figure of all arms."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from rescan.files import write_table
-from rescan.reporting.figures import style, training_figures
+from rescan.paths import Paths
+from rescan.reporting.figures import comparison_figures, style, training_figures
 from rescan.reporting.page.ablation_results import ablations
 from rescan.study import Study
 
@@ -76,6 +79,7 @@ def test_the_figure_shows_the_mean_of_the_seeds_of_training_and_test(study, monk
             for part, value in (("train", 0.9), ("validation", 0.1), ("test", 0.6)):
                 table[f"{part}_accuracy"], table[f"{part}_loss"] = value + 0.1 * seed, 1 - value
             write_table(f"results/demo/s/{arm}/fold0_seed{seed}/history.csv", table)
+    comparison_figures.ablations(study, list(study.arms), Path(Paths("demo", "s").comparison_figures))
     found = ablations(study, [])[1]
     assert found["figure"]["width"] > 300
     accuracy = drawn[1].axes[0]

@@ -20,6 +20,7 @@ from rescan.explanation.browser import browsed
 from rescan.files import read_json, write_json, write_table
 from rescan.paths import Paths
 from rescan.reporting.figures.autoencoder_figures import reconstructions
+from rescan.reporting.figures.comparison_figures import comparison
 from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.reporting.page.report import report
 from rescan.study import Study
@@ -148,6 +149,7 @@ def tree(folder: Path) -> Study:
         maps / "summary.json", {"run": {"fold": 0, "seed": 0}, "energies": {}, "cells": [2, 2, 2], "rule": "By rank."}
     )
     compare(study, list(SKILL))
+    comparison(study, list(SKILL))
     report([study])
     return study
 

@@ -1,5 +1,7 @@
 """The MURA study through the workflow: published parts, ablations of one budget, studies, patients, new patients."""
 
+import base64
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +106,16 @@ def test_the_page_answers_each_question_in_a_sentence(finished):
         assert sentence in page
     assert page.count("the baseline in black") == 2
     assert "The positive class is “abnormal”" in page
+
+
+def test_every_figure_of_the_page_is_a_declared_output(small, finished):
+    summary = small.snakemake(finished, "--summary", *small.configured(finished)).stdout
+    outputs = [finished / line.split("\t")[0] for line in summary.splitlines()[1:]]
+    files = {file for path in outputs for file in (path.rglob("*.png") if path.is_dir() else [path]) if file.is_file()}
+    page = (finished / "results/demo/index.html").read_text("utf-8")
+    figures = re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)
+    assert len(figures) == page.count("<img ") > 20
+    assert {base64.b64decode(figure) for figure in figures} <= {file.read_bytes() for file in files}
 
 
 def test_a_tree_of_new_radiographs_is_predicted_by_image_and_patient(finished, tmp_path):

@@ -68,8 +68,15 @@ rule gradcam:
 rule compare:
     input:
         INPUTS.metrics,
+        P.audit,
     output:
         P.comparison,
+        report(
+            directory(P.comparison_figures),
+            patterns=["{figure}.png"],
+            category="{study}",
+            subcategory="comparison",
+        ),
     log:
         f"logs/{P.scale}/{{study}}/compare.log",
     params:

@@ -26,7 +26,7 @@ def _no_folder_of_ours(*reserved: str) -> AfterValidator:
 
 # Names of folders: of a study, an arm, a preparation.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-ArmName = Annotated[Name, _no_folder_of_ours("explore", "autoencoders")]
+ArmName = Annotated[Name, _no_folder_of_ours("explore", "comparison_figures", "autoencoders")]
 AutoencoderName = Annotated[Name, _no_folder_of_ours("imagenet", "none")]
 PreparationName = Annotated[Name, _no_folder_of_ours("raw", "raw_extra", "download")]
 

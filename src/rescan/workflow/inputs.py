@@ -102,16 +102,17 @@ class Inputs:
         files = []
         for name in self.arms_to_report(study):
             recipe, arm = whole.arms[name], paths.arm(name)
-            files += [arm.posttraining, arm.metrics]
+            files += [arm.posttraining, arm.metrics, arm.figures]
             files += [] if recipe.models or recipe.ensemble else [arm.gradcam]
             for run in self._runs(study, name):
                 files += [run.predictions]
                 files += [run.model, run.history, run.losses] if recipe.trains else []
             if autoencoder := whole.autoencoder(name):
-                pretrained = [paths.autoencoder(autoencoder, fold, seed) for fold, seed in whole.runs(name)]
-                files += [file for folder in pretrained for file in (folder.encoder, folder.history)]
+                for fold, seed in whole.runs(name):
+                    own = paths.autoencoder(autoencoder, fold, seed)
+                    files += [own.encoder, own.history, own.curves, own.reconstructions_figure]
         data = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits, paths.explore]
-        return [*data, *dict.fromkeys(self._reported(files)), paths.comparison]
+        return [*data, *dict.fromkeys(self._reported(files)), paths.comparison, paths.comparison_figures]
 
     def ensembles(self) -> str:
         """A pattern of the names of all ensembles, which are neither trained nor given any image."""

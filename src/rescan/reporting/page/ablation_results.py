@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from rescan.paths import Paths
-from rescan.reporting.figures import training_figures
 from rescan.reporting.page.arm_results import image
 from rescan.reporting.text.words import capitalized, change, difference, metric
 from rescan.study import Ablation, Study
@@ -51,9 +50,5 @@ def _sentence(study: Study, asked: Ablation, arm: str, comparison: list[Found]) 
 
 
 def _figure(study: Study, name: str, asked: Ablation) -> Found | None:
-    paths = Paths(study.scale, study.name)
-    named = {asked.base: asked.base} | asked.arms
-    files = {said: [f"{paths.run(arm, *run)}/history.csv" for run in study.runs(arm)] for arm, said in named.items()}
-    out = f"{paths.results}/ablations/{name}.png"
-    training_figures.ablation(files, out)
-    return image(out, f"{asked.question}: accuracy and loss over the steps.")
+    folder = Paths(study.scale, study.name).comparison_figures
+    return image(f"{folder}/ablation_{name}.png", f"{asked.question}: accuracy and loss over the steps.")

@@ -19,7 +19,6 @@ from rescan.data.layouts.reading import EXTRA, UNLABELED
 from rescan.files import read_table, writing
 from rescan.log import logger
 from rescan.paths import Paths
-from rescan.reporting.figures import overview_figures
 from rescan.reporting.figures.embedding import PARTS
 from rescan.reporting.page.ablation_results import ablations
 from rescan.reporting.page.arm_results import arm_results, image, optional
@@ -100,7 +99,7 @@ def _study(study: Study) -> Found:
         "published": published,
         "claims": claims,
         "autoencoders": autoencoders(study),
-        "forest": _forest(study, results, published, audit),
+        "forest": _forest(study),
         "audit": audit,
         "counts": _counts(study),
         "left_out": _left_out(study, audit),
@@ -181,25 +180,10 @@ def _shared_warnings(results: list[Found]) -> list[tuple[str, list[str]]]:
     return list(holds.items())
 
 
-def _forest(study: Study, results: list[Found], published: list[Found], audit: Found | None) -> Found | None:
+def _forest(study: Study) -> Found | None:
     """The plot of the arms' first metric."""
-    if not results:
-        return None
-    beside: dict[str, list[float]] = {}
-    for row in published:
-        if row["metric"] == study.metric and row["endpoint"] is None:
-            beside.setdefault(row["arm"], []).append(row["published"])
-    rows = [
-        {
-            "arm": arm["name"],
-            **{key: arm["test"].get(study.metric, {}).get(key) for key in ("value", "low", "high")},
-            "published": beside.get(arm["name"], []),
-        }
-        for arm in results
-    ]
-    out, said = f"{Paths(study.scale, study.name).results}/forest.png", f"test {words.metric(study.metric)}"
-    overview_figures.forest(rows, said, out, answer.references(study, results, audit))
-    return image(out, f"{said.capitalize()} of each arm with its 95 % interval.")
+    out = f"{Paths(study.scale, study.name).comparison_figures}/forest.png"
+    return image(out, f"Test {words.metric(study.metric)} of each arm with its 95 % interval.")
 
 
 def _counts(study: Study) -> Found | None:

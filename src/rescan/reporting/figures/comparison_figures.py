@@ -1,0 +1,60 @@
+"""The figures of a study's comparison: a forest plot of its arms, and the curves of each ablation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rescan.files import read_json
+from rescan.paths import Paths
+from rescan.reporting.figures import overview_figures, training_figures
+from rescan.reporting.text import answer, words
+from rescan.study import Study
+
+
+def comparison(study: Study, arms: list[str] | None = None) -> None:
+    """Draw into `comparison_figures/` what `compare` compares: forest and, per ablation, ablation_<name> (.png).
+
+    Args:
+        study: The study.
+        arms: The arms that have results; None for those that are scored. Without any, there is no forest plot.
+
+    Raises:
+        RescanError: A result of a listed arm is missing.
+    """
+    paths = Paths(study.scale, study.name)
+    folder = Path(paths.comparison_figures)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob("*.png"):
+        stale.unlink()
+    scored = [arm for arm in study.arms if (study.is_scored(arm) if arms is None else arm in arms)]
+    if not scored:
+        return
+    forest(study, scored, folder / "forest.png")
+    ablations(study, scored, folder)
+
+
+def ablations(study: Study, arms: list[str], folder: Path) -> None:
+    """Draw, for each ablation, the curves of those of its arms that have results."""
+    paths = Paths(study.scale, study.name)
+    for name, ablation in study.ablations.items():
+        labels = {arm: label for arm, label in {ablation.base: ablation.base, **ablation.arms}.items() if arm in arms}
+        histories = {label: [paths.run(arm, *run).history for run in study.runs(arm)] for arm, label in labels.items()}
+        training_figures.ablation(histories, folder / f"ablation_{name}.png")
+
+
+def forest(study: Study, arms: list[str], out: Path) -> None:
+    """Draw the first metric of arms beside published values and references."""
+    paths = Paths(study.scale, study.name)
+    rows, results = [], []
+    for arm in arms:
+        metrics = read_json(paths.arm(arm).metrics)
+        test = metrics["parts"].get("test", {}).get("image", {})
+        value = test.get("metrics", {}).get(study.metric, {})
+        rows.append({"arm": arm, **{key: value.get(key) for key in ("value", "low", "high")}, "published": []})
+        results.append({**metrics, "confusion": metrics["confusion"].get("test"), "n": test.get("n")})
+    for entry in study.published if study.scale == "full" else ():
+        if entry.metric == study.metric and entry.endpoint is None and entry.arm in arms:
+            rows[arms.index(entry.arm)]["published"].append(entry.value)
+    audit = read_json(paths.audit) if Path(paths.audit).is_file() else None
+    axis = f"test {words.metric(study.metric)}"
+    overview_figures.forest(rows, axis, out, answer.references(study, results, audit))
