@@ -44,7 +44,7 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
     paths = Paths(study.scale, study.name)
     if arms is None:
         arms = [arm for arm in study.arms if study.is_scored(arm)]
-    metrics = {arm: read_json(f"{paths.arm(arm)}/metrics.json") for arm in arms}
+    metrics = {arm: read_json(paths.arm(arm).metrics) for arm in arms}
     readings = {arm: _reading(study, arm) for arm in arms}
     tests = {arm: of_part(reading, PART) for arm, reading in readings.items()}
     rows = []
@@ -99,7 +99,7 @@ def _reading(study: Study, arm: str) -> Reading:
     """What is read off an arm's validation and test samples, the former not of ensembles: they are for fitting only."""
     given = predictions.read(study, arm)
     held_out = ("test",) if study.arms[arm].ensemble else ("validation", "test")
-    fitted = read_json(f"{Paths(study.scale, study.name).arm(arm)}/posttraining.json")
+    fitted = read_json(Paths(study.scale, study.name).arm(arm).posttraining)
     return posttrain.by_sample(fitted, given.where(given.rows["part"].isin(held_out)))
 
 

@@ -34,10 +34,10 @@ def diagnose(study: Study, arm: str, reading: Reading, parts: dict[str, dict[str
     for fold, seed in study.runs(arm):
         folder = paths.run(arm, fold, seed)
         run = reading.where((reading.rows["fold"] == fold) & (reading.rows["seed"] == seed))
-        said = f"{folder}/diagnosis.json"
-        found = [collapsed(run, study.data.classes, read_json(said) if Path(said).exists() else {})]
-        if Path(f"{folder}/history.csv").exists():
-            found.append(dropped(read_table(f"{folder}/history.csv")["validation_accuracy"].to_numpy(float)))
+        checks = read_json(folder.diagnosis) if Path(folder.diagnosis).exists() else {}
+        found = [collapsed(run, study.data.classes, checks)]
+        if Path(folder.history).exists():
+            found.append(dropped(read_table(folder.history)["validation_accuracy"].to_numpy(float)))
         for finding in found:
             if finding:
                 text = f"fold {fold}, seed {seed}: {finding['text']}"

@@ -31,7 +31,7 @@ def ensemble(study: Study, arm: str, seed: int) -> None:
     found = combine(members, trim_of(study.arms[arm]))
     run = Paths(study.scale, study.name).run(arm, 0, seed)
     rows = found.rows.assign(fold=0)
-    write_table(f"{run}/predictions.csv", pd.concat([rows, pd.DataFrame(heads.columns(found.outputs))], axis=1))
-    write_json(f"{run}/diagnosis.json", {"collapsed": False})
+    write_table(run.predictions, pd.concat([rows, pd.DataFrame(heads.columns(found.outputs))], axis=1))
+    write_json(run.diagnosis, {"collapsed": False})
     networks = [model for model in study.models(arm) if model[3] == seed]
     logger.info("%s, seed %d: %d networks averaged", arm, seed, len(networks))

@@ -20,7 +20,7 @@ from rescan.evaluation.scoring import METRICS, of_part, scores
 from rescan.files import read_json, write_json, write_table
 from rescan.log import logger
 from rescan.metrics.metrics import Run, compute
-from rescan.paths import Paths
+from rescan.paths import ArmFolder, Paths
 from rescan.study import Best, Study
 from rescan.study.keys import result_key
 
@@ -39,7 +39,7 @@ def evaluate(study: Study, arm: str) -> None:
     """
     folder, classes, recipe = Paths(study.scale, study.name).arm(arm), study.data.classes, study.arms[arm]
     positive = study.positive
-    fitted = read_json(f"{folder}/posttraining.json")
+    fitted = read_json(folder.posttraining)
     everything = predictions.read(study, arm)
     raw = everything.where(everything.rows["part"].isin(PARTS))
     if recipe.ensemble:  # its validation rows are for fitting only: each is the mean of few members
@@ -84,7 +84,7 @@ def evaluate(study: Study, arm: str) -> None:
     for line in warnings:
         logger.warning("%s: %s", arm, line)
     write_json(
-        f"{folder}/metrics.json",
+        folder.metrics,
         {
             "study": study.name,
             "arm": arm,
@@ -183,10 +183,10 @@ def _heads(study: Study, arm: str, fitted: dict[str, Any], raw: Predictions, uni
     return found
 
 
-def _submit(everything: Predictions, fitted: dict[str, Any], folder: str) -> None:
+def _submit(everything: Predictions, fitted: dict[str, Any], folder: ArmFolder) -> None:
     """Write submission.csv, the class of each unlabelled image, from the mean of the runs' outputs."""
     unlabeled = everything.where(everything.rows["part"] == "unlabeled")
-    path = Path(folder, "submission.csv")
+    path = Path(folder.submission)
     if unlabeled.rows.empty:
         path.unlink(missing_ok=True)
         return
@@ -194,7 +194,7 @@ def _submit(everything: Predictions, fitted: dict[str, Any], folder: str) -> Non
     write_table(path, pd.DataFrame({"id_code": reading.rows["sample"], "diagnosis": reading.predicted}))
 
 
-def check_groups(study: Study, rows: pd.DataFrame, where: str) -> None:
+def check_groups(study: Study, rows: pd.DataFrame, arm: ArmFolder) -> None:
     """Refuse a group on both sides of a split that Rescan made.
 
     Raises:
@@ -205,7 +205,7 @@ def check_groups(study: Study, rows: pd.DataFrame, where: str) -> None:
     if (parts > 1).any():
         fold, seed, group = parts.index[parts > 1][0]
         raise RescanError(
-            f"{where}/fold{fold}_seed{seed}/predictions.csv: group {group!r} is in more than one part "
+            f"{arm.run(fold, seed).predictions}: group {group!r} is in more than one part "
             f"(as are {int((parts > 1).sum()) - 1} more); make the split again"
         )
 

@@ -44,7 +44,7 @@ def posttrain(study: Study, arm: str) -> None:
     """
     given, recipe, classes = predictions.read(study, arm), study.arms[arm], len(study.data.classes)
     paths = Paths(study.scale, study.name)
-    path = f"{paths.arm(arm)}/posttraining.json"
+    path = paths.arm(arm).posttraining
     validation = given.where(given.rows["part"] == "validation")
     content: dict[str, Any] = {
         "head": recipe.head,
@@ -69,7 +69,7 @@ def posttrain(study: Study, arm: str) -> None:
     content["runs"] = [{"fold": fold, "seed": seed} for fold, seed in study.runs(arm)]
     content["models"] = [
         {
-            "file": f"{relpath(paths.run(source, fold, seed), paths.arm(arm))}/model.safetensors",
+            "file": relpath(paths.run(source, fold, seed).model, paths.arm(arm)),
             "inference": study.arms[member].inference.model_dump(mode="json"),
         }
         for member, source, fold, seed in study.models(arm)

@@ -64,7 +64,7 @@ def read(study: Study, arm: str, seed: int | None = None) -> Predictions:
     """
     paths = Paths(study.scale, study.name)
     runs = [run for run in study.runs(arm) if seed in (None, run[1])]
-    tables = [read_run(study, arm, f"{paths.run(arm, *run)}/predictions.csv") for run in runs]
+    tables = [read_run(study, arm, paths.run(arm, *run).predictions) for run in runs]
     whole = pd.concat(tables, ignore_index=True)
     named = _columns(study, arm)
     return Predictions(whole[KEYS], {head: whole[columns].to_numpy(float) for head, columns in named.items()})
