@@ -20,7 +20,7 @@ from rescan.data.readers import images
 from rescan.errors import RescanError
 from rescan.files import fingerprint, read_table, write_json, write_table, writing
 from rescan.log import logger
-from rescan.paths import Paths
+from rescan.paths import Paths, StoreFolder
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import NeedsWindow, Prepared, prepare
 from rescan.preparation.store import Rows
@@ -63,16 +63,16 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     """
     began = time.monotonic()
     paths, preparation = Paths(study.scale, study.name), study.preparations[name]
-    folder, where = Path(paths.store(name)), f"{study.name}: preparations.{name}"
+    store, where = paths.store(name), f"{study.name}: preparations.{name}"
     samples = read_table(paths.manifest).merge(read_table(paths.groups), on="sample", validate="one_to_one")
     samples, files = _with_files(samples, paths, preparation.modality)
     readable = samples[samples["problem"] == ""].reset_index(drop=True)
     first = _first_of(files, preparation, where)
     each = len(first.items)
     tasks = [_Task(row * each, one) for row, one in enumerate(files)]
-    _start_folder(folder)
-    arrays = _arrays(folder, files, first)
-    _check_space(folder, arrays)
+    _start_folder(store)
+    arrays = _arrays(store, files, first)
+    _check_space(store, arrays)
     with ExitStack() as stack:
         for key, rows in arrays.items():
             arrays[key] = rows._replace(path=stack.enter_context(writing(rows.path)))
@@ -88,17 +88,17 @@ def preprocess(study: Study, name: str, processes: int) -> None:
                 rows.keep(rows_kept)
         if preparation.dimensions == 3:
             affines = np.array([done[row].affine for row in kept], np.float64)
-            np.save(stack.enter_context(writing(folder / "affines.npy")), affines, allow_pickle=False)
+            np.save(stack.enter_context(writing(store.affines)), affines, allow_pickle=False)
     items = _items(readable.assign(mask=[int(one.mask is not None) for one in files]), done, kept)
-    write_table(folder / "items.csv", items)
+    write_table(store.items, items)
     left_out = samples[samples["problem"] != ""]
     if len(left_out):
-        logger.warning("%s: %d samples are left out, see %s", where, len(left_out), folder / "preparation.json")
+        logger.warning("%s: %d samples are left out, see %s", where, len(left_out), store.preparation)
     empty = [str(readable["sample"][row]) for row in kept if done[row].empty_mask]
     if empty:
         logger.warning("%s: the masks of %d samples are empty, such as that of %s", where, len(empty), empty[0])
     write_json(
-        folder / "preparation.json",
+        store.preparation,
         {
             "items": len(items),
             "shape": [len(items), *first.items[0].shape],
@@ -136,30 +136,31 @@ def _first_of(files: list[Files], preparation: Preparation, where: str) -> Prepa
     raise RescanError(f"{where}: no image can be prepared (the last one, {problem}); check the steps")
 
 
-def _arrays(folder: Path, files: list[Files], first: Prepared) -> dict[str, Rows]:
+def _arrays(store: StoreFolder, files: list[Files], first: Prepared) -> dict[str, Rows]:
     """The array files of the store: images; masks and layers, where any sample has them."""
     item, count = first.items[0], len(first.items) * len(files)
-    arrays = {"images": Rows(folder / "images.npy", count, item.shape, str(item.dtype))}
+    arrays = {"images": Rows(Path(store.images), count, item.shape, str(item.dtype))}
     if any(one.mask is not None for one in files):
-        arrays["masks"] = Rows(folder / "masks.npy", count, item.shape[:-1], "uint8")
+        arrays["masks"] = Rows(Path(store.masks), count, item.shape[:-1], "uint8")
     if item.ndim == 4 and any(one.layers is not None for one in files):
-        arrays["layers"] = Rows(folder / "layers.npy", count, item.shape[:-1], "uint8")
+        arrays["layers"] = Rows(Path(store.layers), count, item.shape[:-1], "uint8")
     return arrays
 
 
-def _start_folder(folder: Path) -> None:
+def _start_folder(store: StoreFolder) -> None:
     """Take away what a killed step left, and what would vouch for old arrays."""
+    folder = Path(store)
     folder.mkdir(parents=True, exist_ok=True)
-    old = (folder / name for name in ("preparation.json", "masks.npy", "layers.npy", "affines.npy"))
+    old = map(Path, (store.preparation, store.masks, store.layers, store.affines))
     for stale in [*folder.glob(".*.npy"), *old]:
         stale.unlink(missing_ok=True)
 
 
-def _check_space(folder: Path, arrays: dict[str, Rows]) -> None:
+def _check_space(store: StoreFolder, arrays: dict[str, Rows]) -> None:
     needed = sum(rows.length * rows.row_bytes for rows in arrays.values())
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(store).free
     if needed > free:
-        raise RescanError(f"{folder}: needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room")
+        raise RescanError(f"{store}: needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room")
 
 
 def _fill(task: _Task, preparation: Preparation, arrays: dict[str, Rows]) -> _Done:

@@ -22,6 +22,7 @@ from numpy.lib.format import open_memmap
 
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, writing
+from rescan.paths import StoreFolder
 
 
 class Rows(NamedTuple):
@@ -70,8 +71,9 @@ def open_store(folder: str | Path) -> tuple[np.ndarray, pd.DataFrame]:
     Raises:
         RescanError: The store is not there or not whole.
     """
-    about = read_json(Path(folder) / "preparation.json")
-    array, items = np.load(Path(folder) / "images.npy", mmap_mode="r"), read_table(Path(folder) / "items.csv")
+    store = StoreFolder(folder)
+    about = read_json(store.preparation)
+    array, items = np.load(store.images, mmap_mode="r"), read_table(store.items)
     if list(array.shape) != about["shape"] or len(items) != about["items"]:
         raise RescanError(f"{folder}: its files do not belong together; run preprocess again")
     return array, items.astype({"mask": int})
@@ -79,5 +81,5 @@ def open_store(folder: str | Path) -> tuple[np.ndarray, pd.DataFrame]:
 
 def open_beside(folder: str | Path, name: Literal["masks", "affines", "layers"]) -> Optional[np.ndarray]:
     """Open what a store holds beside its images, memory-mapped and read-only; None if it has no such thing."""
-    path = Path(folder) / f"{name}.npy"
+    path = Path(getattr(StoreFolder(folder), name))
     return np.load(path, mmap_mode="r") if path.is_file() else None
