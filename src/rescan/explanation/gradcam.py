@@ -42,7 +42,7 @@ from rescan.files import write_json, write_table, writing
 from rescan.heads.outputs import HEADS
 from rescan.log import logger
 from rescan.models.networks import Network, load
-from rescan.paths import Paths
+from rescan.paths import GradcamFolder, Paths
 from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study
 from rescan.training.lease import held
@@ -74,7 +74,7 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
         RescanError: An input is missing, or there is no test image.
     """
     paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
-    folder, store = Path(paths.arm(arm), "gradcam"), Path(paths.store(study.arms[owner].preparation))
+    folder, store = paths.arm(arm).gradcam, paths.store(study.arms[owner].preparation)
     rows, (images, _) = test_rows(study, arm), open_store(store)
     masks = open_beside(store, "masks")
     candidates = rows.iloc[one_a_sample(rows)].reset_index(drop=True)
@@ -83,15 +83,15 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
     _remove_old(folder)
     with held(device, jobs_per_gpu) as where:
         torch.set_num_threads(threads)
-        network, header = load(Path(paths.run(owner, fold, seed), "model.safetensors"))
+        network, header = load(Path(paths.run(owner, fold, seed).model))
         head = head_of(network.heads, study.gradcam.head)
         explained = Explained(network.to(where), header["recipe"]["normalization"], head)
         show = volume_maps.show if images.ndim == 5 else _show
         chosen = show(folder, study, owner, shown, images, masks, explained)
         scores = score(rows, images, masks, explained, header)
         grid = cells(network, torch.zeros(1, *header["input"], device=where))
-    write_table(folder / "chosen.csv", pd.DataFrame(chosen))
-    write_table(folder / "scores.csv", scores)
+    write_table(folder.chosen, pd.DataFrame(chosen))
+    write_table(folder.scores, scores)
     energies, complete = means(scores)
     patches = len(rows) // len(candidates)
     kind, maps = "images", {True: SHOWN_OF_CLASSES, False: SHOWN_OF_GRADES}
@@ -111,13 +111,14 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
         + (OF_PATCHES.format(patches) if patches > 1 else ""),
         "chosen": chosen,
     }
-    write_json(folder / "summary.json", summary)
+    write_json(folder.summary, summary)
     said = "; ".join(f"{name} {entry['value']:.2f}" for name, entry in energies.items()) or "no lesion masks to score"
     logger.info("%s: %d %s shown; %s", folder, len(chosen), kind, said)
 
 
-def _remove_old(folder: Path) -> None:
-    for old in [*folder.glob("images/*.png"), *folder.glob("volumes/*"), folder / "maps.npy", folder / "browser.json"]:
+def _remove_old(folder: GradcamFolder) -> None:
+    shown = [*Path(folder.images).glob("*.png"), *Path(folder.volumes).glob("*")]
+    for old in [*shown, Path(folder.maps), Path(folder.browser)]:
         old.unlink(missing_ok=True)
 
 
@@ -183,7 +184,7 @@ def draw_predictions(
 
 
 def _show(
-    folder: Path,
+    folder: GradcamFolder,
     study: Study,
     _: str,
     rows: pd.DataFrame,
@@ -209,9 +210,9 @@ def _show(
         mask = None if masks is None or not masks[item[place]].any() else masks[item[place]]
         tile = Tile(title, gray_levels(shown[place]), maps, mask)
         bands[target[place], right].append(tile)
-        draw(folder / entry["picture"], [("", [tile])])
-    draw(folder / "sheet.png", [(_heading(classes[k], right, tiles), tiles) for (k, right), tiles in bands.items()])
-    with writing(folder / "maps.npy") as temporary:
+        draw(f"{folder}/{entry['picture']}", [("", [tile])])
+    draw(folder.sheet, [(_heading(classes[k], right, tiles), tiles) for (k, right), tiles in bands.items()])
+    with writing(folder.maps) as temporary:
         np.save(temporary, raw, allow_pickle=False)
     return chosen
 

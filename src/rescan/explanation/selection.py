@@ -44,8 +44,8 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
     of_run = (given.rows["fold"] == fold) & (given.rows["seed"] == seed)
     given = given.where(of_run & (given.rows["part"] == "test"))
     if given.rows.empty:
-        raise RescanError(f"{paths.run(arm, fold, seed)}/predictions.csv: no test images to explain; check the split")
-    fitted = read_json(f"{paths.arm(arm)}/posttraining.json")
+        raise RescanError(f"{paths.run(arm, fold, seed).predictions}: no test images to explain; check the split")
+    fitted = read_json(paths.arm(arm).posttraining)
     reading = posttrain.apply(fitted, given)
     predicted = reading.predicted
     rows = given.rows[["item", "sample", "group", "patient", "target"]].reset_index(drop=True).fillna({"patient": ""})

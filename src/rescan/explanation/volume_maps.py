@@ -22,7 +22,7 @@ from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_
 from rescan.explanation.selection import described
 from rescan.files import read_table, write_json
 from rescan.models.networks import load
-from rescan.paths import Paths
+from rescan.paths import GradcamFolder, Paths
 from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study
 
@@ -82,7 +82,7 @@ def write(path: Path, scaled: Floats, affine: Affine, grid: Grid) -> None:
 
 
 def show(
-    folder: Path,
+    folder: GradcamFolder,
     study: Study,
     owner: str,
     rows: pd.DataFrame,
@@ -131,21 +131,21 @@ def show(
         target = target_name(explained.head, targets[place, 0], study.data.classes, probabilities.to_numpy()[place])
         heading = _heading(entry)
         row = panels(volume, scaled, affine, target, mask, others.get(entry["sample"]))
-        five_panels.draw(folder / entry["picture"], [(heading, row)])
+        five_panels.draw(f"{folder}/{entry['picture']}", [(heading, row)])
         drawn.append((heading, row))
         name = f"volumes/{item[place]:06d}_map"
         grid = grid_of(sources[place])
-        write(folder / f"{name}.nii.gz", scaled, affine, grid)
+        write(Path(f"{folder}/{name}.nii.gz"), scaled, affine, grid)
         masked = f"{name}_{slab}.nii.gz" if layers is not None and layers[item[place]].any() else ""
         if layers is not None and masked:
-            write(folder / masked, scaled * (layers[item[place]] == SLABS[slab]), affine, grid)
+            write(Path(folder, masked), scaled * (layers[item[place]] == SLABS[slab]), affine, grid)
         depth, height, _ = peak(scaled)
         entry.update(raw_maximum=float(raw.max()), depth=depth, row=height)
         entry.update({"map": f"{name}.nii.gz", f"map_{slab}": masked})
         if place in in_browser:
             leafed.append({"title": heading, "target": target, **browsed(volume, scaled, affine)})
-    five_panels.draw(folder / "sheet.png", _with_what_is_missing(drawn, chosen))
-    write_json(folder / "browser.json", {"volumes": leafed})
+    five_panels.draw(folder.sheet, _with_what_is_missing(drawn, chosen))
+    write_json(folder.browser, {"volumes": leafed})
     return chosen
 
 
@@ -200,7 +200,7 @@ def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str,
     paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
     store = Path(paths.store(study.arms[owner].preparation))
     images, items = open_store(store)
-    network, header = load(Path(paths.run(owner, fold, seed), "model.safetensors"))
+    network, header = load(Path(paths.run(owner, fold, seed).model))
     network = network.to(next(explained.network.parameters()).device)
     theirs = Explained(network, header["recipe"]["normalization"], head_of(network.heads, explained.head))
     places = items.reset_index(names="place").set_index("sample")["place"]
