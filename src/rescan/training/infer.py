@@ -50,13 +50,13 @@ def infer(
         RescanError: The model or the data are missing, or not what they should be; or there is no such device.
     """
     paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], len(study.data.classes)
-    run = Path(paths.run(arm, fold, seed))
+    run = paths.run(arm, fold, seed)
     images, items = loader.read_items(study, arm, fold, seed)
     items = items[items["part"] != "extra"].reset_index(drop=True)
     background = study.preparations[recipe.preparation].background
     with lease.held(device, jobs_per_gpu) as held:
         torch.set_num_threads(threads)
-        network, _ = networks.load(Path(paths.run(recipe.models or arm, fold, seed), "model.safetensors"))
+        network, _ = networks.load(Path(paths.run(recipe.models or arm, fold, seed).model))
         network.to(held)
         rows, normalization = items["item"].to_numpy(), recipe.normalization
         shown = Shown(recipe.inference, background)
@@ -81,10 +81,10 @@ def infer(
             "%s: collapsed: %.0f %% of validation is called %s", run, 100 * diagnosis["share"], diagnosis["class"]
         )
     keys = items.assign(fold=fold, seed=seed)[KEYS]
-    write_table(run / "predictions.csv", pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
-    with writing(run / "vectors.npy") as temporary:
+    write_table(run.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
+    with writing(run.vectors) as temporary:
         np.save(temporary, vectors, allow_pickle=False)
-    write_json(run / "diagnosis.json", diagnosis)
+    write_json(run.diagnosis, diagnosis)
 
 
 def batch_of(images: np.ndarray, most: int = MOST_IMAGES) -> int:

@@ -14,6 +14,7 @@ from rescan.files import writing
 from rescan.models import autoencoders as autoencoder
 from rescan.models import networks
 from rescan.models.networks import encoder_of
+from rescan.paths import AutoencoderFolder
 from rescan.training import loader
 from rescan.training.infer import batch_of
 from rescan.training.trainer import Trainer
@@ -53,7 +54,7 @@ class Pretrainer(Trainer):
 
     def write(self, folder: Path, header: dict[str, Any]) -> None:
         """Write the encoder, and some validation images with their reconstructions, (n, 2, *spatial, C) uint8."""
-        autoencoder.save_encoder(folder / "encoder.safetensors", self.network.encoder, header)
+        autoencoder.save_encoder(Path(AutoencoderFolder(folder).encoder), self.network.encoder, header)
         rows = self.rows["validation"]
         chosen = np.sort(rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)])
         pairs = []
@@ -64,5 +65,5 @@ class Pretrainer(Trainer):
                 made = networks.denormalize(self.network.eval()(fed), self.recipe.normalization)
                 both = torch.cat([batch.float(), made]).round().clamp(0, 255).to(torch.uint8)
                 pairs.append(both.movedim(1, -1).cpu().numpy())
-        with writing(folder / "reconstructions.npy") as temporary:
+        with writing(AutoencoderFolder(folder).reconstructions) as temporary:
             np.save(temporary, np.stack(pairs), allow_pickle=False)

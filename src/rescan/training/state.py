@@ -21,6 +21,7 @@ from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256, write_json, writing
 from rescan.log import logger
+from rescan.paths import StateFolder
 from rescan.study import TRAINING_VERSION, Study
 from rescan.study.keys import recipe_key
 
@@ -53,7 +54,7 @@ def locked(folder: Path) -> Iterator[None]:
         RescanError: Another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="utf-8") as stream:
+    with Path(StateFolder(folder).lock).open("a+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -108,7 +109,7 @@ def key_of(
 def finished(folder: Path, key: dict[str, Any]) -> bool:
     """Whether the folder holds the outputs of a finished training with this key."""
     saved = _read(folder)
-    return saved.get("key") == key and saved.get("finished", False) and (folder / "outputs").is_dir()
+    return saved.get("key") == key and saved.get("finished", False) and Path(StateFolder(folder).outputs).is_dir()
 
 
 def load(folder: Path, key: dict[str, Any]) -> tuple[Progress, dict[str, Any]] | None:
@@ -130,7 +131,7 @@ def load(folder: Path, key: dict[str, Any]) -> tuple[Progress, dict[str, Any]] |
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != "lock":
+        elif path != Path(StateFolder(folder).lock):
             path.unlink()
     return None
 
@@ -155,19 +156,19 @@ def save(
         if not (folder / files["best"]).exists():
             _write(folder / files["best"], best)
     content = {"key": key, "finished": False, "progress": dataclasses.asdict(progress)}
-    write_json(folder / "state.json", {**content, "files": files, "optimizer": options})
+    write_json(Path(StateFolder(folder).state), {**content, "files": files, "optimizer": options})
     _remove_tensors(folder, except_for=set(files.values()))
 
 
 def finish(folder: Path, key: dict[str, Any]) -> None:
     """Mark the training as finished; its outputs lie in the folder's `outputs`."""
-    write_json(folder / "state.json", {"key": key, "finished": True})
+    write_json(Path(StateFolder(folder).state), {"key": key, "finished": True})
     _remove_tensors(folder, except_for=set())
 
 
 def publish(folder: Path, run: Path) -> None:
     """Link the outputs of a finished training into the run's folder; copy them where links cannot be."""
-    for output in sorted((folder / "outputs").glob("[!.]*")):
+    for output in sorted(Path(StateFolder(folder).outputs).glob("[!.]*")):
         with writing(run / output.name) as temporary:
             temporary.unlink(missing_ok=True)
             try:
@@ -195,7 +196,7 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], o
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    path = folder / "state.json"
+    path = Path(StateFolder(folder).state)
     try:
         return json.loads(path.read_text("utf-8")) if path.exists() else {}
     except ValueError:

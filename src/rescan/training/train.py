@@ -15,7 +15,7 @@ import torch
 from rescan import __version__
 from rescan.files import write_table
 from rescan.log import logger
-from rescan.paths import Paths
+from rescan.paths import Paths, RunFolder, StateFolder
 from rescan.study import TRAINING_VERSION, Study
 from rescan.training import lease, loader, state
 from rescan.training.pretrainer import Pretrainer
@@ -87,7 +87,7 @@ def train(
 
 def write_outputs(trainer: Trainer, study: Study, fold: int) -> None:
     """Write model, history, losses and the network's summary into the state folder, which is finished then."""
-    outputs = trainer.folder / "outputs"
+    outputs = RunFolder(StateFolder(trainer.folder).outputs)
     if trainer.best is not None:
         trainer.network.load_state_dict(trainer.best)
     header = {
@@ -104,12 +104,12 @@ def write_outputs(trainer: Trainer, study: Study, fold: int) -> None:
         "torch": str(torch.__version__),
         "training_version": TRAINING_VERSION,
     }
-    trainer.write(outputs, header)
+    trainer.write(Path(outputs), header)
     history = pd.DataFrame(trainer.progress.history)
     kept = len(history) - 1 if trainer.progress.best_epoch is None else trainer.progress.best_epoch
-    write_table(outputs / "history.csv", history.assign(kept=(history["epoch"] == kept).astype(int)))
+    write_table(outputs.history, history.assign(kept=(history["epoch"] == kept).astype(int)))
     losses = pd.DataFrame(trainer.progress.losses, columns=["step", "loss"])
-    write_table(outputs / "losses.csv", losses.astype({"step": int}))
+    write_table(outputs.losses, losses.astype({"step": int}))
     state.finish(trainer.folder, trainer.key)
 
 

@@ -22,6 +22,7 @@ from rescan.files import write_json
 from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.models import networks
+from rescan.paths import RunFolder
 from rescan.study import ClassWeights, Stage, Study
 from rescan.training import loader, state
 from rescan.training.augment import augment
@@ -348,10 +349,10 @@ class Trainer:
 
     def write(self, folder: Path, header: dict[str, Any]) -> None:
         """Write the network, with a header, and its summary."""
-        networks.save(folder / "model.safetensors", self.network, header)
+        networks.save(Path(RunFolder(folder).model), self.network, header)
         *layers, whole = networks.summary(self.network, self.input)
         sizes = {"total": whole["parameters"], "trainable": whole["trainable"], "layers": layers}
-        write_json(folder / "network.json", sizes)
+        write_json(RunFolder(folder).network, sizes)
 
     def _tell(self, row: dict[str, Any]) -> None:
         """Log an epoch, for people and for TensorBoard."""
