@@ -20,6 +20,7 @@ from rescan.files import read_json, write_table
 from rescan.heads import outputs as heads
 from rescan.heads.head import TINY
 from rescan.log import logger, progress
+from rescan.paths import ArmFolder
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import Prepared, prepare
 from rescan.study import Inference, Preparation
@@ -76,10 +77,10 @@ def predict(
     """
     from rescan.training.lease import held
 
-    posttraining = arm_folder / "posttraining.json"
+    posttraining = Path(ArmFolder(arm_folder).posttraining)
     if not posttraining.is_file():
         raise RescanError(
-            f"{arm_folder}: no posttraining.json in it; give the folder of an arm that was run to its end"
+            f"{arm_folder}: no {posttraining.name} in it; give the folder of an arm that was run to its end"
         )
     pattern = _pattern(patient)
     fitted = read_json(posttraining)

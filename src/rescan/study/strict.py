@@ -11,6 +11,8 @@ from pydantic import (
     Field,
 )
 
+from rescan.paths import AUTOENCODERS, COMPARISON_FIGURES, DOWNLOAD, EXPLORE, RAW, RAW_EXTRA
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -26,9 +28,9 @@ def _no_folder_of_ours(*reserved: str) -> AfterValidator:
 
 # Names of folders: of a study, an arm, a preparation.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-ArmName = Annotated[Name, _no_folder_of_ours("explore", "comparison_figures", "autoencoders")]
+ArmName = Annotated[Name, _no_folder_of_ours(EXPLORE, COMPARISON_FIGURES, AUTOENCODERS)]
 AutoencoderName = Annotated[Name, _no_folder_of_ours("imagenet", "none")]
-PreparationName = Annotated[Name, _no_folder_of_ours("raw", "raw_extra", "download")]
+PreparationName = Annotated[Name, _no_folder_of_ours(RAW, RAW_EXTRA, DOWNLOAD)]
 
 
 class Strict(BaseModel):

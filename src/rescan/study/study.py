@@ -77,7 +77,7 @@ class Study(Strict):
             return None
         if network.weights == "imagenet":
             return Paths.weights(network.encoder)
-        return f"{Paths(self.scale, self.name).autoencoder(network.weights, fold, seed)}/encoder.safetensors"
+        return Paths(self.scale, self.name).autoencoder(network.weights, fold, seed).encoder
 
     def autoencoder(self, arm: str) -> str | None:
         """The autoencoder that an arm's training starts from."""
@@ -102,7 +102,7 @@ class Study(Strict):
 
     def is_scored(self, arm: str) -> bool:
         """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder)."""
-        path = Path(Paths(self.scale, self.name).arm(arm), "metrics.json")
+        path = Path(Paths(self.scale, self.name).arm(arm).metrics)
         return path.is_file() and read_json(path).get("result_key") == result_key(self, arm)
 
     @property

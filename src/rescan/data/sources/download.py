@@ -71,7 +71,7 @@ def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[str, str, Path]:
     """Make the data be there; the kind of source, where they come from, and the folder they are in."""
     paths = Paths(study.scale, study.name)
     source, raw = wanted.source, Path(paths.raw_of(origin))
-    downloads = raw.with_name(f".{origin}.download") if origin else Path(paths.data, "download")
+    downloads = Path(paths.download(origin))
     if wanted.phantom is not None:
         from rescan.phantoms import VERSION
 
