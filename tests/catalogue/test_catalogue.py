@@ -8,7 +8,7 @@ import pytest
 
 from rescan import catalogue
 from rescan.catalogue.normalizations import IMAGENET_STD
-from rescan.catalogue.record import Option
+from rescan.catalogue.record import Option, Record
 
 ALL = [record for table in catalogue.KINDS.values() for record in table.values()]
 IMPLEMENTED = [record for record in ALL if record.where]
@@ -47,6 +47,18 @@ def test_a_record_takes_its_own_defaults_and_says_them(record):
         sentence = record.say(record.defaults)
         assert sentence
         assert "{" not in sentence
+
+
+def test_options_that_a_sentence_lacks_follow_in_brackets_unless_they_are_off():
+    options = {"size": Option(3), "rate": Option(0.5), "off": Option(False), "mode": Option("a", apart=True)}
+    record = Record("new_thing", sentence="new thing", options=options)
+    assert record.say(record.defaults) == "new thing (size 3, rate 0.5)"
+
+
+@pytest.mark.parametrize("record", ALL, ids=by_kind_and_name)
+def test_a_record_has_its_sentence(record):
+    assert record.about or record.kind in ("optimizer", "column")
+    assert record.sentence or record.kind in ("encoder", "metric", "column", "layout", "phantom")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

@@ -82,18 +82,6 @@ def test_every_augmentation_can_be_said(name):
             assert "0.25" in said or ("0.5" in said and "2.0" in said)
 
 
-@pytest.mark.parametrize("name", sorted(catalogue.NORMALIZATIONS))
-def test_every_normalization_has_a_sentence(name):
-    assert recipe_words.NORMALIZATIONS[name]
-
-
-def test_names_without_a_sentence_show_their_options():
-    assert (
-        preparation_words.generic({"name": "new_thing", "size": 3, "rate": 0.5, "off": False})
-        == "new thing (size 3, rate 0.5)"
-    )
-
-
 @pytest.mark.parametrize(("value", "said"), [(None, "–"), (0.8125, "0.812"), (-0.05, "−0.050"), (1.0, "1.000")])
 def test_numbers(value, said):
     assert words.number(value) == said
@@ -105,23 +93,7 @@ def test_intervals():
     assert words.interval({"value": 1, "low": None, "high": None}) == words.interval(None) == ""
 
 
-@pytest.mark.parametrize(
-    ("table", "said"),
-    [
-        ("OPERATORS", preparation_words.OPERATORS),
-        ("AUGMENTATIONS", preparation_words.AUGMENTATIONS),
-        ("NECKS", recipe_words.NECKS),
-        ("LOSSES", recipe_words.LOSSES),
-        ("OPTIMIZERS", recipe_words.OPTIMIZERS),
-        ("SCHEDULES", recipe_words.SCHEDULES),
-    ],
-)
-def test_every_name_has_words_of_its_own(table, said):
-    assert set(said) == set(getattr(catalogue, table))
-
-
-def test_every_encoder_of_volumes_and_every_norm_has_words():
-    assert set(recipe_words.ENCODERS) == {name for name, record in catalogue.ENCODERS.items() if record.sentence}
+def test_every_norm_has_words():
     assert {"batch", *recipe_words.NORMS} == set(get_args(Norm))
 
 
@@ -332,7 +304,7 @@ def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(catalogue.SCHEDULES))
 def test_every_schedule_can_be_said(name):
-    said = recipe_words._schedule({"name": name, **catalogue.SCHEDULES[name].defaults})
+    said = catalogue.say("schedule", {"name": name, **catalogue.SCHEDULES[name].defaults})
     assert "schedule" in said
     assert "{" not in said
 

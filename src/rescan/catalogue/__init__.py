@@ -11,7 +11,7 @@ from typing import Any
 from rescan.catalogue.augmentations import AUGMENTATIONS
 from rescan.catalogue.columns import KNOWN_COLUMNS
 from rescan.catalogue.encoders import ENCODERS
-from rescan.catalogue.heads import HEADS
+from rescan.catalogue.heads import HEADS, READERS
 from rescan.catalogue.layouts import LAYOUTS
 from rescan.catalogue.losses import LOSSES
 from rescan.catalogue.metrics import METRICS
@@ -55,12 +55,14 @@ __all__ = [
     "OPERATORS",
     "OPTIMIZERS",
     "PHANTOMS",
+    "READERS",
     "SCHEDULES",
     "Option",
     "Record",
     "check",
     "records",
     "resolve",
+    "say",
     "suggest",
 ]
 
@@ -85,3 +87,8 @@ def check(kind: str, name: object) -> str:
 def resolve(kind: str, name: str) -> Any:
     """Import and return the implementation of a name."""
     return KINDS[kind][check(kind, name)].implementation
+
+
+def say(kind: str, named: Mapping[str, Any]) -> str:
+    """The sentence of a name with its options, as in a study: `{"name": …, option: …}`."""
+    return KINDS[kind][named["name"]].say(named)

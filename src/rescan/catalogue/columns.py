@@ -13,11 +13,11 @@ class Column(Record):
 
     Attributes:
         sentence: Its name in running text, if it is another than the column's.
-        predicts: Whether the label is also predicted from it alone, to see what it gives away.
+        of_acquisition: Whether it says how an image was taken; what the label is predicted from alone, too.
     """
 
     kind = "column"
-    predicts: bool = False
+    of_acquisition: bool = False
 
     @property
     def title(self) -> str:
@@ -26,10 +26,10 @@ class Column(Record):
 
 
 KNOWN_COLUMNS = by_name(
-    Column("site", predicts=True),
-    Column("device", predicts=True),
-    Column("fov", sentence="field of view", predicts=True),
-    Column("body_part", sentence="body part", predicts=True),
+    Column("site", of_acquisition=True),
+    Column("device", of_acquisition=True),
+    Column("fov", sentence="field of view", of_acquisition=True),
+    Column("body_part", sentence="body part", of_acquisition=True),
     Column("age"),
     Column("sex"),
 )

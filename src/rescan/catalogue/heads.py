@@ -13,22 +13,19 @@ class Head(Record):
 
     Attributes:
         sentence: How an arm's answer is read off it.
+        title: What the page calls it.
         of_grades: Whether it is for ordered classes only, and its output rises with the grade.
         of_two: Whether it tells two classes apart, and no more.
-        gives_probabilities: Whether probabilities of the classes can be read off it.
+        gives_grade: Whether its output is one grade, without probabilities, that cut points turn into a class.
         as_input: What the linear neuron on all heads is fed of it.
     """
 
     kind = "head"
+    title: str = ""
     of_grades: bool = False
     of_two: bool = False
-    gives_probabilities: bool = True
+    gives_grade: bool = False
     as_input: str = ""
-
-    @property
-    def title(self) -> str:
-        """What the page calls it."""
-        return f"{self.name} head"
 
 
 HEADS = by_name(
@@ -37,6 +34,7 @@ HEADS = by_name(
         "rescan.heads.classification_head:Classification",
         about="softmax over the classes",
         sentence="the classification head: the most probable class",
+        title="classification head",
         as_input="class",
     ),
     Head(
@@ -44,6 +42,7 @@ HEADS = by_name(
         "rescan.heads.ordinal_head:Binary",
         about="of two classes: one sigmoid",
         sentence="the binary head: the second class where its probability is above a half",
+        title="binary head",
         of_two=True,
     ),
     Head(
@@ -51,8 +50,9 @@ HEADS = by_name(
         "rescan.heads.regression_head:Regression",
         about="one grade; `limit` keeps it between 0 and the limit",
         sentence="the regression head: the nearest grade",
+        title="regression head",
         of_grades=True,
-        gives_probabilities=False,
+        gives_grade=True,
         as_input="regression",
     ),
     Head(
@@ -60,7 +60,18 @@ HEADS = by_name(
         "rescan.heads.ordinal_head:Ordinal",
         about='K − 1 sigmoids of "grade > k"; `link: softmax` is a published fault',
         sentence="the ordinal head: how many thresholds are passed",
+        title="ordinal head",
         of_grades=True,
         as_input="ordinal sum",
     ),
 )
+LINEAR = Head(
+    "linear",
+    "rescan.heads.regression_head:Regression",
+    about="a linear neuron on all heads, fitted after the training",
+    sentence="a linear neuron on all heads, least squared error: the nearest grade",
+    title="linear neuron on all heads",
+    of_grades=True,
+    gives_grade=True,
+)
+READERS = {**HEADS, "linear": LINEAR}  # what an arm's predictions can be read from

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rescan.catalogue import KNOWN_COLUMNS
 from rescan.evaluation import subgroups
 from rescan.evaluation.predictions import Reading
 from rescan.evaluation.scoring import METRICS, of_part, scores
 from rescan.heads.head import TINY, Array
 from rescan.study import Study
 
-COLUMNS = ("fov", "body_part", "site", "device")
 NOT_SHOWN = ("one_hot_accuracy", "quadratic_kappa")
 
 
 def baselines(study: Study, images: Reading, unit: str) -> dict[str, Any]:
-    """Score the prediction from each of COLUMNS alone like an arm; it is fitted on each run's training part.
+    """Score the prediction from each column of the acquisition alone like an arm; fitted on each run's training part.
 
     Args:
         study: The study.
@@ -33,7 +33,7 @@ def baselines(study: Study, images: Reading, unit: str) -> dict[str, Any]:
     classes, columns = study.data.classes, subgroups.known(study)
     names = [name for name in METRICS if name not in NOT_SHOWN or name == study.metric]
     found: dict[str, Any] = {}
-    for name in [name for name in COLUMNS if name in columns]:
+    for name in [name for name in columns if name in KNOWN_COLUMNS and KNOWN_COLUMNS[name].of_acquisition]:
         reading = predict(images.rows, columns[name].astype(object), len(classes))
         for part in ("test", "validation", "out_of_fold"):
             seen = of_part(reading, part)

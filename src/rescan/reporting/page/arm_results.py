@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from rescan.catalogue import READERS
 from rescan.files import read_json, read_table
 from rescan.paths import Paths
 from rescan.reporting.text import words
@@ -149,11 +150,11 @@ def _subgroups(study: Study, metrics: Found) -> list[Found]:
     ):
         columns = metrics.get(key, {})
         for taken in (True, False):
-            names = [name for name in columns if (name in words.ALONE) == taken]
+            names = [name for name in columns if words.is_of_acquisition(name) == taken]
             if names:
                 whole = metrics["parts"][part][level]
                 rows = _subgroup_rows(study, {name: columns[name] for name in names}, whole)
-                by = words.listed([words.COLUMNS.get(name, name) for name in names])
+                by = words.listed([words.known_column(name) for name in names])
                 title = f"By {by}, {words.part(part, level, 'image')}"
                 found.append({"title": title, "folded": not taken or len(rows["rows"]) > MOST_ROWS, **rows})
     return found
@@ -178,7 +179,7 @@ def _by_head(heads: Found) -> Found | None:
         return None
     names = list(heads[shown[0][1]][shown[0][0]]["metrics"])
     rows = [
-        (part, words.HEADS[head], number == 0, [heads[head][part]["metrics"].get(name) for name in names])
+        (part, READERS[head].title, number == 0, [heads[head][part]["metrics"].get(name) for name in names])
         for part in ("test", "validation")
         for number, head in enumerate(heads)
         if (part, head) in shown

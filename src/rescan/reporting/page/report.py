@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rescan import __version__
+from rescan.catalogue import READERS
 from rescan.data.layouts.reading import EXTRA, UNLABELED
 from rescan.files import read_table, writing
 from rescan.log import logger
@@ -63,7 +64,8 @@ def report(studies: list[Study]) -> None:
     )
     said = ("number", "interval", "percent", "spaced", "metric", "title", "listed", "column", "capitalized")
     environment.filters.update({name: getattr(words, name) for name in said})
-    environment.globals.update(maps=words.MAPS, heads=words.HEADS, landis_koch=words.landis_koch)
+    heads = {name: record.title for name, record in READERS.items()}
+    environment.globals.update(maps=words.MAPS, heads=heads, landis_koch=words.landis_koch)
     page = environment.get_template("page.html").render(scale=scale, studies=found, versions=_versions())
     out = Paths(scale, "").page
     with writing(out) as temporary:

@@ -129,7 +129,7 @@ def _beside_alone(scored: list[Found], name: str) -> list[str]:
     for column, metrics in alone(scored).items():
         if (value := metrics.get(name, {}).get("value")) is not None:
             reached = percent(value) if name == "accuracy" else number(value, 2)
-            said.append(f"{words.ALONE[column].capitalize()} alone reaches {reached}.")
+            said.append(f"The {words.known_column(column)} alone reaches {reached}.")
             weak = [arm["name"] for arm in scored if (low := arm["test"][name].get("low")) is None or low <= value]
             if weak:
                 said[-1] = f"{said[-1][:-1]}; not shown to be better: {', '.join(weak)}."
@@ -274,7 +274,7 @@ def costs(study: Study, comparison: list[Found]) -> list[str]:
 def references(study: Study, results: list[Found], audit: Found | None) -> list[tuple[str, float]]:
     """The same references as lines of the forest plot: label and value of the first metric."""
     beside = [
-        (f"{words.ALONE[name].removeprefix('the ')} alone", metrics[study.metric]["value"])
+        (f"{words.known_column(name)} alone", metrics[study.metric]["value"])
         for name, metrics in alone(results).items()
         if metrics.get(study.metric, {}).get("value") is not None
     ]

@@ -2,66 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rescan import catalogue
-from rescan.reporting.text.preparation_words import FAULT, augmentation, generic, item, preparation
-from rescan.reporting.text.words import COLUMNS, capitalized, listed, metric, several
+from rescan.catalogue import FAULT
+from rescan.reporting.text.preparation_words import augmentation, item, preparation
+from rescan.reporting.text.words import capitalized, listed, metric, several
 from rescan.study import Autoencoder, Block, ClassWeights, Head, Inference, Layers, Preparation, Recipe, Stage, Study
 
-NORMALIZATIONS = {
-    "imagenet": "pixels / 255, less ImageNet's mean, over its standard deviation",
-    "unit": "pixels / 255",
-    "centered": "pixels / 255, scaled to [−1, 1]",
-    "caffe_fed_unit": f"the [0, 1] range fed to weights that expect about ±128 ({FAULT})",
-    "rescaled_twice": f"the [0, 1] range fed to a network that divides by 255 once more ({FAULT})",
-}
-ENCODERS = {  # those that a name alone does not tell
-    "cnn5": "five blocks (convolution, norm, leaky ReLU, pooling)",
-    "cnn5_3d": "five blocks in 3D (convolution, norm, leaky ReLU, pooling)",
-    "resnet10_3d": "ResNet10 in 3D",
-    "resnet18_3d": "ResNet18 in 3D",
-    "resnet50_3d": "ResNet50 in 3D",
-    "vgg16_3d": "VGG16 in 3D",
-    "inception_v3_3d": "Inception V3 in 3D",
-    "efficientnet_b0_3d": "EfficientNet-B0 in 3D",
-}
 NORMS = {
     "instance": "instance norm in place of every batch norm",
     "group": "group norm in place of every batch norm",
-}
-NECKS = {
-    "avg": "global average pooling",
-    "max": "global maximum pooling",
-    "avg+max": "global average and maximum pooling, side by side",
-    "flatten": "flatten",
-}
-LOSSES = {
-    "cross_entropy": "cross-entropy",
-    "focal": "focal loss",
-    "one_hot_cross_entropy": "binary cross-entropy of the one-hot outputs",
-    "binary_cross_entropy": "binary cross-entropy",
-    "binary_focal": "binary focal loss",
-    "mae": "mean absolute error",
-    "mse": "mean squared error",
-}
-OPTIMIZERS = {
-    "adam": "Adam",
-    "adamw": "AdamW",
-    "sgd": "SGD",
-    "radam": "RAdam",
-    "asgd": "averaged SGD",
-    "adagrad": "Adagrad",
-    "adadelta": "Adadelta",
-    "rmsprop": "RMSprop",
-}
-SCHEDULES = {
-    "constant": "constant schedule",
-    "cosine": "cosine schedule",
-    "step": "step schedule (× {gamma:g} every {every} epochs)",
-    "plateau": "plateau schedule (× {factor:g} after {patience} epochs without a lower validation loss)",
-    "one_cycle": "one-cycle schedule (from {start:g} of the rate up to it over {warmup:.0%} of the steps, then down to "
-    "{end:g} of it)",
 }
 TRAINING_SAMPLES = {
     "all": "all of the training part",
@@ -73,15 +22,6 @@ VALIDATION = {
     "split": "the split's validation part",
     "test": f"the test part itself ({FAULT}); the split's validation part is trained on",
 }
-READINGS = {
-    "classification": "the classification head: the most probable class",
-    "regression": "the regression head: the nearest grade",
-    "binary": "the binary head: the second class where its probability is above a half",
-    "ordinal": "the ordinal head: how many thresholds are passed",
-    "linear": "a linear neuron on all heads, least squared error: the nearest grade",
-}
-GRADES = ("regression", "ordinal")
-GRADED = ("regression", "linear")  # heads that give grades, no probabilities
 FIT_ON = {
     "train": "on the training part's predictions",
     "validation": "on the validation part's predictions",
@@ -113,7 +53,7 @@ def recipe(study: Study, arm: str) -> dict[str, str]:
 def _training(prepared: Preparation, described: Recipe, classes: int) -> dict[str, str]:
     lines = {
         "Preparation": preparation(prepared),
-        "Input scale": NORMALIZATIONS[described.normalization],
+        "Input scale": catalogue.NORMALIZATIONS[described.normalization].sentence,
         "Augmentation": augmentation(
             described.augmentation, prepared.dimensions, f"on training {several(item(prepared))} only"
         ),
@@ -145,11 +85,7 @@ def _network(described: Recipe, classes: int) -> str:
     network = described.network
     known = {"imagenet": "from ImageNet weights (V1)", "none": "from random weights"}
     weights = known.get(network.weights, f"from the encoder of autoencoder {network.weights}")
-    options = ["batch norm after each" if "+" in network.neck["name"] else "batch norm"] * bool(
-        network.neck.get("batch_norm")
-    )
-    options += [f"dropout {network.neck['dropout']:g}"] if network.neck.get("dropout") else []
-    neck = ", ".join([NECKS.get(network.neck["name"], network.neck["name"]), *options])
+    neck = catalogue.say("neck", network.neck)
     shared = _layers(network)
     heads = list(network.heads.items())
     if len(heads) == 1:
@@ -157,7 +93,7 @@ def _network(described: Recipe, classes: int) -> str:
         end = [*shared, *_layers(head), _output(name, head, classes)]
     else:
         end = [f"shared: {layer}" for layer in shared] + [f"{len(heads)} heads"]
-    encoder = [ENCODERS.get(network.encoder, network.encoder)]
+    encoder = [catalogue.ENCODERS[network.encoder].say({})]
     layers = [*([_block(block) for block in network.blocks] if network.blocks else encoder), neck, *end]
     said = [f"{weights}: {' → '.join(layers)}"]
     said += [NORMS[network.norm]] if network.norm in NORMS else []
@@ -200,7 +136,7 @@ def _stage(stage: Stage) -> str:
     if stage.class_weights == "balanced":
         said.append("classes weighted by their inverse frequency")
     elif isinstance(stage.class_weights, ClassWeights):
-        within = COLUMNS.get(stage.class_weights.within, stage.class_weights.within)
+        within = catalogue.KNOWN_COLUMNS[stage.class_weights.within].title
         said.append(f"each class weighted by the share of the others among those of its {within}")
     if stage.sampling == "balanced":
         said.append("each class drawn equally often")
@@ -221,8 +157,8 @@ def _batches(trained: Stage | Autoencoder) -> str:
 
 
 def _steps(trained: Stage | Autoencoder) -> str:
-    optimizer = generic(trained.optimizer, OPTIMIZERS.get(trained.optimizer["name"]), ("lr",))
-    return f"{optimizer}, learning rate {trained.optimizer['lr']:g}, {_schedule(trained.schedule)}"
+    optimizer, schedule = catalogue.say("optimizer", trained.optimizer), catalogue.say("schedule", trained.schedule)
+    return f"{optimizer}, learning rate {trained.optimizer['lr']:g}, {schedule}"
 
 
 def pretraining(name: str, described: Autoencoder, preparation_said: str = "") -> str:
@@ -247,37 +183,25 @@ def pretraining(name: str, described: Autoencoder, preparation_said: str = "") -
     return "; ".join([*said, "only the encoder is carried over"])
 
 
-def _schedule(described: dict[str, Any]) -> str:
-    said = SCHEDULES[described["name"]].format(**described) if described["name"] in SCHEDULES else generic(described)
-    if described["name"] == "cosine" and described["warmup"]:
-        said += f" with warm-up over {100 * described['warmup']:g} % of the steps"
-    if described.get("ends_after"):
-        said += (
-            f", which ends after {described['ends_after']} epochs, counted through all stages, and is 0 from then on"
-        )
-        said += f" ({FAULT})"
-    return said
-
-
 def _losses(stage: Stage) -> str:
     several, said = len(stage.losses) > 1, []
     for head, loss in stage.losses.items():
         factor = f"{loss['weight']:g} × " if loss["weight"] != 1 else ""
-        name = generic(loss, LOSSES.get(loss["name"]), ("weight",))
-        said.append(f"{factor}{name}" + (f" of the {head}" if several or head in GRADES else ""))
+        name = catalogue.say("loss", loss)
+        said.append(f"{factor}{name}" + (f" of the {head}" if several or catalogue.HEADS[head].of_grades else ""))
     return " + ".join(said)
 
 
 def _reading(study: Study, arm: str) -> str:
     described = study.arms[arm]
-    cuts, said = described.posttrain.cuts, READINGS[described.head]
+    cuts, said = described.posttrain.cuts, catalogue.READERS[described.head].sentence
     if isinstance(cuts, list):
         said = said.split(":")[0] + ": cut at " + ", ".join(f"{value:g}" for value in cuts)
     elif cuts == "optimized":
         said = said.split(":")[0] + ": cut where quadratic kappa is highest"
     said += f"; fitted {FIT_ON[described.posttrain.fit_on]}" if described.is_fitted else ""
     if described.ensemble is None and item(study.preparations[described.preparation]) == "patch":
-        what = "grade" if described.head in GRADED else "probabilities"
+        what = "grade" if catalogue.READERS[described.head].gives_grade else "probabilities"
         said += f"; a sample is read from the mean {what} of its patches"
     return said
 

@@ -5,36 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rescan import catalogue
 from rescan.study import Study
 
-METRICS = {
-    "macro_f1": "macro F1",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "mcc": "MCC",
-    "brier": "Brier score",
-    "ece": "ECE",
-    "one_hot_accuracy": "binary accuracy of the one-hot outputs (no accuracy)",
-}
-HEADS = {
-    "classification": "classification head",
-    "regression": "regression head",
-    "binary": "binary head",
-    "ordinal": "ordinal head",
-    "linear": "linear neuron on all heads",
-}
 PARTS = {"out_of_fold": "out of fold", "test_unlinked": "test, unlinked"}
-INPUTS = {"classification": "class", "regression": "regression", "ordinal": "ordinal sum"}  # of the linear neuron
 FITTED_ON = {
     "train": "the training part's predictions",
     "validation": "the validation part's predictions",
     "crossfit": "the validation part's predictions (a validation image is read with what was fitted without its fold)",
 }
 ENDPOINT = {"f1": "F1", "kappa": "kappa, quadratic or not"}  # metrics of two classes
-COLUMNS = {"fov": "field of view", "body_part": "body part"}  # of the manifest
-ALONE = {"fov": "the field of view", "body_part": "the body part", "site": "the site", "device": "the device"}
 MAPS = {
     "energy_inside": "this model's maps",
     "randomized": "maps of networks with random weights",
@@ -43,9 +23,19 @@ MAPS = {
 }
 
 
+def known_column(name: str) -> str:
+    """A column of the manifest in running text."""
+    return catalogue.KNOWN_COLUMNS[name].title if name in catalogue.KNOWN_COLUMNS else name
+
+
 def column(name: str) -> str:
     """A column of the manifest as the head of rows."""
-    return capitalized(COLUMNS.get(name, name))
+    return capitalized(known_column(name))
+
+
+def is_of_acquisition(name: str) -> bool:
+    """Whether a column of the manifest says how an image was taken."""
+    return name in catalogue.KNOWN_COLUMNS and catalogue.KNOWN_COLUMNS[name].of_acquisition
 
 
 def noun(study: Study) -> str:
@@ -76,7 +66,7 @@ def listed(names: Sequence[str]) -> str:
 
 def metric(name: str) -> str:
     """A metric's name in running text."""
-    return METRICS.get(name, spaced(name))
+    return catalogue.METRICS[name].title if name in catalogue.METRICS else spaced(name)
 
 
 def title(name: str) -> str:
@@ -196,7 +186,7 @@ def posttraining(study: Study, arm: str, fitted: dict[str, Any] | None) -> list[
         return []
     said, own = [], fitted["head"] == "linear"
     if "linear" in fitted:
-        named = [INPUTS[head] for head in INPUTS if head in study.arms[arm].network.heads]
+        named = [record.as_input for head, record in catalogue.HEADS.items() if head in study.arms[arm].network.heads]
         *weights, bias = fitted["linear"]["whole"]
         terms = [f"{number(weight, 2)} × {name}" for weight, name in zip(weights, named)]
         where = FITTED_ON[fitted["fit_on"]]
