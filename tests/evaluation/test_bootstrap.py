@@ -9,21 +9,21 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
 from rescan.evaluation.bootstrap import distributions, estimate, percentile, resamples, wilson
-from rescan.metrics import metrics
-from rescan.metrics.metrics import Run
+from rescan.metrics import run_rows
+from rescan.metrics.run_rows import RunRows
 
 CLASSES = ("a", "b", "c")
 
 
-def prepare(target: np.ndarray, logits: np.ndarray, unit: np.ndarray, units: int) -> Run:
+def prepare(target: np.ndarray, logits: np.ndarray, unit: np.ndarray, units: int) -> RunRows:
     """A run that is read from the largest logit."""
     classes = logits.shape[1]
-    return metrics.prepare(target, logits.argmax(1), unit, units, classes, log_softmax(logits, axis=1))
+    return run_rows.prepare(target, logits.argmax(1), unit, units, classes, log_softmax(logits, axis=1))
 
 
 def make_run(
     seed: int, n: int = 60, units: int = 20, skill: float = 1.0, classes: int = 3
-) -> tuple[Run, np.ndarray, np.ndarray]:
+) -> tuple[RunRows, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
     target = np.arange(n) % classes
     logits = generator.normal(size=(n, classes))

@@ -13,9 +13,9 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, cohen_kappa_score, log_loss, roc_auc_score
 
+from rescan.catalogue import METRICS
 from rescan.errors import RescanError
 from rescan.evaluation.evaluate import evaluate
-from rescan.evaluation.scoring import METRICS
 from rescan.study import Study
 
 

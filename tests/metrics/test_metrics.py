@@ -11,17 +11,18 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from sklearn import metrics as sk
 
-from rescan import catalogue
-from rescan.metrics import metrics
-from rescan.metrics.metrics import COUNTED, OF_PROBABILITIES, RANKED, Run, compute, headline
+from rescan.catalogue import METRICS
+from rescan.metrics import run_rows
+from rescan.metrics.run_rows import RunRows, compute, headline
 
-ALL = [*COUNTED, *RANKED]
+OF_PROBABILITIES = [name for name, record in METRICS.items() if record.of_probabilities]
+RANKED = [name for name, record in METRICS.items() if record.ranked]
 
 
-def prepare(target: np.ndarray, logits: np.ndarray, unit: np.ndarray, units: int) -> Run:
+def prepare(target: np.ndarray, logits: np.ndarray, unit: np.ndarray, units: int) -> RunRows:
     """A run that is read from the largest logit."""
     classes = logits.shape[1]
-    return metrics.prepare(target, logits.argmax(1), unit, units, classes, log_softmax(logits, axis=1))
+    return run_rows.prepare(target, logits.argmax(1), unit, units, classes, log_softmax(logits, axis=1))
 
 
 def rows(seed: int, n: int = 150, classes: int = 4, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +70,9 @@ def by_sklearn(target: np.ndarray, probabilities: np.ndarray, weight: np.ndarray
 
 
 def test_every_metric_of_the_design_is_there() -> None:
-    assert sorted(ALL) == sorted(catalogue.METRICS)
+    target, logits = rows(0)
+    run = prepare(target, logits, np.arange(150), 150)
+    assert list(compute(run.defined(METRICS), run, np.ones((1, 150)))) == list(METRICS)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -82,7 +85,7 @@ def test_metrics_equal_scikit_learn(classes: int, ties: bool) -> None:
     )
     run = prepare(target, logits, np.arange(150), 150)
     assert run.probabilities == pytest.approx(softmax(logits, axis=1))
-    values = compute(ALL, run, weights)
+    values = compute(METRICS, run, weights)
     for index, weight in enumerate(weights):
         for name, expected in by_sklearn(target, run.probabilities, weight).items():
             assert values[name][index] == pytest.approx(np.array(expected), abs=1e-9), name
@@ -92,9 +95,9 @@ def test_weight_of_a_unit_is_the_weight_of_all_its_rows() -> None:
     target, logits = rows(0)
     unit = np.random.default_rng(2).integers(20, size=150)
     weights = np.random.default_rng(3).integers(1, 4, size=(5, 20)).astype(float)
-    by_unit = compute(ALL, prepare(target, logits, unit, 20), weights)
-    by_row = compute(ALL, prepare(target, logits, np.arange(150), 150), weights[:, unit])
-    for name in ALL:
+    by_unit = compute(METRICS, prepare(target, logits, unit, 20), weights)
+    by_row = compute(METRICS, prepare(target, logits, np.arange(150), 150), weights[:, unit])
+    for name in METRICS:
         assert by_unit[name] == pytest.approx(by_row[name])
 
 
@@ -104,9 +107,9 @@ def test_order_of_rows_is_irrelevant(seed: int, classes: int) -> None:
     target, logits = rows(seed, n=60, classes=classes, ties=True)
     order = np.random.default_rng(seed).permutation(60)
     ones = np.ones((1, 60))
-    there = compute(ALL, prepare(target, logits, np.arange(60), 60), ones)
-    back = compute(ALL, prepare(target[order], logits[order], np.arange(60), 60), ones)
-    for name in ALL:
+    there = compute(METRICS, prepare(target, logits, np.arange(60), 60), ones)
+    back = compute(METRICS, prepare(target[order], logits[order], np.arange(60), 60), ones)
+    for name in METRICS:
         assert there[name] == pytest.approx(back[name], nan_ok=True)
 
 
@@ -115,11 +118,11 @@ def test_order_of_rows_is_irrelevant(seed: int, classes: int) -> None:
 def test_perfect_predictions(seed: int, classes: int) -> None:
     target = np.concatenate([np.arange(classes), np.random.default_rng(seed).integers(classes, size=30)])
     values = compute(
-        ALL,
+        METRICS,
         prepare(target, 40.0 * np.eye(classes)[target], np.arange(len(target)), len(target)),
         np.ones((1, len(target))),
     )
-    for name in ALL:
+    for name in METRICS:
         assert values[name] == pytest.approx(0 if name in ("brier", "ece", "loss") else 1, abs=1e-9), name
 
 
@@ -128,7 +131,7 @@ def test_collapsed_predictions_leave_undefined_what_is_undefined() -> None:
     logits = np.tile([0.0, 1.0, 0.0], (30, 1))
     values = {
         name: value[0]
-        for name, value in compute(ALL, prepare(target, logits, np.arange(30), 30), np.ones((1, 30))).items()
+        for name, value in compute(METRICS, prepare(target, logits, np.arange(30), 30), np.ones((1, 30))).items()
     }
     assert values["accuracy"] == pytest.approx(1 / 3)
     assert values["sensitivity"].tolist() == [0, 1, 0]
@@ -142,7 +145,7 @@ def test_collapsed_predictions_leave_undefined_what_is_undefined() -> None:
 def test_class_without_a_row_is_undefined() -> None:
     target, logits = rows(4, classes=3)
     target[target == 2] = 0
-    values = compute(ALL, prepare(target, logits, np.arange(150), 150), np.ones((1, 150)))
+    values = compute(METRICS, prepare(target, logits, np.arange(150), 150), np.ones((1, 150)))
     for name in ("sensitivity", "auroc", "auprc"):
         assert np.isnan(values[name][0]).tolist() == [False, False, True]
     assert math.isnan(values["balanced_accuracy"][0])
@@ -165,17 +168,17 @@ def test_kappa_of_the_articles_example_by_hand() -> None:
     """35 of 50 agree: p = .7; by chance .5 · .6 + .5 · .4 = .5; kappa = (.7 − .5) / (1 − .5) = .4."""
     target = np.repeat([0, 0, 1, 1], [20, 5, 10, 15])
     predicted = np.repeat([0, 1, 0, 1], [20, 5, 10, 15])
-    run = metrics.prepare(target, predicted, np.arange(50), 50, 2)
+    run = run_rows.prepare(target, predicted, np.arange(50), 50, 2)
     found = compute(["accuracy", "kappa", "quadratic_kappa"], run, np.ones((1, 50)))
     assert [float(found[name][0]) for name in found] == pytest.approx([0.7, 0.4, 0.4])
 
 
 def test_without_probabilities_what_needs_them_is_not_known() -> None:
     target = np.arange(20) % 2
-    run = metrics.prepare(target, target, np.arange(20), 20, 2)
-    assert not set(run.known(ALL)) & {*OF_PROBABILITIES, *RANKED}
+    run = run_rows.prepare(target, target, np.arange(20), 20, 2)
+    assert not set(run.defined(METRICS)) & {*OF_PROBABILITIES, *RANKED}
     grades = np.random.default_rng(0).normal(size=20) + target
-    ranked = metrics.prepare(target, target, np.arange(20), 20, 2, ranking=np.stack([-grades, grades], axis=1))
-    assert set(ranked.known(ALL)) & {"auroc", "auprc"}
+    ranked = run_rows.prepare(target, target, np.arange(20), 20, 2, ranking=np.stack([-grades, grades], axis=1))
+    assert set(ranked.defined(METRICS)) & {"auroc", "auprc"}
     found = compute(["auroc"], ranked, np.ones((1, 20)))["auroc"][0, 1]
     assert found == pytest.approx(sk.roc_auc_score(target, grades))

@@ -9,7 +9,7 @@ from rescan.catalogue.record import Record, by_name
 
 @dataclass(frozen=True)
 class Metric(Record):
-    """A function of counts, or of true and false positives down a ranking.
+    """A function of counts, of sums of probabilities, or of true and false positives down a ranking.
 
     Attributes:
         sentence: Its name in running text, if it is another than the name's words.
@@ -38,85 +38,85 @@ class Metric(Record):
 METRICS = by_name(
     Metric(
         "accuracy",
-        "rescan.metrics.metrics:accuracy",
+        "rescan.metrics.counted:accuracy",
         about="share of right answers",
         in_choices=True,
         is_share=True,
     ),
     Metric(
         "balanced_accuracy",
-        "rescan.metrics.metrics:balanced_accuracy",
+        "rescan.metrics.counted:balanced_accuracy",
         about="mean sensitivity over the classes",
         in_choices=True,
     ),
     Metric(
         "quadratic_kappa",
-        "rescan.metrics.metrics:quadratic_kappa",
+        "rescan.metrics.counted:quadratic_kappa",
         about="Cohen's kappa with quadratic weights, of grades",
         of_grades=True,
         in_choices=True,
     ),
-    Metric("kappa", "rescan.metrics.metrics:kappa", about="Cohen's kappa"),
+    Metric("kappa", "rescan.metrics.counted:kappa", about="Cohen's kappa"),
     Metric(
         "macro_f1",
-        "rescan.metrics.metrics:f1",
+        "rescan.metrics.counted:f1",
         about="mean F1 over the classes",
         sentence="macro F1",
         in_choices=True,
     ),
     Metric(
         "sensitivity",
-        "rescan.metrics.metrics:sensitivity",
+        "rescan.metrics.counted:sensitivity",
         about="share of a class that is found",
         of_positive=True,
         is_share=True,
     ),
     Metric(
         "specificity",
-        "rescan.metrics.metrics:specificity",
+        "rescan.metrics.counted:specificity",
         about="share of the others that are not taken for a class",
         of_positive=True,
         is_share=True,
     ),
     Metric(
         "ppv",
-        "rescan.metrics.metrics:ppv",
+        "rescan.metrics.counted:ppv",
         about="positive predictive value, or precision",
         sentence="PPV",
         of_positive=True,
     ),
-    Metric("npv", "rescan.metrics.metrics:npv", about="negative predictive value", sentence="NPV", of_positive=True),
-    Metric("mcc", "rescan.metrics.metrics:mcc", about="Matthews correlation", sentence="MCC"),
+    Metric("npv", "rescan.metrics.counted:npv", about="negative predictive value", sentence="NPV", of_positive=True),
+    Metric("mcc", "rescan.metrics.counted:mcc", about="Matthews correlation", sentence="MCC"),
     Metric(
         "brier",
-        "rescan.metrics.metrics:brier",
+        "rescan.metrics.probabilistic:brier",
         about="mean squared distance of the probabilities from the truth",
         sentence="Brier score",
         of_probabilities=True,
     ),
     Metric(
         "ece",
-        "rescan.metrics.metrics:ece",
+        "rescan.metrics.probabilistic:ece",
         about="expected calibration error, 15 bins",
         sentence="ECE",
         of_probabilities=True,
     ),
     Metric(
         "loss",
-        "rescan.metrics.metrics:loss",
+        "rescan.metrics.probabilistic:loss",
         about="mean negative log-likelihood",
         of_probabilities=True,
     ),
     Metric(
         "one_hot_accuracy",
-        "rescan.metrics.metrics:one_hot_accuracy",
+        "rescan.metrics.probabilistic:one_hot_accuracy",
         about="binary accuracy of the one-hot outputs, which is no accuracy",
         sentence="binary accuracy of the one-hot outputs (no accuracy)",
         of_probabilities=True,
     ),
     Metric(
         "auroc",
-        "rescan.metrics.metrics:auroc",
+        "rescan.metrics.ranked:auroc",
         about="area under the ROC curve",
         sentence="AUROC",
         ranked=True,
@@ -124,7 +124,7 @@ METRICS = by_name(
     ),
     Metric(
         "auprc",
-        "rescan.metrics.metrics:average_precision",
+        "rescan.metrics.ranked:average_precision",
         about="area under the precision-recall curve",
         sentence="AUPRC",
         ranked=True,

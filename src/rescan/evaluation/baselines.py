@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rescan.catalogue import KNOWN_COLUMNS
+from rescan.catalogue import KNOWN_COLUMNS, METRICS
 from rescan.evaluation import subgroups
 from rescan.evaluation.predictions import Reading
-from rescan.evaluation.scoring import METRICS, of_part, scores
+from rescan.evaluation.scoring import of_part, scores
 from rescan.heads.head import TINY, Array
 from rescan.study import Study
 

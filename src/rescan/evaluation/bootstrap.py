@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from rescan.metrics.metrics import Array, Run, compute, headline
+from rescan.metrics.counted import Array
+from rescan.metrics.run_rows import RunRows, compute, headline
 
 REPLICATES = 2000
 Z95 = float(norm.ppf(0.975))
@@ -41,7 +42,7 @@ def resamples(units: int, rows: int, replicates: int = REPLICATES, seed: int = 0
 
 
 def distributions(
-    metrics: Sequence[str], runs: Sequence[Run], replicates: int = REPLICATES, seed: int = 0
+    metrics: Sequence[str], runs: Sequence[RunRows], replicates: int = REPLICATES, seed: int = 0
 ) -> dict[str, Array]:
     """Bootstrap every metric of several runs with the same resampled units.
 
@@ -73,7 +74,7 @@ def wilson(value: float, n: int) -> tuple[float, float]:
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def denominators(name: str, runs: Sequence[Run]) -> list[int]:
+def denominators(name: str, runs: Sequence[RunRows]) -> list[int]:
     """The number of units that a proportion rests on, for each class; the mean over runs, rounded down.
 
     All units for accuracy (one number), those with a row of the class for sensitivity, those with a row of another
@@ -98,7 +99,7 @@ def _interval(name: str, value: float, replicates: Array, n: int) -> dict[str, A
 
 
 def estimate(
-    metrics: Sequence[str], runs: Sequence[Run], seeds: Sequence[int], classes: Sequence[str], positive: int | None
+    metrics: Sequence[str], runs: Sequence[RunRows], seeds: Sequence[int], classes: Sequence[str], positive: int | None
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Every metric as the mean over runs, with its interval.
 

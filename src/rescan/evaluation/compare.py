@@ -15,7 +15,7 @@ from rescan.evaluation.predictions import Reading
 from rescan.evaluation.scoring import of_part
 from rescan.evaluation.verdict import SEEDS, verdict
 from rescan.files import read_json, write_table
-from rescan.metrics.metrics import Run, compute, headline
+from rescan.metrics.run_rows import RunRows, compute, headline
 from rescan.paths import Paths
 from rescan.study import Best, Claim, Published, Study
 
@@ -298,7 +298,7 @@ def _all_paired(compared: tuple[str, ...], word: str, reason: str) -> dict[str, 
     return {name: {"verdict": word, "reason": reason} for name in compared}
 
 
-def _mcnemar(ours: Run, theirs: Run) -> str:
+def _mcnemar(ours: RunRows, theirs: RunRows) -> str:
     """McNemar's exact test of two runs on independent rows, one a unit."""
     right = [(run.predicted == run.target)[np.argsort(run.unit)] for run in (ours, theirs)]
     wins, losses = int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum())

@@ -8,13 +8,17 @@ import numpy as np
 
 from rescan.evaluation import predictions
 from rescan.evaluation.predictions import Reading
-from rescan.metrics.metrics import BINS, Run, accumulate, confidence_bins
+from rescan.metrics.probabilistic import BINS, confidence_bins
+from rescan.metrics.ranked import accumulate
+from rescan.metrics.run_rows import RunRows
 from rescan.study import Study
 
 CURVE_POINTS = 200
 
 
-def curves(study: Study, runs: dict[str, list[Run]], which: list[tuple[int, int]], images: Reading) -> dict[str, Any]:
+def curves(
+    study: Study, runs: dict[str, list[RunRows]], which: list[tuple[int, int]], images: Reading
+) -> dict[str, Any]:
     """What the figures of the first run draw."""
     classes, (fold, seed) = study.data.classes, which[0]
     first = {part: ready[0] for part, ready in runs.items()}
@@ -49,13 +53,7 @@ def grades(rows: Reading, classes: list[str]) -> list[dict[str, Any]]:
     return found
 
 
-def confusion(run: Run) -> np.ndarray:
-    """Counts (K, K): truth, prediction."""
-    pairs = run.target * run.classes + run.predicted
-    return np.bincount(pairs, minlength=run.classes**2).reshape(run.classes, run.classes)
-
-
-def roc(run: Run, classes: list[str]) -> dict[str, dict[str, list[float]]]:
+def roc(run: RunRows, classes: list[str]) -> dict[str, dict[str, list[float]]]:
     """The one-vs-rest ROC curve of each class that has both sides, at 200 points at most."""
     curves = {}
     for label, ranking in zip(classes, run.rankings):
@@ -72,7 +70,7 @@ def roc(run: Run, classes: list[str]) -> dict[str, dict[str, list[float]]]:
     return curves
 
 
-def reliability(run: Run) -> list[dict[str, float]]:
+def reliability(run: RunRows) -> list[dict[str, float]]:
     """Mean confidence and accuracy in each bin of the largest probability that holds a row."""
     if run.probabilities is None:
         return []

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rescan.catalogue import METRICS
 from rescan.errors import RescanError
 from rescan.evaluation import baselines, posttrain, predictions, subgroups
-from rescan.evaluation.curves import confusion, curves
+from rescan.evaluation.curves import curves
 from rescan.evaluation.diagnosis import diagnose
 from rescan.evaluation.predictions import LEVELS, PARTS, Predictions, Reading
-from rescan.evaluation.scoring import METRICS, of_part, scores
+from rescan.evaluation.scoring import of_part, scores
 from rescan.files import read_json, write_json, write_table
 from rescan.log import logger
-from rescan.metrics.metrics import Run, compute
+from rescan.metrics.run_rows import RunRows, compute
 from rescan.paths import ArmFolder, Paths
 from rescan.study import Best, Study
 from rescan.study.keys import result_key
@@ -58,7 +59,7 @@ def evaluate(study: Study, arm: str) -> None:
     warnings += _linked_share(images.rows, linked)
 
     parts: dict[str, dict[str, Any]] = {}
-    runs: dict[str, list[Run]] = {}
+    runs: dict[str, list[RunRows]] = {}
     which: list[tuple[int, int]] = []
     names = [name for name in METRICS if study.data.ordered or name not in FOR_GRADES]
     plain = posttrain.by_sample(_without_temperature(fitted), raw)
@@ -100,7 +101,7 @@ def evaluate(study: Study, arm: str) -> None:
             "heads": _heads(study, arm, fitted, raw, unit),
             "before_temperature": _before_temperature(raw, recipe.head, fitted),
             "confusion": {
-                part: np.mean([confusion(run) for run in ready], axis=0).tolist() for part, ready in runs.items()
+                part: np.mean([run.confusion for run in ready], axis=0).tolist() for part, ready in runs.items()
             },
             "subgroups": subgroups.subgroups(study, images, "test", unit),
             "subgroups_of_studies": subgroups.subgroups(study, levels["study"], "test", unit, "study")

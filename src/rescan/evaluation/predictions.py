@@ -12,7 +12,7 @@ from rescan.errors import RescanError
 from rescan.files import read_table
 from rescan.heads import outputs as heads
 from rescan.heads.head import TINY, Array, Indices
-from rescan.metrics.metrics import Run, prepare
+from rescan.metrics.run_rows import RunRows, prepare
 from rescan.paths import Paths
 from rescan.study import Study
 
@@ -193,14 +193,14 @@ def endpoint(reading: Reading, lowest: int) -> Reading:
     return Reading(rows, (reading.predicted >= lowest).astype(np.intp), reading.grade, log_probabilities)
 
 
-def runs_of(reading: Reading, unit: str, classes: int) -> tuple[list[Run], list[tuple[int, int]]]:
+def runs_of(reading: Reading, unit: str, classes: int) -> tuple[list[RunRows], list[tuple[int, int]]]:
     """Split the rows of one part by run, over the same units (`unit`: the column that names them).
 
     Returns:
         The runs, ready for `metrics.compute`, and their (fold, seed).
     """
     names, units = np.unique(reading.rows[unit].to_numpy(str), return_inverse=True)
-    runs: list[Run] = []
+    runs: list[RunRows] = []
     which: list[tuple[int, int]] = []
     target, fold, seed = (reading.rows[name].to_numpy(np.intp) for name in ("target", "fold", "seed"))
     # Two classes can be ranked by the grade; more cannot, each against all others.

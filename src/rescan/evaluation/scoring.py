@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from rescan.catalogue import METRICS
 from rescan.evaluation import predictions
 from rescan.evaluation.bootstrap import estimate
 from rescan.evaluation.predictions import LEVELS, Reading
-from rescan.metrics.metrics import COUNTED, RANKED, Run
-
-METRICS = [*COUNTED, *RANKED]
+from rescan.metrics.run_rows import RunRows
 
 
 def of_part(reading: Reading, part: str, linked: Collection[str] = ()) -> Reading:
@@ -48,7 +47,7 @@ def scores(
     positive: int | None,
     *,
     pooled: bool = False,
-) -> tuple[dict[str, Any], list[Run], list[tuple[int, int]]]:
+) -> tuple[dict[str, Any], list[RunRows], list[tuple[int, int]]]:
     """One part's entry of metrics.json, its runs and their (fold, seed).
 
     Args:
@@ -61,7 +60,7 @@ def scores(
         pooled: The rows are of several folds: they have no common ranking.
     """
     ready, which = predictions.runs_of(seen, unit, len(classes))
-    known = [name for name in ready[0].known(names) if not (pooled and name in RANKED)]
+    known = [name for name in ready[0].defined(names) if not (pooled and METRICS[name].ranked)]
     metrics, said = estimate(known, ready, [seed for _, seed in which], classes, positive)
     sizes = {"n": count(seen.rows, level), "groups": int(seen.rows[unit].nunique())}
     return {**sizes, "metrics": metrics, "warnings": said}, ready, which

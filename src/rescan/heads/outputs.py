@@ -6,17 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rescan.heads.classification_head import Classification
+from rescan import catalogue
 from rescan.heads.head import Array, Head
-from rescan.heads.ordinal_head import Binary, Ordinal
 from rescan.heads.regression_head import Regression
 
-HEADS: dict[str, Head] = {
-    "classification": Classification("classification"),
-    "binary": Binary("binary"),
-    "regression": Regression("regression"),
-    "ordinal": Ordinal("ordinal"),
-}
+HEADS: dict[str, Head] = {name: record.implementation(name) for name, record in catalogue.HEADS.items()}
 # What an arm's predictions can be read from: a head, or the linear neuron on all heads, whose output is one grade.
 READERS: dict[str, Head] = {**HEADS, "linear": Regression("linear")}
 

@@ -10,7 +10,17 @@ import numpy as np
 import torch
 
 from rescan.heads import outputs as heads
+from rescan.metrics import counted
+from rescan.metrics.counted import Counts
 from rescan.training.loss_functions import total
+
+# As scikit-learn defines them: averages over the classes leave out those where a metric is undefined.
+METRICS = {
+    "accuracy": counted.accuracy,
+    "balanced_accuracy": counted.sensitivity,
+    "macro_f1": counted.f1,
+    "quadratic_kappa": counted.quadratic_kappa,
+}
 
 
 def score(
@@ -32,19 +42,15 @@ def score(
     tensors = {name: torch.from_numpy(output) for name, output in outputs.items()}
     loss = float(total(losses, tensors, torch.from_numpy(targets), classes))
     predictions = heads.HEADS[head].decide(outputs[head], classes)
-    confusion = np.bincount(targets * classes + predictions, minlength=classes**2).reshape(classes, classes)
-    right, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    there, named = true > 0, true + predicted > 0
-    grades = np.arange(classes)
-    penalty = (grades[:, None] - grades) ** 2
-    chance = (penalty * np.outer(true, predicted)).sum() / true.sum()
-    return {
-        "loss": loss if math.isfinite(loss) else None,
-        "accuracy": float(right.sum() / true.sum()),
-        "balanced_accuracy": float(np.mean(right[there] / true[there])),
-        "macro_f1": float(np.mean(2 * right[named] / (true + predicted)[named])),
-        "quadratic_kappa": float(1 - (penalty * confusion).sum() / chance) if chance else None,
-    }
+    counts = Counts.of(counted.confusion_matrix(targets, predictions, classes))
+    scores = {name: _mean_of_defined(metric(counts)) for name, metric in METRICS.items()}
+    return {"loss": loss if math.isfinite(loss) else None, **scores}
+
+
+def _mean_of_defined(values: counted.Array) -> float | None:
+    """The mean of the values that are not NaN; None if all are."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else None
 
 
 def better(metric: str, scores: dict[str, float | None], best: float | None) -> bool:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from rescan.data.audit import confounds
-from rescan.data.audit.confounds import attribute_baselines, attribute_warnings, metadata_baseline, quadratic_kappa
+from rescan.data.audit.confounds import attribute_baselines, attribute_warnings, metadata_baseline
+from rescan.metrics.counted import Counts, quadratic_kappa
 
 GRADES = ["none", "mild", "moderate", "severe"]
 
@@ -18,7 +19,7 @@ GRADES = ["none", "mild", "moderate", "severe"]
 def test_quadratic_kappa_is_that_of_scikit_learn(pairs):
     first, second = zip(*pairs)
     table = confusion_matrix(first, second, labels=range(4))
-    found = quadratic_kappa(np.stack([table, table.T, 3.0 * table]))
+    found = quadratic_kappa(Counts.of(np.stack([table, table.T, 3.0 * table])))
     if len({*first, *second}) == 1:
         assert np.isnan(found).all()
     else:

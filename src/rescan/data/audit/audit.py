@@ -17,6 +17,7 @@ from rescan.data.split import FEWEST_GROUPS
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
 from rescan.log import logger
+from rescan.metrics.counted import Counts, quadratic_kappa
 from rescan.paths import Paths
 from rescan.study import Study
 
@@ -199,7 +200,7 @@ def _repeatability(study: Study, labeled: pd.DataFrame, column: str) -> dict[str
         "label_agreement": agreeing / pairs if pairs else None,
     }
     if study.data.ordered:
-        kappa = float(confounds.quadratic_kappa(ordered_pairs))
+        kappa = float(quadratic_kappa(Counts.of(ordered_pairs)))
         found["quadratic_kappa"] = kappa if np.isfinite(kappa) else None
     return found
 

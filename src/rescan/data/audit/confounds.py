@@ -1,7 +1,4 @@
-"""How well a file's metadata alone predict its label: what a model could learn without looking at the image.
-
-Also the agreement of grades, for it and for the audit.
-"""
+"""How well a file's metadata alone predict its label: what a model could learn without looking at the image."""
 
 from __future__ import annotations
 
@@ -11,6 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+from rescan.metrics.counted import Counts, quadratic_kappa
 
 FOLDS = 5
 MARGIN = 0.05  # of balanced accuracy and of kappa; above chance by less is no confound worth a warning
@@ -144,16 +143,6 @@ def _balanced_accuracy(predicted: np.ndarray, codes: np.ndarray, groups: pd.Seri
     return {"balanced_accuracy": value, "low": value - half, "high": value + half, "chance": 1 / len(recall)}
 
 
-def quadratic_kappa(tables: np.ndarray) -> np.ndarray:
-    """Cohen's kappa with quadratic weights of tables of two grades, (..., K, K): (...); NaN if all have one grade."""
-    grades = np.arange(tables.shape[-1])
-    penalty = (grades[:, None] - grades) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        expected = tables.sum(-1)[..., :, None] * tables.sum(-2)[..., None, :] / tables.sum((-2, -1))[..., None, None]
-        kappa: np.ndarray = 1 - (penalty * tables).sum((-2, -1)) / (penalty * expected).sum((-2, -1))
-    return kappa
-
-
 def kappa_interval(codes: np.ndarray, predicted: np.ndarray, groups: pd.Series, count: int) -> dict[str, Any]:
     """Quadratic kappa of two grades, (N,) int in [0, count) each, with its 95 % interval by a bootstrap over groups."""
     members, numbers = pd.factorize(groups)[0], codes * count + predicted
@@ -162,6 +151,6 @@ def kappa_interval(codes: np.ndarray, predicted: np.ndarray, groups: pd.Series, 
     rng, units = np.random.default_rng(0), len(tables)
     draws = (rng.integers(units, size=units) for _ in range(REPLICATES))
     drawn = np.stack([np.bincount(draw, minlength=units) @ tables for draw in draws])
-    low, high = np.nanpercentile(quadratic_kappa(drawn.reshape(-1, count, count)), [2.5, 97.5])
-    value = quadratic_kappa(tables.sum(0).reshape(count, count))
+    low, high = np.nanpercentile(quadratic_kappa(Counts.of(drawn.reshape(-1, count, count))), [2.5, 97.5])
+    value = quadratic_kappa(Counts.of(tables.sum(0).reshape(count, count)))
     return {"value": float(value), "low": float(low), "high": float(high)}
