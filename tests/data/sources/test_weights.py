@@ -179,7 +179,7 @@ def test_fetch_takes_a_file_put_there_by_hand(monkeypatch, tmp_path):
         },
     )
     monkeypatch.setattr(weights, "_download", lambda *_: pytest.fail("must not download"))
-    made = weights.fetch("densenet169")
+    made = weights.weights("densenet169")
     found = load_file(made)
     assert made.as_posix() == "data/weights/densenet169.safetensors"
     assert sorted(found) == [
@@ -194,7 +194,7 @@ def test_fetch_refuses_a_wrong_checksum(monkeypatch, tmp_path):
     path = pin(monkeypatch, tmp_path, {"a": torch.ones(1)})
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(RescanError, match=r"damaged.*delete it"):
-        weights.fetch("densenet169")
+        weights.weights("densenet169")
     assert not path.with_name("densenet169.safetensors").exists()
 
 
@@ -203,14 +203,14 @@ def test_fetch_downloads(monkeypatch, tmp_path):
     (tmp_path / "served").mkdir()
     path.rename(tmp_path / "served" / path.name)
     monkeypatch.setattr(weights, "URL", (tmp_path / "served").as_uri() + "/")
-    np.testing.assert_array_equal(load_file(weights.fetch("densenet169"))["a"], [1, 1, 1])
+    np.testing.assert_array_equal(load_file(weights.weights("densenet169"))["a"], [1, 1, 1])
 
 
 def test_without_a_network_one_line_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "URL", "https://127.0.0.1:9/")
     with pytest.raises(RescanError) as caught:
-        weights.fetch("resnet18")
+        weights.weights("resnet18")
     said = str(caught.value)
     assert "\n" not in said
     for part in (
@@ -222,9 +222,9 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch, tmp_path):
     assert not list(tmp_path.glob("data/weights/*"))
 
 
-def test_an_encoder_without_known_weights_is_said(tmp_path):
+def test_an_encoder_without_known_weights_is_said():
     with pytest.raises(RescanError, match="no pretrained weights are known"):
-        weights.fetch("lenet", tmp_path)
+        weights.weights("lenet")
 
 
 def test_the_pinned_files_are_those_of_torchvision():
@@ -258,7 +258,7 @@ def test_se_resnext50_gets_the_weights_that_monai_would_give_it(monkeypatch, tmp
     stages = {"main": {"epochs": 1, "optimizer": "adam"}}
     described = {"preparation": "p", "network": {"encoder": "se_resnext50"}, "stages": stages}
     network = build(Recipe.model_validate(described), 2, (3, 64, 64))
-    load_encoder_weights(network, weights.fetch("se_resnext50"))
+    load_encoder_weights(network, weights.weights("se_resnext50"))
     ours = network.encoder.body.state_dict()
     assert len(ours) > 300
     assert all(torch.equal(reference[key], value) for key, value in ours.items() if "num_batches" not in key)

@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 from rescan.errors import RescanError
 from rescan.files import sha256, writing
 from rescan.log import logger, progress
+from rescan.paths import Paths
 
 URL = "https://download.pytorch.org/models/"
 # torchvision's IMAGENET1K_V1 weights, and for SE-ResNeXt50 those that MONAI names; a file name ends with the first 8
@@ -78,12 +79,11 @@ STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 BLOCK = 1 << 20
 
 
-def fetch(encoder: str, folder: str | Path = "data/weights") -> Path:
-    """Make `<folder>/<encoder>.safetensors`, from the .pth file in the folder if it was put there, else by download.
+def weights(encoder: str) -> Path:
+    """Make `data/weights/<encoder>.safetensors`, from the .pth file in the folder if it is there, else by download.
 
     Args:
         encoder: A key of FILES.
-        folder: Relative to the current directory.
 
     Returns:
         The file, with the names of the encoder's weights and the .pth file's name in its metadata.
@@ -93,7 +93,8 @@ def fetch(encoder: str, folder: str | Path = "data/weights") -> Path:
     """
     if encoder not in FILES:
         raise RescanError(f"{encoder}: no pretrained weights are known; set weights: none for this encoder")
-    made, source = Path(folder, f"{encoder}.safetensors"), Path(folder, FILES[encoder])
+    made = Path(Paths.weights(encoder))
+    source = made.with_name(FILES[encoder])
     if not source.exists():
         _download(source, SOURCES.get(encoder, URL))
     if not sha256(source).startswith(expected := source.stem.rpartition("-")[2]):

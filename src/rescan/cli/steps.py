@@ -1,0 +1,250 @@
+"""The commands of the rules: each calls the function of its name, in the module of its name."""
+
+# No `from __future__ import annotations` here: on Python 3.9, typer cannot read annotations that are strings.
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from rescan.cli.options import (
+    Arm,
+    Device,
+    DeviceName,
+    Fold,
+    JobsPerGpu,
+    Log,
+    Preparation,
+    Processes,
+    Resolved,
+    Runtime,
+    Seed,
+    Threads,
+)
+from rescan.log import start
+
+
+def download(study: Resolved, log: Log = None) -> None:
+    """Bring the data: phantoms, Kaggle, an URL, or a local folder or archive. Makes source.json."""
+    start(log)
+    from rescan.data.sources.download import download
+    from rescan.study import read
+
+    download(read(study))
+
+
+def weights(
+    encoder: Annotated[str, typer.Argument(help="an encoder's name, such as resnet18")], log: Log = None
+) -> None:
+    """Bring an encoder's ImageNet weights to data/weights, as safetensors."""
+    start(log)
+    from rescan.data.sources.weights import weights
+
+    weights(encoder)
+
+
+def index(study: Resolved, log: Log = None) -> None:
+    """List the samples. Makes manifest.csv."""
+    start(log)
+    from rescan.data.index import index
+    from rescan.study import read
+
+    index(read(study))
+
+
+def audit(study: Resolved, processes: Processes = 1, log: Log = None) -> None:
+    """Look for unreadable files, duplicates, label conflicts and confounds. Makes audit.json and groups.csv."""
+    start(log)
+    from rescan.data.audit.audit import audit
+    from rescan.study import read
+
+    audit(read(study), processes)
+
+
+def split(study: Resolved, log: Log = None) -> None:
+    """Split the samples by group into train, validation and test. Makes splits.csv."""
+    start(log)
+    from rescan.data.split import split
+    from rescan.study import read
+
+    split(read(study))
+
+
+def preprocess(
+    study: Resolved,
+    preparation: Preparation,
+    processes: Processes = 1,
+    log: Log = None,
+) -> None:
+    """Prepare every sample into the packed store."""
+    start(log)
+    from rescan.preparation.preprocess import preprocess
+    from rescan.study import read
+
+    preprocess(read(study, preparation=preparation), preparation, processes)
+
+
+def explore(study: Resolved, log: Log = None) -> None:
+    """Draw the class distribution, sample grids, augmented samples and a t-SNE."""
+    start(log)
+    from rescan.reporting.figures.explore import explore
+    from rescan.study import read
+
+    explore(read(study))
+
+
+def train(
+    study: Resolved,
+    arm: Arm,
+    fold: Fold = 0,
+    seed: Seed = 0,
+    device: Device = DeviceName.auto,
+    threads: Threads = 2,
+    jobs_per_gpu: JobsPerGpu = 1,
+    runtime: Runtime = None,
+    log: Log = None,
+) -> None:
+    """Train an arm once. Can be killed at any time, and goes on where it was."""
+    start(log)
+    from rescan.paths import Paths
+    from rescan.reporting.figures.training_figures import curves
+    from rescan.study import read
+    from rescan.training.train import train
+
+    train(
+        read(study, arm),
+        arm,
+        fold,
+        seed,
+        device=device,
+        threads=threads,
+        runtime_minutes=runtime,
+        jobs_per_gpu=jobs_per_gpu,
+    )
+    run = Path(Paths.of(study.as_posix()).run(arm, fold, seed))
+    curves(run / "history.csv", run / "curves.png", graded=read(study).data.ordered)
+
+
+def pretrain(
+    study: Resolved,
+    autoencoder: Annotated[str, typer.Option(help="the autoencoder's name")],
+    fold: Fold = 0,
+    seed: Seed = 0,
+    device: Device = DeviceName.auto,
+    threads: Threads = 2,
+    jobs_per_gpu: JobsPerGpu = 1,
+    runtime: Runtime = None,
+    log: Log = None,
+) -> None:
+    """Pre-train an autoencoder once, as `train`. Makes encoder.safetensors, history.csv and reconstructions."""
+    start(log)
+    from rescan.paths import Paths
+    from rescan.reporting.figures.autoencoder_figures import reconstructions
+    from rescan.reporting.figures.training_figures import curves
+    from rescan.study import AUTOENCODERS, read
+    from rescan.training.train import train
+
+    train(
+        read(study, autoencoder=autoencoder),
+        AUTOENCODERS + autoencoder,
+        fold,
+        seed,
+        device=device,
+        threads=threads,
+        runtime_minutes=runtime,
+        jobs_per_gpu=jobs_per_gpu,
+    )
+    run = Path(Paths.of(study.as_posix()).autoencoder(autoencoder, fold, seed))
+    curves(run / "history.csv", run / "curves.png")
+    reconstructions(run / "reconstructions.npy", run / "reconstructions.png")
+
+
+def infer(
+    study: Resolved,
+    arm: Arm,
+    fold: Fold = 0,
+    seed: Seed = 0,
+    device: Device = DeviceName.auto,
+    threads: Threads = 2,
+    jobs_per_gpu: JobsPerGpu = 1,
+    log: Log = None,
+) -> None:
+    """Write a trained run's outputs for every item. Makes predictions.csv."""
+    start(log)
+    from rescan.study import read
+    from rescan.training.infer import infer
+
+    infer(read(study, arm), arm, fold, seed, device=device, threads=threads, jobs_per_gpu=jobs_per_gpu)
+
+
+def ensemble(study: Resolved, arm: Arm, seed: Seed = 0, log: Log = None) -> None:
+    """Average the predictions of an ensemble's members. Makes predictions.csv."""
+    start(log)
+    from rescan.evaluation.ensemble import ensemble
+    from rescan.study import read
+
+    ensemble(read(study, arm), arm, seed)
+
+
+def posttrain(study: Resolved, arm: Arm, log: Log = None) -> None:
+    """Fit temperatures, a linear neuron, cut points; never on the test part. Makes posttraining.json."""
+    start(log)
+    from rescan.evaluation.posttrain import posttrain
+    from rescan.study import read
+
+    posttrain(read(study, arm), arm)
+
+
+def evaluate(study: Resolved, arm: Arm, log: Log = None) -> None:
+    """Score an arm, with intervals. Makes metrics.json and its figures."""
+    start(log)
+    from rescan.evaluation.evaluate import evaluate
+    from rescan.reporting.figures.evaluation_figures import evaluation
+    from rescan.study import read
+
+    evaluate(read(study, arm), arm)
+    evaluation(read(study, arm), arm)
+
+
+def gradcam(
+    study: Resolved,
+    arm: Arm,
+    device: Device = DeviceName.auto,
+    threads: Threads = 2,
+    jobs_per_gpu: JobsPerGpu = 1,
+    log: Log = None,
+) -> None:
+    """Draw Grad-CAM maps of right and wrong test images, and score them where lesion masks are known."""
+    start(log)
+    from rescan.explanation.gradcam import make
+    from rescan.study import read
+
+    make(read(study, arm), arm, device=device, threads=threads, jobs_per_gpu=jobs_per_gpu)
+
+
+def compare(
+    study: Resolved,
+    arm: Annotated[Optional[list[str]], typer.Option(help="the arms that were scored; all, if not given")] = None,
+    log: Log = None,
+) -> None:
+    """Compare arms with each other and with the published numbers. Makes comparison.csv and its figures."""
+    start(log)
+    from rescan.evaluation.compare import compare
+    from rescan.reporting.figures.comparison_figures import comparison
+    from rescan.study import read
+
+    compare(read(study), arm)
+    comparison(read(study), arm)
+
+
+def report(
+    studies: Annotated[
+        list[Path], typer.Argument(help="resolved studies of one scale: results/<scale>/<study>/study.json")
+    ],
+    log: Log = None,
+) -> None:
+    """Write the page of all studies; an arm without metrics.json is listed as not run."""
+    start(log)
+    from rescan.reporting.page.report import report
+    from rescan.study import read
+
+    report([read(study) for study in studies])

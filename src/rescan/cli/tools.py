@@ -1,0 +1,103 @@
+"""The commands for people."""
+
+# No `from __future__ import annotations` here: on Python 3.9, typer cannot read annotations that are strings.
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from rescan.cli.options import Device, DeviceName, Log, Preparation, Resolved
+from rescan.log import start
+
+
+def resolve(
+    study_file: Annotated[Path, typer.Argument(help="the study file (YAML)")],
+    out: Annotated[Path, typer.Option(help="where to write the resolved study (JSON)")],
+    scale: Annotated[str, typer.Option(help="demo or full")] = "demo",
+    weights: Annotated[Optional[str], typer.Option(help="replaces every arm's network.weights")] = None,
+    seed: Annotated[Optional[list[int]], typer.Option(help="replaces split.seeds; give it once a seed")] = None,
+    source: Annotated[Optional[str], typer.Option(help="a local folder or archive, instead of data.source")] = None,
+    folds: Annotated[Optional[int], typer.Option(help="replaces split.folds")] = None,
+    arm: Annotated[Optional[list[str]], typer.Option(help="an arm to run; give it once an arm")] = None,
+    task: Annotated[Optional[str], typer.Option(help="a task of the study file")] = None,
+    log: Log = None,
+) -> None:
+    """Merge and check a study file; write every arm's whole recipe as JSON."""
+    start(log)
+    from rescan.study.file import load, write_resolved
+
+    write_resolved(load(study_file, scale, weights, seed, source, folds=folds, arms=arm, task=task), out)
+
+
+def export(
+    study: Resolved,
+    preparation: Preparation,
+    out: Annotated[Path, typer.Option(help="the folder to write NIfTI files into")],
+    sample: Annotated[Optional[list[str]], typer.Option(help="a sample; give it once a sample; all by default")] = None,
+) -> None:
+    """Write prepared volumes as NIfTI files, each with its affine."""
+    start(None)
+    from rescan.preparation.export import export
+    from rescan.study import read
+
+    export(read(study, preparation=preparation), preparation, out, sample or ())
+
+
+def predict(
+    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/resnet18")],
+    images: Annotated[list[Path], typer.Argument(help="image files or volumes, or folders of them")],
+    gradcam: Annotated[
+        Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="the table to write")] = Path("predictions.csv"),
+    extent: Annotated[
+        Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
+    ] = None,
+    patient: Annotated[
+        str, typer.Option(help="what patients' folders are called, as a regular expression")
+    ] = "patient.*",
+    device: Device = DeviceName.auto,
+    log: Log = None,
+) -> None:
+    """Classify new images with a trained arm, as its test images were read; its networks' outputs are averaged."""
+    start(log)
+    from rescan.predict import predict
+
+    predict(arm_folder, images, out, gradcam, device, extent, patient)
+
+
+def check(
+    study_files: Annotated[list[Path], typer.Argument(help="study files (YAML)")],
+) -> None:
+    """Check study files at both scales; list every fault with its key path and the nearest right name."""
+    start(None)
+    from rescan.study.file import check
+
+    check(study_files)
+
+
+def schema() -> None:
+    """Print the JSON Schema of a study file, for editors."""
+    import json
+
+    from rescan.study.file import schema
+
+    typer.echo(json.dumps(schema(), indent=1))
+
+
+def doctor() -> None:
+    """Say what this machine has: Python, torch, GPU, Snakemake, Apptainer, disk, Kaggle token."""
+    from rescan.doctor import findings
+
+    for name, found in findings():
+        typer.echo(f"{name:12} {found}")
+
+
+def clean(
+    results: Annotated[Path, typer.Argument(help="the folder of results")] = Path("results"),
+) -> None:
+    """Remove the states of trainings (what they resume from). Results stay."""
+    start(None)
+    from rescan.doctor import remove_states
+
+    remove_states(results)
