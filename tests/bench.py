@@ -27,7 +27,7 @@ from rescan.paths import Paths
 from rescan.preparation.preprocess import preprocess
 from rescan.preparation.sample import prepare_image
 from rescan.preparation.store import open_store
-from rescan.study import Preparation
+from rescan.study import Preparation, Settings
 from rescan.study.file import load
 from rescan.training.augment import augment
 from rescan.training.train import train
@@ -119,7 +119,9 @@ def fundus(folder: Path) -> None:
 def paper_augmentation() -> None:
     """The whole list of augmentations of the APTOS paper, beside a training step of ResNet50 at 320 × 320 pixels."""
     torch.set_num_threads(THREADS)
-    study = load(ROOT / "studies/aptos2019.yaml", "full", arms=["multitask", "efficientnet_b4"], weights="none")
+    study = load(
+        ROOT / "studies/aptos2019.yaml", Settings("full", arms=["multitask", "efficientnet_b4"], weights="none")
+    )
     listed = study.arms["efficientnet_b4"].augmentation
     batch = torch.randint(0, 256, (8, 3, 320, 320), dtype=torch.uint8)
     network = build(study.arms["multitask"], len(study.data.classes), (3, 320, 320)).train()
@@ -142,7 +144,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench_volumes.measure(Path(folder), seconds, say)
     paper_augmentation()
-    study = load(ROOT / "studies/brain_tumor.yaml", "demo", seeds=[0])
+    study = load(ROOT / "studies/brain_tumor.yaml", Settings("demo", seeds=[0]))
     phantom = {**study.data.phantom, "samples": SAMPLES}
     study = study.model_copy(update={"data": study.data.model_copy(update={"phantom": phantom})})
     paths, arm = Paths(study.scale, study.name), study.first_arm

@@ -7,7 +7,7 @@ from torch.nn import functional
 from rescan.errors import RescanError
 from rescan.models import networks
 from rescan.models.radiograph_cnn import HANDOUT, Residual, radiograph_cnn
-from rescan.study import Block, Recipe
+from rescan.study import Block, Recipe, Settings
 from rescan.study.file import load
 
 STAGES = {"main": {"steps": 3, "optimizer": {"name": "sgd"}, "losses": {"binary": "binary_cross_entropy"}}}
@@ -44,7 +44,7 @@ def test_the_handout_s_network_has_its_layers_and_parameters():
 
 
 def test_the_study_s_baseline_is_that_network():
-    study = load("studies/mura.yaml", "full")
+    study = load("studies/mura.yaml", Settings("full"))
     network = networks.build(study.arms["baseline"], 2, (1, 227, 227))
     assert sum(parameter.numel() for parameter in network.parameters()) == 28_557_697
     assert tuple(study.arms["baseline"].network.blocks) == HANDOUT

@@ -21,7 +21,7 @@ from rescan.files import write_json, write_table
 from rescan.paths import Paths
 from rescan.reporting.figures.comparison_figures import comparison
 from rescan.reporting.figures.evaluation_figures import evaluation
-from rescan.study import Study
+from rescan.study import Settings, Study
 from rescan.study.file import load
 
 HOSTILE = "<script>alert(1)</script>"
@@ -157,7 +157,7 @@ def image(number: int, seed: int, size: int = 64) -> np.ndarray:
 def tree(folder: Path, scale: str, source_kind: str = "path") -> Study:
     """Write the whole tree of a study with two arms that ran and one that did not, in the current folder."""
     (folder / "tumors.yaml").write_text(TUMORS, "utf-8")
-    study = load(folder / "tumors.yaml", scale)
+    study = load(folder / "tumors.yaml", Settings(scale))
     paths = Paths(scale, study.name)
     write_json(paths.resolved, study.model_dump(mode="json"))
     table = samples()
@@ -173,7 +173,7 @@ def tree(folder: Path, scale: str, source_kind: str = "path") -> Study:
 def graded_tree(folder: Path, scale: str) -> Study:
     """The same of grades: two folds, three heads, an arm of other models, an ensemble, unlabeled and extra samples."""
     (folder / "retina.yaml").write_text(RETINA, "utf-8")
-    study = load(folder / "retina.yaml", scale)
+    study = load(folder / "retina.yaml", Settings(scale))
     write_json(Paths(scale, study.name).resolved, study.model_dump(mode="json"))
     table = samples(GRADES)
     _data(study, table, "path")

@@ -15,6 +15,7 @@ from rescan.files import read_table, write_json, write_table
 from rescan.paths import Paths
 from rescan.reporting.figures import explore as exploration
 from rescan.reporting.figures import grids, looks, overview_figures
+from rescan.study import Settings
 from rescan.study.file import load
 
 GRIDS = {"samples_raw.png", "samples_prepared.png", "augmented.png", "augmentations.png", "groups.png"}
@@ -197,7 +198,7 @@ def volume(number):
 def volumes_tree(kind):
     """A study of ten volumes of 2 × 3 × 6 mm in the current folder, as NIfTI files or as folders of B-scans."""
     Path("volumes.yaml").write_text(VOLUMES)
-    study = load("volumes.yaml", "full")
+    study = load("volumes.yaml", Settings("full"))
     paths, store = Paths("full", "volumes"), Path(Paths("full", "volumes").store("volume"))
     store.mkdir(parents=True)
     prepared = np.empty((10, 10, 12, 16, 1), np.uint8)

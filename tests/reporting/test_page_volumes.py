@@ -23,7 +23,7 @@ from rescan.reporting.figures.autoencoder_figures import reconstructions
 from rescan.reporting.figures.comparison_figures import comparison
 from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.reporting.page.report import report
-from rescan.study import Study
+from rescan.study import Settings, Study
 from rescan.study.file import load
 
 OCTA = """
@@ -105,7 +105,7 @@ def _autoencoder(study: Study, name: str) -> None:
 
 def tree(folder: Path) -> Study:
     (folder / "octa.yaml").write_text(OCTA, "utf-8")
-    study = load(folder / "octa.yaml", "demo")
+    study = load(folder / "octa.yaml", Settings("demo"))
     paths, table = Paths("demo", study.name), samples()
     write_json(
         paths.source, {"kind": "phantom", "from": "", "files": 9, "bytes": 1, "checksum": "0" * 64, "differs": []}

@@ -8,7 +8,7 @@ import pytest
 
 from rescan import catalogue
 from rescan.reporting.text import preparation_words, recipe_words, words
-from rescan.study import Norm, Preparation
+from rescan.study import Norm, Preparation, Settings
 from rescan.study.file import load
 
 STUDY = """
@@ -32,7 +32,7 @@ arms:
 @pytest.fixture
 def loaded(tmp_path):
     (tmp_path / "s.yaml").write_text(STUDY)
-    return load(tmp_path / "s.yaml", "full")
+    return load(tmp_path / "s.yaml", Settings("full"))
 
 
 def test_a_recipe_in_words(loaded):
@@ -157,7 +157,7 @@ arms:
 @pytest.fixture
 def graded_recipes(tmp_path):
     (tmp_path / "s.yaml").write_text(GRADES)
-    study = load(tmp_path / "s.yaml", "full")
+    study = load(tmp_path / "s.yaml", Settings("full"))
     return {arm: recipe_words.recipe(study, arm) for arm in study.arms}
 
 
@@ -261,7 +261,7 @@ arms:
 
 def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
     (tmp_path / "s.yaml").write_text(VOLUMES)
-    study = load(tmp_path / "s.yaml", "full")
+    study = load(tmp_path / "s.yaml", Settings("full"))
     scratch, started, later, flat = (recipe_words.recipe(study, arm) for arm in study.arms)
     assert scratch["Preparation"] == (
         "Volumes of modality octa: crop to the center: 3 mm along the height, 3 mm along the width, then crop to 256 "

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rescan.errors import RescanError
-from rescan.study import Study, read
-from rescan.study.file import check, load, merge, schema
+from rescan.study import Settings, Study, file, read
+from rescan.study.file import check, read_yaml
 from rescan.study.keys import recipe_key, result_key, study_key
+from rescan.study.merge import merge
+from rescan.study.schema import schema
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 MINIMAL = """
@@ -28,6 +30,11 @@ arms:
   base: {}
   other: {network: {encoder: vgg19}}
 """
+
+
+def load(path, scale, **settings):
+    return file.load(path, Settings(scale, **settings))
+
 
 nested = st.recursive(
     st.integers() | st.lists(st.integers(), max_size=2),
@@ -320,8 +327,6 @@ def test_shipped_studies_are_sound_and_survive_json(path, scale, tmp_path):
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_the_schema_takes_the_shipped_studies(path):
     jsonschema = pytest.importorskip("jsonschema")
-    from rescan.study.file import read_yaml
-
     validator = jsonschema.Draft202012Validator(schema())
     jsonschema.Draft202012Validator.check_schema(validator.schema)
     assert [error.message for error in validator.iter_errors(read_yaml(path))] == []

@@ -24,9 +24,11 @@ def resolve(
 ) -> None:
     """Merge and check a study file; write every arm's whole recipe as JSON."""
     start(log)
-    from rescan.study.file import load, write_resolved
+    from rescan.study import Settings, write_resolved
+    from rescan.study.file import load
 
-    write_resolved(load(study_file, scale, weights, seed, source, folds=folds, arms=arm, task=task), out)
+    settings = Settings(scale, weights=weights, seeds=seed, folds=folds, arms=arm, source=source, task=task)
+    write_resolved(load(study_file, settings), out)
 
 
 def export(
@@ -80,7 +82,7 @@ def schema() -> None:
     """Print the JSON Schema of a study file, for editors."""
     import json
 
-    from rescan.study.file import schema
+    from rescan.study.schema import schema
 
     typer.echo(json.dumps(schema(), indent=1))
 

@@ -18,9 +18,10 @@ from rescan.study.recipe import (
     Recipe,
     Stage,
 )
-from rescan.study.resolved import read
+from rescan.study.resolved import read, write_resolved
+from rescan.study.settings import SCALES, Settings
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
-from rescan.study.study import SCALES, Study
+from rescan.study.study import Study
 
 __all__ = [
     "AUTOENCODERS",
@@ -52,10 +53,12 @@ __all__ = [
     "PreparationName",
     "Published",
     "Recipe",
+    "Settings",
     "Source",
     "Split",
     "Stage",
     "Strict",
     "Study",
     "read",
+    "write_resolved",
 ]

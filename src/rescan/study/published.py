@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from rescan import catalogue
-from rescan.study.strict import ArmName, Positive, Strict
+from rescan.study.strict import ArmName, Name, Positive, Strict
 
 
 class Published(Strict):
@@ -52,3 +49,26 @@ class Ablation(Strict):
     question: str = Field(description='what is changed, such as "adding two convolutions"')
     base: str
     arms: Annotated[dict[ArmName, str], Field(min_length=1, description="arms, and what each is called in a figure")]
+
+
+class Question(Strict):
+    """An ablation as a study file has it: arms that differ from one arm, `of` (by default the first), in one thing.
+
+    The file lists them, or the `values` of a key, or of several keys at once, such as stages.main.batch_size.
+    """
+
+    question: str
+    of: str | None = None
+    arms: dict[Name, Union[dict[str, Any], None]] = Field(default={})
+    vary: Union[str, list[str]] = Field(default=[])
+    values: list[Union[int, float, str]] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _has_arms(self) -> Question:
+        if bool(self.arms) == bool(self.values) or bool(self.vary) != bool(self.values):
+            raise ValueError("needs arms, or vary and values")
+        return self
+
+    def labels(self, ablation: str) -> dict[str, str]:
+        """The label of each arm; an arm is called after the ablation and its label, such as batch_size_8."""
+        return {f"{ablation}_{label}": label for label in [*self.arms, *map(str, self.values)]}

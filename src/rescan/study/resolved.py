@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.files import writing
 from rescan.study.study import Study
 
 
@@ -37,3 +36,9 @@ def read(
         if name is not None and name not in known:
             raise RescanError(f"{path}: no {kind} {name!r}{catalogue.suggest(name, known)}")
     return study
+
+
+def write_resolved(study: Study, path: str | Path) -> None:
+    """Write a resolved study as JSON."""
+    with writing(path) as temporary:
+        temporary.write_text(study.model_dump_json(indent=1) + "\n", "utf-8")

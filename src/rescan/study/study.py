@@ -19,8 +19,6 @@ from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 
-SCALES = ("demo", "full")
-
 
 class Study(Strict):
     """A study at one scale: the file merged, checked, with every arm's whole recipe."""

@@ -8,8 +8,8 @@ from typing import Any
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.paths import Paths
-from rescan.study import DataSet, Study
-from rescan.study.file import load, write_resolved
+from rescan.study import DataSet, Settings, Study, write_resolved
+from rescan.study.file import load
 from rescan.workflow.config import FLAVORS, read_config
 from rescan.workflow.study_files import StudyEntry, find
 
@@ -107,17 +107,17 @@ class Plan:
         ]
 
     def _load(self, name: str, file: StudyEntry, sources: dict[str, str]) -> Study:
-        return load(
-            file.path,
+        settings = Settings(
             self.config.scale,
-            self.config.weights,
-            self.config.seeds,
-            sources.get(name),
+            weights=self.config.weights,
+            seeds=self.config.seeds,
             folds=self.config.folds,
             arms=self.config.arms.get(name),
+            source=sources.get(name),
             extra_sources={key[len(name) + 1 :]: path for key, path in sources.items() if key.startswith(f"{name}.")},
             task=file.task,
         )
+        return load(file.path, settings)
 
     def _arms_of_two_kinds(self) -> list[str]:
         """Arms that are ensembles in one study and trained in another: the workflow tells them apart by their names."""

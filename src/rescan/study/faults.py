@@ -1,0 +1,93 @@
+"""Faults of a study file, one line each: the key path where the user wrote the value, and what is wrong with it."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rescan import catalogue
+
+
+class Faults:
+    """Collects faults in the order of their discovery, each once."""
+
+    def __init__(self, demo: dict[str, Any]) -> None:
+        """Start without faults.
+
+        Args:
+            demo: The file's block of differences at `demo`; what it sets is reported under `demo`.
+        """
+        self.demo = demo
+        self.messages: dict[str, list[str]] = {}  # by key path
+
+    def add(self, path: tuple[Any, ...], message: str) -> None:
+        """Add a fault at a path of keys of the merged file."""
+        if path and _leads_on(self.demo, path):
+            path = ("demo", *path)
+        where = ".".join(str(part) for part in path if not _is_union_branch(part))
+        if message not in self.messages.setdefault(where, []):
+            self.messages[where].append(message)
+
+    def add_all(
+        self, error: ValidationError, model: type[BaseModel], prefix: tuple[str, ...] = (), difference: Any = None
+    ) -> None:
+        """Add the faults of a validation.
+
+        Args:
+            error: The error of pydantic.
+            model: The model that was validated.
+            prefix: The key path of an arm, if an arm's recipe was validated.
+            difference: The arm's difference from the recipe; a fault that it does not touch is the recipe's.
+        """
+        for fault in error.errors():
+            path = fault["loc"]
+            inherited = bool(prefix) and not _leads_on(difference, path)
+            self.add((*(("recipe",) if inherited else prefix), *path), describe(fault, model))
+
+    def lines(self) -> list[str]:
+        """One line per key path; the branches of a union that all failed are joined."""
+        return [f"{where}: {', or '.join(messages)}".removeprefix(": ") for where, messages in self.messages.items()]
+
+
+def describe(fault: Any, model: type[BaseModel]) -> str:
+    """One fault of pydantic in words, with the nearest name of the model's for an unknown key."""
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key{catalogue.suggest(fault['loc'][-1], _fields_at(model, fault['loc'][:-1]))}"
+    if fault["type"] == "missing":
+        return "missing; add this key"
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+
+
+def _leads_on(tree: Any, path: tuple[Any, ...]) -> bool:
+    """Whether a nested mapping has each key of a path, as far as it is mappings."""
+    for part in path:
+        if not isinstance(tree, dict):
+            return True
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return True
+
+
+def _is_union_branch(part: Any) -> bool:
+    """Pydantic puts the branch of a union into an error's path, such as `literal['last']` or `Best`."""
+    return isinstance(part, str) and (part in ("Best", "FromBlock", "constrained-float") or "[" in part)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """The field names of the model that a path of keys leads to."""
+    for part in path:
+        if part in model.model_fields:
+            model = _model_in(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model inside an annotation such as `dict[str, Stage]` or `X | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in typing.get_args(annotation) if (model := _model_in(part))), None)

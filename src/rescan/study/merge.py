@@ -1,0 +1,178 @@
+"""Merging differences: of the demo, a task, the settings, an ablation's arms, and every arm from the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rescan import catalogue
+from rescan.errors import RescanError
+from rescan.study.faults import Faults
+from rescan.study.published import Published, Question
+from rescan.study.recipe import Recipe
+from rescan.study.settings import Settings
+
+
+def merge(base: Any, difference: Any) -> Any:
+    """Merge a difference into a base, by the rules of a study file.
+
+    Mappings merge key by key, in the base's order, new keys last; a mapping whose `name` differs replaces the other
+    whole; `null` removes a key; everything else, lists too, is replaced.
+    """
+    if not isinstance(base, dict) or not isinstance(difference, dict):
+        return difference
+    if "name" in difference and base.get("name", difference["name"]) != difference["name"]:
+        return difference
+    merged = dict(base)
+    for key, value in difference.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(base.get(key, {}), value)
+    return merged
+
+
+def mapping(tree: dict[str, Any], key: str) -> dict[str, Any]:
+    """A key's mapping, or an empty one where the value is something else: that is a fault of its own."""
+    return value if isinstance(value := tree.get(key), dict) else {}
+
+
+def sequence(tree: dict[str, Any], key: str) -> list[Any]:
+    """A key's list, or an empty one where the value is something else."""
+    return value if isinstance(value := tree.get(key), list) else []
+
+
+def with_task(whole: dict[str, Any], settings: Settings, path: str | Path) -> dict[str, Any]:
+    """A file with the difference of the chosen task, which may have a `demo` of its own.
+
+    Raises:
+        RescanError: The file at `path` has no such task.
+    """
+    if settings.task is None:
+        return whole
+    tasks = mapping(whole, "tasks")
+    if settings.task not in tasks:
+        raise RescanError(f"{path}: tasks: no task {settings.task!r}{catalogue.suggest(settings.task, tasks)}")
+    difference = dict(mapping(tasks, settings.task))
+    demo = difference.pop("demo", None)
+    if {"classes", "labels"} & set(mapping(difference, "data")):  # the file's published numbers are of other classes
+        whole = {key: value for key, value in whole.items() if key != "published"}
+    return merge(merge(whole, difference), demo if settings.scale == "demo" and demo else {})
+
+
+def with_settings(whole: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """A file with its arms, folds, seeds and sources as set; weights are set per recipe."""
+    if settings.arms is not None:
+        whole["run"] = settings.arms
+    if settings.folds is not None:
+        whole = merge(whole, {"split": {"folds": settings.folds}, "recipe": {"folds": None}})
+    if settings.scale == "full" or settings.source is not None:
+        whole = merge(whole, {"data": {"phantom": None}})
+    if settings.source is not None and isinstance(whole.get("data"), dict):
+        whole["data"]["source"] = {"path": settings.source}
+    for name, extra in mapping(mapping(whole, "data"), "extra").items():
+        if isinstance(extra, dict) and (settings.scale == "full" or name in settings.extra_sources):
+            extra.pop("phantom", None)
+        if isinstance(extra, dict) and name in settings.extra_sources:
+            extra["source"] = {"path": settings.extra_sources[name]}
+    return merge(whole, {"split": {"seeds": settings.seeds}}) if settings.seeds is not None else whole
+
+
+def anchor_sources(whole: dict[str, Any], folder: Path) -> None:
+    """Make relative paths of sources start at the study file's folder."""
+    data = mapping(whole, "data")
+    for data_set in (data, *(extra for extra in mapping(data, "extra").values() if isinstance(extra, dict))):
+        source = mapping(data_set, "source")
+        if isinstance(source.get("path"), str):
+            source["path"] = str(Path(folder, Path(source["path"]).expanduser()).resolve())
+
+
+def expand_ablations(whole: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Add the arms of a file's ablations to its arms and, where `run` names an ablation, to `run`.
+
+    Faulty ablations are left out: they are reported where the file is checked.
+
+    Returns:
+        The key path at which the file describes each of these arms.
+    """
+    arms = mapping(whole, "arms")
+    places: dict[str, tuple[str, ...]] = {}
+    members: dict[str, list[str]] = {}
+    for name, content in mapping(whole, "ablations").items():
+        try:
+            question = Question.model_validate(content)
+        except ValidationError:
+            continue
+        base = question.of or next(iter(arms), "")
+        changes, labels = _differences(question), question.labels(name)
+        for arm, label in labels.items():
+            arms[arm] = merge(merge(arms.get(base) or {}, changes[label]), {"against": base})
+            places[arm] = ("ablations", name, "arms", label) if question.arms else ("ablations", name)
+        members[name] = list(labels)
+    if run := sequence(whole, "run"):
+        whole["run"] = [arm for entry in run for arm in members.get(entry, [entry])]
+    return places
+
+
+def _differences(question: Question) -> dict[str, dict[str, Any]]:
+    """What each arm of an ablation changes in its base, by the arm's label."""
+    changes = {label: difference or {} for label, difference in question.arms.items()}
+    for value in question.values:
+        for path in [question.vary] if isinstance(question.vary, str) else question.vary:
+            change: Any = value
+            for key in reversed(path.split(".")):
+                change = {key: change}
+            changes[f"{value}"] = merge(changes.get(f"{value}", {}), change)
+    return changes
+
+
+def whole_recipe(whole: dict[str, Any], arm: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """An arm's whole recipe: a difference from `recipe`, or from the arm whose models it reads, or reads first."""
+    arms, base = mapping(whole, "arms"), mapping(whole, "recipe")
+    difference = mapping(arms, arm)
+    members = sequence(mapping(difference, "ensemble"), "members")
+    source = members[0] if members else difference.get("models")
+    if isinstance(source, str) and source in arms and source not in (arm, *above):
+        base = merge(whole_recipe(whole, source, (arm, *above)), {"models": None, "ensemble": None, "against": None})
+    return merge(base, difference)
+
+
+def recipes(
+    whole: dict[str, Any], weights: str | None, faults: Faults, places: dict[str, tuple[str, ...]]
+) -> dict[str, Recipe]:
+    """Every arm's whole recipe, as far as they are sound; `places` are key paths of arms that are not under `arms`."""
+    preparations = mapping(whole, "preparations")
+    sound: dict[str, Recipe] = {}
+    for arm in mapping(whole, "arms"):
+        difference = mapping(mapping(whole, "arms"), arm)
+        recipe = whole_recipe(whole, arm)
+        if not keeps_weights(recipe, weights):
+            recipe = merge(recipe, {"network": {"weights": weights}})
+        try:
+            sound[arm] = Recipe.model_validate(recipe)
+        except ValidationError as error:
+            faults.add_all(error, Recipe, places.get(arm, ("arms", arm)), difference)
+        if isinstance(name := recipe.get("preparation"), str) and name not in preparations:
+            where = ("arms", arm) if "preparation" in difference else ("recipe",)
+            faults.add((*where, "preparation"), f"no preparation {name!r}{catalogue.suggest(name, preparations)}")
+    return sound
+
+
+def keeps_weights(recipe: dict[str, Any], weights: str | None) -> bool:
+    """Whether a recipe keeps its own weights: those set are the same, or it can't start from ImageNet's."""
+    network = mapping(recipe, "network")
+    own = network.get("weights", "imagenet")
+    encoder = catalogue.ENCODERS.get(str(network.get("encoder")))
+    fixed = (encoder is not None and encoder.weights is None) or network.get("norm", "batch") != "batch"
+    return weights in (None, own) or own not in ("imagenet", "none") or fixed
+
+
+def if_comparable(entry: Published, whole: dict[str, Any], weights: str | None) -> Published:
+    """A published number; marked as not comparable if the settings change the recipe behind it."""
+    recipe = whole_recipe(whole, entry.arm)
+    if keeps_weights(recipe, weights) or entry.not_comparable:
+        return entry
+    own = recipe["network"].get("weights", "imagenet")
+    return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {own}"})
