@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rescan.catalogue.record import Option, Record, by_name
 
+VERSION = 1  # raised by hand when the images of any phantom change, so that they are made again
+
 
 class Phantom(Record):
     """A function `(folder, classes, **options)` that writes a data set."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rescan.catalogue import phantoms
 from rescan.files import fingerprint
-from rescan.phantoms import VERSION as PHANTOM_VERSION
 from rescan.study import AUTOENCODERS, DataSet, Recipe, Study
 from rescan.study.keys import recipe_key, result_key, study_key
 from rescan.workflow.plan import Plan
@@ -84,7 +84,7 @@ class Keys:
 def _state(data: DataSet) -> Any:
     """The version of a phantom; of a local source names, sizes and times of change of its files."""
     if data.phantom:
-        return PHANTOM_VERSION
+        return phantoms.VERSION
     if not data.source.path:
         return ""
     source = Path(data.source.path)

@@ -256,7 +256,7 @@ def test_phantoms_are_made_once_for_the_same_options(monkeypatch):
     assert (DATA / "raw").stat().st_ino == first
     download(small_study(phantom=phantom(seed=1)))
     assert read_json(DATA / "source.json")["checksum"] != source["checksum"]
-    monkeypatch.setattr("rescan.phantoms.VERSION", 99)
+    monkeypatch.setattr("rescan.catalogue.phantoms.VERSION", 99)
     second = (DATA / "raw" / module.MADE_FROM).read_text()
     download(small_study(phantom=phantom(seed=1)))
     assert (DATA / "raw" / module.MADE_FROM).read_text() != second

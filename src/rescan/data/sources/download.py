@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from rescan import catalogue
+from rescan.catalogue import phantoms
 from rescan.data.layouts import reading as layouts
 from rescan.data.sources.archives import extract
 from rescan.errors import RescanError
@@ -73,12 +74,10 @@ def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[str, str, Path]:
     source, raw = wanted.source, Path(paths.raw_of(origin))
     downloads = Path(paths.download(origin))
     if wanted.phantom is not None:
-        from rescan.phantoms import VERSION
-
         phantom, classes = wanted.phantom, study.data.classes
         options = {key: value for key, value in phantom.items() if key != "name"}
         make = catalogue.resolve("phantom", phantom["name"])
-        key = fingerprint([VERSION, phantom, classes])
+        key = fingerprint([phantoms.VERSION, phantom, classes])
         _fill(raw, key, lambda part: make(part, classes, **options))
         return "phantom", phantom["name"], raw
     if source.path is not None:
