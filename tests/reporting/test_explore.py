@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from rescan.data.gray_levels import stretched
 from rescan.files import read_table, write_json, write_table
 from rescan.paths import Paths
 from rescan.reporting.figures import explore as exploration
@@ -313,10 +314,10 @@ def test_large_volumes_are_averaged_over_blocks():
 
 def test_a_picture_is_stretched_as_another_and_holes_are_black():
     ramp = np.linspace(-500, 500, 1001).reshape(7, 143)
-    gray = looks.stretched(ramp)
+    gray = stretched(ramp)
     assert (gray.min(), gray.max()) == (0, 255)
     assert gray.ravel()[500] == pytest.approx(127.5, abs=1)
-    np.testing.assert_allclose(looks.stretched(ramp / 2, ramp).ravel()[[250, 500, 750]], [96, 128, 159], atol=1)
+    np.testing.assert_allclose(stretched(ramp / 2, ramp).ravel()[[250, 500, 750]], [96, 128, 159], atol=1)
     ramp[3, 3] = np.nan
-    assert looks.stretched(ramp)[3, 3] == 0
-    assert not looks.stretched(np.full((4, 5), 9)).any()
+    assert stretched(ramp)[3, 3] == 0
+    assert not stretched(np.full((4, 5), 9)).any()

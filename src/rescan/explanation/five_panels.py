@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from rescan.data.gray_levels import stretched
 from rescan.explanation.drawing import BAR, DPI, HEADING, LEGEND, OUTLINE, explain, overlay, short
 from rescan.files import writing
 
@@ -109,7 +110,7 @@ def panels(
         section, projected, slice_ = "section at row", "projection", "slice"
     turn = slice(None, None, -1) if upright else slice(None)  # heads are up, the surface of a retina, too
     line = slices - 1 - d if upright else d
-    face, size = _stretched(volume.mean(0)), (height, width)
+    face, size = stretched(volume.mean(0)), (height, width)
     depth, stretch = max(depth, FLAT * width), ",\nstretched along depth" if depth < FLAT * width else ""
     over_d = "3D Grad-CAM over D" if scaled.any() else "3D Grad-CAM: empty map"
     across, through, over = (None,) * 3 if mask is None else (mask[turn, h], mask.max(0), mask[d])
@@ -126,13 +127,6 @@ def panels(
         Panel(f"[D] {slice_} {d + 1} of {slices},\nat the line in A", volume[d], size, None, over),
         Panel(f"[E] {over_d},\n{short(target, LINE)}", volume[d], size, scaled[d], over),
     ]
-
-
-def _stretched(image: NDArray[np.floating]) -> Pixels:
-    """A projection with more contrast: from its 0.5th to its 99.5th percentile."""
-    low, high = np.percentile(image, [0.5, 99.5])
-    scaled = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
-    return (255 * scaled).round().astype(np.uint8)
 
 
 def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Panel]]]) -> None:

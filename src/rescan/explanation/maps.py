@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rescan.data.gray_levels import of_store
 from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import short
 from rescan.heads.outputs import HEADS
@@ -60,9 +61,7 @@ def target_name(head: str, target: int, classes: Sequence[str], probabilities: N
 
 def gray_levels(images: Images) -> Images:
     """A store's values as uint8, for the eye."""
-    if images.dtype == np.uint8:
-        return images
-    return (images / np.float32(257)).round().astype(np.uint8)
+    return of_store(images).round().astype(np.uint8)
 
 
 def batch_size(shape: Sequence[int]) -> int:

@@ -23,13 +23,13 @@ from rescan.explanation.selection import described
 from rescan.files import read_table, write_json
 from rescan.models.networks import load
 from rescan.paths import GradcamFolder, Paths
+from rescan.preparation import retina
 from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study
 
 Floats = NDArray[np.float32]
 Affine = NDArray[np.float64]
 Grid = tuple[tuple[int, ...], Affine]
-SLABS = {"superficial": 1, "deep": 2}  # numbers in a store's layers.npy
 HOW = {True: "right", False: "wrong"}
 SHOWN = {True: "the predicted class", False: "evidence for a higher grade"}  # whether of the classification head
 
@@ -138,7 +138,7 @@ def show(
         write(Path(f"{folder}/{name}.nii.gz"), scaled, affine, grid)
         masked = f"{name}_{slab}.nii.gz" if layers is not None and layers[item[place]].any() else ""
         if layers is not None and masked:
-            write(Path(folder, masked), scaled * (layers[item[place]] == SLABS[slab]), affine, grid)
+            write(Path(folder, masked), scaled * (layers[item[place]] == retina.NUMBERS[slab]), affine, grid)
         depth, height, _ = peak(scaled)
         entry.update(raw_maximum=float(raw.max()), depth=depth, row=height)
         entry.update({"map": f"{name}.nii.gz", f"map_{slab}": masked})

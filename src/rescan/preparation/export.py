@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from rescan import catalogue
+from rescan.data.gray_levels import of_store
 from rescan.data.readers.volumes import write_nifti
 from rescan.errors import RescanError
 from rescan.log import logger, progress
@@ -44,8 +43,7 @@ def export(study: Study, preparation: str, out: str | Path, samples: Sequence[st
     if affines is None or len(affines) != len(items):
         raise RescanError(f"{folder}: its files do not belong together; run preprocess again")
     for item in progress(chosen, len(chosen), f"export {preparation}"):
-        values = volumes[item, ..., 0].T
-        values = values if values.dtype == np.uint8 else values / np.float32(257)
+        values = of_store(volumes[item, ..., 0].T)
         name = re.sub(r"\.nii(\.gz)?$", "", known[item]).replace("..", "_").lstrip("/")
         write_nifti(Path(out, f"{name}.nii.gz"), values, affines[item][:, [2, 1, 0, 3]])
     logger.info("%s: %d volumes of %s", out, len(chosen), preparation)

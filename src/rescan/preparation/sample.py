@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 
 from rescan import catalogue
+from rescan.data.gray_levels import stretched, to_uint16
 from rescan.data.index import Files
 from rescan.data.readers import images, volumes
 from rescan.preparation.image_operators import CannotPrepare, resize
+from rescan.preparation.retina import NUMBERS
 from rescan.preparation.scan_operators import Scan, in_slab
 from rescan.study import Preparation
 
@@ -21,7 +23,6 @@ from rescan.study import Preparation
 # many pixels. Full-size fundus photographs, cropped and enhanced, differ by half a gray level on average.
 DECODED, DECODED_LEAST = 1.75, 768
 SAME_PLACE = 0.1  # voxels: how far apart a volume and its mask may lie
-STRETCHED = (0.5, 99.5)  # percentiles that become black and white where values are shown that are no gray levels yet
 
 
 class Prepared(NamedTuple):
@@ -123,8 +124,7 @@ def _picture(scan: Scan, path: Path) -> np.ndarray:
         values = values[:, values.shape[1] // 2] if path.is_dir() else values[len(values) // 2]
     if values.dtype == np.uint8 or scan.window is not None:
         return _gray_levels(scan._replace(values=values))
-    low, high = np.percentile(values, STRETCHED)
-    return ((values - low) * (255 / max(high - low, 1e-6))).clip(0, 255).round().astype(np.uint8)
+    return stretched(values)
 
 
 def _apply(step: dict[str, Any], scan: Scan) -> list[Scan]:
@@ -155,19 +155,22 @@ def _gray_levels(scan: Scan) -> np.ndarray:
 
 
 def _stored(scan: Scan, dtype: str) -> np.ndarray:
-    """A scan's values as the store holds them, with a last axis of channels: gray levels, or 257 times as much."""
+    """A scan's values as the store holds them, with a last axis of channels: gray levels, or STEPS times as much."""
     if dtype == "uint8" or scan.values.dtype == np.uint8:
         values = _gray_levels(scan)
-        values = values if dtype == "uint8" else values.astype(np.uint16) * np.uint16(257)
+        values = values if dtype == "uint8" else to_uint16(values)
     elif scan.window is None:
         raise NeedsWindow
     else:
-        values = (scan.values * np.float32(257)).round().clip(0, 65535).astype(np.uint16)
+        values = to_uint16(scan.values)
     return values.reshape(*scan.shape, -1)
 
 
 def _slab_numbers(scan: Scan) -> np.ndarray:
-    return in_slab(scan, "superficial").astype(np.uint8) + 2 * in_slab(scan, "deep").astype(np.uint8)
+    numbers = np.zeros(scan.shape, np.uint8)
+    for slab, number in NUMBERS.items():
+        numbers[in_slab(scan, slab)] = number
+    return numbers
 
 
 def _read(files: Files, preparation: Preparation) -> Scan:

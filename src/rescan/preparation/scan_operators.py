@@ -13,9 +13,7 @@ import numpy as np
 
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.resampling import resample as resample_values
-
-# Between which surfaces each slab of the retina lies; −1 is the last. The surfaces: ILM, IPL, OPL, ISOS, RPE, BM.
-SLABS = {"superficial": (0, 2), "deep": (2, -1), "all": (0, -1)}
+from rescan.preparation.retina import SLABS
 
 
 class Scan(NamedTuple):

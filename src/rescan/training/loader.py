@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from rescan.catalogue import KNOWN_COLUMNS
+from rescan.data.gray_levels import of_store
 from rescan.data.split import check_no_leak, training_samples
 from rescan.errors import RescanError
 from rescan.files import read_table
@@ -115,7 +116,7 @@ def loading(
 
 def gray_levels(images: np.ndarray) -> torch.Tensor:
     """Images of a store as a tensor of gray levels in [0, 255]: uint8, or float32 where the store has finer steps."""
-    return torch.from_numpy(images if images.dtype == np.uint8 else images.astype(np.float32) / np.float32(257))
+    return torch.from_numpy(of_store(images))
 
 
 def _prefetch(images: np.ndarray, batches: Sequence[np.ndarray], pin: bool) -> Generator[torch.Tensor, None, None]:

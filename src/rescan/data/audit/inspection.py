@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rescan.data.audit import duplicates
+from rescan.data.gray_levels import stretched
 from rescan.data.readers import images, volumes
 from rescan.files import sha256
 
@@ -66,9 +67,7 @@ def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 def _projected(values: np.ndarray) -> np.ndarray:
     """A volume's mean along its depth as gray levels, from the 1st to the 99th percentile: (H, W) uint8."""
-    mean = values.mean(0, dtype=np.float32)
-    low, high = np.percentile(mean, [1, 99])
-    return ((mean - low) / max(high - low, 1e-6) * 255).clip(0, 255).round().astype(np.uint8)
+    return stretched(values.mean(0, dtype=np.float32), percentiles=(1, 99))
 
 
 def _unreadable(problem: str, size: int, digest: str) -> Inspected:

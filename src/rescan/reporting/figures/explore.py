@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from rescan.data.gray_levels import STEPS, stretched
 from rescan.data.layouts.reading import EXTRA, UNLABELED
 from rescan.files import read_json, read_table, write_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.store import open_store
 from rescan.reporting.figures import embedding, grids, overview_figures
-from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, stretched, views
+from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, views
 from rescan.study import Recipe, Study
 
 Row = tuple[str, list[np.ndarray], list[str]]  # of a grid
@@ -247,7 +248,7 @@ def _gray(prepared: np.ndarray, items: list[int]) -> np.ndarray:
     for row, item in enumerate(items):
         image = np.ascontiguousarray(prepared[item])
         if image.ndim == 4:
-            steps = 257 if image.dtype == np.uint8 else 1
+            steps = STEPS if image.dtype == np.uint8 else 1
             image = (image.mean(axis=0, dtype=np.float32) * steps).round().astype(np.uint16)
         gray = image[..., 0] if image.shape[-1] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         same = gray.shape == (height, width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from rescan.data.gray_levels import stretched
 from rescan.data.index import files_of
 from rescan.data.readers import images, volumes
 from rescan.files import read_table
@@ -18,7 +19,6 @@ Looks = dict[str, np.ndarray]  # caption → picture, (H, W), (H, W, 1) or (H, W
 
 SHOWN_SIDE = 420  # pixels, more than any grid shows of an image
 SMALL_SIDE = 96  # voxels, of volumes that are augmented for looking at, of which many are in memory
-STRETCHED = (0.5, 99.5)  # percentiles of a picture of a volume that become black and white
 # What the two pictures of a volume are called: of a stack of B-scans, of another, of that cut from the front.
 STACK, OTHER, FRONT = (
     ("en face", "B-scan"),
@@ -120,13 +120,6 @@ def _in_proportion(picture: np.ndarray, height: float, width: float) -> np.ndarr
 def views(volume: np.ndarray, across: int = 1) -> list[np.ndarray]:
     """The mean of a volume (D, H, W) along its depth, (H, W) float32, and the middle slice across an axis."""
     return [volume.mean(axis=0, dtype=np.float32), volume.take(volume.shape[across] // 2, across)]
-
-
-def stretched(picture: np.ndarray, as_in: np.ndarray | None = None) -> np.ndarray:
-    """A picture in uint8: black and white where percentiles of it, or of another, are."""
-    low, high = np.nanpercentile(picture if as_in is None else as_in, STRETCHED)
-    gray = (np.nan_to_num(picture.astype(np.float32), nan=low) - low) * (255 / max(high - low, 1e-6))
-    return gray.clip(0, 255).round().astype(np.uint8)
 
 
 def small(item: np.ndarray) -> np.ndarray:
