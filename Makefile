@@ -20,10 +20,11 @@ test: $(BIN)/.ready-dev ## Run the tests
 test-floor: ## Run the tests with Python 3.9 and torch 1.12.1, the oldest versions that are supported
 	bash envs/test_floor.sh
 
-lint: $(BIN)/.ready-dev ## Check style, types, the workflow and the study files
+lint: $(BIN)/.ready-dev ## Check style, types, imports between rooms, the workflow and the study files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/rescan check studies/*.yaml docs/examples/*.yaml
