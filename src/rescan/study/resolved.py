@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,19 @@ def read(
         RescanError: It is missing or of another version, or has no such arm, preparation or autoencoder.
     """
     try:
-        study = Study.model_validate_json(Path(path).read_text("utf-8"))
+        study = Study.model_validate_json(Path(path).read_bytes())
     except OSError as error:
         raise RescanError(f"{path}: cannot be read ({error.strerror}); make it with `rescan resolve`") from None
     except ValidationError:
         raise RescanError(f"{path}: not a resolved study of this version; make it with `rescan resolve`") from None
-    known: dict[str, Any]
-    for kind, name, known in (
+    sections: tuple[tuple[str, str | None, Mapping[str, Any]], ...] = (
         ("arm", arm, study.arms),
         ("preparation", preparation, study.preparations),
         ("autoencoder", autoencoder, study.autoencoders),
-    ):
-        if name is not None and name not in known:
-            raise RescanError(f"{path}: no {kind} {name!r}{catalogue.suggest(name, known)}")
+    )
+    for kind, name, entries in sections:
+        if name is not None and name not in entries:
+            raise RescanError(f"{path}: no {kind} {name!r}{catalogue.suggest(name, entries)}")
     return study
 
 

@@ -1,0 +1,40 @@
+"""Faults of a study file: all at once, each where the user wrote it."""
+
+import pytest
+
+from rescan.errors import RescanError
+from rescan.study.file import check
+
+
+def test_all_faults_are_said_at_once_with_key_path_and_nearest_name(load, minimal, path):
+    text = (
+        minimal.replace("layout: class_folders", "layout: class_foldrs")
+        .replace("epochs: 5", "epochs: 0, batchsize: 3")
+        .replace("encoder: vgg19", "encoder: vg19")
+        .replace("preparation: small", "preparation: smal")
+        + "published: [{arm: bas, metric: accuracy, value: 1, who: me}]\n"
+    )
+    with pytest.raises(RescanError) as caught:
+        load(text, "full")
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    faults = [line[len(f"{path}: ") :] for line in lines]
+    assert "data.layout: no layout 'class_foldrs'; did you mean 'class_folders'?" in faults
+    assert "recipe.stages.main.epochs: input should be greater than 0, not 0" in faults
+    assert "recipe.stages.main.batchsize: unknown key; did you mean 'batch_size'?" in faults
+    assert "arms.other.network.encoder: no encoder 'vg19'; did you mean 'vgg19'?" in faults
+    assert "recipe.preparation: no preparation 'smal'; did you mean 'small'?" in faults
+    assert "published: no arm 'bas'; did you mean 'base'?" in faults
+    assert len(faults) == len(set(faults)) == 6
+
+
+def test_a_fault_in_the_demo_block_is_named_there(write, minimal):
+    with pytest.raises(RescanError, match=r"demo\.recipe\.stages\.main\.epochs: input should be greater than 0"):
+        check([write(minimal + "demo: {recipe: {stages: {main: {epochs: -1}}}}\n")])
+
+
+@pytest.mark.parametrize("arms", ["", "arms: 3\n", "arms: [base]\n"])
+def test_ablations_beside_faulty_arms_are_no_traceback(load, ablations, arms):
+    start, end = ablations.index("arms:"), ablations.index("ablations:")
+    with pytest.raises(RescanError, match=r"mine\.yaml: arms: (missing|input should be a valid dictionary)"):
+        load(ablations[:start] + arms + ablations[end:], "full")

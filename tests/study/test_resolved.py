@@ -1,0 +1,42 @@
+"""Resolved studies are read as they were written."""
+
+from pathlib import Path
+
+import pytest
+
+from rescan.errors import RescanError
+from rescan.study import Settings, Study, file, read, write_resolved
+
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("scale", ["demo", "full"])
+def test_shipped_studies_are_sound_and_survive_json(path, scale, tmp_path):
+    study = file.load(path, Settings(scale))
+    write_resolved(study, tmp_path / "study.json")
+    assert read(tmp_path / "study.json") == study
+    assert isinstance(study, Study)
+
+
+@pytest.fixture
+def resolved(load, minimal, tmp_path):
+    write_resolved(load(minimal, "full"), path := tmp_path / "study.json")
+    return path
+
+
+def test_names_that_a_study_lacks_are_refused_with_the_nearest(resolved):
+    assert read(resolved, arm="other", preparation="small").name == "mine"
+    with pytest.raises(RescanError, match="no arm 'othr'; did you mean 'other'"):
+        read(resolved, arm="othr")
+    with pytest.raises(RescanError, match="no preparation 'smal'; did you mean 'small'"):
+        read(resolved, preparation="smal")
+    with pytest.raises(RescanError, match="no autoencoder 'none'"):
+        read(resolved, autoencoder="none")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"name": "mine"}', b"\xff\xfe"])
+def test_a_file_that_is_no_resolved_study_is_refused(resolved, content):
+    resolved.unlink() if content is None else resolved.write_bytes(content)
+    with pytest.raises(RescanError, match=r"study\.json: .*make it with `rescan resolve`"):
+        read(resolved)

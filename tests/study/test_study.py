@@ -1,0 +1,34 @@
+"""What a study answers about its arms."""
+
+from rescan.study.keys import recipe_key, result_key
+
+
+def test_an_arm_that_reads_anothers_models_is_a_difference_from_it(load, graded):
+    study = load(graded, "full")
+    assert recipe_key(study, "turned") == recipe_key(study, "base")
+    assert result_key(study, "turned") != result_key(study, "base")
+    assert study.models("turned") == [("turned", "base", 0, 0)]
+    assert study.models("both") == [("turned", "base", 0, 0), ("pretrained", "pretrained", 0, 0)]
+    assert study.runs("both") == [(0, 0)]
+    assert load(graded, "full", seeds=[3, 4], folds=2).runs("both") == [(0, 3), (0, 4)]
+    assert (study.base("base"), study.base("turned"), study.base("both")) == (None, "base", "turned")
+    assert study.base("alone") == "pretrained"
+    assert list(study.arms["alone"].network.heads) == ["classification"]
+    assert study.arms["alone"].stages["main"].losses == {
+        "classification": {"name": "focal", "gamma": 2.0, "alpha": 0.25, "label_smoothing": 0.0, "weight": 1.0}
+    }
+
+
+def test_volumes_projections_and_autoencoders_fit_together(load, volumes):
+    study = load(volumes, "full")
+    assert {name: given.dimensions for name, given in study.preparations.items()} == {"volume": 3, "projection": 2}
+    assert study.start_weights("scratch", 0, 1) is None
+    assert (
+        study.start_weights("pretrained", 2, 1)
+        == "results/full/mine/autoencoders/compressed/fold2_seed1/encoder.safetensors"
+    )
+    assert study.arms["pretrained"].stages["main"].trainable.from_block == 2
+    trained = study.recipe_of("autoencoders/compressed")
+    assert (trained.network.encoder, trained.stages["autoencoder"].epochs, trained.keep.best) == ("cnn5_3d", 3, "loss")
+    window = study.preparations["volume"].steps[2]
+    assert (window["low"], window["high"]) == (-100.0, 300.0)
