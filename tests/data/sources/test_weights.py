@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from safetensors.numpy import load_file
 from torchvision import models
 from torchvision.models.vision_transformer import MLPBlock
 
-from rescan import catalogue
+from rescan.catalogue.encoders import ENCODERS, PYTORCH
 from rescan.data.sources import weights
 from rescan.errors import RescanError
 from rescan.models.networks import build, load_encoder_weights
@@ -155,13 +156,19 @@ def test_a_tensor_outside_its_storage_is_not_read(offset, shape, strides):
         weights._array(tensor, np.zeros(6, np.float32))
 
 
+def pin_as(monkeypatch, name, **changed):
+    """Change what the catalogue says of an encoder's weights."""
+    record = ENCODERS[name]
+    monkeypatch.setitem(ENCODERS, name, replace(record, weights=replace(record.weights, **changed)))
+
+
 def pin(monkeypatch, tmp_path, state, name="densenet169", folder="data/weights"):
     """Put a .pth file into the folder under its pinned name."""
     monkeypatch.chdir(tmp_path)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     file = f"{name}-{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"
-    monkeypatch.setitem(weights.FILES, name, file)
+    pin_as(monkeypatch, name, file=file)
     (tmp_path / folder).mkdir(parents=True)
     (tmp_path / folder / file).write_bytes(buffer.getvalue())
     return tmp_path / folder / file
@@ -202,13 +209,13 @@ def test_fetch_downloads(monkeypatch, tmp_path):
     path = pin(monkeypatch, tmp_path, {"a": torch.ones(3)})
     (tmp_path / "served").mkdir()
     path.rename(tmp_path / "served" / path.name)
-    monkeypatch.setattr(weights, "URL", (tmp_path / "served").as_uri() + "/")
+    pin_as(monkeypatch, "densenet169", folder=(tmp_path / "served").as_uri() + "/")
     np.testing.assert_array_equal(load_file(weights.weights("densenet169"))["a"], [1, 1, 1])
 
 
 def test_without_a_network_one_line_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(weights, "URL", "https://127.0.0.1:9/")
+    pin_as(monkeypatch, "resnet18", folder="https://127.0.0.1:9/")
     with pytest.raises(RescanError) as caught:
         weights.weights("resnet18")
     said = str(caught.value)
@@ -229,11 +236,12 @@ def test_an_encoder_without_known_weights_is_said():
 
 def test_the_pinned_files_are_those_of_torchvision():
     enums = {name[:-8].lower(): value for name, value in vars(models).items() if name.endswith("_Weights")}
-    assert set(weights.FILES) <= set(catalogue.ENCODERS)
-    for encoder, file in weights.FILES.items():
+    pinned = {encoder: record.weights for encoder, record in ENCODERS.items() if record.weights}
+    assert pinned
+    for encoder, published in pinned.items():
         if encoder in enums:
-            assert file == RENEWED.get(url := enums[encoder].IMAGENET1K_V1.url.rpartition("/")[2], url)
-            assert encoder not in weights.SOURCES
+            assert published.file == RENEWED.get(url := enums[encoder].IMAGENET1K_V1.url.rpartition("/")[2], url)
+            assert published.folder == PYTORCH
 
 
 def test_se_resnext50_gets_the_weights_that_monai_would_give_it(monkeypatch, tmp_path):
@@ -248,8 +256,8 @@ def test_se_resnext50_gets_the_weights_that_monai_would_give_it(monkeypatch, tmp
         old = old.replace("project.conv.", "downsample.0.").replace("project.adn.N.", "downsample.1.")
         old = old.replace("se_layer.fc.0.", "se_module.fc1.").replace("se_layer.fc.2.", "se_module.fc2.")
         state[old] = value[..., None, None] if old.endswith(("fc1.weight", "fc2.weight")) else value
-    url = f"{weights.SOURCES['se_resnext50']}{weights.FILES['se_resnext50']}"
-    assert url == senet.SE_NET_MODELS["se_resnext50_32x4d"]
+    published = ENCODERS["se_resnext50"].weights
+    assert published.folder + published.file == senet.SE_NET_MODELS["se_resnext50_32x4d"]
     monkeypatch.setattr(senet, "load_state_dict_from_url", lambda *_, **__: dict(state))
     reference = SEResNext50(spatial_dims=2, in_channels=3, pretrained=True).state_dict()
     assert all(torch.equal(reference[key], value) for key, value in expected.items())
@@ -273,8 +281,9 @@ def test_a_vision_transformers_old_names():
         for name in old
     }
     block.load_state_dict(dict(arrays))
+    renamed = ENCODERS["vit_b_16"].weights.renamed
     for name, array in arrays.items():
-        key, value = weights._today("vit_b_16", f"encoder.layers.encoder_layer_11.mlp.{name}", array.numpy())
+        key, value = weights._today(renamed, f"encoder.layers.encoder_layer_11.mlp.{name}", array.numpy())
         assert key.startswith("encoder.layers.encoder_layer_11.mlp.")
         assert torch.equal(block.state_dict()[key.partition(".mlp.")[2]], torch.from_numpy(value))
 

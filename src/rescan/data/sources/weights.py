@@ -21,49 +21,12 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from safetensors.numpy import save_file
 
+from rescan.catalogue import ENCODERS
 from rescan.errors import RescanError
 from rescan.files import sha256, writing
 from rescan.log import logger, progress
 from rescan.paths import Paths
 
-URL = "https://download.pytorch.org/models/"
-# torchvision's IMAGENET1K_V1 weights, and for SE-ResNeXt50 those that MONAI names; a file name ends with the first 8
-# hexadecimal digits of its SHA-256.
-FILES = {
-    "resnet18": "resnet18-f37072fd.pth",
-    "resnet34": "resnet34-b627a593.pth",
-    "resnet50": "resnet50-0676ba61.pth",
-    "resnet101": "resnet101-63fe2227.pth",
-    "resnet152": "resnet152-394f9c45.pth",
-    "densenet121": "densenet121-a639ec97.pth",
-    "densenet169": "densenet169-b2777c0a.pth",
-    "vgg16": "vgg16-397923af.pth",
-    "vgg19": "vgg19-dcbb9e9d.pth",
-    "mobilenet_v3_large": "mobilenet_v3_large-8738ca79.pth",
-    "inception_v3": "inception_v3_google-0cc3c7bd.pth",
-    "efficientnet_b0": "efficientnet_b0_rwightman-7f5810bc.pth",
-    "efficientnet_b4": "efficientnet_b4_rwightman-23ab8bcd.pth",
-    "efficientnet_b5": "efficientnet_b5_lukemelas-1a07897c.pth",
-    "se_resnext50": "se_resnext50_32x4d-a260b3a4.pth",
-    "vit_b_16": "vit_b_16-c867db91.pth",
-}
-# Where files lie that are not at URL.
-SOURCES = {"se_resnext50": "http://data.lip6.fr/cadene/pretrainedmodels/"}
-_DENSENET = ((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),)
-# Names that weights had when their file was made (pattern), and have today.
-RENAMED = {
-    "densenet121": _DENSENET,
-    "densenet169": _DENSENET,
-    "vit_b_16": ((r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3.")),
-    "se_resnext50": (
-        (r"^(layer[1-4]\.\d+\.conv\d)\.", r"\1.conv."),
-        (r"^(layer[1-4]\.\d+\.)bn(\d)\.", r"\1conv\2.adn.N."),
-        (r"\.se_module\.fc1\.", ".se_layer.fc.0."),
-        (r"\.se_module\.fc2\.", ".se_layer.fc.2."),
-        (r"\.downsample\.0\.", ".project.conv."),
-        (r"\.downsample\.1\.", ".project.adn.N."),
-    ),
-}
 DTYPES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
@@ -83,7 +46,7 @@ def weights(encoder: str) -> Path:
     """Make `data/weights/<encoder>.safetensors`, from the .pth file in the folder if it is there, else by download.
 
     Args:
-        encoder: A key of FILES.
+        encoder: A name of catalogue.ENCODERS.
 
     Returns:
         The file, with the names of the encoder's weights and the .pth file's name in its metadata.
@@ -91,15 +54,17 @@ def weights(encoder: str) -> Path:
     Raises:
         RescanError: No weights are known for the encoder, they cannot be downloaded, or the file is not the pinned one.
     """
-    if encoder not in FILES:
+    published = ENCODERS[encoder].weights if encoder in ENCODERS else None
+    if published is None:
         raise RescanError(f"{encoder}: no pretrained weights are known; set weights: none for this encoder")
     made = Path(Paths.weights(encoder))
-    source = made.with_name(FILES[encoder])
+    source = made.with_name(published.file)
     if not source.exists():
-        _download(source, SOURCES.get(encoder, URL))
-    if not sha256(source).startswith(expected := source.stem.rpartition("-")[2]):
-        raise RescanError(f"{source}: damaged (its SHA-256 does not begin with {expected}); delete it and run again")
-    state = dict(_today(encoder, key, array) for key, array in read_pth(source).items())
+        _download(source, published.folder)
+    if not sha256(source).startswith(published.checksum):
+        beginning = f"its SHA-256 does not begin with {published.checksum}"
+        raise RescanError(f"{source}: damaged ({beginning}); delete it and run again")
+    state = dict(_today(published.renamed, key, array) for key, array in read_pth(source).items())
     with writing(made) as temporary:
         save_file(state, temporary, metadata={"source": source.name})
     logger.info("%s: %d arrays from %s", made, len(state), source.name)
@@ -123,9 +88,9 @@ def _download(path: Path, folder: str) -> None:
         ) from None
 
 
-def _today(encoder: str, key: str, array: np.ndarray) -> tuple[str, np.ndarray]:
+def _today(renamed: tuple[tuple[str, str], ...], key: str, array: np.ndarray) -> tuple[str, np.ndarray]:
     """Today's name of a weight, and the weight in today's shape."""
-    for pattern, name in RENAMED.get(encoder, ()):
+    for pattern, name in renamed:
         key = re.sub(pattern, name, key)
     # Squeeze-and-excitation was written with 1 × 1 convolutions, and is with linear layers.
     return key, array.reshape(array.shape[:2]) if ".se_layer." in key and array.ndim == 4 else array
