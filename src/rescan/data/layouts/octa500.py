@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rescan.data.layouts.reading import COLUMNS, SUFFIXES, TABLES, entries_of, top_of
+from rescan.catalogue import LAYOUTS
+from rescan.data.layouts.reading import COLUMNS, SUFFIXES, entries_of, top_of
 from rescan.data.readers.tables import label_faults, raise_all, read_excel, shown
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -26,6 +27,7 @@ PROJECTIONS = {
     "path_enface_deep": "Projection Maps/OCTA(OPL_BM)",
 }
 LAYERS = ("GT_Layers", "Label/GT_Layers")
+TABLES = LAYOUTS["octa500"].tables  # of labels
 # What a sample's row is to be called by, and what the columns of the table may be called.
 LABELS = {
     "patient": ("ID", "Patient ID", "Subject ID", "Subject", "Case ID"),
@@ -77,9 +79,7 @@ def octa500(root: Path, data: Data, modality: str = "octa") -> pd.DataFrame:
     _say(top, scans.loc[scans[own] == "", "sample"], f"volumes have nothing in {VOLUMES[own]} and are left out")
     scans = scans[~unlabeled & (scans[own] != "")]
     if scans.empty:
-        raise RescanError(
-            f"{top}: no volume has a label; its folder must be called by the ID in {TABLES['octa500'][0]!r}"
-        )
+        raise RescanError(f"{top}: no volume has a label; its folder must be called by the ID in {TABLES[0]!r}")
     for column, folder in {**VOLUMES, **PROJECTIONS, "layers": LAYERS[0]}.items():
         lacking = scans.loc[scans[column] == "", "sample"]
         if len(lacking) < len(scans):
@@ -139,9 +139,9 @@ def _by_id(folder: Path, suffixes: Collection[str] = ()) -> dict[str, Path]:
 
 def _labels(top: Path, ids: Collection[str], data: Data) -> pd.DataFrame:
     """`sex`, `eye`, `age` and `label` by id, of all tables of labels; only the labels of `ids` need be right."""
-    files = [top / name for name in TABLES["octa500"] if (top / name).is_file()]
+    files = [top / name for name in TABLES if (top / name).is_file()]
     if not files:
-        raise RescanError(f"{top}: no {TABLES['octa500'][0]!r}, here or in a field of view's folder; add it")
+        raise RescanError(f"{top}: no {TABLES[0]!r}, here or in a field of view's folder; add it")
     faults: list[str] = []
     known: dict[str, tuple[list[str], str]] = {}
     for file in files:

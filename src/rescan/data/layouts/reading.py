@@ -26,14 +26,6 @@ OTHER_PATH = "path_"  # starts the name of a column of further files of a sample
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 PARTS = {"training": "train", "train": "train", "testing": "test", "test": "test"}
 UNLABELED, EXTRA = "unlabeled", "extra"  # two more parts: samples without a label, and those of extra sources
-# What a layout reads beside images and masks, so that source.json's checksum sees a changed label.
-TABLES = {"aptos": ["train.csv", "test.csv"], "eyepacs": ["trainLabels.csv"]}
-TABLES["mura"] = [f"{part}_{what}.csv" for part in ("train", "valid") for what in ("image_paths", "labeled_studies")]
-TABLES["octa500"] = [
-    f"{folder}{label}Text labels.xlsx"
-    for folder in ("", "OCTA_3M/", "OCTA_3mm/", "OCTA_6M/", "OCTA_6mm/")
-    for label in ("", "Label/")
-]
 
 
 def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
@@ -129,7 +121,7 @@ def _of_extra(manifest: pd.DataFrame, origin: str) -> pd.DataFrame:
 
 def tables_read(layout: dict[str, Any], root: Path) -> list[str]:
     """The tables that a layout reads of the folder `root`, relative to it."""
-    listed = TABLES.get(layout["name"], [layout["file"]] if "file" in layout else [])
+    listed = [table.format(**layout) for table in catalogue.LAYOUTS[layout["name"]].tables]
     found = dict.fromkeys(top_of(root, name) / name for name in listed)
     return [path.relative_to(root).as_posix() for path in found if path.is_file()]
 
