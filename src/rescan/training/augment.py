@@ -17,10 +17,9 @@ from torch.nn import functional
 from rescan import catalogue
 from rescan.training.loader import gray_levels
 from rescan.training.randomness import seed_of
-from rescan.training.warps import AFFINE, LOCAL, affine, local, per_image, uniform, warp
+from rescan.training.warps import affine, local, per_image, uniform, warp
 
 NOTHING = (0, [1, 1])  # the amount or probability, and the range, that leave an image as it is
-FILLING = ("cutout",)  # those after the warps that need the background
 # What sharpening and embossing add to the image, for a strength of 1.
 LAPLACIAN = ((-1, -1, -1), (-1, 8, -1), (-1, -1, -1))
 RELIEF = ((-2, -1, 0), (-1, 0, 1), (0, 1, 2))
@@ -44,9 +43,9 @@ def augment(batch: torch.Tensor, augmentation: dict[str, Any], seed: int, backgr
     images = batch.to(torch.float32, memory_format=torch.contiguous_format)
     matrices, points = affine(drawn, images.shape, generators), local(drawn, images, generators)
     images = warp(images, matrices, background, points)
-    for name in catalogue.AUGMENTATIONS:
-        if name in drawn and name not in AFFINE + LOCAL:
-            fill = (background,) if name in FILLING else ()
+    for name, record in catalogue.AUGMENTATIONS.items():
+        if name in drawn and record.applies == "pixels":
+            fill = (background,) if record.fills else ()
             images = catalogue.resolve("augmentation", name)(images, drawn[name], generators[name], *fill)
     return images.clamp(0, 255)
 

@@ -18,11 +18,14 @@ from torch.nn import functional
 
 from rescan import catalogue
 
-# In the order in which their matrices are multiplied: an output pixel is cropped or padded, scaled, …, then rotated.
-AFFINE = ("rotation", "tilt", "shift", "shear", "zoom", "scale", "crop_and_pad")
-LOCAL = ("optical_distortion", "grid_distortion", "piecewise_affine")
 CELLS = 5  # of the distorted grid, along each side
 CONTROL_POINTS = 4  # of the piecewise affine warp, along each side
+
+
+def _names(augmentation: Mapping[str, Any], applies: str) -> list[str]:
+    """The warps of a recipe, in the order of the catalogue: so their matrices are multiplied."""
+    records = catalogue.AUGMENTATIONS.items()
+    return [name for name, record in records if record.applies == applies and name in augmentation]
 
 
 def affine(
@@ -34,11 +37,8 @@ def affine(
         (B, 3, 3), of volumes (B, 4, 4), float64 on the CPU: where in the input an output point (x, y, 1) or
         (x, y, z, 1) lies, in pixels right of and below, and voxels deeper than, the center.
     """
-    matrices = [
-        catalogue.resolve("augmentation", name)(augmentation[name], shape, generators[name])
-        for name in AFFINE
-        if name in augmentation
-    ]
+    names = _names(augmentation, "affine")
+    matrices = [catalogue.resolve("augmentation", name)(augmentation[name], shape, generators[name]) for name in names]
     return functools.reduce(torch.matmul, matrices or [_matrices({}, shape)])
 
 
@@ -51,13 +51,13 @@ def local(
         (B, 2, H, W) float32 on the images' device: the points (x, y) to which output pixels are displaced; they run
         from -1 to 1 over the width and over the height. None if the recipe has no local warp.
     """
-    drawn = [name for name in LOCAL if name in augmentation]
-    if not drawn:
+    names = _names(augmentation, "local")
+    if not names:
         return None
     count, _, height, width = images.shape
     still = functional.affine_grid(torch.eye(2, 3, device=images.device)[None], [1, 1, height, width], False)
     points = still.permute(0, 3, 1, 2).expand(count, -1, -1, -1)
-    moves = [catalogue.resolve("augmentation", name)(augmentation[name], points, generators[name]) for name in drawn]
+    moves = [catalogue.resolve("augmentation", name)(augmentation[name], points, generators[name]) for name in names]
     return functools.reduce(torch.add, moves, points)
 
 
