@@ -18,6 +18,8 @@ class Operator(Record):
         of_scans: Whether it is called with a scan, which carries its place in the world, mask and layers.
         makes: What comes out: the `same` kind as goes in, an `image` of a volume, or `several` images of one.
         keeps_grid: Whether every pixel stays where it is; scans take care of that themselves.
+        look: What figures of a sample call it after this step, where they show it; of the last step of a kind.
+        changes_size: Whether it changes little but the size.
     """
 
     kind = "operator"
@@ -25,6 +27,8 @@ class Operator(Record):
     of_scans: bool = False
     makes: Literal["same", "image", "several"] = "same"
     keeps_grid: bool = False
+    look: Literal["", "cropped", "enhanced", "clipped", "one slab", "projected"] = ""
+    changes_size: bool = False
 
 
 def _along(millimeters: Sequence[float]) -> str:
@@ -55,6 +59,7 @@ OPERATORS = by_name(
         about="crops to the extreme points of the largest bright region",
         sentence="crop to the brain (the largest outline of gray above {threshold}, margin {margin} pixels)",
         options={"threshold": Option(45, "gray level"), "margin": Option(0, "pixels")},
+        look="cropped",
     ),
     Operator(
         "resize",
@@ -65,6 +70,7 @@ OPERATORS = by_name(
             "size": Option((256, 256), "[height, width] in pixels", above=0),
             "keep_aspect": Option(False, choices={False: "", True: ", aspect kept"}),
         },
+        changes_size=True,
     ),
     Operator(
         "crop_circle",
@@ -73,6 +79,7 @@ OPERATORS = by_name(
         sentence="crop to the disc (a circle fitted to the outline of what exceeds the darkest place by {threshold} "
         "gray levels), black outside of it",
         options={"threshold": Option(7, "gray level")},
+        look="cropped",
     ),
     Operator(
         "crop_gray",
@@ -80,6 +87,7 @@ OPERATORS = by_name(
         about="crops to the bounding box of what is brighter",
         sentence="crop to the bounding box of gray above {threshold}",
         options={"threshold": Option(7, "gray level")},
+        look="cropped",
     ),
     Operator(
         "circle_mask",
@@ -101,6 +109,7 @@ OPERATORS = by_name(
             "fast": Option(True, choices={False: ", OpenCV's own blur", True: ""}),
         },
         keeps_grid=True,
+        look="enhanced",
     ),
     Operator(
         "swap_channels",
@@ -116,6 +125,7 @@ OPERATORS = by_name(
         sentence="contrast-limited adaptive histogram equalization (clip limit {clip:g}, {tiles}×{tiles} tiles)",
         options={"clip": Option(2.0, above=0), "tiles": Option(8, "along each side", above=0)},
         keeps_grid=True,
+        look="enhanced",
     ),
     Operator(
         "crop_center",
@@ -125,6 +135,7 @@ OPERATORS = by_name(
         options={"millimeters": _millimeters(3.0)},
         takes="both",
         of_scans=True,
+        look="cropped",
     ),
     Operator(
         "crop_retina",
@@ -138,6 +149,7 @@ OPERATORS = by_name(
         },
         takes="volumes",
         of_scans=True,
+        look="cropped",
     ),
     Operator(
         "keep_layers",
@@ -147,6 +159,7 @@ OPERATORS = by_name(
         options={"slab": _slab("superficial")},
         takes="volumes",
         of_scans=True,
+        look="one slab",
     ),
     Operator(
         "resample",
@@ -156,6 +169,7 @@ OPERATORS = by_name(
         options={"millimeters": _millimeters(1.0)},
         takes="volumes",
         of_scans=True,
+        changes_size=True,
     ),
     Operator(
         "resize_volume",
@@ -165,6 +179,7 @@ OPERATORS = by_name(
         options={"size": VOLUME_SIZE},
         takes="volumes",
         of_scans=True,
+        changes_size=True,
     ),
     Operator(
         "pad_volume",
@@ -175,6 +190,7 @@ OPERATORS = by_name(
         options={"size": VOLUME_SIZE},
         takes="volumes",
         of_scans=True,
+        changes_size=True,
     ),
     Operator(
         "clip_percentiles",
@@ -186,6 +202,7 @@ OPERATORS = by_name(
         options={"low": Option(5.0, "percentile"), "high": Option(99.9, "percentile", signed=True)},
         takes="both",
         of_scans=True,
+        look="clipped",
     ),
     Operator(
         "window",
@@ -198,6 +215,7 @@ OPERATORS = by_name(
         },
         takes="both",
         of_scans=True,
+        look="clipped",
     ),
     Operator(
         "project",
@@ -208,6 +226,7 @@ OPERATORS = by_name(
         takes="volumes",
         of_scans=True,
         makes="image",
+        look="projected",
     ),
     Operator(
         "patches",

@@ -109,7 +109,7 @@ def check_map_beside(study: Study) -> None:
     if beside not in study.arms:
         return
     preparation = study.preparations.get(study.arms[beside].preparation)
-    if preparation and (preparation.dimensions == 3 or any(step["name"] == "patches" for step in preparation.steps)):
+    if preparation and (preparation.dimensions == 3 or preparation.cuts_patches):
         raise ValueError(f"gradcam: beside: arm {beside} has no image for each sample; name one whose images are whole")
 
 

@@ -35,7 +35,15 @@ class Preparation(Strict):
     @property
     def dimensions(self) -> int:
         """Spatial dimensions of what it makes: 2 or 3."""
-        return 3 if self.reads == "volume" and all(step["name"] != "project" for step in self.steps) else 2
+        return 3 if self.reads == "volume" and not self._makes("image") else 2
+
+    @property
+    def cuts_patches(self) -> bool:
+        """Whether it makes several items of one sample."""
+        return self._makes("several")
+
+    def _makes(self, what: str) -> bool:
+        return any(catalogue.OPERATORS[step["name"]].makes == what for step in self.steps)
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Preparation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from rescan.catalogue import OPERATORS
 from rescan.data.gray_levels import stretched
 from rescan.data.index import files_of
 from rescan.data.readers import images, volumes
@@ -25,15 +26,6 @@ STACK, OTHER, FRONT = (
     ("projection", "middle slice"),
     ("projection", "middle slice from the front"),
 )
-# The stages of a preparation that change the look, beside the raw and the last one; the last of a kind is shown.
-STAGES = {
-    **dict.fromkeys(("crop_brain", "crop_circle", "crop_gray", "crop_center", "crop_retina"), "cropped"),
-    **dict.fromkeys(("enhance", "clahe"), "enhanced"),
-    **dict.fromkeys(("clip_percentiles", "window"), "clipped"),
-    "keep_layers": "one slab",
-    "project": "projected",
-}
-SIZES = ("resize", "resize_volume", "resample", "pad_volume")  # the steps that change little but the size
 
 
 class Source:
@@ -94,10 +86,11 @@ class Source:
 
 def at_stages(stages: list[tuple[str, np.ndarray]]) -> Looks:
     """Raw, cropped, enhanced… (what applies and is not the last but for its size), prepared or the first patch."""
-    last = max((number for number, (name, _) in enumerate(stages) if name not in SIZES), default=0)
-    found = {STAGES[name]: image for name, image in stages[1:last] if name in STAGES}
-    final = "first patch" if "patches" in dict(stages) else "prepared"
-    whole = {"raw": stages[0][1], **found, final: stages[-1][1]}
+    steps = [(OPERATORS[name], image) for name, image in stages[1:]]
+    last = max((number for number, (operator, _) in enumerate(steps) if not operator.changes_size), default=0)
+    changed: Looks = {operator.look: image for operator, image in steps[:last] if operator.look}
+    final = "first patch" if any(operator.makes == "several" for operator, _ in steps) else "prepared"
+    whole = {"raw": stages[0][1], **changed, final: stages[-1][1]}
     return {kind: shrunk(image) for kind, image in whole.items()}
 
 

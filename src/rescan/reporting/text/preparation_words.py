@@ -27,7 +27,7 @@ def preparation(described: Preparation) -> str:
 
 def item(prepared: Preparation) -> str:
     """What a preparation makes of a sample, in a word."""
-    if any(catalogue.OPERATORS[step["name"]].makes == "several" for step in prepared.steps):
+    if prepared.cuts_patches:
         return "patch"
     return "volume" if prepared.dimensions == 3 else "image"
 
