@@ -38,3 +38,8 @@ def test_ablations_beside_faulty_arms_are_no_traceback(load, ablations, arms):
     start, end = ablations.index("arms:"), ablations.index("ablations:")
     with pytest.raises(RescanError, match=r"mine\.yaml: arms: (missing|input should be a valid dictionary)"):
         load(ablations[:start] + arms + ablations[end:], "full")
+
+
+def test_a_run_that_names_no_text_is_no_traceback(load, ablations):
+    with pytest.raises(RescanError, match=r"run\.0: input should be a valid string, not {'name': \['x'"):
+        load(ablations + "run: [{name: [" + "x, " * 99 + "]}]\n", "full")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from rescan import catalogue
 from rescan.study.named import Augmentation, _Name, _Named
@@ -18,8 +16,8 @@ from rescan.study.strict import Positive, Strict
 class Autoencoder(Strict):
     """An encoder that is pre-trained, with a decoder, to reconstruct its inputs; arms start from it by its name.
 
-    Trained and validated on the parts of the run that starts from it; `samples: all` adds validation and test: a leak,
-    for an arm that shows what it is worth. The epoch with the lowest validation loss is kept.
+    It is trained and validated on the same parts as the run that starts from it. `samples: all` adds the validation and
+    test parts: a leak, for an arm that measures its effect. The epoch with the lowest validation loss is kept.
     """
 
     preparation: str

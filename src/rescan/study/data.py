@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import _Named
-from rescan.study.strict import Name, Positive, Strict, _no_folder_of_ours
+from rescan.study.strict import Name, Positive, Strict, not_reserved
 
 
 def _with_text_keys(value: Any) -> Any:
@@ -21,7 +17,7 @@ def _with_text_keys(value: Any) -> Any:
 
 
 class Source(Strict):
-    """Where the data come from: Kaggle, an URL with its SHA-256, or a local folder or archive."""
+    """Where the data come from: Kaggle, a URL with its SHA-256, or a local folder or archive."""
 
     kaggle_dataset: str | None = None
     kaggle_competition: str | None = None
@@ -31,8 +27,8 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Source:
-        given = (self.kaggle_dataset, self.kaggle_competition, self.url, self.path)
-        if sum(value is not None for value in given) != 1:
+        places = (self.kaggle_dataset, self.kaggle_competition, self.url, self.path)
+        if sum(place is not None for place in places) != 1:
             raise ValueError("needs exactly one of kaggle_dataset, kaggle_competition, url, path")
         if (self.url is None) != (self.sha256 is None):
             raise ValueError("url and sha256 belong together")
@@ -40,7 +36,7 @@ class Source(Strict):
 
 
 class DataSet(Strict):
-    """Where a data set comes from, how it lies on disk, and the phantom that stands for it at `demo`."""
+    """Where a data set comes from, its layout on disk, and the phantom that replaces it at `demo`."""
 
     source: Source
     layout: Annotated[dict[str, Any], _Named("layout")]
@@ -50,8 +46,8 @@ class DataSet(Strict):
 class Data(DataSet):
     """A study's own data set, its classes in the order of the network's outputs, and extra ones to train on only.
 
-    `ordered` classes are grades, the lowest first. An endpoint is a question with two answers about them: is the grade
-    at least this class?
+    `ordered` classes are grades, the lowest first. An endpoint is a yes-or-no question about a grade: is it at least
+    this class?
     """
 
     classes: Annotated[list[str], Field(min_length=2)]
@@ -61,10 +57,10 @@ class Data(DataSet):
     ordered: bool = False
     endpoints: dict[Name, str] = {}
     expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}
-    extra: dict[Annotated[Name, _no_folder_of_ours("own")], DataSet] = {}
+    extra: dict[Annotated[Name, not_reserved("own")], DataSet] = {}
 
     @model_validator(mode="after")
-    def _sound(self) -> Data:
+    def _classes_labels_and_endpoints_agree(self) -> Data:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
         for label, name in self.labels.items():
@@ -88,7 +84,8 @@ class Split(Strict):
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
     stratify_by: list[str] = Field(
-        default=[], description="columns of the manifest, such as fov, beside the label; or any_positive, of a group"
+        default=[],
+        description="more than the label: columns of the manifest, such as fov, or any_positive (of a group)",
     )
     folds: Positive = 1
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]

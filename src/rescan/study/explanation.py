@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from rescan.study.network import HeadName
 from rescan.study.strict import Positive, Strict
 
 
 class Explanation(Strict):
-    """Grad-CAM: how many right and wrong test images of each class get a map, and of which head's output.
+    """Grad-CAM: how many right and how many wrong test images per class get a map, and of which head's output.
 
-    Where a volume's layers are known, maps of volumes are also masked to a slab of them.
+    Maps of volumes whose layers are known are also masked to a slab of these layers.
     """
 
     images_a_class: Positive = 2

@@ -59,7 +59,8 @@ def describe(fault: Any, model: type[BaseModel]) -> str:
         return "missing; add this key"
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
-    return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+    value = repr(fault["input"])
+    return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {value if len(value) <= 100 else f'{value[:100]}…'}"
 
 
 def _leads_on(tree: Any, path: tuple[Any, ...]) -> bool:

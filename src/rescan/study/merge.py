@@ -112,7 +112,7 @@ def expand_ablations(whole: dict[str, Any]) -> dict[str, tuple[str, ...]]:
             places[arm] = ("ablations", name, "arms", label) if question.arms else ("ablations", name)
         members[name] = list(labels)
     if run := sequence(whole, "run"):
-        whole["run"] = [arm for entry in run for arm in members.get(entry, [entry])]
+        whole["run"] = [arm for entry in run for arm in members.get(str(entry), [entry])]
     return places
 
 

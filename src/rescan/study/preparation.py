@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import _Named
@@ -17,11 +14,11 @@ from rescan.study.strict import Strict
 class Preparation(Strict):
     """What turns a sample into network inputs, gray or RGB; `background` fills what a warp uncovers.
 
-    `reads` says what the samples are: image files, or volumes (NIfTI files, folders of B-scans or of DICOM slices);
-    `modality`, which of a sample's files, where its layout knows several (the manifest's column path_<modality>).
-    `decode: scaled` lets JPEG files be decoded at a half, quarter or eighth of their size where that is still enough
-    for the `resize` among the steps; only for steps that do not count pixels before it. `dtype` is what the store
-    holds: gray levels in [0, 255], as whole numbers or, uint16, in 257 times finer steps.
+    `reads` is the kind of samples: image files, or volumes (NIfTI files, folders of B-scans or of DICOM slices).
+    `modality` picks one of a sample's files, if the layout has several (the manifest's column path_<modality>).
+    `decode: scaled` decodes JPEG files at a half, quarter or eighth of their size if that is still enough for the
+    `resize` among the steps; no step before it may count pixels. `dtype` is the type of the stored gray levels in
+    [0, 255]: whole numbers (uint8), or steps 257 times finer (uint16).
     """
 
     reads: Literal["image", "volume"] = "image"

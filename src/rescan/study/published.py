@@ -11,7 +11,7 @@ from rescan.study.strict import ArmName, Name, Positive, Strict
 
 
 class Published(Strict):
-    """A published number, `value` in [0, 1] on `n` test items; up to `margin` of difference counts as reproduced."""
+    """A published number: `value` in [0, 1] on `n` test items. It is reproduced if ours differs by up to `margin`."""
 
     arm: str
     endpoint: str | None = None
@@ -44,7 +44,7 @@ class Claim(Strict):
 
 
 class Ablation(Strict):
-    """A question that some arms answer, each by a difference from `base`, trained for as many steps."""
+    """A question that some arms answer, each by a difference from `base`, with the same number of training steps."""
 
     question: str = Field(description='what is changed, such as "adding two convolutions"')
     base: str

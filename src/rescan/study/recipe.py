@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Augmentation, _Named
@@ -22,16 +19,16 @@ class FromBlock(Strict):
 
 
 class ClassWeights(Strict):
-    """Each class weighs 1 less its share of the training samples that have the same value in a column.
+    """A class's weight is 1 minus its share of the training samples that have the same value in a column.
 
-    Of two classes that is the share of the other one, as Rajpurkar et al. (2017) weigh radiographs of each body part.
+    With two classes that is the share of the other one, as in Rajpurkar et al. (2017) for radiographs of a body part.
     """
 
     within: Literal[tuple(catalogue.KNOWN_COLUMNS)]  # type: ignore[valid-type]
 
 
 class Stage(Strict):
-    """One part of a training, of so many `epochs`, or `steps` of the optimizer; the last epoch is then cut short."""
+    """One part of a training: some `epochs`, or some `steps` of the optimizer, whose last epoch may be cut short."""
 
     epochs: Positive | None = None
     steps: Positive | None = None
@@ -39,7 +36,7 @@ class Stage(Strict):
     accumulate: Positive = 1
     trainable: Union[Literal["all", "head"], FromBlock] = "all"
     samples: Annotated[list[str], Field(min_length=1, description="own, or names of data.extra")] = ["own"]
-    carry: Literal["all", "encoder"] = Field(default="all", description="what is kept of the stage before")
+    carry: Literal["all", "encoder"] = Field(default="all", description="what of the previous stage's network is kept")
     sampling: Literal["natural", "balanced"] = "natural"
     class_weights: Union[Literal["none", "balanced"], ClassWeights] = "none"
     optimizer: Annotated[dict[str, Any], _Named("optimizer")]
@@ -49,7 +46,7 @@ class Stage(Strict):
     }
 
     @model_validator(mode="after")
-    def _ends(self) -> Stage:
+    def _has_one_length(self) -> Stage:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("needs epochs or steps, not both; null removes one that is inherited")
         return self
@@ -60,8 +57,8 @@ class Stage(Strict):
             raise ValueError("optimizer: nesterov needs a momentum, such as 0.9")
         for head, loss in self.losses.items():
             if head not in catalogue.LOSSES[loss["name"]].heads:
-                known = ", ".join(name for name, record in catalogue.LOSSES.items() if head in record.heads)
-                raise ValueError(f"losses: {head}: {loss['name']!r} is no loss of this head; known: {known}")
+                losses = ", ".join(name for name, record in catalogue.LOSSES.items() if head in record.heads)
+                raise ValueError(f"losses: {head}: {loss['name']!r} is no loss of this head; known: {losses}")
         return self
 
 
@@ -84,8 +81,8 @@ class EarlyStopping(Strict):
 class Posttrain(Strict):
     """How predictions are read off the trained network: from one head, or from a linear neuron on all of them.
 
-    `fit_on` says which predictions the neuron and optimized cut points are fitted on. `crossfit`: validation rows are
-    read with what was fitted without their fold, all others with what was fitted on the whole validation part.
+    The neuron and optimized cut points are fitted on the predictions of the part `fit_on`. With `crossfit`, validation
+    rows are read with a fit on the other folds, all other rows with a fit on the whole validation part.
     """
 
     head: Union[HeadName, Literal["linear"], None] = None
@@ -100,14 +97,14 @@ class Posttrain(Strict):
 
 
 class Inference(Strict):
-    """What a trained network is shown of an item: the item (`original`), and augmented copies; outputs are averaged."""
+    """What a trained network gets of an item: the item itself (`original`), augmented copies; outputs are averaged."""
 
     original: bool = True
     copies: Annotated[int, Field(ge=0)] = 0
     augmentation: Augmentation = {}
 
     @model_validator(mode="after")
-    def _something_is_shown(self) -> Inference:
+    def _has_inputs(self) -> Inference:
         if not self.original and not self.copies:
             raise ValueError("needs original: true, or copies")
         if bool(self.copies) != bool(self.augmentation):
@@ -124,9 +121,10 @@ class Ensemble(Strict):
 
 
 class Recipe(Strict):
-    """How an arm is trained. An arm of a study file is a difference from the study's recipe.
+    """How an arm is trained and read. An arm of a study file is a difference from the study's recipe.
 
-    An arm with `models` reads another arm's trained models in another way; one with `ensemble` averages several arms'.
+    An arm with `models` reads the trained models of another arm in its own way; one with `ensemble` averages the
+    outputs of several arms.
     """
 
     preparation: str
@@ -137,11 +135,12 @@ class Recipe(Strict):
     keep: Union[Literal["last"], Best] = "last"
     early_stopping: EarlyStopping | None = None
     watch: list[Literal["train", "test"]] = Field(
-        default=[], description="parts that are scored after each epoch, to be shown: nothing is chosen by them"
+        default=[], description="parts that are scored after each epoch, for display only"
     )
     training_samples: Literal["all", "leak_free", "size_matched", "clean_labels"] = "all"
     validation: Literal["split", "test"] = Field(
-        default="split", description="test: a fault of some studies, repeated on purpose: the test part is validated on"
+        default="split",
+        description="test: validate on the test part, as some studies did by mistake",
     )
     folds: Positive | None = Field(default=None, description="train on this many of the split's folds only")
     posttrain: Posttrain = Posttrain()
@@ -201,8 +200,8 @@ class Recipe(Strict):
     @property
     def chooses_by_class(self) -> bool:
         """Whether the training depends on the classes that validation images are read as."""
-        stops = self.early_stopping.metric if self.early_stopping else "loss"
-        return stops != "loss" or (self.keep != "last" and self.keep.best != "loss")
+        stopping_metric = self.early_stopping.metric if self.early_stopping else "loss"
+        return stopping_metric != "loss" or (self.keep != "last" and self.keep.best != "loss")
 
     @property
     def is_fitted(self) -> bool:

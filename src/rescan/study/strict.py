@@ -1,23 +1,19 @@
-"""What all sections of a study file are made of: strict models, and names of folders."""
+"""The base of all sections of a study file: strict models, and names that become folders."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from rescan.paths import AUTOENCODERS, COMPARISON_FIGURES, DOWNLOAD, EXPLORE, RAW, RAW_EXTRA
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
 
-def _no_folder_of_ours(*reserved: str) -> AfterValidator:
+def not_reserved(*reserved: str) -> AfterValidator:
+    """A validator that refuses the names of Rescan's own folders."""
+
     def check(name: str) -> str:
         if name in reserved:
             raise ValueError(f"{name!r} is the name of a folder that Rescan uses; take another")
@@ -28,9 +24,9 @@ def _no_folder_of_ours(*reserved: str) -> AfterValidator:
 
 # Names of folders: of a study, an arm, a preparation.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-ArmName = Annotated[Name, _no_folder_of_ours(EXPLORE, COMPARISON_FIGURES, AUTOENCODERS)]
-AutoencoderName = Annotated[Name, _no_folder_of_ours("imagenet", "none")]
-PreparationName = Annotated[Name, _no_folder_of_ours(RAW, RAW_EXTRA, DOWNLOAD)]
+ArmName = Annotated[Name, not_reserved(EXPLORE, COMPARISON_FIGURES, AUTOENCODERS)]
+AutoencoderName = Annotated[Name, not_reserved("imagenet", "none")]
+PreparationName = Annotated[Name, not_reserved(RAW, RAW_EXTRA, DOWNLOAD)]
 
 
 class Strict(BaseModel):
