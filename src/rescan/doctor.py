@@ -1,4 +1,4 @@
-"""What a person asks of the machine: what is here, and cleaning up."""
+"""The state of the machine that people look at and clean up: versions, programs, disk; states of trainings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rescan.log import logger
 
 
 def findings() -> Iterator[tuple[str, str]]:
-    """Yield (what, what was found) about this machine; nothing is changed."""
+    """Yield what this machine has, as (name, description); nothing is changed."""
     yield "python", platform.python_version()
     for package in (
         "rescan",
@@ -45,9 +45,9 @@ def _gpu() -> str:
     program = shutil.which("nvidia-smi")
     if program is None:
         return "none found (no nvidia-smi): trainings run on the CPU"
-    query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
-    return " · ".join(answer.stdout.split("\n")).strip(" ·") or f"nvidia-smi failed: {answer.stderr.strip()}"
+    command = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    query = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
+    return " · ".join(query.stdout.split("\n")).strip(" ·") or f"nvidia-smi failed: {query.stderr.strip()}"
 
 
 def remove_states(results: Path) -> None:

@@ -1,7 +1,7 @@
-"""The one exception for mistakes that a user can mend."""
+"""The exception for mistakes that a user can correct."""
 
 from __future__ import annotations
 
 
 class RescanError(Exception):
-    """What is wrong, where, and what to do, in one line a fault; shown without a traceback, exit code 1."""
+    """What is wrong, where, and what to do, in one line per fault; shown without a traceback, exit code 1."""

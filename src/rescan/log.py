@@ -14,7 +14,7 @@ logger = logging.getLogger("rescan")
 
 
 def start(log: Path | None) -> None:
-    """Send messages to stderr and, if given, also to the file `log` (made anew)."""
+    """Send messages to stderr and, if given, also to the file `log`, which is replaced."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -26,18 +26,18 @@ def start(log: Path | None) -> None:
     logger.propagate = False
 
 
-def progress(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """Yield `items` and show how far it is: a bar on a terminal, else a line every 15 seconds and one in the end."""
+def progress(items: Iterable[Item], total: int, name: str) -> Iterator[Item]:
+    """Yield `items` and show the progress: a bar on a terminal, else a line every 15 seconds and one at the end."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, total=total, desc=what, leave=False)
+        yield from tqdm(items, total=total, desc=name, leave=False)
         return
-    began = said = time.monotonic()
+    began = last_line = time.monotonic()
     for count, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - said > 15:
-            logger.info("%s: %d of %d after %.0f s", what, count, total, now - began)
-            said = now
-    logger.info("%s: %d done in %.1f s", what, total, time.monotonic() - began)
+        if now - last_line > 15:
+            logger.info("%s: %d of %d after %.0f s", name, count, total, now - began)
+            last_line = now
+    logger.info("%s: %d done in %.1f s", name, total, time.monotonic() - began)

@@ -9,7 +9,7 @@ import typer
 
 
 class DeviceName(str, Enum):
-    """What can be asked for; `auto` takes a GPU if there is one."""
+    """The device to compute on; `auto` takes a GPU if there is one."""
 
     auto = "auto"
     cpu = "cpu"

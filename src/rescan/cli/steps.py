@@ -24,7 +24,7 @@ from rescan.log import start
 
 
 def download(study: Resolved, log: Log = None) -> None:
-    """Bring the data: phantoms, Kaggle, an URL, or a local folder or archive. Makes source.json."""
+    """Bring the data into place, from Kaggle, a URL or a local path, or make phantoms. Makes source.json."""
     start(log)
     from rescan.data.sources.download import download
     from rescan.study import read
@@ -35,7 +35,7 @@ def download(study: Resolved, log: Log = None) -> None:
 def weights(
     encoder: Annotated[str, typer.Argument(help="an encoder's name, such as resnet18")], log: Log = None
 ) -> None:
-    """Bring an encoder's ImageNet weights to data/weights, as safetensors."""
+    """Download an encoder's ImageNet weights to data/weights, as safetensors."""
     start(log)
     from rescan.data.sources.weights import weights
 

@@ -15,10 +15,10 @@ def resolve(
     out: Annotated[Path, typer.Option(help="where to write the resolved study (JSON)")],
     scale: Annotated[str, typer.Option(help="demo or full")] = "demo",
     weights: Annotated[Optional[str], typer.Option(help="replaces every arm's network.weights")] = None,
-    seed: Annotated[Optional[list[int]], typer.Option(help="replaces split.seeds; give it once a seed")] = None,
+    seed: Annotated[Optional[list[int]], typer.Option(help="replaces split.seeds; repeat it for several")] = None,
     source: Annotated[Optional[str], typer.Option(help="a local folder or archive, instead of data.source")] = None,
     folds: Annotated[Optional[int], typer.Option(help="replaces split.folds")] = None,
-    arm: Annotated[Optional[list[str]], typer.Option(help="an arm to run; give it once an arm")] = None,
+    arm: Annotated[Optional[list[str]], typer.Option(help="an arm to run; repeat it for several")] = None,
     task: Annotated[Optional[str], typer.Option(help="a task of the study file")] = None,
     log: Log = None,
 ) -> None:
@@ -35,7 +35,7 @@ def export(
     study: Resolved,
     preparation: Preparation,
     out: Annotated[Path, typer.Option(help="the folder to write NIfTI files into")],
-    sample: Annotated[Optional[list[str]], typer.Option(help="a sample; give it once a sample; all by default")] = None,
+    sample: Annotated[Optional[list[str]], typer.Option(help="a sample, repeat it for several; all by default")] = None,
 ) -> None:
     """Write prepared volumes as NIfTI files, each with its affine."""
     start(None)
@@ -55,9 +55,7 @@ def predict(
     extent: Annotated[
         Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
     ] = None,
-    patient: Annotated[
-        str, typer.Option(help="what patients' folders are called, as a regular expression")
-    ] = "patient.*",
+    patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -88,11 +86,11 @@ def schema() -> None:
 
 
 def doctor() -> None:
-    """Say what this machine has: Python, torch, GPU, Snakemake, Apptainer, disk, Kaggle token."""
+    """Print what this machine has: Python, torch, GPU, Snakemake, Apptainer, disk, Kaggle token."""
     from rescan.doctor import findings
 
-    for name, found in findings():
-        typer.echo(f"{name:12} {found}")
+    for name, description in findings():
+        typer.echo(f"{name:12} {description}")
 
 
 def clean(

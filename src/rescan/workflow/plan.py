@@ -66,7 +66,7 @@ class Plan:
                 raise RescanError(f"{path}: cannot be written ({error.strerror}); check the folder") from None
 
     def image(self, used: bool) -> str:
-        """The container image: a flavor that `make image` builds, a local file, or an URI.
+        """The container image: a flavor that `make image` builds, a local file, or a URI.
 
         Raises:
             RescanError: It is used, but the file isn't there.
@@ -76,9 +76,7 @@ class Plan:
             return image
         path = self.root / "images" / f"rescan-{image}.sif" if image in FLAVORS else self._absolute(image)
         if used and not path.is_file():
-            remedy = (
-                f"run `make image FLAVOR={image}`" if image in FLAVORS else "give the path of a .sif file or an URI"
-            )
+            remedy = f"run `make image FLAVOR={image}`" if image in FLAVORS else "give the path of a .sif file or a URI"
             raise RescanError(f"config: image: {path} is not there; {remedy}")
         return str(path)
 
