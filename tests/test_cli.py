@@ -57,9 +57,13 @@ def test_schema_and_doctor_and_clean(tmp_path):
     state.parent.mkdir(parents=True)
     state.write_text("{}")
     (state.parent / "lock").touch()
+    of_autoencoder = tmp_path / "results/demo/.state/s/autoencoders/a/fold0_seed0/lock"
+    of_autoencoder.parent.mkdir(parents=True)
+    of_autoencoder.touch()
     kept = tmp_path / "results/demo/s/a/metrics.json"
     kept.parent.mkdir(parents=True)
     kept.write_text("{}")
     assert rescan("clean", cwd=tmp_path).returncode == 0
     assert not state.exists()
+    assert not of_autoencoder.exists()
     assert kept.exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 from rescan.data.sources.remote import has_kaggle_token
 from rescan.errors import RescanError
 from rescan.log import logger
+from rescan.paths import STATES
 
 
 def findings() -> Iterator[tuple[str, str]]:
@@ -51,7 +52,7 @@ def _gpu() -> str:
 
 
 def remove_states(results: Path) -> None:
-    """Remove the trainers' state folders (`<results>/<scale>/.state`); finished results stay.
+    """Remove the trainers' state folders (`<results>/<scale>/.state/…`); finished results stay.
 
     Raises:
         RescanError: There is no such folder of results, or a training is under way.
@@ -60,7 +61,7 @@ def remove_states(results: Path) -> None:
 
     if not results.is_dir():
         raise RescanError(f"{results}: no such folder; run this where results/ is, or name the folder")
-    states = [lock.parent for lock in results.glob("*/.state/*/*/*/lock")]
+    states = [lock.parent for lock in results.glob(f"*/{STATES}/**/lock")]
     size = sum(file.stat().st_size for state in states for file in state.rglob("*") if file.is_file())
     for state in states:
         with locked(state):

@@ -14,6 +14,7 @@ RUN = "fold{fold}_seed{seed}"
 AUTOENCODERS = "autoencoders"
 EXPLORE = "explore"
 COMPARISON_FIGURES = "comparison_figures"
+STATES = ".state"
 RAW, RAW_EXTRA, DOWNLOAD = "raw", "raw_extra", "download"
 
 
@@ -203,7 +204,7 @@ class Paths:
 
     def state(self, arm: str, fold: int | str, seed: int | str) -> StateFolder:
         """The trainer's state folder: outside the declared outputs, which Snakemake deletes when a job fails."""
-        return StateFolder(f"results/{self.scale}/.state/{self.study}/{arm}/{RUN.format(fold=fold, seed=seed)}")
+        return StateFolder(f"results/{self.scale}/{STATES}/{self.study}/{arm}/{RUN.format(fold=fold, seed=seed)}")
 
     @staticmethod
     def weights(encoder: str) -> str:
