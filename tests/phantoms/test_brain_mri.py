@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import inspect
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +35,13 @@ def mask_of(folder: Path, path: str) -> Path:
 
 @pytest.mark.parametrize("name", catalogue.PHANTOMS)
 def test_the_table_of_names_has_the_options_of_the_function(name):
-    parameters = list(inspect.signature(catalogue.resolve("phantom", name)).parameters.values())
-    assert [p.name for p in parameters[:2]] == ["folder", "classes"]
-    defaults = {p.name: list(p.default) if isinstance(p.default, tuple) else p.default for p in parameters[2:]}
+    make = catalogue.resolve("phantom", name)
+    assert list(inspect.signature(make).parameters) == ["folder", "classes", "options"]
+    fields = dataclasses.fields(import_module(make.__module__).Options)
+    defaults = {
+        field.name: list(field.default) if isinstance(field.default, tuple) else field.default for field in fields
+    }
     assert defaults == catalogue.PHANTOMS[name].defaults
-    assert all(p.kind is p.KEYWORD_ONLY for p in parameters[2:])
 
 
 def test_classes_parts_and_files(tmp_path):

@@ -128,9 +128,10 @@ def test_the_layout_reads_all_of_it(tmp_path):
 
 
 def test_more_scans_than_ids_of_the_real_set_go_on_above_them():
-    from rescan.phantoms.octa.octa import _number, _plan
+    from rescan.phantoms.octa.octa import Options, _number, _plan
 
-    cases = _number(_plan(0, 700, 0.5), 0)
+    options = Options(samples=700)
+    cases = _number(_plan(options), options)
     numbers = {fov: sorted(int(case.number) for case in cases if case.fov == fov) for fov in ("6mm", "3mm")}
     wide = [number for number in range(10001, 10301) if str(number) not in EXCLUDED]
     assert numbers["6mm"] == [*wide, *range(10501, 10501 + 420 - 295)]
@@ -302,10 +303,10 @@ def test_the_usual_difficulty_is_neither_trivial_nor_hopeless(tmp_path):
 
 
 def test_confound():
-    from rescan.phantoms.octa.octa import _plan
+    from rescan.phantoms.octa.octa import Options, _plan
 
     for confound, wide, narrow in ((0.0, 251 / 500, 251 / 500), (1.0, 91 / 300, 160 / 200)):
-        cases = _plan(0, 500, confound)
+        cases = _plan(Options(samples=500, confound=confound))
         for fov, count, share in (("6mm", 300, wide), ("3mm", 200, narrow)):
             kinds = [case.kind for case in cases if case.fov == fov]
             assert len(kinds) == count

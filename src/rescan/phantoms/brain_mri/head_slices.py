@@ -54,7 +54,7 @@ def head(rng: np.random.Generator, effect: float) -> Head:
 
 
 def _field(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> Array:
-    """A smooth random field: (H, W) float32, standard normal at the nodes of a grid of cells × cells."""
+    """A smooth random field, (H, W) float32, as `canvas.smooth`, but drawn in float64: these are other numbers."""
     nodes = rng.standard_normal((cells, cells)).astype(np.float32)
     return cv2.resize(nodes, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
@@ -108,8 +108,8 @@ def draw(
     real, imaginary = rng.normal(0, rng.uniform(0.015, 0.04), (2, *shape)).astype(np.float32)
 
     extent = np.zeros(shape, np.float32)
-    if lesion in DRAWN:
-        extent, change = DRAWN[lesion](view, site_rng, rng)
+    if lesion in LESION_DRAWERS:
+        extent, change = LESION_DRAWERS[lesion](view, site_rng, rng)
         image = np.maximum(image + np.float32(contrast) * change, 0)
     rician = np.hypot(image * bias + real, imaginary)
     return np.clip(rician * 230, 0, 255).astype(np.uint8), np.where(extent > 0.5, 255, 0).astype(np.uint8)
@@ -165,8 +165,8 @@ def _coordinates(patient: Head, rng: np.random.Generator, shape: tuple[int, int]
     x, y = np.cos(turn) * dx + np.sin(turn) * dy, np.cos(turn) * dy - np.sin(turn) * dx
     x = -x if flip else x
     warp = (patient.warp + rng.normal(0, 0.015, (2, 4, 4))).astype(np.float32)
-    moved = [cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC) for part in warp]
-    return (x + moved[0]).astype(np.float32), (y + moved[1]).astype(np.float32)
+    shifts = [cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC) for part in warp]
+    return (x + shifts[0]).astype(np.float32), (y + shifts[1]).astype(np.float32)
 
 
 def _glioma(view: View, site_rng: np.random.Generator, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -211,4 +211,4 @@ def _pituitary(view: View, site_rng: np.random.Generator, rng: np.random.Generat
     return body, view.mix(LESIONS["pituitary"]) * body
 
 
-DRAWN = {"glioma": _glioma, "meningioma": _meningioma, "pituitary": _pituitary}
+LESION_DRAWERS = {"glioma": _glioma, "meningioma": _meningioma, "pituitary": _pituitary}

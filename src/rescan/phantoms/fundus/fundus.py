@@ -1,27 +1,51 @@
-"""Schematic color fundus photographs in the five grades of diabetic retinopathy, two eyes a patient."""
+"""Schematic color fundus photographs in the five grades of diabetic retinopathy, two eyes per patient."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from rescan import catalogue
-from rescan.errors import RescanError
 from rescan.files import write_table
 from rescan.phantoms.fundus.fundus_anatomy import GRADES
 from rescan.phantoms.fundus.fundus_images import draw, patient
+from rescan.phantoms.phantom import PhantomOptions, choose, copy, relabel, save
 
 Array = np.ndarray
 SHARES = (0.45, 0.12, 0.25, 0.08, 0.10)  # of the grades, about those of APTOS 2019
-CONFOUNDED = ((0.8, 1.0), (0.95, 1.15), (1.1, 1.3), (1.25, 1.4), (1.4, 1.5))  # height and aspect a grade
+CONFOUNDED = ((0.8, 1.0), (0.95, 1.15), (1.1, 1.3), (1.25, 1.4), (1.4, 1.5))  # height and aspect per grade
 # Of copies, in turn. Half are the very same file: only their labels show how well labels repeat.
 TRANSFORMS = ("identical", "mirrored", "identical", "gain", "identical", "resized")
 LAYOUTS = ("aptos", "eyepacs")
+
+
+@dataclass(frozen=True)
+class Options(PhantomOptions):
+    """The options of fundus phantoms.
+
+    Attributes:
+        layout: "aptos" or "eyepacs".
+        samples: Number of labeled images, duplicates included.
+        unlabeled: Number of further images, without labels; the EyePACS layout has none.
+        size: Typical height in pixels; images are 0.8 to 1.4 times as high and 1 to 1.5 times as wide as high.
+        null: No lesion anywhere, the same nuisances, the labels of the originals dealt out at random.
+        duplicates: Share of the labeled images that copy another one (same file, mirrored, gain-changed or resized).
+        conflicts: Share of the duplicates that are labeled otherwise than the original, mostly by one grade.
+        patient_effect: Multiplies the differences between patients in anatomy, pigment and gain, and in severity.
+        label_noise: Share of the originals that are labeled one grade off; their copies follow them.
+    """
+
+    SHARES: ClassVar = (*PhantomOptions.SHARES, "conflicts")
+    AMOUNTS: ClassVar = (*PhantomOptions.AMOUNTS, "unlabeled")
+
+    layout: str = "aptos"
+    unlabeled: int = 20
+    size: int = 256
+    conflicts: float = 0.25
 
 
 class Case(NamedTuple):
@@ -30,36 +54,12 @@ class Case(NamedTuple):
     patient: int
     left: bool  # the eye, as the image shows it: a mirrored copy shows the other one
     grade: int  # index into GRADES and the classes
-    label: int | None = None  # the grade that is given, None for an unlabeled image
+    label: int | None = None  # the grade in the table, None for an unlabeled image
     source: int | None = None  # which case this one copies
     transform: str = ""
 
 
-class Made(NamedTuple):
-    """A finished image."""
-
-    image: Array  # (H, W, 3) uint8, BGR
-    mask: Array  # (H, W) uint8, 0 or 255
-    file: bytes
-
-
-def make(
-    folder: Path,
-    classes: list[str],
-    *,
-    layout: str = "aptos",
-    samples: int = 320,
-    unlabeled: int = 20,
-    size: int = 256,
-    seed: int = 0,
-    contrast: float = 1.0,
-    null: bool = False,
-    confound: float = 0.5,
-    duplicates: float = 0.06,
-    conflicts: float = 0.25,
-    patient_effect: float = 1.0,
-    label_noise: float = 0.0,
-) -> None:
+def make(folder: Path, classes: list[str], **options: Any) -> None:
     """Write a phantom data set in the native layout of APTOS 2019 or EyePACS 2015.
 
     Files of "aptos": `train.csv` (id_code, diagnosis), `train_images/<id_code>.png` and, if there are unlabeled images,
@@ -75,98 +75,65 @@ def make(
     Args:
         folder: Where to write; made if needed.
         classes: Names of two to five grades, by position: none, mild, moderate, severe, proliferative.
-        layout: "aptos" or "eyepacs".
-        samples: Number of labeled images, duplicates included.
-        unlabeled: Number of further images, without labels; the EyePACS layout has none.
-        size: Typical height in pixels; images are 0.8 to 1.4 times as high and 1 to 1.5 times as wide as high.
-        seed: Seed of everything. Lesions have a stream of their own: the same eyes come with any contrast.
-        contrast: Multiplies the lesions' contrast: the difficulty.
-        null: No lesion anywhere, the same nuisances, the labels of the originals dealt out at random.
-        confound: Probability that an image's height and aspect follow from its label (also if null).
-        duplicates: Share of the labeled images that copy another one (same file, mirrored, gain-changed or resized).
-        conflicts: Share of the duplicates that are labeled otherwise than the original, mostly by one grade.
-        patient_effect: Multiplies the differences between patients in anatomy, pigment and gain, and in severity.
-        label_noise: Share of the originals that are labeled one grade off; their copies follow them.
+        **options: The fields of `Options`.
 
     Raises:
-        RescanError: An unknown layout, fewer than two classes or more than five, too few samples for two originals a
+        RescanError: An unknown layout, fewer than two classes or more than five, too few samples for two originals per
             class, or an option out of its range.
     """
-    shares = {"confound": confound, "duplicates": duplicates, "conflicts": conflicts, "label_noise": label_noise}
-    amounts = {"contrast": contrast, "patient_effect": patient_effect, "seed": seed, "unlabeled": unlabeled}
-    copies = round(duplicates * samples) if 0 <= duplicates <= 1 else 0
+    settings = Options(**options)
     grades = len(classes)
-    _check(shares, amounts, layout, size, grades, samples, copies)
-    cases = _label(_eyes(seed, 0, grades, samples - copies, patient_effect, fewest=2), seed, grades, null, label_noise)
-    cases += _copies(cases, seed, grades, copies, conflicts)
+    layout = settings.layout
+    settings.check(
+        (layout not in LAYOUTS, f"layout: no layout {layout!r}{catalogue.suggest(layout, LAYOUTS)}"),
+        (settings.size < 64, f"size: {settings.size} pixels show no lesions; use 64 or more"),
+        (
+            not 2 <= grades <= len(GRADES),
+            f"fundus makes 2 to {len(GRADES)} classes, not {grades}; change data.classes",
+        ),
+        settings.check_originals(grades),
+    )
+    cases = _label(_eyes(settings, 0, grades, settings.originals, fewest=2), settings, grades)
+    cases += _copies(cases, settings, grades)
     if layout == "aptos":
-        cases += _eyes(seed, samples, grades, unlabeled, patient_effect)
-    paths = _paths(cases, seed, layout)
-    copied = {case.source for case in cases}
-    drawn: dict[int | None, Made] = {}
+        cases += _eyes(settings, settings.samples, grades, settings.unlabeled)
+    paths = _paths(cases, settings)
     sizes = []
-    suffix = Path(paths[0]).suffix
     for number, (case, path) in enumerate(zip(cases, paths)):
-        if case.source is None:
-            strength = {"contrast": contrast, "confound": confound, "patient_effect": patient_effect}
-            made = _draw(case, 0 if null else case.grade, suffix, seed=seed, size=size, **strength)
-        else:
-            made = _transform(drawn[case.source], case.transform, suffix, np.random.default_rng([seed, 1, number]))
-        if number in copied:
-            drawn[number] = made
-        sizes.append(made.image.shape)
-        _write(folder / path, made.file)
-        if made.mask.any():
-            _write(folder / "masks" / f"{Path(path).stem}.png", _encode(made.mask, ".png"))
+        # An original is drawn again for its copy: no image is kept.
+        image, mask, quality = _draw(case if case.source is None else cases[case.source], settings)
+        if case.source is not None:
+            rng = settings.rng(1, number)
+            image, mask = copy(image, mask, case.transform, rng, lossy=True)
+            quality = quality if case.transform == "identical" else int(rng.integers(85, 96))
+        sizes.append(mask.shape)
+        save(folder / path, image, quality)
+        if mask.any():
+            save(folder / "masks" / f"{Path(path).stem}.png", mask)
     truth = {
         "path": paths,
         "label": ["" if case.label is None else classes[case.label] for case in cases],
-        "true_label": ["" if null else classes[case.grade] for case in cases],
+        "true_label": ["" if settings.null else classes[case.grade] for case in cases],
         "patient": [f"p{case.patient:04d}" for case in cases],
         "eye": ["left" if case.left else "right" for case in cases],
         "duplicate_of": ["" if case.source is None else paths[case.source] for case in cases],
         "transform": [case.transform for case in cases],
-        "width": [width for _, width, _ in sizes],
-        "height": [height for height, _, _ in sizes],
+        "width": [width for _, width in sizes],
+        "height": [height for height, _ in sizes],
     }
     write_table(folder / "phantom.csv", pd.DataFrame(truth))
     labels = {"id": [Path(path).stem for path in paths], "label": [case.label for case in cases]}
     _write_labels(folder, layout, pd.DataFrame(labels))
 
 
-def _check(
-    shares: dict[str, float],
-    amounts: dict[str, float],
-    layout: str,
-    size: int,
-    classes: int,
-    samples: int,
-    copies: int,
-) -> None:
-    """Raise a `RescanError` with a line for each option out of its range."""
-    faults = [f"{name}: {share} is no share; use 0 to 1" for name, share in shares.items() if not 0 <= share <= 1]
-    unfit = {name: value for name, value in amounts.items() if not 0 <= value < math.inf}
-    faults += [f"{name}: {value} is no amount; use 0 or more" for name, value in unfit.items()]
-    if layout not in LAYOUTS:
-        faults.append(f"layout: no layout {layout!r}{catalogue.suggest(layout, LAYOUTS)}")
-    if size < 64:
-        faults.append(f"size: {size} pixels show no lesions; use 64 or more")
-    if not 2 <= classes <= len(GRADES):
-        faults.append(f"fundus makes 2 to {len(GRADES)} classes, not {classes}; change data.classes")
-    if samples - copies < 2 * classes:
-        faults.append(f"samples: {samples} with {copies} duplicates leave fewer than two originals a class; raise it")
-    if faults:
-        raise RescanError("\n".join(f"data.phantom: {fault}" for fault in faults))
-
-
-def _eyes(seed: int, first: int, grades: int, count: int, effect: float, fewest: int = 0) -> list[Case]:
+def _eyes(options: Options, first: int, grades: int, count: int, fewest: int = 0) -> list[Case]:
     """Plan eyes with the grades' shares, each grade `fewest` times at least; patients are numbered from `first`.
 
     The graver a patient's disease, the higher the grades of both eyes: severities are ranked.
     """
-    rng = np.random.default_rng([seed, 0, first])
+    rng = options.rng(0, first)
     shared = np.repeat(rng.normal(size=(count + 1) // 2), 2)[:count]
-    severity = effect * shared + 0.5 * rng.normal(size=count)
+    severity = options.patient_effect * shared + 0.5 * rng.normal(size=count)
     ends = np.cumsum(SHARES[:grades]) / sum(SHARES[:grades])
     counts = np.maximum(np.diff(np.rint(ends * count).astype(int), prepend=0), fewest)
     counts[0] -= counts.sum() - count
@@ -175,32 +142,26 @@ def _eyes(seed: int, first: int, grades: int, count: int, effect: float, fewest:
     return [Case(first + number // 2, number % 2 == 0, grade) for number, grade in enumerate(ranked.tolist())]
 
 
-def _label(cases: list[Case], seed: int, grades: int, null: bool, noise: float) -> list[Case]:
+def _label(cases: list[Case], options: Options, grades: int) -> list[Case]:
     """Label originals by their grades, but for a share; or, for null, deal the labels out anew."""
-    rng = np.random.default_rng([seed, 5])
-    labels = [case.grade for case in cases]
-    if null:
-        labels = rng.permutation(labels).tolist()
-    else:
-        for number in rng.permutation(len(cases))[: round(noise * len(cases))].tolist():
-            labels[number] = _other(labels[number], grades, 0.0, rng)
+    labels = relabel([case.grade for case in cases], options, lambda label, rng: _other(label, grades, 0.0, rng))
     return [case._replace(label=label) for case, label in zip(cases, labels)]
 
 
-def _copies(cases: list[Case], seed: int, grades: int, count: int, conflicts: float) -> list[Case]:
+def _copies(cases: list[Case], options: Options, grades: int) -> list[Case]:
     """Plan copies of originals, a share of them with another label."""
-    rng = np.random.default_rng([seed, 6])
-    sources = rng.choice(len(cases), count, replace=count > len(cases)).tolist()
-    conflicting = set(rng.permutation(count)[: round(conflicts * count)].tolist())
+    rng = options.rng(6)
+    sources = choose(range(len(cases)), options.copies, rng)
+    conflicting = set(rng.permutation(len(sources))[: round(options.conflicts * len(sources))].tolist())
     copies = []
     for number, source in enumerate(sources):
         transform = TRANSFORMS[number % len(TRANSFORMS)]
-        copy = cases[source]._replace(source=source, transform=transform)
+        case = cases[source]._replace(source=source, transform=transform)
         if transform == "mirrored":
-            copy = copy._replace(left=not copy.left)
-        if number in conflicting:
-            copy = copy._replace(label=_other(copy.label, grades, 0.1, rng))
-        copies.append(copy)
+            case = case._replace(left=not case.left)
+        if number in conflicting and case.label is not None:
+            case = case._replace(label=_other(case.label, grades, 0.1, rng))
+        copies.append(case)
     return copies
 
 
@@ -211,10 +172,10 @@ def _other(label: int, grades: int, far: float, rng: np.random.Generator) -> int
     return int(rng.choice(grades, p=weights / weights.sum()))
 
 
-def _paths(cases: list[Case], seed: int, layout: str) -> list[str]:
+def _paths(cases: list[Case], options: Options) -> list[str]:
     """Names as in the real sets, such as train_images/0083ee8054ee.png or train/17_left.jpeg."""
-    rng = np.random.default_rng([seed, 7])
-    if layout == "aptos":
+    rng = options.rng(7)
+    if options.layout == "aptos":
         ids = rng.integers(16**12, size=len(cases)).tolist()
         folders = ["test_images" if case.label is None else "train_images" for case in cases]
         return [f"{folder}/{number:012x}.png" for folder, number in zip(folders, ids)]
@@ -236,56 +197,27 @@ def _write_labels(folder: Path, layout: str, images: pd.DataFrame) -> None:
             write_table(folder / "test.csv", rest.set_axis(["id_code"], axis=1))
 
 
-def _draw(
-    case: Case,
-    grade: int,
-    suffix: str,
-    *,
-    seed: int,
-    size: int,
-    contrast: float,
-    confound: float,
-    patient_effect: float,
-) -> Made:
-    """Draw an original; with probability `confound`, height and aspect follow from its label."""
-    person = patient(np.random.default_rng([seed, 2, case.patient]), patient_effect)
-    rng = np.random.default_rng([seed, 3, case.patient, case.left])
-    lesion_rng = np.random.default_rng([seed, 4, case.patient, case.left])
+def _draw(case: Case, options: Options) -> tuple[Array, Array, int]:
+    """Draw an original; with probability `confound`, height and aspect follow from its label.
+
+    Returns:
+        image: (H, W, 3) uint8, BGR.
+        mask: (H, W) uint8, 0 or 255.
+        quality: Of a JPEG file.
+    """
+    person = patient(options.rng(2, case.patient), options.patient_effect)
+    rng = options.rng(3, case.patient, case.left)
     scale, aspect = rng.uniform(0.8, 1.4), rng.uniform(1.0, 1.5)
-    if rng.random() < confound:
+    if rng.random() < options.confound:
         scale, aspect = CONFOUNDED[case.grade if case.label is None else case.label]
     quality = int(rng.integers(85, 96))
-    shape = (round(size * scale), round(size * scale * aspect))
     image, mask = draw(
-        person, left=case.left, grade=grade, shape=shape, contrast=contrast, rng=rng, lesion_rng=lesion_rng
+        person,
+        left=case.left,
+        grade=0 if options.null else case.grade,
+        shape=(round(options.size * scale), round(options.size * scale * aspect)),
+        contrast=options.contrast,
+        rng=rng,
+        lesion_rng=options.rng(4, case.patient, case.left),
     )
-    return Made(image, mask, _encode(image, suffix, quality))
-
-
-def _transform(made: Made, name: str, suffix: str, rng: np.random.Generator) -> Made:
-    """Copy an image."""
-    image, mask, _ = made
-    if name == "identical":
-        return made
-    if name == "mirrored":
-        image, mask = cv2.flip(image, 1), cv2.flip(mask, 1)
-    elif name == "gain":
-        image = cv2.convertScaleAbs(image, alpha=rng.uniform(0.7, 0.85))
-    else:
-        shape = np.rint(rng.uniform(0.7, 0.9) * np.array(mask.shape[::-1])).astype(int).tolist()
-        coded = np.frombuffer(_encode(image, ".jpeg", int(rng.integers(70, 85))), np.uint8)
-        coarse: Any = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-        image = cv2.resize(coarse, shape, interpolation=cv2.INTER_AREA)
-        mask = cv2.resize(mask, shape, interpolation=cv2.INTER_NEAREST)
-    return Made(image, mask, _encode(image, suffix, int(rng.integers(85, 96))))
-
-
-def _encode(image: Array, suffix: str, quality: int = 95) -> bytes:
-    """An image as a file; PNG has no quality."""
-    options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
-    return bytes(cv2.imencode(suffix, image, options)[1])
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    return image, mask, quality

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from rescan.phantoms.canvas import FINE, SUBPIXEL, coverage, new_layer, smooth
 from rescan.phantoms.fundus.fundus_anatomy import ARTERY, CUP, DISC, HAZE, LESIONS, MACULA, PIGMENT, VEIN
-from rescan.phantoms.fundus.fundus_shapes import FINE, SUBPIXEL, Camera, coverage, lesions, new_layer, stroke, tree
+from rescan.phantoms.fundus.fundus_shapes import Camera, lesions, trace, tree
 
 Array = np.ndarray
 FEWEST = 0.25  # coverage of a pixel from which on it belongs to a lesion's mask
@@ -116,7 +117,7 @@ def _paint_eye(view: Camera, person: Patient, rng: np.random.Generator) -> Array
     """The retina, evenly lit and without lesions: (H, W, 3) float32."""
     x, y = view.places()
     lightest, darkest = np.array(PIGMENT, np.float32)
-    texture = 1 + 0.06 * _smooth(rng, view.shape, 9) + 0.04 * _smooth(rng, view.shape, 36)
+    texture = 1 + 0.06 * smooth(rng, view.shape, 9) + 0.04 * smooth(rng, view.shape, 36)
     image = texture[..., None] * (lightest + np.float32(person.pigment) * (darkest - lightest))
 
     away = np.hypot(x - np.float32(view.fovea[0]), y - np.float32(view.fovea[1]))
@@ -131,17 +132,11 @@ def _paint_eye(view: Camera, person: Patient, rng: np.random.Generator) -> Array
     fed = 1 - np.exp(-((away / 0.13) ** 4))  # no vessels in the fovea
     vessels = tree(view, person.width, person.wander, rng)
     for color, vein in ((VEIN, True), (ARTERY, False)):
-        layer = new_layer(view)
+        layer = new_layer(view.shape)
         for order in vessels:
-            stroke(layer, view, order.points[order.vein == vein], order.width[order.vein == vein])
-        image *= 1 - (coverage(layer, view) * fed)[..., None] * np.array(color, np.float32)
+            trace(layer, view, order.points[order.vein == vein], order.width[order.vein == vein])
+        image *= 1 - (coverage(layer, view.shape) * fed)[..., None] * np.array(color, np.float32)
     return image
-
-
-def _smooth(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> Array:
-    """A smooth random field: (H, W) float32, standard normal at the nodes of a grid of cells × cells."""
-    nodes = rng.standard_normal((cells, cells), np.float32)
-    return cv2.resize(nodes, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def _light(view: Camera, rng: np.random.Generator) -> Array:
@@ -151,7 +146,7 @@ def _light(view: Camera, rng: np.random.Generator) -> Array:
     v = ((rows - view.center[1]) / view.radius).astype(np.float32)
     tilt = rng.normal(0, 0.15, 2).astype(np.float32)
     light = 1 + tilt[0] * u + tilt[1] * v - np.float32(rng.uniform(0.1, 0.4)) * (u * u + v * v)
-    light += 0.05 * _smooth(rng, view.shape, 4)
+    light += 0.05 * smooth(rng, view.shape, 4)
     return np.maximum(light, 0.1)[..., None]
 
 
@@ -167,11 +162,11 @@ def _haze(view: Camera, rng: np.random.Generator) -> Array:
 
 def _field_of_view(view: Camera, notch: bool) -> Array:
     """1 in the photographed field, 0 in the black border: (H, W) float32. Some cameras mark its upper right edge."""
-    layer = new_layer(view)
+    layer = new_layer(view.shape)
     fine = view.radius * FINE * (1 << SUBPIXEL)
     middle = ((view.center + 0.5) * FINE - 0.5) * (1 << SUBPIXEL)
     cv2.circle(layer, np.rint(middle).astype(int).tolist(), round(fine), 255, -1, cv2.LINE_8, SUBPIXEL)
     if notch:
         mark = middle + 0.99 * fine * np.sqrt(0.5) * np.array([1, -1])
         cv2.circle(layer, np.rint(mark).astype(int).tolist(), round(0.05 * fine), 255, -1, cv2.LINE_8, SUBPIXEL)
-    return coverage(layer, view)
+    return coverage(layer, view.shape)

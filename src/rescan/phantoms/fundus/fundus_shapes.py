@@ -7,11 +7,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from rescan.phantoms.canvas import FINE, SUBPIXEL, coverage, fixed_point, new_layer, stroke
 from rescan.phantoms.fundus.fundus_anatomy import ARCADES, GRADES, LESIONS
 
 Array = np.ndarray
-FINE = 2  # layers are drawn that many times finer, then averaged
-SUBPIXEL = 4  # binary digits of the fraction in OpenCV's coordinates
 
 
 class Camera(NamedTuple):
@@ -49,28 +48,9 @@ class Vessels(NamedTuple):
     vein: Array  # (B,) bool
 
 
-def new_layer(view: Camera) -> Array:
-    """An empty layer: (FINE H, FINE W) uint8, to be drawn on with 255."""
-    return np.zeros((view.shape[0] * FINE, view.shape[1] * FINE), np.uint8)
-
-
-def coverage(layer: Array, view: Camera) -> Array:
-    """The share of each pixel that a layer covers: (H, W) float32 in [0, 1]."""
-    return cv2.resize(layer, view.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-
-
-def _fixed(view: Camera, places: Array) -> Array:
-    """Places, (…, 2), in a layer's pixels, as OpenCV takes them: int32 with SUBPIXEL binary digits of fraction."""
-    return np.rint(((view.pixels(places) + 0.5) * FINE - 0.5) * (1 << SUBPIXEL)).astype(np.int32)
-
-
-def stroke(layer: Array, view: Camera, points: Array, width: Array) -> None:
-    """Draw curves, (B, S, 2), as segments of varying width, (B, S)."""
-    pixels = _fixed(view, points)
-    segments = np.stack([pixels[:, :-1], pixels[:, 1:]], axis=2).reshape(-1, 2, 2)
-    thickness = np.maximum(1, np.rint(width[:, :-1] * view.radius * FINE)).astype(int).ravel()
-    for value in np.unique(thickness):
-        cv2.polylines(layer, segments[thickness == value], False, 255, int(value), cv2.LINE_8, SUBPIXEL)
+def trace(layer: Array, view: Camera, points: Array, width: Array) -> None:
+    """Draw curves through places, (B, S, 2), of varying width, (B, S)."""
+    stroke(layer, fixed_point(view.pixels(points), FINE), width * view.radius * FINE)
 
 
 def tree(view: Camera, scale: float, wander: float, rng: np.random.Generator) -> list[Vessels]:
@@ -91,9 +71,9 @@ def tree(view: Camera, scale: float, wander: float, rng: np.random.Generator) ->
     half, vein = courses[:, 4], np.arange(8) % 2 == 1
     width = scale * np.where(vein, 0.032, 0.023) * np.exp(rng.normal(0, 0.08, 8))
     start = np.broadcast_to(view.disc, (8, 2)) + rng.normal(0, 0.015, (8, 2))
-    grown = [_grow(start, first * half, last * half, bend, length, width, vein, 28, wander, rng)]
+    generations = [_grow(start, first * half, last * half, bend, length, width, vein, 28, wander, rng)]
     for count, steps, reach in ((4, 12, (0.3, 0.7)), (2, 8, (0.12, 0.3))):
-        parents = grown[-1]
+        parents = generations[-1]
         parent = np.repeat(np.arange(len(parents.points)), count)
         at = rng.integers(parents.points.shape[1] // 5, parents.points.shape[1] - 2, len(parent))
         heading, width = parents.heading[parent, at], 0.6 * parents.width[parent, at]
@@ -101,8 +81,8 @@ def tree(view: Camera, scale: float, wander: float, rng: np.random.Generator) ->
         bends, length = np.full(len(parent), 0.2), rng.uniform(*reach, len(parent))
         ends = heading + 0.4 * away
         vein, start = parents.vein[parent], parents.points[parent, at]
-        grown.append(_grow(start, heading + away, ends, bends, length, width, vein, steps, wander, rng))
-    return grown
+        generations.append(_grow(start, heading + away, ends, bends, length, width, vein, steps, wander, rng))
+    return generations
 
 
 def _grow(
@@ -118,8 +98,8 @@ def _grow(
     rng: np.random.Generator,
 ) -> Vessels:
     """Let B vessels grow from `start`, turning from heading `first` to `last` over a length `bend`, and tapering."""
-    gone = np.linspace(0, 1, steps) * length[:, None]
-    heading = last[:, None] + (first - last)[:, None] * np.exp(-gone / bend[:, None])
+    passed = np.linspace(0, 1, steps) * length[:, None]
+    heading = last[:, None] + (first - last)[:, None] * np.exp(-passed / bend[:, None])
     swing = rng.normal(0, 1, (len(start), steps)).cumsum(axis=1) * np.sqrt(length[:, None] / steps)
     heading += 0.35 * wander * swing
     moves = np.stack([np.cos(heading), -np.sin(heading)], axis=-1) * (length / (steps - 1))[:, None, None]
@@ -132,12 +112,12 @@ def lesions(view: Camera, grade: int, rng: np.random.Generator) -> list[tuple[st
     covers = []
     for kind, (fewest, most) in GRADES[grade].items():
         count = int(rng.integers(fewest, most + 1))
-        layer = new_layer(view)
+        layer = new_layer(view.shape)
         for number, site in enumerate(_sites(view, count, rng)):
-            DRAWN.get(kind, _blobs)(layer, view, kind, site, rng)
+            DRAWERS.get(kind, _blobs)(layer, view, kind, site, rng)
             if kind == "new_vessels" and number == 0 and rng.random() < 0.5:  # some grow on the disc
                 _tuft(layer, view, kind, view.disc, rng)
-        cover = coverage(layer, view)
+        cover = coverage(layer, view.shape)
         if kind == "cotton_wool":
             cover = cv2.GaussianBlur(cover, (0, 0), 0.02 * view.radius)
         covers.append((kind, cover))
@@ -156,9 +136,9 @@ def _sites(view: Camera, count: int, rng: np.random.Generator) -> Array:
     fits = np.all((pixels > margin) & (pixels < np.array(view.shape[::-1]) - margin), axis=1)
     fits &= np.hypot(*(places - view.disc).T) > 0.24
     fits &= np.hypot(*(places - view.fovea).T) > 0.09
-    good = [places[fits & (quadrant == number)] for number in range(4)]
+    fitting = [places[fits & (quadrant == number)] for number in range(4)]
     turn = rng.permutation(4)
-    return np.array([good[turn[number % 4]][number // 4] for number in range(count)]).reshape(-1, 2)
+    return np.array([fitting[turn[number % 4]][number // 4] for number in range(count)]).reshape(-1, 2)
 
 
 def _blobs(layer: Array, view: Camera, kind: str, site: Array, rng: np.random.Generator) -> None:
@@ -173,7 +153,7 @@ def _blobs(layer: Array, view: Camera, kind: str, site: Array, rng: np.random.Ge
         across = np.array([-along[1], along[0]])
         outline = (radius * np.cos(angles) * stretch)[:, None] * along
         outline += (radius * np.sin(angles) / stretch)[:, None] * across
-        cv2.fillPoly(layer, [_fixed(view, middle + outline)], 255, cv2.LINE_8, SUBPIXEL)
+        cv2.fillPoly(layer, [fixed_point(view.pixels(middle + outline), FINE)], 255, cv2.LINE_8, SUBPIXEL)
 
 
 def _tuft(layer: Array, view: Camera, kind: str, site: Array, rng: np.random.Generator) -> None:
@@ -185,7 +165,7 @@ def _tuft(layer: Array, view: Camera, kind: str, site: Array, rng: np.random.Gen
     bend, width, vein = np.full(count, 0.15), np.full(count, 0.010), np.zeros(count, bool)
     start = site + rng.normal(0, 0.02, (count, 2))
     loops = _grow(start, first, last, bend, length, width, vein, 14, 1.5, rng)
-    stroke(layer, view, loops.points, np.full_like(loops.width, 0.010))
+    trace(layer, view, loops.points, np.full_like(loops.width, 0.010))
 
 
 def _boat(layer: Array, view: Camera, kind: str, site: Array, rng: np.random.Generator) -> None:
@@ -193,7 +173,7 @@ def _boat(layer: Array, view: Camera, kind: str, site: Array, rng: np.random.Gen
     radius, depth = rng.uniform(*LESIONS[kind].radius), rng.uniform(0.5, 0.8)
     angles = np.linspace(0, np.pi, 16)
     outline = radius * np.stack([np.cos(angles), depth * np.sin(angles)], axis=1)
-    cv2.fillPoly(layer, [_fixed(view, site + outline)], 255, cv2.LINE_8, SUBPIXEL)
+    cv2.fillPoly(layer, [fixed_point(view.pixels(site + outline), FINE)], 255, cv2.LINE_8, SUBPIXEL)
 
 
-DRAWN = {"new_vessels": _tuft, "preretinal": _boat}
+DRAWERS = {"new_vessels": _tuft, "preretinal": _boat}

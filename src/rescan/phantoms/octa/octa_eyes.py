@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rescan.phantoms.canvas import smooth
 from rescan.phantoms.octa.octa_anatomy import AVASCULAR, BRUCH, CELLS, LAYERS, PIT, RIM, SURFACES
-from rescan.phantoms.octa.octa_vessels import Grid, Tree, draw, mesh, smooth, tree, zone
+from rescan.phantoms.octa.octa_vessels import Grid, Tree, draw, mesh, tree, zone
 
 Array = np.ndarray
 WAVE = 0.3  # millimeters over which the depth of the capillaries changes
@@ -24,7 +25,7 @@ class Ball(NamedTuple):
     radius: float  # millimeters
     height: float  # half of it, a share of the depth
     strength: float
-    reflectivity: float | None = None  # what it is of, None: as around it
+    reflectivity: float | None = None  # of what it consists; None: the same as around it
     flow: float | None = None
 
 

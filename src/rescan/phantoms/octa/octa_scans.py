@@ -50,8 +50,8 @@ def paint(eye: Eye, depth: int, rng: np.random.Generator) -> Scan:
         masks[rows] = np.where(mask, 255, 0)
         for volume, signal, (speckle, floor) in ((oct_volume, reflectivity, GRAIN), (octa_volume, flow, FLOW_GRAIN)):
             noise = rng.standard_normal((2, *signal.shape), np.float32)
-            seen = signal * part.gain * (1 + speckle * noise[0]) + floor * np.abs(noise[1])
-            volume[rows] = np.clip(WHITE * seen, 0, 255)
+            noisy = signal * part.gain * (1 + speckle * noise[0]) + floor * np.abs(noise[1])
+            volume[rows] = np.clip(WHITE * noisy, 0, 255)
     return Scan(oct_volume, octa_volume, masks, eye.surfaces * depth - CENTER)
 
 
@@ -183,12 +183,12 @@ def _in_depth(
     rows = np.arange(thick)[:, None]
     places = upper[y, x] + rows, lower[y, x] + rows
     where = np.zeros(scan.octa.shape, bool)
-    changed = []
+    volumes = []
     for volume in (scan.oct.copy(), scan.octa.copy()):
         mixed = rng.permuted(np.concatenate([volume[place, y, x] for place in places]), axis=0)
         contents = [mixed[:thick], np.clip(mixed[thick:] + bright, 0, 255)]
         for place, content in zip(places, contents if ill else contents[::-1]):
             volume[place, y, x] = content
             where[place, y, x] = True
-        changed.append(volume)
-    return changed, where
+        volumes.append(volume)
+    return volumes, where

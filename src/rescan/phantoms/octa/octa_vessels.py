@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
+from rescan.phantoms.canvas import average, coverage, new_layer, smooth, stroke, to_fixed
 from rescan.phantoms.octa.octa_anatomy import DISC
 
 Array = np.ndarray
 FINEST = 0.03  # millimeters: layers are drawn at least that fine, then averaged
-SUBPIXEL = 4  # binary digits of the fraction in OpenCV's coordinates
 
 
 class Grid(NamedTuple):
@@ -39,10 +38,6 @@ class Grid(NamedTuple):
         y = ((np.arange(height) + 0.5) / height - 0.5) * self.extent - self.fovea[1]
         return (self.flip * x[None]).astype(np.float32), y[:, None].astype(np.float32)
 
-    def average(self, layer: Array) -> Array:
-        """A fine layer, at the scan's size: (H, W) float32."""
-        return cv2.resize(layer, self.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-
 
 class Tree(NamedTuple):
     """Large vessels, B curves of S points."""
@@ -50,12 +45,6 @@ class Tree(NamedTuple):
     course: Array  # (B, S, 2) places
     winding: Array  # (B, S, 2) how far they stray from it
     width: Array  # (B,) millimeters
-
-
-def smooth(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> Array:
-    """A smooth random field: (H, W) float32, standard normal at the nodes of a grid of cells × cells."""
-    nodes = rng.standard_normal((cells, cells), np.float32)
-    return cv2.resize(nodes, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def _curves(start: Array, bend: Array, end: Array, width: Array, rng: np.random.Generator) -> Tree:
@@ -112,15 +101,10 @@ def draw(grid: Grid, vessels: Tree, winding: Array | float = 1.0, widening: Arra
     """
     points = vessels.course + vessels.winding * np.asarray(winding)[..., None]
     pixels = ((points * (grid.flip, 1) + grid.fovea) / grid.pixel + np.array(grid.shape[::-1]) / 2) * grid.fine - 0.5
-    pixels = np.rint(pixels * (1 << SUBPIXEL)).astype(np.int32)
-    segments = np.stack([pixels[:, :-1], pixels[:, 1:]], axis=2).reshape(-1, 2, 2)
-    taper = np.linspace(1, 0.5, points.shape[1])
-    width = (vessels.width[:, None] * taper * widening)[:, :-1]
-    thickness = np.maximum(1, np.rint(width / grid.pixel.mean() * grid.fine)).astype(int).ravel()
-    layer = np.zeros((grid.shape[0] * grid.fine, grid.shape[1] * grid.fine), np.uint8)
-    for value in np.unique(thickness):
-        cv2.polylines(layer, segments[thickness == value], False, 255, int(value), cv2.LINE_8, SUBPIXEL)
-    return grid.average(layer) / 255
+    width = vessels.width[:, None] * np.linspace(1, 0.5, points.shape[1]) * widening
+    layer = new_layer(grid.shape, grid.fine)
+    stroke(layer, to_fixed(pixels), width / grid.pixel.mean() * grid.fine)
+    return coverage(layer, grid.shape)
 
 
 def mesh(grid: Grid, cell: float, rng: np.random.Generator) -> Array:
@@ -133,7 +117,7 @@ def mesh(grid: Grid, cell: float, rng: np.random.Generator) -> Array:
     """
     shape = (grid.shape[0] * grid.fine, grid.shape[1] * grid.fine)
     field = smooth(rng, shape, max(2, round(grid.extent / cell)))
-    return grid.average(np.exp(-((field / 0.25) ** 2)))
+    return average(np.exp(-((field / 0.25) ** 2)), grid.shape)
 
 
 def zone(grid: Grid, radius: float, rng: np.random.Generator) -> Array:

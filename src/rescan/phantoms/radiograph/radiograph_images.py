@@ -7,8 +7,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from rescan.phantoms.radiograph.radiograph_anatomy import PARTS, Bone, Part
-from rescan.phantoms.radiograph.radiograph_lesions import FINE, LESIONS, SUBPIXEL, fixed_point, sites
+from rescan.phantoms.canvas import FINE, SUBPIXEL, fixed_point, smooth, to_fixed
+from rescan.phantoms.radiograph.radiograph_anatomy import PARTS
+from rescan.phantoms.radiograph.radiograph_bones import Bone, Part
+from rescan.phantoms.radiograph.radiograph_lesions import LESIONS, choose_sites
 
 Array = np.ndarray
 LAYERS = (1.0, 1.0, 0.45)  # density of the bones of each layer
@@ -80,8 +82,8 @@ def patient(rng: np.random.Generator, effect: float) -> Patient:
     )
 
 
-def view(person: Patient, part: Part, shape: tuple[int, int], rng: np.random.Generator) -> View:
-    """Aim at a limb. In half of the images the collimator's edges are seen, slightly turned."""
+def aim(person: Patient, part: Part, shape: tuple[int, int], rng: np.random.Generator) -> View:
+    """Aim at a limb. In half of the images the collimator's edges are visible, slightly turned."""
     height, width = shape
     unit = 0.5 * min(height / part.extent[1], width / part.extent[0]) * rng.uniform(0.95, 1.2)
     turn, cant = np.deg2rad(rng.normal(0, 7)), np.deg2rad(rng.normal(0, 2.5))
@@ -131,46 +133,44 @@ def draw(
     """
     sides = PARTS[body_part]
     part = sides[rng.integers(len(sides))]
-    seen = view(person, part, shape, rng)
-    bone = _bones(seen, part, person) * (1 + 0.10 * _smooth(rng, shape, 40))
-    flesh = _flesh(seen, part, person) * (1 + 0.07 * _smooth(rng, shape, 7))
-    exposed = cv2.fillConvexPoly(
-        np.zeros(shape, np.uint8), np.rint(seen.field * (1 << SUBPIXEL)).astype(np.int32), 255, cv2.LINE_AA, SUBPIXEL
-    )
-    exposed = exposed.astype(np.float32) / 255
+    view = aim(person, part, shape, rng)
+    bone = _bones(view, part, person) * (1 + 0.10 * smooth(rng, shape, 40))
+    flesh = _flesh(view, part, person) * (1 + 0.07 * smooth(rng, shape, 7))
+    lit = cv2.fillConvexPoly(np.zeros(shape, np.uint8), to_fixed(view.field), 255, cv2.LINE_AA, SUBPIXEL)
+    exposed = lit.astype(np.float32) / 255
     offset, gain = rng.uniform(0.02, 0.10), person.gain * np.exp(rng.normal(0, 0.08))
     gamma = person.gamma * np.exp(rng.normal(0, 0.10))
     blur, grain = rng.uniform(0.35, 0.8) * min(shape) / 160, rng.uniform(0.008, 0.022)
     noise = cv2.GaussianBlur(rng.standard_normal(shape, np.float32), (0, 0), 0.6)
-    tilt = 1 + 0.06 * _smooth(rng, shape, 3)
+    tilt = 1 + 0.06 * smooth(rng, shape, 3)
 
     plain = bone + flesh
     mask, metal = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
-    for where in sites(seen, part, person.thick, exposed, site_rng) if lesion else ():
-        cover, bone, added = LESIONS[lesion](bone, where, contrast, lesion_rng)
+    for site in choose_sites(view, part, person.thick, exposed, site_rng) if lesion else ():
+        cover, bone, added = LESIONS[lesion](bone, site, contrast, lesion_rng)
         metal = np.maximum(metal, added)
         mask[(cover > COVERED) & (exposed > 0.5)] = 255
     absorbed = np.float32(BONE * person.density) * bone + np.float32(FLESH) * flesh + metal
     light = (1 - np.exp(-np.maximum(absorbed, 0) * np.float32(1.3))) ** np.float32(gamma)
     bright = (np.float32(offset) + np.float32(gain) * 0.95 * light) * tilt
     image: Array = cv2.GaussianBlur(bright, (0, 0), blur)
-    _mark(image, plain, seen, "L" if person.left else "R", rng)
+    _mark(image, plain, view, "L" if person.left else "R", rng)
     image = (image + np.float32(2 * grain) * noise) * exposed
     return np.clip(image * 255, 0, 255).astype(np.uint8), mask
 
 
-def _bones(seen: View, part: Part, person: Patient) -> Array:
+def _bones(view: View, part: Part, person: Patient) -> Array:
     """The bones: (H, W) float32, 1 for the thickest cortical bone of a layer.
 
     A bone is a tube: what a ray passes at r of its radius is sqrt(1 - r²) less the medulla, sqrt(MEDULLA² - r²).
     """
-    image = np.zeros(seen.shape, np.float32)
-    outlines = _outlines(seen, part.bones, person.thick, FINE)
+    image = np.zeros(view.shape, np.float32)
+    outlines = _outlines(view, part.bones, person.thick, FINE)
     for layer, density in enumerate(LAYERS):
-        radius = np.zeros((seen.shape[0] * FINE, seen.shape[1] * FINE), np.float32)
+        radius = np.zeros((view.shape[0] * FINE, view.shape[1] * FINE), np.float32)
         for bone, outline in zip(part.bones, outlines):
             if bone.layer == layer:
-                mean = FINE * seen.unit * person.thick * float(bone.width.mean())
+                mean = FINE * view.unit * person.thick * float(bone.width.mean())
                 cv2.fillPoly(radius, [outline], max(mean, 1.0), cv2.LINE_8, SUBPIXEL)
         covered = radius > 0
         inside = np.flatnonzero(covered)
@@ -178,44 +178,38 @@ def _bones(seen: View, part: Part, person: Patient) -> Array:
         inner = (1 - np.minimum(depth / radius.ravel()[inside], 1)) ** 2  # 0 in the middle, 1 at the edge
         passed = np.sqrt(1 - inner) - np.float32(person.spongy) * np.sqrt(np.maximum(MEDULLA**2 - inner, 0))
         radius.ravel()[inside] = np.float32(density) * passed
-        image += cv2.resize(radius, seen.shape[::-1], interpolation=cv2.INTER_AREA)
+        image += cv2.resize(radius, view.shape[::-1], interpolation=cv2.INTER_AREA)
     return image
 
 
-def _flesh(seen: View, part: Part, person: Patient) -> Array:
+def _flesh(view: View, part: Part, person: Patient) -> Array:
     """The flesh: (H, W) float32 in [0, 1], thinner to its edge."""
-    inside = np.zeros(seen.shape, np.uint8)
-    for outline in _outlines(seen, part.flesh, person.fat, 1):
+    inside = np.zeros(view.shape, np.uint8)
+    for outline in _outlines(view, part.flesh, person.fat, 1):
         cv2.fillPoly(inside, [outline], 1, cv2.LINE_8, SUBPIXEL)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
-    thick = seen.unit * float(np.mean([flesh.width.mean() for flesh in part.flesh]))
+    thick = view.unit * float(np.mean([flesh.width.mean() for flesh in part.flesh]))
     return 1 - np.exp(-depth / np.float32(0.5 * thick))
 
 
-def _outlines(seen: View, bones: list[Bone], thick: float, fine: int) -> Array:
+def _outlines(view: View, bones: list[Bone], thick: float, fine: int) -> Array:
     """Outlines, `thick` times as thick, in pixels `fine` times finer, as OpenCV takes them: (B, N, 2) int32."""
     offset = thick * np.stack([bone.offset for bone in bones])
-    return fixed_point(seen.pixels(np.stack([bone.center for bone in bones]), offset), fine)
+    return fixed_point(view.pixels(np.stack([bone.center for bone in bones]), offset), fine)
 
 
-def _smooth(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> Array:
-    """A smooth random field: (H, W) float32, standard normal at the nodes of a grid of cells × cells."""
-    nodes = rng.standard_normal((cells, cells), np.float32)
-    return cv2.resize(nodes, shape[::-1], interpolation=cv2.INTER_CUBIC)
-
-
-def _mark(image: Array, plain: Array, seen: View, letter: str, rng: np.random.Generator) -> None:
+def _mark(image: Array, plain: Array, view: View, letter: str, rng: np.random.Generator) -> None:
     """Put a letter of lead at an edge, where `plain`, the limb without lesions, is thinnest of some places."""
-    height, width = seen.shape
-    low, high = np.maximum(seen.field.min(axis=0), 0), np.minimum(seen.field.max(axis=0), (width, height))
-    tall = max(7, round(rng.uniform(0.08, 0.12) * min(*seen.shape, *(1.2 * (high - low)))))
+    height, width = view.shape
+    low, high = np.maximum(view.field.min(axis=0), 0), np.minimum(view.field.max(axis=0), (width, height))
+    tall = max(7, round(rng.uniform(0.08, 0.12) * min(*view.shape, *(1.2 * (high - low)))))
     low, high = low + 0.6 * tall, high - 1.8 * tall
     tries = [low + rng.random(2) ** (4, 0.5) * (high - low) for _ in range(6)]
     tries += [low + (1 - rng.random(2) ** (4, 0.5)) * (high - low) for _ in range(6)]
     corners = [np.maximum(np.rint(place), 0).astype(int).tolist() for place in tries]
     x, y = min(corners, key=lambda at: float(plain[at[1] : at[1] + tall, at[0] : at[0] + tall].mean()))
     layer = np.zeros((2 * tall, 2 * tall), np.uint8)
-    strokes = np.rint((np.array(LETTERS[letter]) * 0.9 * tall + 0.05 * tall) * (1 << SUBPIXEL)).astype(np.int32)
+    strokes = to_fixed(np.array(LETTERS[letter]) * 0.9 * tall + 0.05 * tall)
     cv2.polylines(layer, [strokes], False, 255, max(1, round(tall / 8)), cv2.LINE_AA, SUBPIXEL)
     under = image[y : y + 2 * tall, x : x + 2 * tall]
     cover = layer[: under.shape[0], : under.shape[1]].astype(np.float32) / 255

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
+from rescan.phantoms.canvas import FINE, SUBPIXEL, coverage, fixed_point, new_layer, smooth
+
 if TYPE_CHECKING:
-    from rescan.phantoms.radiograph.radiograph_anatomy import Part
+    from rescan.phantoms.radiograph.radiograph_bones import Part
     from rescan.phantoms.radiograph.radiograph_images import View
 
 Array = np.ndarray
-FINE = 2  # bones and lines are drawn that many times finer, then averaged
-SUBPIXEL = 4  # binary digits of the fraction in OpenCV's coordinates
 FEWEST = 0.02  # density from which on there is bone
 AWAY = 4  # points at either end of a bone's center line where no lesion is put
 COUNTS = (0.3, 0.4, 0.3)  # shares of the images with one, two, three places
@@ -39,91 +39,84 @@ class Site(NamedTuple):
         return self.place + self.radius * (places[:, :1] * self.along + places[:, 1:] * across)
 
 
-def sites(seen: View, part: Part, thick: float, exposed: Array, rng: np.random.Generator) -> list[Site]:
+def choose_sites(view: View, part: Part, thick: float, exposed: Array, rng: np.random.Generator) -> list[Site]:
     """Choose one to three places in shafts that the image shows, far from each other; thick bones are likelier.
 
     Args:
-        seen: How the image shows the limb.
+        view: How the image shows the limb.
         part: What is to be seen of it.
         thick: Factor on the bones' thickness.
         exposed: (H, W) float32, 0 where the collimator shuts out the rays.
         rng: In the same state for all images of a study, so that they show the same places if they can.
     """
     shafts = [bone for bone in part.bones if bone.shaft]
-    lines = seen.pixels(np.stack([bone.line for bone in shafts]))
+    lines = view.pixels(np.stack([bone.line for bone in shafts]))
     width = np.stack([bone.width for bone in shafts])
-    radius = thick * seen.unit * np.minimum(width, FLARE * np.median(width, axis=1, keepdims=True))
+    radius = thick * view.unit * np.minimum(width, FLARE * np.median(width, axis=1, keepdims=True))
     steps = np.diff(lines, axis=1)
     length = np.broadcast_to(np.hypot(steps[..., 0], steps[..., 1]).sum(axis=1, keepdims=True), radius.shape)
     inner = slice(AWAY, -AWAY)
     along = (lines[:, 2:] - lines[:, :-2])[:, AWAY - 1 : 1 - AWAY].reshape(-1, 2)
     places, radius, length = lines[:, inner].reshape(-1, 2), radius[:, inner].ravel(), length[:, inner].ravel()
 
-    size = np.array(seen.shape[::-1])
-    shown = np.minimum(places, size - 1 - places).min(axis=1) > 1.2 * radius
+    size = np.array(view.shape[::-1])
+    visible = np.minimum(places, size - 1 - places).min(axis=1) > 1.2 * radius
     columns, rows = np.clip(places, 0, size - 1).astype(int).T
-    shown &= exposed[rows, columns] > 0.5
+    visible &= exposed[rows, columns] > 0.5
     rank = rng.exponential(size=len(places)) / radius**2
-    rank = np.where(shown, rank, 1e6 + np.hypot(*(places - 0.5 * size).T))
-    chosen: list[Site] = []
+    rank = np.where(visible, rank, 1e6 + np.hypot(*(places - 0.5 * size).T))
+    sites: list[Site] = []
     for _ in range(int(rng.choice(3, p=COUNTS)) + 1):
         best = int(np.argmin(rank))
-        if chosen and rank[best] >= 1e6:  # nothing else is shown
+        if sites and rank[best] >= 1e6:  # nothing else is visible
             break
-        chosen.append(
-            Site(places[best], along[best] / np.hypot(*along[best]), float(radius[best]), float(length[best]))
-        )
+        sites.append(Site(places[best], along[best] / np.hypot(*along[best]), float(radius[best]), float(length[best])))
         rank[np.hypot(*(places - places[best]).T) < 4 * radius[best]] = np.inf
-    return chosen
-
-
-def fixed_point(places: Array, fine: int) -> Array:
-    """Places in pixels, in pixels `fine` times finer, as OpenCV takes them: int32 with SUBPIXEL binary digits."""
-    return np.rint(((places + 0.5) * fine - 0.5) * (1 << SUBPIXEL)).astype(np.int32)
+    return sites
 
 
 def _lines(shape: tuple[int, int], lines: list[tuple[Array, float]]) -> Array:
     """Coverage by lines, each of points in pixels and a thickness in pixels: (H, W) float32 in [0, 1]."""
-    layer = np.zeros((shape[0] * FINE, shape[1] * FINE), np.uint8)
+    layer = new_layer(shape)
     for points, thickness in lines:
         cv2.polylines(
             layer, [fixed_point(points, FINE)], False, 255, max(FINE, round(thickness * FINE)), cv2.LINE_8, SUBPIXEL
         )
-    return cv2.resize(layer, shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return coverage(layer, shape)
 
 
-def _places(shape: tuple[int, int], where: Site) -> tuple[Array, Array]:
+def _places(shape: tuple[int, int], site: Site) -> tuple[Array, Array]:
     """How far along and across the bone each pixel lies, in the bone's radii: two (H, W) float32 arrays."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    x = ((columns - where.place[0]) / where.radius).astype(np.float32)
-    y = ((rows - where.place[1]) / where.radius).astype(np.float32)
-    cos, sin = where.along.astype(np.float32)
+    x = ((columns - site.place[0]) / site.radius).astype(np.float32)
+    y = ((rows - site.place[1]) / site.radius).astype(np.float32)
+    cos, sin = site.along.astype(np.float32)
     return cos * x + sin * y, cos * y - sin * x
 
 
-def _fracture(bone: Array, where: Site, contrast: float, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _fracture(bone: Array, site: Site, contrast: float, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """A jagged dark line across the bone; in every other, the fragment behind it is displaced sideways."""
     across = np.linspace(-1.3, 1.3, 8)
     slope, jag = rng.normal(0, 0.35), rng.normal(0, 0.16, 8)
     line = np.stack([slope * across + jag, across], axis=1)
     step = rng.choice((-1, 1)) * rng.uniform(0.4, 0.8) * (rng.random() < 0.5) * min(1.0, contrast)
     gap = rng.uniform(0.60, 0.90)
-    cover = _lines(bone.shape, [(where.pixels(line), max(1.3, gap * where.radius))]) * (bone > FEWEST)
+    cover = _lines(bone.shape, [(site.pixels(line), max(1.3, gap * site.radius))]) * (bone > FEWEST)
     if step:
-        s, t = _places(bone.shape, where)
-        behind = np.clip((s - np.float32(slope) * t) * np.float32(where.radius) + 0.5, 0, 1)
-        move = np.float32(step * where.radius) * behind * np.exp(-((s / 3.5) ** 2) - (t / 2) ** 4)
+        s, t = _places(bone.shape, site)
+        behind = np.clip((s - np.float32(slope) * t) * np.float32(site.radius) + 0.5, 0, 1)
+        move = np.float32(step * site.radius) * behind * np.exp(-((s / 3.5) ** 2) - (t / 2) ** 4)
         rows, columns = np.mgrid[: bone.shape[0], : bone.shape[1]].astype(np.float32)
-        cos, sin = where.along.astype(np.float32)
+        cos, sin = site.along.astype(np.float32)
         bone = cv2.remap(
             bone, columns + sin * move, rows - cos * move, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
     return cover, bone * (1 - min(1.0, 0.95 * contrast) * cover), np.zeros_like(bone)
 
 
-def _hardware(bone: Array, where: Site, contrast: float, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _hardware(bone: Array, site: Site, contrast: float, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """A bright plate along the bone with screws across it, or a rod within."""
-    half = min(rng.uniform(2.5, 4.0), 0.4 * where.length / where.radius)
+    half = min(rng.uniform(2.5, 4.0), 0.4 * site.length / site.radius)
     plate, aside, turn = rng.random() < 0.6, rng.uniform(-0.5, 0.5), rng.normal(0, 0.04)
     screws, rod = int(rng.integers(3, 6)), rng.uniform(0.55, 0.8)
     if plate:
@@ -131,24 +124,20 @@ def _hardware(bone: Array, where: Site, contrast: float, rng: np.random.Generato
         holes = [
             np.array([[at, -0.85], [at + rng.normal(0, 0.1), 0.85]]) for at in np.linspace(-0.85, 0.85, screws) * half
         ]
-        lines = [(where.pixels(ends), 0.8 * where.radius)]
-        lines += [(where.pixels(screw), 0.3 * where.radius) for screw in holes]
+        lines = [(site.pixels(ends), 0.8 * site.radius)]
+        lines += [(site.pixels(screw), 0.3 * site.radius) for screw in holes]
     else:
         half *= 1.3
-        lines = [
-            (where.pixels(np.array([[-half, 0.3 * aside], [half, 0.3 * aside + turn * half]])), rod * where.radius)
-        ]
+        lines = [(site.pixels(np.array([[-half, 0.3 * aside], [half, 0.3 * aside + turn * half]])), rod * site.radius)]
     cover = _lines(bone.shape, lines)
     return cover, bone, np.float32(METAL * contrast) * cover
 
 
-def _lysis(bone: Array, where: Site, contrast: float, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _lysis(bone: Array, site: Site, contrast: float, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """A blurred dark blob in the bone."""
-    s, t = _places(bone.shape, where)
+    s, t = _places(bone.shape, site)
     long, wide, aside = rng.uniform(1.2, 2.0), rng.uniform(0.9, 1.2), rng.uniform(-0.2, 0.2)
-    ragged = 0.12 * cv2.resize(
-        rng.standard_normal((12, 12), np.float32), bone.shape[::-1], interpolation=cv2.INTER_CUBIC
-    )
+    ragged = 0.12 * smooth(rng, bone.shape, 12)
     away = np.hypot(s / np.float32(long), (t - np.float32(aside)) / np.float32(wide)) + ragged
     cover = np.clip((1.15 - away) / 0.5, 0, 1) * (bone > FEWEST)
     return cover, bone * (1 - min(1.0, 0.95 * contrast) * cover), np.zeros_like(bone)
