@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rescan.catalogue.record import Record, by_name
+from rescan.catalogue.record import FAULT, Record, by_name
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,10 @@ class Head(Record):
         title: What the page calls it.
         of_grades: Whether it is for ordered classes only, and its output rises with the grade.
         of_two: Whether it tells two classes apart, and no more.
-        gives_grade: Whether its output is one grade, without probabilities, that cut points turn into a class.
+        one_output: Whether it has one output; its column in predictions.csv then has no number.
+        gives_grade: Whether that output is a grade, without probabilities, that cut points turn into a class.
+        output: Its outputs as the page describes them, of `classes`, one less `thresholds`, and a `limit`, if any.
+        softmax_output: The same with `link: softmax`.
         as_input: What the linear neuron on all heads is fed of it.
     """
 
@@ -24,7 +27,10 @@ class Head(Record):
     title: str = ""
     of_grades: bool = False
     of_two: bool = False
+    one_output: bool = False
     gives_grade: bool = False
+    output: str = "{classes} outputs"
+    softmax_output: str = ""
     as_input: str = ""
 
 
@@ -35,6 +41,7 @@ HEADS = by_name(
         about="softmax over the classes",
         sentence="the classification head: the most probable class",
         title="classification head",
+        output="{classes} classes (softmax)",
         as_input="class",
     ),
     Head(
@@ -44,6 +51,8 @@ HEADS = by_name(
         sentence="the binary head: the second class where its probability is above a half",
         title="binary head",
         of_two=True,
+        one_output=True,
+        output="one output (sigmoid)",
     ),
     Head(
         "regression",
@@ -52,7 +61,9 @@ HEADS = by_name(
         sentence="the regression head: the nearest grade",
         title="regression head",
         of_grades=True,
+        one_output=True,
         gives_grade=True,
+        output="one grade{limit}",
         as_input="regression",
     ),
     Head(
@@ -62,6 +73,8 @@ HEADS = by_name(
         sentence="the ordinal head: how many thresholds are passed",
         title="ordinal head",
         of_grades=True,
+        output="{thresholds} thresholds, “grade > k” (sigmoids)",
+        softmax_output=f"{{classes}} outputs of one softmax ({FAULT})",
         as_input="ordinal sum",
     ),
 )
@@ -72,6 +85,7 @@ LINEAR = Head(
     sentence="a linear neuron on all heads, least squared error: the nearest grade",
     title="linear neuron on all heads",
     of_grades=True,
+    one_output=True,
     gives_grade=True,
 )
 READERS = {**HEADS, "linear": LINEAR}  # what an arm's predictions can be read from

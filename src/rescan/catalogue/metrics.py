@@ -17,7 +17,7 @@ class Metric(Record):
         of_probabilities: Whether it needs probabilities of the classes.
         of_positive: Whether it is that of the positive class, where there are two; else it is the mean over classes.
         of_grades: Whether it is for ordered classes only.
-        in_choices: Whether epochs, heads and pairs of arms are compared by it.
+        compares: Whether epochs, heads and pairs of arms are compared by it.
         is_share: Whether it is a share of rows, which gets a Wilson interval near 0 and 1.
     """
 
@@ -26,7 +26,7 @@ class Metric(Record):
     of_probabilities: bool = False
     of_positive: bool = False
     of_grades: bool = False
-    in_choices: bool = False
+    compares: bool = False
     is_share: bool = False
 
     @property
@@ -40,21 +40,21 @@ METRICS = by_name(
         "accuracy",
         "rescan.metrics.counted:accuracy",
         about="share of right answers",
-        in_choices=True,
+        compares=True,
         is_share=True,
     ),
     Metric(
         "balanced_accuracy",
         "rescan.metrics.counted:balanced_accuracy",
         about="mean sensitivity over the classes",
-        in_choices=True,
+        compares=True,
     ),
     Metric(
         "quadratic_kappa",
         "rescan.metrics.counted:quadratic_kappa",
         about="Cohen's kappa with quadratic weights, of grades",
         of_grades=True,
-        in_choices=True,
+        compares=True,
     ),
     Metric("kappa", "rescan.metrics.counted:kappa", about="Cohen's kappa"),
     Metric(
@@ -62,7 +62,7 @@ METRICS = by_name(
         "rescan.metrics.counted:f1",
         about="mean F1 over the classes",
         sentence="macro F1",
-        in_choices=True,
+        compares=True,
     ),
     Metric(
         "sensitivity",
@@ -131,3 +131,7 @@ METRICS = by_name(
         of_positive=True,
     ),
 )
+
+# What epochs, heads and pairs of arms are compared by; that of grades last.
+_COMPARED = [metric for metric in METRICS.values() if metric.compares]
+COMPARED = tuple(metric.name for metric in sorted(_COMPARED, key=lambda metric: metric.of_grades))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from scipy.special import log_softmax, softmax
 
@@ -12,8 +10,6 @@ from rescan.heads.head import TINY, Array, Head, Indices
 
 class Classification(Head):
     """Read as the class with the largest logit; its grade is the expected class number."""
-
-    of_classes: ClassVar[bool] = True
 
     def decide(self, output: Array, classes: int) -> Indices:  # noqa: ARG002
         """The class with the largest logit."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import trim_mean
+
+from rescan.catalogue import READERS
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -18,18 +19,24 @@ TINY = 1e-12  # the least probability, so that its logarithm stays finite
 
 @dataclass(frozen=True)
 class Head(ABC):
-    """A kind of head, under its name. Its outputs are (n, width); K is the number of classes.
-
-    Attributes:
-        of_classes: Its outputs stand for classes. Those of other heads stand for grades on a line.
-        one_output: Its width is 1, and its column in predictions.csv has no number.
-        takes_cuts: Its grade can be read with cut points instead of being rounded.
-    """
+    """A kind of head, under its name in the catalogue. Its outputs are (n, width); K is the number of classes."""
 
     name: str
-    of_classes: ClassVar[bool] = False
-    one_output: ClassVar[bool] = False
-    takes_cuts: ClassVar[bool] = False
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether its outputs stand for classes. Those of other heads stand for grades on a line."""
+        return not READERS[self.name].of_grades
+
+    @property
+    def one_output(self) -> bool:
+        """Whether its width is 1; its column in predictions.csv then has no number."""
+        return READERS[self.name].one_output
+
+    @property
+    def takes_cuts(self) -> bool:
+        """Whether its grade can be read with cut points instead of being rounded."""
+        return READERS[self.name].gives_grade
 
     def width(self, classes: int, link: str = "sigmoid") -> int:  # noqa: ARG002 - the ordinal head needs the link
         """How many outputs it has for K classes."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from scipy.special import expit, logit
 
@@ -50,9 +48,6 @@ class Ordinal(Head):
 
 class Binary(Ordinal):
     """One logit of the second of two classes: a single threshold."""
-
-    of_classes: ClassVar[bool] = True
-    one_output: ClassVar[bool] = True
 
     def width(self, classes: int, link: str = "sigmoid") -> int:  # noqa: ARG002
         """Always 1."""

@@ -8,11 +8,10 @@ import numpy as np
 
 from rescan import catalogue
 from rescan.heads.head import Array, Head
-from rescan.heads.regression_head import Regression
 
-HEADS: dict[str, Head] = {name: record.implementation(name) for name, record in catalogue.HEADS.items()}
 # What an arm's predictions can be read from: a head, or the linear neuron on all heads, whose output is one grade.
-READERS: dict[str, Head] = {**HEADS, "linear": Regression("linear")}
+READERS: dict[str, Head] = {name: record.implementation(name) for name, record in catalogue.READERS.items()}
+HEADS = {name: READERS[name] for name in catalogue.HEADS}
 
 
 def average(outputs: Mapping[str, Sequence[Array]], trim: float = 0.0) -> dict[str, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rescan.catalogue import HEADS
 from rescan.results.arrays import read_array
 from rescan.results.csv_table import Column, Table
 
@@ -29,10 +30,10 @@ PREDICTIONS = Table(
         Column("fold", "integer"),
         Column("seed", "integer"),
         Column("target", "integer", low=-1),  # −1: unlabeled
-        Column("classification_*", "number", empty=True, optional=True),
-        Column("binary", "number", empty=True, optional=True),
-        Column("regression", "number", empty=True, optional=True),
-        Column("ordinal_*", "number", empty=True, optional=True),
+        *(
+            Column(name if head.one_output else f"{name}_*", "number", empty=True, optional=True)
+            for name, head in HEADS.items()
+        ),
     ),
     key=("part", "sample", "item"),
 )

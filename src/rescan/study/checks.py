@@ -92,10 +92,12 @@ def check_start(study: Study, where: str, recipe: Recipe) -> None:
 def check_arm_and_data(study: Study, arm: str) -> None:
     """An arm's heads, cut points and extra data must fit the section `data`."""
     recipe, data = study.arms[arm], study.data
-    if "binary" in recipe.network.heads and len(data.classes) != 2:
-        raise ValueError(f"arms: {arm}: a binary head tells two classes apart, not {len(data.classes)}")
-    if {"regression", "ordinal"} & set(recipe.network.heads) and not data.ordered:
-        raise ValueError(f"arms: {arm}: regression and ordinal heads are for grades; add ordered: true to data")
+    for name, head in catalogue.HEADS.items():
+        if head.of_two and name in recipe.network.heads and len(data.classes) != 2:
+            raise ValueError(f"arms: {arm}: a {name} head tells two classes apart, not {len(data.classes)}")
+    of_grades = [name for name, head in catalogue.HEADS.items() if head.of_grades]
+    if not data.ordered and not recipe.network.heads.keys().isdisjoint(of_grades):
+        raise ValueError(f"arms: {arm}: {' and '.join(of_grades)} heads are for grades; add ordered: true to data")
     cuts, needed = recipe.posttrain.cuts, len(data.classes) - 1
     if isinstance(cuts, list) and len(cuts) != needed:
         raise ValueError(f"arms: {arm}: posttrain: {len(cuts)} cuts, but these classes need {needed}")

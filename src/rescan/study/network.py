@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,7 +35,10 @@ class Head(Layers):
     limit: Annotated[float, Field(gt=0)] | None = None
 
 
-HeadName = Literal["classification", "binary", "regression", "ordinal"]
+if TYPE_CHECKING:
+    HeadName = str
+else:
+    HeadName = Literal[tuple(catalogue.HEADS)]
 
 
 class Block(Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, model_validator
 
@@ -62,7 +62,10 @@ class Stage(Strict):
         return self
 
 
-EpochMetric = Literal["loss", "accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa"]
+if TYPE_CHECKING:
+    EpochMetric = str
+else:
+    EpochMetric = Literal[("loss", *catalogue.COMPARED)]
 
 
 class Best(Strict):
@@ -175,8 +178,9 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _can_be_fitted(self) -> Recipe:
-        if self.posttrain.cuts != "rounding" and self.head not in ("regression", "linear"):
-            raise ValueError(f"posttrain: cuts are for head regression or linear, not {self.head}")
+        if self.posttrain.cuts != "rounding" and not catalogue.READERS[self.head].gives_grade:
+            of_grades = " or ".join(name for name, record in catalogue.READERS.items() if record.gives_grade)
+            raise ValueError(f"posttrain: cuts are for head {of_grades}, not {self.head}")
         if self.ensemble and self.posttrain.fit_on == "train" and self.is_fitted:
             raise ValueError("posttrain: an ensemble predicts no training images; use fit_on: crossfit")
         if self.validation == "test" and self.posttrain.fit_on != "train" and self.is_fitted:

@@ -114,14 +114,10 @@ def _layers(described: Layers) -> list[str]:
 
 
 def _output(name: str, head: Head, classes: int) -> str:
-    if name == "regression":
-        return "one grade" + (f", between 0 and {head.limit:g}" if head.limit is not None else "")
-    if name == "binary":
-        return "one output (sigmoid)"
-    if name == "ordinal":
-        thresholds = f"{classes - 1} thresholds, “grade > k” (sigmoids)"
-        return thresholds if head.link == "sigmoid" else f"{classes} outputs of one softmax ({FAULT})"
-    return f"{classes} classes (softmax)"
+    record = catalogue.HEADS[name]
+    output = record.softmax_output if head.link == "softmax" and record.softmax_output else record.output
+    limit = f", between 0 and {head.limit:g}" if head.limit is not None else ""
+    return output.format(classes=classes, thresholds=classes - 1, limit=limit)
 
 
 def _stage(stage: Stage) -> str:
