@@ -47,6 +47,8 @@ def arm(tmp_path):
                 "head": "classification",
                 "classes": 3,
                 "fit_on": "crossfit",
+                "n": 0,
+                "runs": [],
                 "temperatures": {"classification": {"whole": 2.0, "crossfit": [1.0] * 5}},
                 "models": [
                     {"file": f"fold0_seed{seed}/model.safetensors", "inference": Inference().model_dump()}
@@ -103,9 +105,11 @@ def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
         "head": "linear",
         "classes": 3,
         "fit_on": "train",
+        "n": 0,
+        "runs": [],
         "temperatures": {},
-        "linear": {"whole": [0.0, 1.0, 5.0], "crossfit": []},  # the regression and 5
-        "cuts": {"whole": [-90.0, 90.0], "crossfit": []},
+        "linear": {"whole": [0.0, 1.0, 5.0], "crossfit": [[0.0, 1.0, 5.0]] * 5},  # the regression and 5
+        "cuts": {"whole": [-90.0, 90.0], "crossfit": [[-90.0, 90.0]] * 5},
         "models": [{"file": "../other/model.safetensors", "inference": inference}],
         "ensemble": False,
         "trim": 0.0,

@@ -14,15 +14,18 @@ from rescan.data.layouts.reading import SUFFIXES
 from rescan.data.readers import volumes
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
-from rescan.evaluation import posttrain
-from rescan.evaluation.predictions import Predictions, Reading, by_unit
-from rescan.files import read_json, write_table
+from rescan.evaluation.levels import by_unit
+from rescan.evaluation.predictions import Predictions
+from rescan.evaluation.readings import Reading, misfit, of_new
+from rescan.files import write_table
 from rescan.heads import outputs as heads
 from rescan.heads.head import TINY
 from rescan.log import logger, progress
 from rescan.paths import ArmFolder
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import Prepared, prepare
+from rescan.results.faults import damaged
+from rescan.results.posttraining import Posttraining
 from rescan.study import Inference, Preparation
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
@@ -77,14 +80,12 @@ def predict(
     """
     from rescan.training.lease import held
 
-    posttraining = Path(ArmFolder(arm_folder).posttraining)
-    if not posttraining.is_file():
-        raise RescanError(
-            f"{arm_folder}: no {posttraining.name} in it; give the folder of an arm that was run to its end"
-        )
+    path = Path(ArmFolder(arm_folder).posttraining)
+    if not path.is_file():
+        raise RescanError(f"{arm_folder}: no {path.name} in it; give the folder of an arm that was run to its end")
     pattern = _pattern(patient)
-    fitted = read_json(posttraining)
-    models = _load(arm_folder, fitted)
+    posttraining = Posttraining.read(path)
+    models = _load(arm_folder, posttraining)
     reads_volumes = models[0].header["preparation"].get("reads") == "volume"
     paths = _find(images, reads_volumes)
     size = CHUNK_OF_VOLUMES if reads_volumes else CHUNK
@@ -99,7 +100,7 @@ def predict(
             rows += [{"image": files.path.as_posix(), "problem": found[place]} for place, files in enumerate(chunk)]
             if not good:
                 continue
-            reading = posttrain.of_new(fitted, outputs)
+            reading = of_new(posttraining, outputs)
             for number, place in enumerate(good):
                 rows[start + place].update(_row(reading, number, classes), problem="")
             if gradcam is not None:
@@ -119,16 +120,16 @@ def predict(
     logger.info("%s: %d images, %d predicted by %d networks", out, len(table), len(table) - len(bad), len(models))
 
 
-def _load(arm_folder: Path, fitted: dict[str, Any]) -> list[Model]:
+def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
     """The networks that an arm's predictions are averaged from."""
     from rescan.models.networks import load
 
-    models = [
-        Model(*load(arm_folder / entry["file"]), Inference.model_validate(entry["inference"]))
-        for entry in fitted["models"]
-    ]
+    models = [Model(*load(arm_folder / entry.file), entry.inference) for entry in posttraining.models]
     if any(model.header["classes"] != models[0].header["classes"] for model in models):
         raise RescanError(f"{arm_folder}: its networks were trained with different classes; run the arm again")
+    shared = [head for head in heads.HEADS if all(head in model.network.heads for model in models)]
+    if fault := misfit(posttraining, shared, len(models[0].header["classes"])):
+        raise damaged(ArmFolder(arm_folder).posttraining, Posttraining.step, fault)
     return models
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from rescan.evaluation.posttrain import posttrain
-from rescan.files import write_json, write_table
+from rescan.files import write_table
 from rescan.paths import Paths
 from rescan.study import Study
 
@@ -95,19 +95,6 @@ def write_arm(study: Study, arm: str, change: Any = None, **options: Any) -> Non
     posttrain(study, arm)
 
 
-def write_metrics(study: Study, arm: str, values: list[float], n: int, low: float, high: float) -> dict[str, Any]:
-    """metrics.json with nothing but the test accuracy of some seeds."""
-    entry = {"value": float(np.mean(values)), "low": low, "high": high, "seed_sd": float(np.std(values, ddof=1))}
-    metrics = {
-        "runs": [{"fold": 0, "seed": seed} for seed in range(len(values))],
-        "interval_units": "group",
-        "classes": list("abcd"),
-        "parts": {"test": {"image": {"n": n, "metrics": {"accuracy": entry}}}},
-    }
-    write_json(f"{Paths(study.scale, study.name).arm(arm)}/metrics.json", metrics)
-    return metrics
-
-
 @pytest.fixture
 def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The functions above, in a folder of the test's own: all paths of a study are relative to the current one."""
@@ -118,5 +105,4 @@ def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         make_table=make_table,
         write_run=write_run,
         write_arm=write_arm,
-        write_metrics=write_metrics,
     )

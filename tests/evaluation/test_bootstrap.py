@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, ro
 from rescan.evaluation.bootstrap import distributions, estimate, percentile, resamples, wilson
 from rescan.metrics import run_rows
 from rescan.metrics.run_rows import RunRows
+from rescan.results.metrics_file import Estimate
 
 CLASSES = ("a", "b", "c")
 
@@ -62,26 +63,22 @@ def test_value_is_the_mean_over_runs_with_the_same_resamples() -> None:
     runs = [make_run(seed)[0] for seed in (0, 1, 2)]
     result = estimate(["accuracy", "sensitivity"], runs, [0, 1, 2], CLASSES, None)[0]
     entry = result["accuracy"]
-    assert entry["value"] == pytest.approx(np.mean(entry["runs"]))
-    assert entry["seed_sd"] == pytest.approx(np.std(entry["runs"], ddof=1))
-    assert (entry["low"], entry["high"]) == pytest.approx(
-        percentile(distributions(["accuracy"], runs)["accuracy"].mean(0))
-    )
-    assert entry["low"] < entry["value"] < entry["high"]
-    of_classes = result["sensitivity"]["classes"]
+    assert entry.value == pytest.approx(np.mean(entry.runs))
+    assert entry.seed_sd == pytest.approx(np.std(entry.runs, ddof=1))
+    assert (entry.low, entry.high) == pytest.approx(percentile(distributions(["accuracy"], runs)["accuracy"].mean(0)))
+    assert entry.low < entry.value < entry.high
+    of_classes = result["sensitivity"].classes
     of_b = distributions(["sensitivity"], runs)["sensitivity"][:, :, 1].mean(0)
-    assert (of_classes["b"]["low"], of_classes["b"]["high"]) == pytest.approx(percentile(of_b))
-    assert result["sensitivity"]["value"] == pytest.approx(
-        np.mean([of_class["value"] for of_class in of_classes.values()])
-    )
+    assert (of_classes["b"].low, of_classes["b"].high) == pytest.approx(percentile(of_b))
+    assert result["sensitivity"].value == pytest.approx(np.mean([of_class.value for of_class in of_classes.values()]))
 
 
 def test_seed_sd_is_of_the_means_over_folds() -> None:
     runs = [make_run(seed)[0] for seed in range(4)]
     entry = estimate(["accuracy"], runs, [0, 1, 0, 1], CLASSES, None)[0]["accuracy"]
-    a, b, c, d = entry["runs"]
-    assert entry["seed_sd"] == pytest.approx(abs((a + c) / 2 - (b + d) / 2) / 2**0.5)
-    assert estimate(["accuracy"], runs[:1], [0], CLASSES, None)[0]["accuracy"]["seed_sd"] is None
+    a, b, c, d = entry.runs
+    assert entry.seed_sd == pytest.approx(abs((a + c) / 2 - (b + d) / 2) / 2**0.5)
+    assert estimate(["accuracy"], runs[:1], [0], CLASSES, None)[0]["accuracy"].seed_sd is None
 
 
 def test_interval_over_few_units_is_wider_than_over_rows() -> None:
@@ -91,7 +88,7 @@ def test_interval_over_few_units_is_wider_than_over_rows() -> None:
     widths = []
     for labels, units in ((unit, 20), (np.arange(60), 60)):
         entry = estimate(["accuracy"], [prepare(target, logits, labels, units)], [0], CLASSES, None)[0]["accuracy"]
-        widths.append(entry["high"] - entry["low"])
+        widths.append(entry.high - entry.low)
     assert widths[0] > 1.4 * widths[1]
 
 
@@ -107,35 +104,35 @@ def test_wilson_by_hand() -> None:
 
 
 def test_wilson_only_near_0_or_1_with_few_units() -> None:
-    def method(n: int, wrong: int, units: int | None = None) -> dict[str, object]:
+    def method(n: int, wrong: int, units: int | None = None) -> dict[str, Estimate]:
         target = np.arange(n) % 2
         logits = 5.0 * np.eye(2)[np.where(np.arange(n) < wrong, 1 - target, target)]
         unit = np.arange(n) if units is None else np.arange(n) * units // n
         return estimate(["accuracy", "loss"], [prepare(target, logits, unit, units or n)], [0], ("n", "y"), 1)[0]
 
     few = method(20, 1)["accuracy"]
-    assert few["method"] == "wilson"
-    assert (few["low"], few["high"]) == pytest.approx(wilson(0.95, 20))
-    assert method(20, 5)["accuracy"]["method"] == "bootstrap"
-    assert method(200, 10)["accuracy"]["method"] == "bootstrap"
-    assert method(200, 0)["accuracy"]["method"] == "wilson"
+    assert few.method == "wilson"
+    assert (few.low, few.high) == pytest.approx(wilson(0.95, 20))
+    assert method(20, 5)["accuracy"].method == "bootstrap"
+    assert method(200, 10)["accuracy"].method == "bootstrap"
+    assert method(200, 0)["accuracy"].method == "wilson"
     of_units = method(200, 10, units=40)["accuracy"]
-    assert (of_units["low"], of_units["high"]) == pytest.approx(wilson(0.95, 40))
-    assert method(20, 1)["loss"]["method"] == "bootstrap"
+    assert (of_units.low, of_units.high) == pytest.approx(wilson(0.95, 40))
+    assert method(20, 1)["loss"].method == "bootstrap"
 
 
 def test_wilson_of_a_macro_average_is_the_mean_of_the_classes_limits() -> None:
     target = np.arange(30) % 3
     run = prepare(target, 5.0 * np.eye(3)[target], np.arange(30), 30)
     entry = estimate(["sensitivity"], [run], [0], CLASSES, None)[0]["sensitivity"]
-    assert (entry["low"], entry["high"]) == pytest.approx(wilson(1.0, 10))
+    assert (entry.low, entry.high) == pytest.approx(wilson(1.0, 10))
 
 
 def test_undefined_replicates_are_left_out_and_said() -> None:
     target = np.array([1] + [0] * 29)  # about a third of the resamples miss the one positive row
     run = prepare(target, np.random.default_rng(0).normal(size=(30, 2)), np.arange(30), 30)
     result, warnings = estimate(["auroc", "accuracy"], [run], [0], ("n", "y"), 1)
-    assert result["auroc"]["low"] is not None
+    assert result["auroc"].low is not None
     assert len(warnings) == 1
     assert warnings[0].startswith("auroc: the intervals leave out up to 3")
 
@@ -144,7 +141,7 @@ def test_undefined_values_are_none_and_said() -> None:
     target = np.arange(30) % 2
     run = prepare(target, np.tile([1.0, 0.0], (30, 1)), np.arange(30), 30)
     result, warnings = estimate(["ppv", "accuracy"], [run], [0], ("n", "y"), 1)
-    assert result["ppv"]["value"] is None
-    assert result["ppv"]["classes"]["y"]["low"] is None
-    assert result["ppv"]["classes"]["n"]["value"] == pytest.approx(0.5)
+    assert result["ppv"].value is None
+    assert result["ppv"].classes["y"].low is None
+    assert result["ppv"].classes["n"].value == pytest.approx(0.5)
     assert warnings == ["undefined: ppv (a class without an item, or one that is never predicted)"]

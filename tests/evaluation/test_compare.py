@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,10 +13,11 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score
 
 from rescan.errors import RescanError
-from rescan.evaluation.compare import COLUMNS, compare, leak_pairs
+from rescan.evaluation.compare import compare, leak_pairs
 from rescan.evaluation.evaluate import evaluate
 from rescan.files import read_json, write_json
 from rescan.paths import Paths
+from rescan.results.comparison import Comparison
 
 FILE = "results/full/heads/comparison.csv"
 PUBLISHED = [{"arm": "one", "metric": "accuracy", "value": 0.7589, "n": 1311, "who": "someone"}]
@@ -32,7 +34,7 @@ def test_columns_and_rows(cases: SimpleNamespace) -> None:
         cases.write_arm(study, arm, skill=skill)
         evaluate(study, arm)
     table = compared(study=study)
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == [field.name for field in fields(Comparison)]
     assert table["kind"].tolist() == ["published"] + ["arms"] * 6
     first = table.iloc[0]
     assert (first["verdict"], first["who"], first["n"]) == ("not comparable", "someone", "80")

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from rescan.evaluation.diagnosis import collapsed, diagnose, dropped, fitting
-from rescan.evaluation.predictions import Reading
+from rescan.evaluation.readings import Reading
 from rescan.files import write_json, write_table
+from rescan.results.diagnosis_file import Diagnosis
+from rescan.results.metrics_file import Interval
 
 CLASSES = ["glioma", "meningioma", "notumor", "pituitary"]
 TEST = np.repeat(np.arange(4), [300, 306, 405, 300])
@@ -23,26 +25,26 @@ def run_of(predicted: np.ndarray, target: np.ndarray = TEST, part: str = "test")
 
 
 def test_collapsed_names_class_share_and_implied_accuracy() -> None:
-    finding = collapsed(run_of(np.full(1311, 1)), CLASSES, {})
+    finding = collapsed(run_of(np.full(1311, 1)), CLASSES, None)
     assert finding is not None
-    assert (finding["class"], finding["share"], finding["implied_accuracy"]) == ("meningioma", 1.0, [306, 1311])
-    assert "306/1311 = 0.2334" in finding["text"]
+    assert (finding.label, finding.share, finding.implied_accuracy) == ("meningioma", 1.0, [306, 1311])
+    assert "306/1311 = 0.2334" in finding.text
 
 
 @pytest.mark.parametrize(("others", "named"), [(26, True), (27, False)])  # 98 % of 1311 are 1284.8
 def test_collapse_starts_at_98_percent(others: int, named: bool) -> None:
     predicted = np.where(np.arange(1311) < others, 0, 2)
-    assert (collapsed(run_of(predicted), CLASSES, {}) is not None) == named
+    assert (collapsed(run_of(predicted), CLASSES, None) is not None) == named
 
 
 def test_one_class_of_truth_is_no_collapse() -> None:
-    assert collapsed(run_of(np.full(20, 1), np.full(20, 1)), CLASSES, {}) is None
+    assert collapsed(run_of(np.full(20, 1), np.full(20, 1)), CLASSES, None) is None
 
 
 def test_validation_stands_in_for_a_missing_test_part() -> None:
-    finding = collapsed(run_of(np.full(1311, 2), part="validation"), CLASSES, {})
+    finding = collapsed(run_of(np.full(1311, 2), part="validation"), CLASSES, None)
     assert finding is not None
-    assert "validation predictions" in finding["text"]
+    assert "validation predictions" in finding.text
 
 
 @pytest.mark.parametrize(
@@ -55,10 +57,10 @@ def test_validation_stands_in_for_a_missing_test_part() -> None:
 )
 def test_batch_norm_readings(accuracies: tuple[Any, ...], reading: str | None) -> None:
     keys = ("train_mode_accuracy", "eval_mode_accuracy", "recalibrated_accuracy")
-    finding = collapsed(run_of(np.full(1311, 1)), CLASSES, dict(zip(keys, accuracies)))
+    finding = collapsed(run_of(np.full(1311, 1)), CLASSES, Diagnosis(collapsed=True, **dict(zip(keys, accuracies))))
     assert finding is not None
-    assert ("consistent with" in finding["text"]) == (reading is not None)
-    assert (reading or "") in finding["text"]
+    assert ("consistent with" in finding.text) == (reading is not None)
+    assert (reading or "") in finding.text
 
 
 @pytest.mark.parametrize(
@@ -71,20 +73,19 @@ def test_batch_norm_readings(accuracies: tuple[Any, ...], reading: str | None) -
     ],
 )
 def test_fitting(train: tuple[float, ...], validation: tuple[float, ...], expected: str | None) -> None:
-    parts = {
-        part: {"image": {"metrics": {"accuracy": dict(zip(("value", "low", "high"), numbers))}}}
-        for part, numbers in (("train", train), ("validation", validation))
-    }
-    finding = fitting(parts, 4)
-    assert (finding["finding"] if finding else None) == expected
-    assert finding is None or "consistent with" in finding["text"]
+    intervals = [
+        Interval(value=value, low=low, high=high, method="bootstrap") for value, low, high in (train, validation)
+    ]
+    finding = fitting(*intervals, 4)
+    assert (finding.finding if finding else None) == expected
+    assert finding is None or "consistent with" in finding.text
 
 
 def test_drop_in_mid_training() -> None:
     finding = dropped(np.array([0.3, 0.6, 0.8, 0.5, 0.79, 0.82]))
     assert finding is not None
-    assert finding["epoch"] == 3
-    assert "from 0.80 to 0.50 at epoch 3" in finding["text"]
+    assert finding.epoch == 3
+    assert "from 0.80 to 0.50 at epoch 3" in finding.text
     assert dropped(np.array([0.3, 0.6, 0.8, 0.7, 0.79])) is None
     assert dropped(np.array([0.3, 0.8, 0.5])) is None  # the last epoch is not mid-training
     assert dropped(np.array([0.3, np.nan])) is None
@@ -99,6 +100,6 @@ def test_diagnose_reads_the_files_of_each_run(cases: SimpleNamespace) -> None:
     write_json(f"{folder}0/diagnosis.json", {"collapsed": True, "train_mode_accuracy": 0.9, "eval_mode_accuracy": 0.2})
     write_table(f"{folder}1/history.csv", pd.DataFrame({"validation_accuracy": [0.2, 0.9, 0.1, 0.9]}))
     found = diagnose(study, "one", reading, {})
-    assert [(finding["finding"], finding["seed"]) for finding in found] == [("collapsed", 0), ("drop", 1)]
-    assert "train mode 0.90" in found[0]["text"]
-    assert found[1]["text"].startswith("fold 0, seed 1: ")
+    assert [(finding.finding, finding.seed) for finding in found] == [("collapsed", 0), ("drop", 1)]
+    assert "train mode 0.90" in found[0].text
+    assert found[1].text.startswith("fold 0, seed 1: ")

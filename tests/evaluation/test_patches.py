@@ -11,12 +11,15 @@ import pytest
 from scipy.special import expit, softmax
 
 from rescan.errors import RescanError
-from rescan.evaluation import posttrain, predictions
+from rescan.evaluation import readings
 from rescan.evaluation.compare import compare
 from rescan.evaluation.ensemble import ensemble
 from rescan.evaluation.evaluate import evaluate
+from rescan.evaluation.posttrain import optimized_cuts
 from rescan.evaluation.predictions import Predictions
 from rescan.files import read_json
+from rescan.results.posttraining import Posttraining
+from rescan.study import Inference
 
 PATCHES = 3
 
@@ -93,22 +96,24 @@ def given(**outputs: list[Any]) -> Predictions:
     return Predictions(rows.assign(item=range(4), patient="", eye="", study="", target=[0, 2, 0, 2]), values)
 
 
-def fit(head: str, **more: Any) -> dict[str, Any]:
-    return {"head": head, "fit_on": "train", "classes": 3, "temperatures": {}, **more}
+def fit(head: str, **more: Any) -> Posttraining:
+    content = {"head": head, "fit_on": "train", "classes": 3, "n": 0, "temperatures": {}, "runs": [], **more}
+    models = [{"file": "model.safetensors", "inference": Inference()}]
+    return Posttraining.model_validate({"ensemble": False, "trim": 0.0, "models": models, **content})
 
 
 def test_grades_of_patches_are_averaged_then_cut() -> None:
-    found = posttrain.by_sample(fit("regression"), given(regression=[0.2, 1.4, 0.6, 2.0]))
+    found = readings.by_sample(fit("regression"), given(regression=[0.2, 1.4, 0.6, 2.0]))
     assert found.rows["sample"].tolist() == ["a", "b"]
     assert (found.grade.tolist(), found.predicted.tolist()) == (pytest.approx([0.4, 1.7]), [0, 2])
     cut = fit("regression", cuts={"whole": [0.3, 1.8], "crossfit": [[0.3, 1.8]] * 5})
-    assert posttrain.by_sample(cut, given(regression=[0.2, 1.4, 0.6, 2.0])).predicted.tolist() == [1, 1]
+    assert readings.by_sample(cut, given(regression=[0.2, 1.4, 0.6, 2.0])).predicted.tolist() == [1, 1]
 
 
 def test_readings_of_a_linear_neuron_are_averaged() -> None:
     outputs = given(classification=[[9, 0, 0], [0, 0, 9], [0, 9, 0], [0, 0, 9]], regression=[0.0, 2.0, 1.0, 1.0])
-    neuron = fit("linear", linear={"whole": [0.5, 0.5, 0.1]})
-    found = posttrain.by_sample(neuron, outputs)
+    neuron = fit("linear", linear={"whole": [0.5, 0.5, 0.1], "crossfit": [[0.5, 0.5, 0.1]] * 5})
+    found = readings.by_sample(neuron, outputs)
     assert found.grade == pytest.approx([(0.1 + 1.1) / 2, (2.1 + 1.6) / 2])
     assert found.log_probabilities is None
 
@@ -116,7 +121,7 @@ def test_readings_of_a_linear_neuron_are_averaged() -> None:
 def test_thresholds_of_an_ordinal_head_are_averaged() -> None:
     logits = np.array([[3.0, -3.0], [1.0, -1.0], [-1.0, -4.0], [2.0, 1.5]])
     temperatures = {"ordinal": {"whole": 2.0, "crossfit": [2.0] * 5}}
-    found = posttrain.by_sample(fit("ordinal", temperatures=temperatures), given(ordinal=logits.tolist()))
+    found = readings.by_sample(fit("ordinal", temperatures=temperatures), given(ordinal=logits.tolist()))
     mean = [expit(logits[[0, 2]] / 2).mean(0), expit(logits[[1, 3]] / 2).mean(0)]
     assert found.grade == pytest.approx([each.sum() for each in mean])
     assert found.predicted.tolist() == [(each > 0.5).sum() for each in mean]
@@ -126,8 +131,8 @@ def test_thresholds_of_an_ordinal_head_are_averaged() -> None:
 def test_one_item_a_sample_is_read_as_it_is() -> None:
     rows = given(regression=[0.2, 1.4, 0.6, 2.0])
     one = rows.where([True, True, False, False])
-    assert not predictions.has_patches(one.rows)
-    assert posttrain.by_sample(fit("regression"), one).grade.tolist() == [0.2, 1.4]
+    assert not one.has_patches
+    assert readings.by_sample(fit("regression"), one).grade.tolist() == [0.2, 1.4]
 
 
 def test_in_an_ensemble_a_network_counts_once_however_many_patches(cases: SimpleNamespace) -> None:
@@ -157,7 +162,7 @@ def test_new_samples_are_read_in_the_order_of_the_evaluation(combined: bool) -> 
         runs.append(Predictions(pd.DataFrame(rows), {"classification": logits}))
     temperatures = {"classification": {"whole": 2.0, "crossfit": [2.0] * 5}}
     fitted = fit("classification", temperatures=temperatures, ensemble=combined, trim=0.0)
-    found = np.exp(posttrain.of_new(fitted, runs).log_probabilities)
+    found = np.exp(readings.of_new(fitted, runs).log_probabilities)
     if combined:  # each network's patches, then the networks, then the temperature
         mean = (softmax(many, axis=1).reshape(2, 3, 3).mean(1) + softmax(whole, axis=1)) / 2
         expected = softmax(np.log(mean) / 2, axis=1)
@@ -173,6 +178,5 @@ def test_cut_points_of_patches_are_fitted_on_samples() -> None:
     rows = rows.assign(group=rows["sample"].map("g{}".format), target=rows["sample"] % 2)
     center = np.where(rows["target"] == 1, 2.0, 1.0)
     grades = (center + np.tile([-2.0, 2.0], 40))[:, None]
-    content = {"classes": 2, "head": "regression"}
-    (cut,) = posttrain._optimized(Predictions(rows, {"regression": grades}), content, None)
+    (cut,) = optimized_cuts(Predictions(rows, {"regression": grades}), 2)
     assert 1 < cut <= 2

@@ -14,9 +14,11 @@ from sklearn.linear_model import LinearRegression
 
 from rescan.errors import RescanError
 from rescan.evaluation import predictions
-from rescan.evaluation.posttrain import apply, combine, neuron, posttrain, temperature
-from rescan.evaluation.predictions import Predictions
+from rescan.evaluation.posttrain import neuron, posttrain, temperature
+from rescan.evaluation.predictions import Predictions, combine
+from rescan.evaluation.readings import by_item
 from rescan.files import read_json
+from rescan.results.posttraining import Fits, Posttraining
 from rescan.study import Study
 
 FILE = Path("results/full/heads/one/posttraining.json")
@@ -85,9 +87,9 @@ def test_apply_divides_by_the_right_temperature(cases: SimpleNamespace) -> None:
     study = cases.make_study(seeds=1)
     cases.write_arm(study, "one")
     raw = predictions.read(study, "one")
-    fits = {"classification": {"whole": 2.0, "crossfit": [3.0, 4.0, 5.0, 6.0, 7.0]}}
-    fitted = {"head": "classification", "classes": 4, "fit_on": "crossfit", "temperatures": fits}
-    scaled = apply(fitted, raw).log_probabilities
+    fits = {"classification": Fits(whole=2.0, crossfit=[3.0, 4.0, 5.0, 6.0, 7.0])}
+    fitted = Posttraining.read(FILE).model_copy(update={"temperatures": fits})
+    scaled = by_item(fitted, raw).log_probabilities
     for (_, row), before, after in zip(raw.rows.iterrows(), raw.outputs["classification"], scaled):
         divisor = 3.0 + fold_of(row["group"]) if row["part"] == "validation" else 2.0
         assert after == pytest.approx(log_softmax(before / divisor))
@@ -144,7 +146,7 @@ def test_the_neuron_is_the_least_squares_fit_of_scikit_learn(cases: SimpleNamesp
     inputs = np.column_stack([outputs["classification"].argmax(1), outputs["regression"][:, 0], falling])
     expected = LinearRegression().fit(inputs, train.rows["target"])
     assert neuron(train, 4) == pytest.approx([*expected.coef_, expected.intercept_])
-    reading = apply(read_json(FILE), given.where(given.rows["part"] == "test"))
+    reading = by_item(Posttraining.read(FILE), given.where(given.rows["part"] == "test"))
     assert (reading.predicted == reading.rows["target"]).mean() > 0.9
     assert reading.log_probabilities is None
 
@@ -174,9 +176,10 @@ def test_the_neuron_and_the_cuts_are_fitted_where_the_recipe_says(
 def test_cross_fitted_validation_rows_are_read_without_their_fold(cases: SimpleNamespace) -> None:
     study = with_heads(cases, posttrain={"head": "regression", "cuts": "optimized"})
     cases.write_arm(study, "one", graded)
-    fitted, given = read_json(FILE), predictions.read(study, "one")
-    fitted["cuts"]["crossfit"][2] = [-9.0, -9.0, -9.0]
-    reading = apply(fitted, given)
+    fitted, given = Posttraining.read(FILE), predictions.read(study, "one")
+    assert fitted.cuts is not None
+    fitted.cuts.crossfit[2] = [-9.0, -9.0, -9.0]
+    reading = by_item(fitted, given)
     held_out = (given.rows["part"] == "validation") & (given.rows["group"].map(fold_of) == 2)
     assert (reading.predicted[held_out] == 3).all()
     assert (reading.predicted == given.rows["target"])[~held_out].mean() > 0.9
@@ -186,9 +189,9 @@ def test_given_cut_points_are_used(cases: SimpleNamespace) -> None:
     study = with_heads(cases, posttrain={"head": "regression", "cuts": [2.0, 4.0, 6.0]})
     cases.write_arm(study, "one", graded)
     given = predictions.read(study, "one")
-    reading = apply(read_json(FILE), given)
+    reading = by_item(Posttraining.read(FILE), given)
     assert (reading.predicted == np.digitize(given.outputs["regression"][:, 0], [2, 4, 6])).all()
-    rounded = apply(read_json(FILE), given, "classification")
+    rounded = by_item(Posttraining.read(FILE), given, "classification")
     assert (rounded.predicted == given.outputs["classification"].argmax(1)).all()
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from rescan.evaluation.baselines import predict
 from rescan.evaluation.evaluate import evaluate
-from rescan.evaluation.subgroups import age_bands, known
+from rescan.evaluation.subgroups import age_bands, columns_of_groups
 from rescan.files import read_json, write_table
 from rescan.paths import Paths
 
@@ -42,10 +42,10 @@ def test_ages_are_cut_at_their_terciles_and_named_by_what_is_in_a_band() -> None
 
 def test_what_is_no_group_makes_no_table(cases: SimpleNamespace) -> None:
     study = cases.make_study()
-    assert known(study).empty
+    assert columns_of_groups(study).empty
     sexes = np.where(NUMBER % 3 == 0, "F", np.where(NUMBER % 3 == 1, "M", ""))
     write_manifest(study, sex=sexes, eye="left", site=[f"site{i}" for i in NUMBER], device="", fov=["3mm"] * 260)
-    found = known(study)
+    found = columns_of_groups(study)
     assert list(found) == ["sex"]
     assert list(found["sex"].cat.categories) == ["F", "M"]
     assert int(found["sex"].isna().sum()) == 86
@@ -56,7 +56,7 @@ def test_ages_of_samples_without_a_label_do_not_count(cases: SimpleNamespace) ->
     table = write_manifest(study, age=NUMBER)
     table.loc[table.index >= 90, "published_part"] = "unlabeled"
     write_table(Paths(study.scale, study.name).manifest, table)
-    assert list(known(study)["age"].cat.categories) == ["≤ 29", "30–59", "≥ 60"]
+    assert list(columns_of_groups(study)["age"].cat.categories) == ["≤ 29", "30–59", "≥ 60"]
 
 
 def test_scores_of_subgroups(cases: SimpleNamespace) -> None:

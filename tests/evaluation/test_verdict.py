@@ -10,19 +10,17 @@ import pytest
 from scipy.stats import t
 
 from rescan.evaluation.verdict import attainable, verdict
+from rescan.results.metrics_file import Estimate, Scores
 from rescan.study import Published
 
 
-def result(values: list[float], n: int = 1311, se: float = 0.01) -> dict[str, Any]:
+def result(values: list[float], n: int = 1311, se: float = 0.01) -> Scores:
     """The test images' part of a metrics.json with these values of the seeds."""
     mean = float(np.mean(values))
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {
-        "n": n,
-        "metrics": {
-            "accuracy": {"value": mean, "low": mean - 1.959964 * se, "high": mean + 1.959964 * se, "seed_sd": sd}
-        },
-    }
+    low, high = mean - 1.959964 * se, mean + 1.959964 * se
+    accuracy = Estimate(value=mean, low=low, high=high, method="bootstrap", runs=values, seed_sd=sd)
+    return Scores(n=n, groups=n, metrics={"accuracy": accuracy})
 
 
 def published(value: float, n: int | None = 1311, **more: Any) -> Published:
@@ -47,9 +45,9 @@ def test_identical_test_set_has_seed_spread_only(cases: SimpleNamespace) -> None
     values = [0.88, 0.89, 0.90, 0.885, 0.895]
     found = verdict(cases.make_study(), published(0.8894), result(values, se=0.5), 5)
     half = t.ppf(0.975, 4) * np.std(values, ddof=1) * (1 + 1 / 5) ** 0.5 + 0.00005
-    assert found["difference"] == pytest.approx(0.0006)
-    assert found["difference_high"] - found["difference"] == pytest.approx(half)
-    assert (found["verdict"], found["reason"]) == ("reproduced", "identical test set")
+    assert found.difference == pytest.approx(0.0006)
+    assert found.difference_high - found.difference == pytest.approx(half)
+    assert (found.verdict, found.reason) == ("reproduced", "identical test set")
 
 
 def test_other_test_items_add_both_sampling_terms(cases: SimpleNamespace) -> None:
@@ -57,13 +55,13 @@ def test_other_test_items_add_both_sampling_terms(cases: SimpleNamespace) -> Non
     study = cases.make_study(split={"test": 0.2})
     found = verdict(study, published(0.86, n=733), result(values, n=733, se=0.01), 5)
     se = (0.01**2 + 0.86 * 0.14 / 733 + np.var(values, ddof=1) * 1.2) ** 0.5
-    assert found["difference_low"] == pytest.approx(0.03 - 1.959964 * se - 0.005, abs=1e-6)
-    assert found["verdict"] == "reproduced"
+    assert found.difference_low == pytest.approx(0.03 - 1.959964 * se - 0.005, abs=1e-6)
+    assert found.verdict == "reproduced"
     by_interval = verdict(
         study, published(0.86, n=None, low=0.86 - 0.0392, high=0.86 + 0.0392), result(values, se=0.01), 5
     )
     se = (0.01**2 + 0.02**2 + np.var(values, ddof=1) * 1.2) ** 0.5
-    assert by_interval["difference_high"] == pytest.approx(0.03 + 1.959964 * se + 0.005, abs=1e-5)
+    assert by_interval.difference_high == pytest.approx(0.03 + 1.959964 * se + 0.005, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +80,7 @@ def test_other_test_items_add_both_sampling_terms(cases: SimpleNamespace) -> Non
     ],
 )
 def test_words(values: list[float], value: float, expected: str, cases: SimpleNamespace) -> None:
-    assert verdict(cases.make_study(), published(value), result(values), 5)["verdict"] == expected
+    assert verdict(cases.make_study(), published(value), result(values), 5).verdict == expected
 
 
 @pytest.mark.parametrize(
@@ -105,11 +103,11 @@ def test_words(values: list[float], value: float, expected: str, cases: SimpleNa
     ],
 )
 def test_reasons(scale: str, entry: Published, count: int, word: str, reason: str, cases: SimpleNamespace) -> None:
-    ours = result([0.8894 + i / 1000 for i in range(count)]) if count else {"n": None, "metrics": {}}
+    ours = result([0.8894 + i / 1000 for i in range(count)]) if count else None
     found = verdict(cases.make_study(scale), entry, ours, count)
-    assert (found["verdict"], found["reason"]) == (word, reason)
+    assert (found.verdict, found.reason) == (word, reason)
 
 
 def test_undefined_metric_is_not_comparable(cases: SimpleNamespace) -> None:
     entry = Published(arm="one", metric="quadratic_kappa", value=0.7, who="someone")
-    assert verdict(cases.make_study(), entry, result([0.5] * 5), 5)["verdict"] == "not comparable"
+    assert verdict(cases.make_study(), entry, result([0.5] * 5), 5).verdict == "not comparable"

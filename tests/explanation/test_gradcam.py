@@ -29,6 +29,15 @@ from rescan.study import Study
 CLASSES = ["a/b", "$x$ with quite a long name of many words", "ü"]
 ARM = Path("results/demo/made_up/small")
 SIZE = 64
+FITTED = {
+    "fit_on": "crossfit",
+    "n": 0,
+    "classes": 3,
+    "runs": [],
+    "models": [{"file": "fold0_seed4/model.safetensors", "inference": {}}],
+    "ensemble": False,
+    "trim": 0.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +95,7 @@ def made(tmp_path_factory):
             run.mkdir(exist_ok=True)
             rows.assign(seed=seed)[::-1].to_csv(run / "predictions.csv", index=False)
         fits = {"whole": 2.0, "crossfit": [2.0] * 5}
-        fitted = {"head": study.arms[arm].head, "fit_on": "crossfit", "classes": 3}
+        fitted = {**FITTED, "head": study.arms[arm].head}
         write_json(
             folder / ARM / f"../{arm}/posttraining.json",
             {**fitted, "temperatures": {k: fits for k in heads if k != "regression"}},
@@ -227,7 +236,7 @@ def test_an_arm_read_from_a_neuron_shows_its_own_reading_and_the_classification_
         (folder / f"fold0_seed{seed}").mkdir(parents=True)
         table.to_csv(folder / f"fold0_seed{seed}/predictions.csv", index=False)
     fits = {"whole": [0.0, 1.0, 0.0], "crossfit": [[0.0, 1.0, 0.0]] * 5}  # the regression alone
-    fitted = {"head": "linear", "fit_on": "train", "classes": 3, "linear": fits}
+    fitted = {**FITTED, "head": "linear", "linear": fits}
     temperatures = {"classification": {"whole": 1.0, "crossfit": [1.0] * 5}}
     write_json(folder / "posttraining.json", {**fitted, "temperatures": temperatures})
     rows = selection.test_rows(neuron, "neuron")
@@ -341,7 +350,7 @@ def test_patches_are_shown_one_a_sample_and_said_so(study):
         table = pd.read_csv(path, keep_default_na=False)
         table["sample"] = [f"{item // 6}.png" for item in table["item"]]  # six patches each, of every class
         table["target"] = table["item"] // 6 % 3
-        table.assign(patch=table["item"] % 6).to_csv(path, index=False)
+        table.to_csv(path, index=False)
     overlays.make(study, "small", device="cpu", threads=1)
     chosen, summary = pd.read_csv(ARM / "gradcam/chosen.csv"), json.loads((ARM / "gradcam/summary.json").read_text())
     assert not chosen["sample"].duplicated().any()

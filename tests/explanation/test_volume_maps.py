@@ -27,6 +27,7 @@ from rescan.explanation.volume_maps import grid_of, to_source, write
 from rescan.files import write_json
 from rescan.heads.outputs import HEADS
 from rescan.models.networks import build, load, normalize, save
+from rescan.results.posttraining import Fits, NetworkFile, Posttraining
 from rescan.study import Study
 
 LPS = np.array([[-2.0, 0, 0, 31], [0, -1.5, 0, -17], [0, 0, 4, 5], [0, 0, 0, 1]])  # of a file in LPS order
@@ -220,9 +221,17 @@ def made(tmp_path_factory):
             header = {"recipe": recipe.model_dump(mode="json"), "classes": CLASSES, "input": list(shape)}
             save(FOLDER / arm / "fold0_seed0/model.safetensors", build(recipe, 2, shape), header)
             rows.to_csv(FOLDER / arm / "fold0_seed0/predictions.csv", index=False)
-            fits = {"whole": 1.0, "crossfit": [1.0] * 5}
-            fitted = {"head": "classification", "fit_on": "crossfit", "classes": 2}
-            write_json(FOLDER / arm / "posttraining.json", {**fitted, "temperatures": {"classification": fits}})
+            Posttraining(
+                head="classification",
+                fit_on="crossfit",
+                n=0,
+                classes=2,
+                temperatures={"classification": Fits(whole=1.0, crossfit=[1.0] * 5)},
+                runs=[],
+                models=[NetworkFile(file="fold0_seed0/model.safetensors", inference=recipe.inference)],
+                ensemble=False,
+                trim=0.0,
+            ).write(FOLDER / arm / "posttraining.json")
         overlays.make(study, "volumes", device="cpu", threads=1)
     return study, folder
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS, METRICS
-from rescan.evaluation import subgroups
-from rescan.evaluation.predictions import Reading
-from rescan.evaluation.scoring import of_part, scores
+from rescan.evaluation.readings import Reading
+from rescan.evaluation.scoring import of_part, score
+from rescan.evaluation.subgroups import columns_of_groups
 from rescan.heads.head import TINY, Array
+from rescan.results.metrics_file import Scores
 from rescan.study import Study
 
-NOT_SHOWN = ("one_hot_accuracy", "quadratic_kappa")
+LEFT_OUT = ("one_hot_accuracy", "quadratic_kappa")  # metrics that are not shown, unless the study's first one
 
 
-def baselines(study: Study, images: Reading, unit: str) -> dict[str, Any]:
+def baselines(study: Study, images: Reading, unit: str) -> dict[str, dict[str, Scores]]:
     """Score the prediction from each column of the acquisition alone like an arm; fitted on each run's training part.
 
     Args:
@@ -26,25 +25,26 @@ def baselines(study: Study, images: Reading, unit: str) -> dict[str, Any]:
         unit: The column of what is resampled together.
 
     Returns:
-        `{column: {part: {"n", "groups", "metrics"}}}` of the parts test, validation and out_of_fold.
+        The scores by column and part: test, validation and out_of_fold.
     """
     if not (images.rows["part"] == "train").any():  # an ensemble
         return {}
-    classes, columns = study.data.classes, subgroups.known(study)
-    names = [name for name in METRICS if name not in NOT_SHOWN or name == study.metric]
-    found: dict[str, Any] = {}
+    classes, columns = study.data.classes, columns_of_groups(study)
+    names = [name for name in METRICS if name not in LEFT_OUT or name == study.metric]
+    scores: dict[str, dict[str, Scores]] = {}
     for name in [name for name in columns if name in KNOWN_COLUMNS and KNOWN_COLUMNS[name].of_acquisition]:
         reading = predict(images.rows, columns[name].astype(object), len(classes))
         for part in ("test", "validation", "out_of_fold"):
-            seen = of_part(reading, part)
-            if not seen.rows.empty:
-                entry, _, _ = scores(seen, "image", unit, names, classes, study.positive, pooled=part == "out_of_fold")
-                found.setdefault(name, {})[part] = {key: entry[key] for key in ("n", "groups", "metrics")}
-    return found
+            rows = of_part(reading, part)
+            if not rows.rows.empty:
+                pooled = part == "out_of_fold"
+                scored = score(rows, "image", unit, names, classes, study.positive, pooled=pooled)
+                scores.setdefault(name, {})[part] = scored.scores
+    return scores
 
 
 def predict(rows: pd.DataFrame, values: pd.Series[str], classes: int) -> Reading:
-    """Predict each row's class from a value of its sample: the most frequent class of those that are trained on.
+    """Predict each row's class from a value of its sample: the most frequent class of the run's training part.
 
     Args:
         rows: Of samples, all runs.
@@ -63,9 +63,9 @@ def predict(rows: pd.DataFrame, values: pd.Series[str], classes: int) -> Reading
         train = own & (rows["part"] == "train").to_numpy()
         overall = _frequencies(rows.loc[train, "target"], classes)
         table = {value: _frequencies(targets, classes) for value, targets in rows[train].groupby(of_row)["target"]}
-        found = np.stack([table.get(value, overall) for value in of_row[own]])
-        probabilities[own] = found
-        tied = found == found.max(1, keepdims=True)
+        frequencies = np.stack([table.get(value, overall) for value in of_row[own]])
+        probabilities[own] = frequencies
+        tied = frequencies == frequencies.max(1, keepdims=True)
         predicted[own] = np.where(tied, overall, -1).argmax(1)
     log_probabilities = np.log(np.maximum(probabilities, TINY))
     return Reading(rows, predicted, probabilities @ np.arange(classes), log_probabilities)

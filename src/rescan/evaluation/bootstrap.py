@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.stats import norm
 
+from rescan.catalogue import METRICS
 from rescan.metrics.counted import Array
 from rescan.metrics.run_rows import RunRows, compute, headline
+from rescan.results.metrics_file import Estimate, Interval
 
 REPLICATES = 2000
 Z95 = float(norm.ppf(0.975))
 CHUNK = 300_000  # weights in memory at once: larger blocks leave the processor's cache
-UNDEFINED = 0.05  # the share of undefined replicates from which it is said
-# The bootstrap's interval collapses for these, this near to 0 or 1, with fewer units than this: Wilson's instead.
-WILSON = ("accuracy", "sensitivity", "specificity")
+UNDEFINED = 0.05  # the share of undefined replicates from which there is a warning
+# The bootstrap's interval of a share collapses this near to 0 or 1 with fewer units than this: Wilson's instead.
 NEAR, FEW = 0.1, 100
 
 
@@ -47,15 +48,15 @@ def distributions(
     """Bootstrap every metric of several runs with the same resampled units.
 
     Returns:
-        For each name (R, B), or (R, B, K) where the metric has a value a class.
+        By name (R, B), or (R, B, K) where the metric has a value per class.
     """
     units = len(runs[0].features)
     blocks: dict[str, list[Array]] = {name: [] for name in metrics}
     for weights in resamples(units, max(len(run.target) for run in runs), replicates, seed):
-        found = [compute(metrics, run, weights) for run in runs]
-        for name, collected in blocks.items():
-            collected.append(np.stack([values[name] for values in found]))
-    return {name: np.concatenate(collected, axis=1) for name, collected in blocks.items()}
+        of_runs = [compute(metrics, run, weights) for run in runs]
+        for name, of_metric in blocks.items():
+            of_metric.append(np.stack([values[name] for values in of_runs]))
+    return {name: np.concatenate(of_metric, axis=1) for name, of_metric in blocks.items()}
 
 
 def percentile(values: Array) -> tuple[float, float]:
@@ -75,7 +76,7 @@ def wilson(value: float, n: int) -> tuple[float, float]:
 
 
 def denominators(name: str, runs: Sequence[RunRows]) -> list[int]:
-    """The number of units that a proportion rests on, for each class; the mean over runs, rounded down.
+    """The number of units that a proportion rests on, per class; the mean over runs, rounded down.
 
     All units for accuracy (one number), those with a row of the class for sensitivity, those with a row of another
     class for specificity.
@@ -89,18 +90,30 @@ def denominators(name: str, runs: Sequence[RunRows]) -> list[int]:
     ]
 
 
-def _interval(name: str, value: float, replicates: Array, n: int) -> dict[str, Any]:
+class _Limits(NamedTuple):
+    """A value with its interval; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+    method: Literal["bootstrap", "wilson"]
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of an `Interval`."""
+        return {name: _without_nan(value) for name, value in self._asdict().items()}
+
+
+def _limits(name: str, value: float, replicates: Array, n: int) -> _Limits:
     """The value with its interval: Wilson's for a proportion near 0 or 1 of few units, and for exactly 0 or 1."""
-    low, high, method = *percentile(replicates), "bootstrap"
     near = value <= NEAR or value >= 1 - NEAR
-    if name in WILSON and n > 0 and near and (n < FEW or value in (0, 1)):
-        low, high, method = *wilson(value, n), "wilson"
-    return {"value": value, "low": low, "high": high, "method": method}
+    if METRICS[name].is_share and n > 0 and near and (n < FEW or value in (0, 1)):
+        return _Limits(value, *wilson(value, n), "wilson")
+    return _Limits(value, *percentile(replicates), "bootstrap")
 
 
 def estimate(
     metrics: Sequence[str], runs: Sequence[RunRows], seeds: Sequence[int], classes: Sequence[str], positive: int | None
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
+) -> tuple[dict[str, Estimate], list[str]]:
     """Every metric as the mean over runs, with its interval.
 
     A replicate's value is the mean over runs with the same resampled units. The interval of a macro average near 0 or 1
@@ -114,57 +127,54 @@ def estimate(
         positive: Index of the positive class of two, else None.
 
     Returns:
-        `{name: {"value", "low", "high", "method", "runs", "seed_sd", "classes"}}`, with None for undefined numbers, and
-        warnings. `seed_sd` is the standard deviation over seeds of the mean over folds; None for one seed.
+        The estimates by name, and warnings.
     """
-    found = [compute(metrics, run, np.ones((1, len(run.features)))) for run in runs]
+    ones = np.ones((1, len(runs[0].features)))
+    points = [compute(metrics, run, ones) for run in runs]
     resampled = distributions(metrics, runs)
-    results: dict[str, dict[str, Any]] = {}
+    estimates: dict[str, Estimate] = {}
     left_out: dict[str, float] = {}
     for name in metrics:
-        points, replicates = np.stack([values[name][0] for values in found]), resampled[name]
-        of_classes, n_classes = {}, denominators(name, runs) if name in WILSON else []
-        n = min(n_classes, default=0)
-        if points.ndim == 2:
-            for number, label in enumerate(classes):
-                of_classes[label] = _interval(
-                    name,
-                    float(points[:, number].mean()),
-                    replicates[:, :, number].mean(0),
-                    n_classes[number] if n_classes else 0,
-                )
-            if positive is not None and n_classes:
-                n = n_classes[positive]
-            points, replicates = headline(name, points, positive), headline(name, replicates, positive)
-        entry = _interval(name, float(points.mean()), replicates.mean(0), n)
-        if entry["method"] == "wilson" and of_classes and positive is None:
-            limits = np.array([wilson(of_class["value"], k) for of_class, k in zip(of_classes.values(), n_classes)])
-            entry["low"], entry["high"] = (float(limit) for limit in limits.mean(0))
+        values, replicates = np.stack([of_run[name][0] for of_run in points]), resampled[name]
+        sizes = denominators(name, runs) if METRICS[name].is_share else []
+        n, of_classes = min(sizes, default=0), {}
+        if values.ndim == 2:
+            of_classes = {
+                label: _limits(name, float(values[:, k].mean()), replicates[:, :, k].mean(0), sizes[k] if sizes else 0)
+                for k, label in enumerate(classes)
+            }
+            n = sizes[positive] if sizes and positive is not None else n
+            values, replicates = headline(name, values, positive), headline(name, replicates, positive)
+        limits = _limits(name, float(values.mean()), replicates.mean(0), n)
+        if limits.method == "wilson" and of_classes and positive is None:
+            ends = np.array([wilson(of_class.value, size) for of_class, size in zip(of_classes.values(), sizes)])
+            low, high = ends.mean(0).tolist()
+            limits = limits._replace(low=low, high=high)
         undefined = float(np.isnan(replicates.mean(0)).mean())
-        if undefined > UNDEFINED and not math.isnan(entry["value"]):
+        if undefined > UNDEFINED and not math.isnan(limits.value):
             left_out[name] = undefined
-        entry |= {"runs": points.tolist(), "seed_sd": _seed_sd(points, seeds)}
-        if of_classes:
-            entry["classes"] = of_classes
-        results[name] = _without_nan(entry)
+        by_class = {label: Interval(**of_class.fields()) for label, of_class in of_classes.items()}
+        estimates[name] = Estimate(
+            **limits.fields(),
+            runs=[_without_nan(value) for value in values.tolist()],
+            seed_sd=_without_nan(_seed_sd(values, seeds)),
+            **({"classes": by_class} if by_class else {}),
+        )
     warnings = []
     if left_out:
         most = f"{max(left_out.values()):.0%} of the resamples, where they are undefined"
         warnings.append(f"{', '.join(left_out)}: the intervals leave out up to {most}: too few of some class")
-    missing = [name for name, entry in results.items() if entry["value"] is None]
+    missing = [name for name, entry in estimates.items() if entry.value is None]
     if missing:
         warnings.append(f"undefined: {', '.join(missing)} (a class without an item, or one that is never predicted)")
-    return results, warnings
+    return estimates, warnings
 
 
-def _seed_sd(points: Array, seeds: Sequence[int]) -> float | None:
-    means = [points[np.array(seeds) == seed].mean() for seed in sorted(set(seeds))]
+def _seed_sd(values: Array, seeds: Sequence[int]) -> float | None:
+    """The standard deviation over seeds of the mean over folds; None for one seed."""
+    means = [values[np.array(seeds) == seed].mean() for seed in sorted(set(seeds))]
     return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
-def _without_nan(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _without_nan(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_without_nan(value) for value in tree]
-    return None if isinstance(tree, float) and math.isnan(tree) else tree
+def _without_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

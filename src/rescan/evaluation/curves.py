@@ -1,4 +1,4 @@
-"""What the figures of an arm draw: confusion matrices, ROC curves, reliability, the spread of grades."""
+"""What the figures of an arm draw: ROC curves, reliability, the spread of grades."""
 
 from __future__ import annotations
 
@@ -6,83 +6,97 @@ from typing import Any
 
 import numpy as np
 
-from rescan.evaluation import predictions
-from rescan.evaluation.predictions import Reading
+from rescan.evaluation.readings import Reading, endpoint
+from rescan.evaluation.scoring import runs_of
 from rescan.metrics.probabilistic import BINS, confidence_bins
 from rescan.metrics.ranked import accumulate
 from rescan.metrics.run_rows import RunRows
+from rescan.results.metrics_file import Bin, Curves, RocCurve, Spread
+from rescan.results.posttraining import RunId
 from rescan.study import Study
 
 CURVE_POINTS = 200
+PERCENTILES = (5, 25, 50, 75, 95)
 
 
-def curves(
-    study: Study, runs: dict[str, list[RunRows]], which: list[tuple[int, int]], images: Reading
-) -> dict[str, Any]:
-    """What the figures of the first run draw."""
-    classes, (fold, seed) = study.data.classes, which[0]
-    first = {part: ready[0] for part, ready in runs.items()}
-    content: dict[str, Any] = {
-        "run": {"fold": fold, "seed": seed},
-        "roc": {part: roc(run, classes) for part, run in first.items() if run.rankings},
-        "reliability": {part: reliability(run) for part, run in first.items() if run.probabilities is not None},
-    }
-    if study.data.ordered:
-        own = images.where((images.rows["fold"] == fold) & (images.rows["seed"] == seed))
-        parts = {part: own.where(own.rows["part"] == part) for part in first}
-        content["grades"] = {part: grades(rows, classes) for part, rows in parts.items()}
-        content["endpoints"] = {
-            name: {part: _endpoint_roc(rows, classes.index(lowest)) for part, rows in parts.items()}
+def curves(study: Study, parts: dict[str, dict[RunId, RunRows]], images: Reading) -> Curves:
+    """What the figures of the first run draw.
+
+    Args:
+        study: The study.
+        parts: The runs of each part, by image.
+        images: All rows by image.
+    """
+    classes = study.data.classes
+    run = next(iter(list(parts.values())[-1]))
+    first = {part: next(iter(runs.values())) for part, runs in parts.items()}
+    return Curves(
+        run=run,
+        roc={part: roc(rows, classes) for part, rows in first.items() if rows.rankings},
+        reliability={part: reliability(rows) for part, rows in first.items() if rows.probabilities is not None},
+        **(_of_grades(study, run, list(parts), images) if study.data.ordered else {}),
+    )
+
+
+def _of_grades(study: Study, run: RunId, parts: list[str], images: Reading) -> dict[str, Any]:
+    """What only ordered classes have: `grades` and `endpoints`."""
+    classes = study.data.classes
+    own = images.where((images.rows["fold"] == run.fold) & (images.rows["seed"] == run.seed))
+    readings = {part: own.where(own.rows["part"] == part) for part in parts}
+    return {
+        "grades": {part: grades(reading, classes) for part, reading in readings.items()},
+        "endpoints": {
+            name: {part: _endpoint_roc(reading, classes.index(lowest)) for part, reading in readings.items()}
             for name, lowest in study.data.endpoints.items()
-        }
-    return content
+        },
+    }
 
 
-def _endpoint_roc(rows: Reading, lowest: int) -> dict[str, list[float]]:
-    ready, _ = predictions.runs_of(predictions.endpoint(rows, lowest), "group", 2)
-    return roc(ready[0], ["below", "positive"]).get("positive", {})
+def _endpoint_roc(reading: Reading, lowest: int) -> RocCurve:
+    (rows,) = runs_of(endpoint(reading, lowest), "group", 2).values()
+    return roc(rows, ["below", "positive"]).get("positive", RocCurve())
 
 
-def grades(rows: Reading, classes: list[str]) -> list[dict[str, Any]]:
-    """For each true class its items' grades: number, mean, and the 5th, 25th, 50th, 75th and 95th percentiles."""
-    found = []
+def grades(reading: Reading, classes: list[str]) -> list[Spread]:
+    """The spread of the grades of each true class."""
+    spreads = []
     for number, label in enumerate(classes):
-        own = rows.grade[rows.rows["target"] == number]
-        spread = np.percentile(own, [5, 25, 50, 75, 95]).tolist() if len(own) else None
-        found.append({"class": label, "n": len(own), "mean": float(own.mean()) if len(own) else None, "spread": spread})
-    return found
+        own = reading.grade[reading.rows["target"] == number]
+        spread = np.percentile(own, PERCENTILES).tolist() if len(own) else None
+        spreads.append(Spread(label=label, n=len(own), mean=float(own.mean()) if len(own) else None, spread=spread))
+    return spreads
 
 
-def roc(run: RunRows, classes: list[str]) -> dict[str, dict[str, list[float]]]:
+def roc(rows: RunRows, classes: list[str]) -> dict[str, RocCurve]:
     """The one-vs-rest ROC curve of each class that has both sides, at 200 points at most."""
     curves = {}
-    for label, ranking in zip(classes, run.rankings):
+    for label, ranking in zip(classes, rows.rankings):
         true_positives, false_positives = (
-            np.concatenate([[0], side[0]]) for side in accumulate(ranking, np.ones((1, len(run.features))))
+            np.concatenate([[0], side[0]]) for side in accumulate(ranking, np.ones((1, len(rows.features))))
         )
         if not true_positives[-1] or not false_positives[-1]:
             continue
         chosen = np.unique(np.linspace(0, len(true_positives) - 1, CURVE_POINTS).astype(int))
-        curves[label] = {
-            "fpr": (false_positives / false_positives[-1])[chosen].round(5).tolist(),
-            "tpr": (true_positives / true_positives[-1])[chosen].round(5).tolist(),
-        }
+        curves[label] = RocCurve(
+            fpr=(false_positives / false_positives[-1])[chosen].round(5).tolist(),
+            tpr=(true_positives / true_positives[-1])[chosen].round(5).tolist(),
+        )
     return curves
 
 
-def reliability(run: RunRows) -> list[dict[str, float]]:
+def reliability(rows: RunRows) -> list[Bin]:
     """Mean confidence and accuracy in each bin of the largest probability that holds a row."""
-    if run.probabilities is None:
+    if rows.probabilities is None:
         return []
-    confidence, right = run.probabilities.max(1), run.probabilities.argmax(1) == run.target
+    confidence, right = rows.probabilities.max(1), rows.probabilities.argmax(1) == rows.target
     bins = confidence_bins(confidence)
     return [
-        {
-            "low": number / BINS,
-            "high": (number + 1) / BINS,
-            "n": int((bins == number).sum()),
-            "confidence": float(confidence[bins == number].mean()),
-            "accuracy": float(right[bins == number].mean()),
-        }
+        Bin(
+            low=number / BINS,
+            high=(number + 1) / BINS,
+            n=int((bins == number).sum()),
+            confidence=float(confidence[bins == number].mean()),
+            accuracy=float(right[bins == number].mean()),
+        )
         for number in np.unique(bins).tolist()
     ]

@@ -23,8 +23,8 @@ def optimized(grades: Array, target: Indices, classes: int) -> Array:
     """The cut points with the highest quadratic kappa: the optimum itself, not a local one.
 
     With quadratic weights 1 − kappa is a ratio of two sums over the items, Σ (t − p)² to Σ mean_j (t_j − p)², so
-    Dinkelbach's iteration (1967) finds it: each round minimizes the first less λ times the second over all rising
-    labelings of the sorted grades, which dynamic programming does, and takes the ratio reached as the next λ.
+    Dinkelbach's iteration (1967) finds the optimum: each round minimizes the first less λ times the second over all
+    rising labelings of the sorted grades, which dynamic programming does, and takes the ratio reached as the next λ.
 
     Args:
         grades: (n,) on a line.
@@ -69,8 +69,8 @@ def _starts(costs: Array) -> Indices:
         first = np.maximum.accumulate(np.where(before == lowest, np.arange(len(before)), 0))
         starts.append(first)
         best = lowest + sums[:, label]
-    end, found = len(costs), []
+    end, places = len(costs), []
     for first in reversed(starts):
         end = int(first[end])
-        found.append(end)
-    return np.array(found[::-1], dtype=np.intp)
+        places.append(end)
+    return np.array(places[::-1], dtype=np.intp)

@@ -1,4 +1,4 @@
-"""What is known of the samples beside their images (sex, age, eye, field of view, site, device), and scores by it."""
+"""Scores of subgroups: by sex, age, eye, field of view, body part, site and device, as far as the manifest has them."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ import numpy as np
 import pandas as pd
 
 from rescan.data.layouts.reading import EXTRA, UNLABELED
-from rescan.evaluation.predictions import Reading
-from rescan.evaluation.scoring import of_part, scores
+from rescan.evaluation.readings import Reading
+from rescan.evaluation.scoring import of_part, score
 from rescan.files import read_table
 from rescan.log import logger
 from rescan.paths import Paths
+from rescan.results.metrics_file import Scores
 from rescan.study import Study
 
 COLUMNS = ("sex", "age", "eye", "fov", "body_part", "site", "device")
-MOST = 12  # values of a column; one with more tells single samples apart rather than groups of them
+MOST = 12  # values of a column: one with more values tells single samples apart rather than groups
 METRICS = ("accuracy", "balanced_accuracy", "kappa", "sensitivity", "specificity", "auroc")
 
 
-def known(study: Study) -> pd.DataFrame:
-    """Those of COLUMNS that part the study's labeled samples into at least two groups.
+def columns_of_groups(study: Study) -> pd.DataFrame:
+    """Those of COLUMNS that divide the study's labeled samples into at least two groups.
 
     Returns:
         By sample, as categories: their order is that of the groups. Age is in three bands of about as many
-        samples each. What is missing is in no category.
+        samples each. Missing values are in no category.
     """
     path = Path(Paths(study.scale, study.name).manifest)
     if not path.is_file():
         return pd.DataFrame()
     manifest = read_table(path).set_index("sample")
     labeled = manifest[~manifest["published_part"].isin([UNLABELED, EXTRA])]
-    found = {}
+    columns = {}
     for name in COLUMNS:
         if name not in labeled:
             continue
@@ -41,8 +42,8 @@ def known(study: Study) -> pd.DataFrame:
         if len(groups.cat.categories) > MOST:
             logger.info("%s: %s has %d values: no subgroups", study.name, name, len(groups.cat.categories))
         elif len(groups.cat.categories) > 1:
-            found[name] = groups
-    return pd.DataFrame(found, labeled.index)
+            columns[name] = groups
+    return pd.DataFrame(columns, labeled.index)
 
 
 def _groups(values: pd.Series[str]) -> pd.Series[Any]:
@@ -63,40 +64,47 @@ def age_bands(ages: pd.Series[Any]) -> pd.Series[Any]:
             low, high = f"{own.min():g}", f"{own.max():g}"
             middle = low if low == high else f"{low}–{high}"
             names[number] = (f"≤ {high}", middle, f"≥ {low}")[number]
-    named = pd.Series(band, ages.index).map(names).where(years.notna())
-    return named.astype(pd.CategoricalDtype(list(names.values())))
+    bands = pd.Series(band, ages.index).map(names).where(years.notna())
+    return bands.astype(pd.CategoricalDtype(list(names.values())))
 
 
-def subgroups(study: Study, images: Reading, part: str, unit: str, level: str = "image") -> dict[str, Any]:
+def subgroups(
+    study: Study, reading: Reading, part: str, unit: str, level: str = "image"
+) -> dict[str, dict[str, Scores]]:
     """Scores of a part's subgroups.
 
     Args:
         study: The study.
-        images: By sample, or study, all runs.
+        reading: By sample, or study, all runs.
         part: test, or out_of_fold.
         unit: The column of what is resampled together.
-        level: What a row of `images` stands for.
+        level: What a row of `reading` stands for.
 
     Returns:
-        `{column: {value: {"n", "groups", "metrics"}}}`, without metrics that are undefined for want of a class.
+        The scores by column and value, without metrics that are undefined for want of a class.
     """
-    seen, columns = of_part(images, part), known(study)
-    if seen.rows.empty:
+    rows, columns = of_part(reading, part), columns_of_groups(study)
+    if rows.rows.empty:
         return {}
-    classes = study.data.classes
     names = [*dict.fromkeys([study.metric, *METRICS])]
-    found: dict[str, Any] = {}
+    scores: dict[str, dict[str, Scores]] = {}
     for name in map(str, columns):
-        values = seen.rows["sample"].map(columns[name].astype(object))
+        values = rows.rows["sample"].map(columns[name].astype(object))
         for value in columns[name].cat.categories:
-            own = seen.where(values == value)
+            own = rows.where(values == value)
             if not own.rows.empty:
-                entry, _, _ = scores(own, level, unit, names, classes, study.positive, pooled=part == "out_of_fold")
-                one_class = len(set(own.rows["target"])) == 1  # then no agreement is by chance or not
-                defined = {
-                    metric: of
-                    for metric, of in entry["metrics"].items()
-                    if of["value"] is not None and not (one_class and metric == "kappa")
-                }
-                found.setdefault(name, {})[value] = {"n": entry["n"], "groups": entry["groups"], "metrics": defined}
-    return {name: values for name, values in found.items() if len(values) > 1}
+                pooled = part == "out_of_fold"
+                scored = score(own, level, unit, names, study.data.classes, study.positive, pooled=pooled)
+                one_class = len(set(own.rows["target"])) == 1
+                scores.setdefault(name, {})[value] = _defined(scored.scores, one_class=one_class)
+    return {name: values for name, values in scores.items() if len(values) > 1}
+
+
+def _defined(scores: Scores, *, one_class: bool) -> Scores:
+    """The scores without undefined metrics; without kappa where there is one class: no agreement is by chance."""
+    metrics = {
+        name: estimate
+        for name, estimate in scores.metrics.items()
+        if estimate.value is not None and not (one_class and name == "kappa")
+    }
+    return scores.model_copy(update={"metrics": metrics})

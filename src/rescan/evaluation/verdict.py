@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 from scipy.stats import t
 
 from rescan.evaluation.bootstrap import Z95
+from rescan.results.metrics_file import Estimate, Interval, Scores
 from rescan.study import Published, Study
 
 SEEDS = 5
 
 
-def verdict(study: Study, entry: Published, result: dict[str, Any], seeds: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Judgment:
+    """A verdict, its reason, and the difference that it rests on, with its 95 % interval; NaN if unknown.
+
+    The fields are columns of comparison.csv; the difference is None where nothing could be compared.
+    """
+
+    verdict: str
+    reason: str = ""
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+
+
+def verdict(study: Study, entry: Published, scores: Scores | None, seeds: int) -> Judgment:
     """Judge our test value against a published one.
 
     "reproduced": the interval of d = ours − published contains 0 and its half-width is within the margin (so is |d|);
@@ -23,24 +38,21 @@ def verdict(study: Study, entry: Published, result: dict[str, Any], seeds: int) 
     Args:
         study: The study; published numbers are compared at scale `full` only.
         entry: The published number.
-        result: "n" and "metrics" of the test images in the arm's metrics.json.
+        scores: The arm's scores of the test part, if there are any.
         seeds: The number of seeds of the arm, 0 if it has not run.
-
-    Returns:
-        The columns verdict and reason and, if comparable, the difference with its interval (NaN if unknown).
     """
-    columns: dict[str, float] = {}
-    found = _obstacle(study, entry, result, seeds)
-    if found is None:
-        columns = difference(study, entry, result, seeds)
-        found = _judge(columns["difference_low"], columns["difference_high"], entry.margin, seeds)
+    ours = scores.metrics.get(entry.metric) if scores else None
+    d = low = high = None
+    word, reason = _obstacle(study, entry, scores, seeds)
+    if not word and scores and ours:
+        d, low, high = difference(study, entry, ours, scores.n, seeds)
+        word, reason = _judge(low, high, entry.margin, seeds)
         if _identical_test_set(study, entry):
-            found = (found[0], f"{found[1]}; identical test set".lstrip("; "))
-    word, reason = found
+            reason = f"{reason}; identical test set".lstrip("; ")
     if entry.metric == "accuracy" and entry.n and attainable(entry.value, entry.n) is None:
         k = round(entry.value * entry.n)
         reason += f"; {entry.value * 100:.10g} % is no k/{entry.n}: the nearest is {k}/{entry.n} = {k / entry.n:.5f}"
-    return {**columns, "verdict": word, "reason": reason.lstrip("; ")}
+    return Judgment(word, reason.lstrip("; "), d, low, high)
 
 
 def attainable(value: float, n: int) -> int | None:
@@ -64,42 +76,57 @@ def _identical_test_set(study: Study, entry: Published) -> bool:
     return study.split.test == "published" and entry.n is not None
 
 
-def _obstacle(study: Study, entry: Published, result: dict[str, Any], seeds: int) -> tuple[str, str] | None:
-    """What forbids a comparison: a word and its reason."""
-    undefined = result["metrics"].get(entry.metric, {}).get("value") is None
-    other_items = _identical_test_set(study, entry) and entry.n != result["n"]
+def _obstacle(study: Study, entry: Published, scores: Scores | None, seeds: int) -> tuple[str, str]:
+    """What forbids a comparison: a word and its reason; both empty if nothing does."""
+    ours = scores.metrics.get(entry.metric) if scores else None
+    n = scores.n if scores else None
     obstacles = (
         (seeds == 0, "not run", "no metrics.json of this arm"),
         (study.scale == "demo", "not comparable", "demo: phantoms or a small recipe"),
         (bool(entry.not_comparable), "not comparable", entry.not_comparable or ""),
-        (undefined, "not comparable", f"{entry.metric} is undefined or not computed here"),
-        (other_items, "not comparable", f"test items differ: {result['n']} here, {entry.n} published"),
+        (
+            ours is None or ours.value is None,
+            "not comparable",
+            f"{entry.metric} is undefined or not computed here",
+        ),
+        (
+            _identical_test_set(study, entry) and entry.n != n,
+            "not comparable",
+            f"test items differ: {n} here, {entry.n} published",
+        ),
     )
-    return next(((word, reason) for holds, word, reason in obstacles if holds), None)
+    return next(((word, reason) for holds, word, reason in obstacles if holds), ("", ""))
 
 
-def difference(study: Study, entry: Published, result: dict[str, Any], seeds: int) -> dict[str, float]:
-    """Return d = ours − published with its 95 % interval.
+def difference(study: Study, entry: Published, ours: Estimate, n: int, seeds: int) -> tuple[float, float, float]:
+    """Return d = ours − published with its 95 % interval: d, low, high.
 
     SE² = SE_ours² + SE_published² + s_seed² (1 + 1/m) for m seeds, with a normal quantile.
     On the identical test set both sampling terms go, and the quantile is t's with m − 1 in place of the normal one. The
     rounding of the published number widens the interval, so that the same count of right answers never differs.
+
+    Args:
+        study: The study.
+        entry: The published number.
+        ours: The metric of our test part.
+        n: Our number of test items.
+        seeds: m.
     """
-    ours = result["metrics"][entry.metric]
-    d, variance, quantile = ours["value"] - entry.value, math.nan, Z95
-    if seeds > 1:
-        variance = ours["seed_sd"] ** 2 * (1 + 1 / seeds)
+    d, variance, quantile = ours.numbers[0] - entry.value, math.nan, Z95
+    if seeds > 1 and ours.seed_sd is not None:
+        variance = ours.seed_sd**2 * (1 + 1 / seeds)
     if _identical_test_set(study, entry):
         quantile = float(t.ppf(0.975, max(seeds - 1, 1)))
     else:
-        variance += _sampling_variance(entry, ours, result["n"])
+        variance += _sampling_variance(entry, ours, n)
     half = quantile * math.sqrt(variance) + _rounding(entry.value)
-    return {"difference": d, "difference_low": d - half, "difference_high": d + half}
+    return d, d - half, d + half
 
 
-def _sampling_variance(entry: Published, ours: dict[str, Any], n: int) -> float:
+def _sampling_variance(entry: Published, ours: Interval, n: int) -> float:
     """SE_ours² + SE_published²; the latter from its interval, else binomial for accuracy, else ours scaled to its n."""
-    own = ((ours["high"] - ours["low"]) / (2 * Z95)) ** 2
+    _, low, high = ours.numbers
+    own = ((high - low) / (2 * Z95)) ** 2
     if entry.low is not None and entry.high is not None:
         return float(own + ((entry.high - entry.low) / (2 * Z95)) ** 2)
     if entry.n is None:

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rescan.errors import RescanError
-from rescan.evaluation import posttrain, predictions
-from rescan.files import read_json
+from rescan.evaluation import predictions
+from rescan.evaluation.readings import by_item, read_posttraining
 from rescan.heads.outputs import HEADS
 from rescan.paths import Paths
 from rescan.study import Study
@@ -45,8 +45,7 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
     given = given.where(of_run & (given.rows["part"] == "test"))
     if given.rows.empty:
         raise RescanError(f"{paths.run(arm, fold, seed).predictions}: no test images to explain; check the split")
-    fitted = read_json(paths.arm(arm).posttraining)
-    reading = posttrain.apply(fitted, given)
+    reading = by_item(read_posttraining(study, arm), given)
     predicted = reading.predicted
     rows = given.rows[["item", "sample", "group", "patient", "target"]].reset_index(drop=True).fillna({"patient": ""})
     rows = rows.assign(predicted=predicted, other=-1, confidence=-np.abs(reading.grade - predicted))

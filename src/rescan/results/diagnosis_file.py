@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field
 
 from rescan.results.json_result import JsonResult
 
+COLLAPSED = 0.98  # share of predictions that name one class
+
 
 class Diagnosis(JsonResult):
     """Whether nearly all validation images get one class.

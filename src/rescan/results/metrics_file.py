@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from rescan.paths import Paths
 from rescan.results.json_result import JsonResult, Part
 from rescan.results.posttraining import RunId
+from rescan.study import Study
+from rescan.study.keys import result_key
 
 
 class Interval(Part):
@@ -17,6 +21,12 @@ class Interval(Part):
     low: float | None
     high: float | None
     method: Literal["bootstrap", "wilson"]
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """Value, low and high; NaN where undefined."""
+        value, low, high = (math.nan if number is None else number for number in (self.value, self.low, self.high))
+        return value, low, high
 
 
 class Estimate(Interval):
@@ -190,3 +200,9 @@ class Metrics(JsonResult):
     curves: Curves
     warnings: list[str]
     diagnosis: list[Finding]
+
+
+def is_scored(study: Study, arm: str) -> bool:
+    """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder)."""
+    metrics = Metrics.read_if_there(Paths(study.scale, study.name).arm(arm).metrics)
+    return metrics is not None and metrics.result_key == result_key(study, arm)

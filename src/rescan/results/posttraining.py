@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import Field, field_serializer
 
 from rescan.results.json_result import JsonResult, Part
 from rescan.study.recipe import Inference
 
+CROSSFIT = 5  # folds of the cross-fitting
 Fit = TypeVar("Fit", float, list[float])
 
 
@@ -28,7 +29,11 @@ class Fits(Part, Generic[Fit]):
     """
 
     whole: Fit
-    crossfit: list[Fit]
+    crossfit: Annotated[list[Fit], Field(min_length=CROSSFIT, max_length=CROSSFIT)]
+
+    def without(self, fold: int | None) -> Fit:
+        """What was fitted without a fold; on all rows if None."""
+        return self.whole if fold is None else self.crossfit[fold]
 
 
 class NetworkFile(Part):
@@ -75,6 +80,6 @@ class Posttraining(JsonResult):
     linear: Fits[list[float]] | None = None
     cuts: Fits[list[float]] | None = None
     runs: list[RunId]
-    models: list[NetworkFile]
+    models: list[NetworkFile] = Field(min_length=1)
     ensemble: bool
     trim: float = Field(ge=0, lt=0.5)

@@ -38,6 +38,8 @@ PREDICTIONS = Table(
     key=("part", "sample", "item"),
 )
 
+KEYS = [column.name for column in PREDICTIONS.columns if not column.optional]  # all but the heads' outputs
+
 # The class of each unlabeled image, in the columns of APTOS 2019's competition.
 SUBMISSION = Table("evaluate", (Column("id_code"), Column("diagnosis", "integer", low=0)), key=("id_code",))
 

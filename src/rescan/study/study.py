@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.checks import check_study
 from rescan.study.data import Data, Split
 from rescan.study.explanation import Explanation
-from rescan.study.keys import AUTOENCODERS, result_key
+from rescan.study.keys import AUTOENCODERS
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
@@ -97,11 +95,6 @@ class Study(Strict):
     def positive(self) -> int | None:
         """The number of the positive class of two, the last; None of more classes."""
         return len(self.data.classes) - 1 if len(self.data.classes) == 2 else None
-
-    def is_scored(self, arm: str) -> bool:
-        """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder)."""
-        path = Path(Paths(self.scale, self.name).arm(arm).metrics)
-        return path.is_file() and read_json(path).get("result_key") == result_key(self, arm)
 
     @property
     def first_arm(self) -> str:

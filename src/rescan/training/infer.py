@@ -11,14 +11,14 @@ import pandas as pd
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rescan.evaluation.diagnosis import COLLAPSED
-from rescan.evaluation.predictions import KEYS
 from rescan.files import write_json, write_table, writing
 from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.models import networks
 from rescan.models.networks import Network
 from rescan.paths import Paths
+from rescan.results.diagnosis_file import COLLAPSED
+from rescan.results.predictions_file import KEYS
 from rescan.study import Inference, Study
 from rescan.training import lease, loader
 from rescan.training.augment import augment

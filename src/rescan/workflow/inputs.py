@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rescan.paths import RunFolder
+from rescan.results.metrics_file import is_scored
 from rescan.study import Recipe, Study
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
@@ -86,7 +87,7 @@ class Inputs:
     def arms_to_report(self, study: str) -> list[str]:
         """All arms; with partial=true, those that are scored already, as their recipes are now."""
         whole = self.plan.studies[study]
-        return [arm for arm in whole.arms if not self.plan.config.partial or whole.is_scored(arm)]
+        return [arm for arm in whole.arms if not self.plan.config.partial or is_scored(whole, arm)]
 
     def arm_options(self, wildcards: Wildcards) -> list[str]:
         """The arms that are compared, as options of the command."""

@@ -8,6 +8,7 @@ from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.reporting.figures import overview_figures, training_figures
 from rescan.reporting.text import answer, words
+from rescan.results.metrics_file import is_scored
 from rescan.study import Study
 
 
@@ -26,7 +27,7 @@ def comparison(study: Study, arms: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("*.png"):
         stale.unlink()
-    scored = [arm for arm in study.arms if (study.is_scored(arm) if arms is None else arm in arms)]
+    scored = [arm for arm in study.arms if (is_scored(study, arm) if arms is None else arm in arms)]
     if not scored:
         return
     forest(study, scored, folder / "forest.png")

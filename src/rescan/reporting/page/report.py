@@ -25,6 +25,7 @@ from rescan.reporting.page.ablation_results import ablations
 from rescan.reporting.page.arm_results import arm_results, image, optional
 from rescan.reporting.page.autoencoder_results import autoencoders
 from rescan.reporting.text import answer, recipe_words, words
+from rescan.results.metrics_file import is_scored
 from rescan.study import Study
 
 Found = dict[str, Any]
@@ -77,7 +78,7 @@ def _study(study: Study) -> Found:
     """All that the page says of one study. What a partial run has not made is None or empty."""
     paths = Paths(study.scale, study.name)
     source, audit = optional(paths.source), optional(paths.audit)
-    shown = [arm for arm in study.arms if study.is_scored(arm)]
+    shown = [arm for arm in study.arms if is_scored(study, arm)]
     missing = [arm for arm in study.arms if arm not in shown]
     results = [{**arm_results(study, arm), "id": f"{study.name}-arm-{number}"} for number, arm in enumerate(shown)]
     shared = _shared_warnings(results)

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rescan.evaluation.predictions import Reading, by_unit, endpoint, runs_of
+from rescan.evaluation.levels import by_unit
+from rescan.evaluation.readings import Reading, endpoint
+from rescan.evaluation.scoring import runs_of
 
 ROWS = pd.DataFrame(
     {
@@ -83,7 +85,7 @@ def test_an_endpoint_has_the_probability_of_its_grades():
 
 def test_an_endpoint_without_probabilities_is_ranked_by_the_grade():
     found = endpoint(READING._replace(log_probabilities=None), 2)
-    (run,), _ = runs_of(found, "group", 2)
+    (run,) = runs_of(found, "group", 2).values()
     assert run.probabilities is None
     order = run.rankings[1]
     assert order.positive.tolist() == [True, False, False, False, False]  # .7 · 2 + .2 is the highest grade

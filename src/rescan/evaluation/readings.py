@@ -1,0 +1,179 @@
+"""From predictions to readings: the class, grade and probabilities of each row, with post-training applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rescan.evaluation.crossfit import fit_per_row
+from rescan.evaluation.predictions import SAMPLE, Predictions, averaged, combine, head_columns, joined
+from rescan.heads import outputs as heads
+from rescan.heads.head import TINY, Array, Indices
+from rescan.paths import Paths
+from rescan.results.faults import damaged
+from rescan.results.posttraining import CROSSFIT, Fits, Posttraining
+from rescan.study import Recipe, Study
+
+
+class Reading(NamedTuple):
+    """What is read off predictions: one row per run and item, sample, eye, study or patient."""
+
+    rows: pd.DataFrame
+    predicted: Indices  # (n,)
+    grade: Array  # (n,) on the line of the classes' numbers
+    log_probabilities: Array | None  # (n, K)
+
+    def where(self, chosen: Sequence[bool] | np.ndarray | pd.Series) -> Reading:
+        """The rows where `chosen` (n,) is true."""
+        chosen = np.asarray(chosen, bool)
+        log_probabilities = None if self.log_probabilities is None else self.log_probabilities[chosen]
+        return Reading(self.rows[chosen], self.predicted[chosen], self.grade[chosen], log_probabilities)
+
+
+def read_posttraining(study: Study, arm: str) -> Posttraining:
+    """Read an arm's posttraining.json.
+
+    Raises:
+        RescanError: It is missing or damaged, or does not fit the arm's recipe.
+    """
+    path = Paths(study.scale, study.name).arm(arm).posttraining
+    posttraining = Posttraining.read(path)
+    if fault := _fault(study, arm, posttraining):
+        raise damaged(path, Posttraining.step, fault)
+    return posttraining
+
+
+def _fault(study: Study, arm: str, posttraining: Posttraining) -> str | None:
+    """What in a post-training does not fit the arm's recipe, if anything does not."""
+    recipe = study.arms[arm]
+    for key, value in (("head", recipe.head), ("fit_on", recipe.posttrain.fit_on)):
+        if getattr(posttraining, key) != value:
+            return f"{key} is {getattr(posttraining, key)!r}, not {value!r} as in the study"
+    if set(posttraining.temperatures) != set(heads_of_probabilities(study, arm)):
+        return "temperatures are not those of the arm's heads"
+    if recipe.posttrain.cuts != "rounding" and not posttraining.cuts:
+        return "cuts is missing"
+    return misfit(posttraining, list(head_columns(study, arm)), len(study.data.classes))
+
+
+def misfit(posttraining: Posttraining, names: Sequence[str], classes: int) -> str | None:
+    """Why outputs of some heads cannot be read with a post-training, if they cannot.
+
+    Args:
+        posttraining: What was fitted.
+        names: The heads.
+        classes: K.
+    """
+    if posttraining.classes != classes:
+        return f"classes is {posttraining.classes}, not {classes}"
+    if posttraining.head not in names and not (posttraining.head == "linear" and posttraining.linear):
+        return f"head {posttraining.head!r} cannot be read"
+    for key, width in (("linear", len(names) + 1), ("cuts", classes - 1)):
+        fits: Fits[list[float]] | None = getattr(posttraining, key)
+        if fits and any(len(fit) != width for fit in (fits.whole, *fits.crossfit)):
+            return f"{key} does not hold {width} numbers each"
+    return None
+
+
+def heads_of_probabilities(study: Study, arm: str) -> list[str]:
+    """The heads of an arm that give probabilities, and so have a temperature."""
+    classes = len(study.data.classes)
+    widths = {name: len(columns) for name, columns in head_columns(study, arm).items()}
+    return [
+        name
+        for name, width in widths.items()
+        if heads.HEADS[name].log_probabilities(np.zeros((1, width)), classes) is not None
+    ]
+
+
+def readable_heads(posttraining: Posttraining, recipe: Recipe) -> list[str]:
+    """What an arm's predictions can be read from, its own head first."""
+    names: list[str] = [name for name in heads.HEADS if name in recipe.network.heads]
+    names += ["linear"] if posttraining.linear else []
+    return [recipe.head, *(name for name in names if name != recipe.head)]
+
+
+def without_temperatures(posttraining: Posttraining) -> Posttraining:
+    """The post-training with temperatures of 1: for the network's own probabilities."""
+    ones = Fits(whole=1.0, crossfit=[1.0] * CROSSFIT)
+    return posttraining.model_copy(update={"temperatures": dict.fromkeys(posttraining.temperatures, ones)})
+
+
+def by_item(posttraining: Posttraining, predictions: Predictions, head: str | None = None) -> Reading:
+    """Read each row by itself.
+
+    Args:
+        posttraining: What was fitted.
+        predictions: The predictions.
+        head: The head to read, or "linear"; the arm's own if not given. Cut points belong to the arm's own.
+    """
+    head = head or posttraining.head
+    return _read(posttraining, head, predictions.rows, _output(posttraining, head, predictions))
+
+
+def by_sample(posttraining: Posttraining, predictions: Predictions, head: str | None = None) -> Reading:
+    """Read whole samples: their patches' probabilities are averaged, or their grades where a head gives none."""
+    if not predictions.has_patches:
+        return by_item(posttraining, predictions, head)
+    head = head or posttraining.head
+    patches = predictions._replace(outputs={head: _output(posttraining, head, predictions)})
+    whole = averaged(patches, SAMPLE)
+    return _read(posttraining, head, whole.rows, whole.outputs[head])
+
+
+def of_new(posttraining: Posttraining, runs: list[Predictions]) -> Reading:
+    """Read samples that are in no part of a split off the mean of an arm's networks.
+
+    Patches are averaged in the order in which the arm was evaluated: an ensemble's within each of its networks first,
+    else within the mean of all networks.
+
+    Args:
+        posttraining: What was fitted.
+        runs: The networks' predictions of the same samples.
+    """
+    if posttraining.ensemble:
+        return by_item(posttraining, combine(runs, posttraining.trim))
+    mean = averaged(joined(runs), ["part", "sample", "item"])
+    return by_sample(posttraining, mean._replace(rows=mean.rows.assign(fold=0, seed=0)))
+
+
+def neuron_grades(weights: Array, predictions: Predictions, classes: int) -> Array:
+    """The grades (n,) of a linear neuron: weights (n or 1, number of heads + 1), the bias last."""
+    return (heads.neuron_inputs(predictions.outputs, classes) * weights[:, :-1]).sum(1) + weights[:, -1]
+
+
+def _output(posttraining: Posttraining, head: str, predictions: Predictions) -> Array:
+    """What a head is read from: the grade (n, 1) of a regression or the neuron, else logits over their temperature."""
+    if head == "linear" and posttraining.linear:
+        weights = fit_per_row(posttraining.linear, predictions.rows, crossfit=posttraining.fit_on == "crossfit")
+        return neuron_grades(weights, predictions, posttraining.classes)[:, None]
+    if head not in posttraining.temperatures:
+        return predictions.outputs[head]
+    temperatures = fit_per_row(posttraining.temperatures[head], predictions.rows, crossfit=True)
+    return predictions.outputs[head] / temperatures[:, None]
+
+
+def _read(posttraining: Posttraining, head: str, rows: pd.DataFrame, output: Array) -> Reading:
+    """Read what `_output` gives, or means of it."""
+    classes, reader = posttraining.classes, heads.READERS[head]
+    grade, predicted = reader.grade(output, classes), reader.decide(output, classes)
+    if reader.takes_cuts:
+        if head == posttraining.head and posttraining.cuts:
+            cut_points = fit_per_row(posttraining.cuts, rows, crossfit=posttraining.fit_on == "crossfit")
+            predicted = (grade[:, None] >= cut_points).sum(1)
+        return Reading(rows, predicted, grade, None)
+    fitted = head in posttraining.temperatures
+    return Reading(rows, predicted, grade, reader.log_probabilities(output, classes) if fitted else None)
+
+
+def endpoint(reading: Reading, lowest: int) -> Reading:
+    """The same with two classes, whether the grade is at least `lowest`; with its probability, if that is known."""
+    rows = reading.rows.assign(target=(reading.rows["target"] >= lowest).astype(int))
+    log_probabilities = None
+    if reading.log_probabilities is not None:
+        positive = np.exp(reading.log_probabilities)[:, lowest:].sum(1).clip(TINY, 1 - TINY)
+        log_probabilities = np.log(np.stack([1 - positive, positive], axis=1))
+    return Reading(rows, (reading.predicted >= lowest).astype(np.intp), reading.grade, log_probabilities)

@@ -1,0 +1,80 @@
+"""What forbids or limits an arm's scores: groups on both sides of a split, other samples per run, selection."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+
+from rescan.errors import RescanError
+from rescan.study import Best, Study
+
+
+def check_groups(study: Study, rows: pd.DataFrame, folder: str) -> None:
+    """Refuse a group on both sides of a split that Rescan made.
+
+    Raises:
+        RescanError: Names such a group; the published test part is exempt, because its split is not Rescan's.
+    """
+    own = rows if study.split.test != "published" else rows[rows["part"] != "test"]
+    parts = own.groupby(["fold", "seed", "group"])["part"].nunique()
+    if (parts > 1).any():
+        fold, seed, group = parts.index[parts > 1][0]
+        raise RescanError(
+            f"{folder}/fold{fold}_seed{seed}/predictions.csv: group {group!r} is in more than one part "
+            f"(as are {int((parts > 1).sum()) - 1} more); make the split again"
+        )
+
+
+def check_samples(rows: pd.DataFrame, folder: str) -> None:
+    """Refuse runs that do not share one test set, or runs of a fold that do not share its validation part.
+
+    Their mean and its interval would mean nothing.
+
+    Raises:
+        RescanError: They differ.
+    """
+    for part in ("test", "validation"):
+        first: dict[object, Counter[str]] = {}
+        for (fold, _), own in rows[rows["part"] == part].groupby(["fold", "seed"]):
+            samples = Counter(own["sample"])
+            if first.setdefault(fold if part == "validation" else None, samples) != samples:
+                raise RescanError(f"{folder}: its runs hold different {part} samples; run infer again for all of them")
+
+
+def linked_groups(rows: pd.DataFrame) -> set[str]:
+    """Groups that the training part of any run shares with the test part."""
+    return set(rows.loc[rows["part"] == "train", "group"]) & set(rows.loc[rows["part"] == "test", "group"])
+
+
+def warning_of_links(rows: pd.DataFrame, linked: set[str]) -> list[str]:
+    """What is to be said of test samples with a relative in training, if there are any."""
+    tests = rows[rows["part"] == "test"].drop_duplicates("sample")
+    count = int(tests["group"].isin(linked).sum())
+    if not count:
+        return []
+    share = f"{count} of {len(tests)} test samples ({count / len(tests):.0%})"
+    line = (
+        f"the published split has groups on both sides: {share} have a relative (same patient or "
+        "near-duplicate) in the training part; test scores may be too good"
+    )
+    return [line]
+
+
+def warning_of_selection(study: Study, arm: str) -> list[str]:
+    """What is to be said of parts that something was chosen by, or fitted on."""
+    recipe = study.arms[arm]
+    selected = isinstance(recipe.keep, Best) or recipe.early_stopping is not None
+    plateau = any(stage.schedule["name"] == "plateau" for stage in recipe.stages.values())
+    if recipe.validation == "test":
+        use = "and chose the epoch or the learning rate" if selected or plateau else "but nothing was chosen on it"
+        return [f"the test part was used for validation {use}: a fault of the published study, repeated on purpose"]
+    if recipe.posttrain.fit_on == "train" and recipe.is_fitted and len({fold for fold, _ in study.runs(arm)}) > 1:
+        return [
+            "post-training was fitted on the training parts of all folds: out-of-fold scores are fitted, no estimate"
+        ]
+    if recipe.posttrain.fit_on == "validation" and recipe.is_fitted:
+        return ["post-training was fitted on the validation part: its validation scores are fitted, no estimate"]
+    if not selected or recipe.ensemble:
+        return []
+    return ["validation chose the epoch: its scores are selected on, not an estimate of performance"]
