@@ -1,4 +1,4 @@
-"""The command line: exit codes, one line a fault, every rule's help."""
+"""The command line: exit codes, one line per fault, every rule's help."""
 
 import re
 import subprocess
@@ -25,19 +25,19 @@ def rescan(*arguments, cwd):
 def test_every_option_that_a_rule_gives_is_known(rule):
     text = "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk"))
     commands = [command.split("\n\n")[0] for command in text.split("python -m rescan ")]
-    given = {
+    options = {
         option for command in commands if command.startswith(rule) for option in re.findall(r" (--[a-z-]+)", command)
     }
-    shown = CliRunner().invoke(app, [rule, "--help"], terminal_width=200, color=False)
-    assert shown.exit_code == 0
-    assert given - set(re.findall(r"--[a-z-]+", shown.output)) == set()
+    help_page = CliRunner().invoke(app, [rule, "--help"], terminal_width=200, color=False)
+    assert help_page.exit_code == 0
+    assert options - set(re.findall(r"--[a-z-]+", help_page.output)) == set()
 
 
 def test_a_users_mistake_is_one_line_and_exit_code_1(tmp_path):
-    done = rescan("check", tmp_path / "no.yaml", cwd=tmp_path)
-    assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert "no.yaml: cannot be read (No such file or directory); check the path" in done.stderr
+    process = rescan("check", tmp_path / "no.yaml", cwd=tmp_path)
+    assert process.returncode == 1
+    assert len(process.stderr.splitlines()) == 1
+    assert "no.yaml: cannot be read (No such file or directory); check the path" in process.stderr
 
 
 def test_wrong_usage_is_exit_code_2(tmp_path):
@@ -45,9 +45,9 @@ def test_wrong_usage_is_exit_code_2(tmp_path):
 
 
 def test_a_log_file_holds_what_stderr_shows(tmp_path):
-    done = rescan("index", "results/demo/x/study.json", "--log", "logs/index.log", cwd=tmp_path)
-    assert done.returncode == 1
-    assert (tmp_path / "logs/index.log").read_text() == done.stderr
+    process = rescan("index", "results/demo/x/study.json", "--log", "logs/index.log", cwd=tmp_path)
+    assert process.returncode == 1
+    assert (tmp_path / "logs/index.log").read_text() == process.stderr
 
 
 def test_schema_and_doctor_and_clean(tmp_path):
@@ -60,10 +60,10 @@ def test_schema_and_doctor_and_clean(tmp_path):
     of_autoencoder = tmp_path / "results/demo/.state/s/autoencoders/a/fold0_seed0/lock"
     of_autoencoder.parent.mkdir(parents=True)
     of_autoencoder.touch()
-    kept = tmp_path / "results/demo/s/a/metrics.json"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("{}")
+    metrics = tmp_path / "results/demo/s/a/metrics.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text("{}")
     assert rescan("clean", cwd=tmp_path).returncode == 0
     assert not state.exists()
     assert not of_autoencoder.exists()
-    assert kept.exists()
+    assert metrics.exists()

@@ -1,4 +1,4 @@
-"""What the Snakefile is told before the first job."""
+"""What the Snakefile checks before the first job."""
 
 from pathlib import Path
 
@@ -12,68 +12,68 @@ from rescan.workflow.plan import Plan
 ROOT = Path(__file__).parent.parent.parent
 
 
-def run(tmp_path, **config):
+def plan_of(tmp_path, **config):
     return Plan({"scale": "demo", "studies": ["brain_tumor"], **config}, ROOT, tmp_path)
 
 
 def test_relative_paths_start_where_the_command_was_run(tmp_path):
     (tmp_path / "slices").mkdir()
     (tmp_path / "mine.yaml").write_text((ROOT / "studies/brain_tumor.yaml").read_text())
-    given = run(tmp_path, studies=["mine.yaml"], sources={"mine": "slices"})
-    assert given.studies["mine"].data.source.path == str(tmp_path / "slices")
+    plan = plan_of(tmp_path, studies=["mine.yaml"], sources={"mine": "slices"})
+    assert plan.studies["mine"].data.source.path == str(tmp_path / "slices")
 
 
 def test_overrides_reach_the_study(tmp_path):
-    given = run(tmp_path, scale="full", weights="none", seeds=[3, 4])
-    study = given.studies["brain_tumor"]
+    plan = plan_of(tmp_path, scale="full", weights="none", seeds=[3, 4])
+    study = plan.studies["brain_tumor"]
     assert study.split.seeds == [3, 4]
     assert {recipe.network.weights for recipe in study.arms.values()} == {"none"}
 
 
 def test_the_studies_that_the_steps_read_are_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = run(tmp_path, seeds=[7])
-    given.write_studies()
-    assert read(tmp_path / "results/demo/brain_tumor/study.json") == given.studies["brain_tumor"]
+    plan = plan_of(tmp_path, seeds=[7])
+    plan.write_studies()
+    assert read(tmp_path / "results/demo/brain_tumor/study.json") == plan.studies["brain_tumor"]
 
 
-def test_every_fault_of_a_configuration_is_said(tmp_path):
+def test_every_fault_of_a_configuration_is_reported(tmp_path):
     with pytest.raises(RescanError) as caught:
-        run(tmp_path, studies=["brain_tumor", "nope"], sources={"other": "missing"})
+        plan_of(tmp_path, studies=["brain_tumor", "nope"], sources={"other": "missing"})
     lines = str(caught.value).splitlines()
     assert [line.split(":")[1].strip() for line in lines] == ["studies", "sources", "sources.other"]
 
 
 def test_a_task_is_a_study_of_its_own_on_the_same_source(tmp_path):
     (tmp_path / "scans").mkdir()
-    given = run(tmp_path, studies=["octa500", "octa500:multiclass"], sources={"octa500": "scans"})
-    assert list(given.studies) == ["octa500", "octa500-multiclass"]
-    assert len(given.studies["octa500-multiclass"].data.classes) == 5
-    assert {study.data.source.path for study in given.studies.values()} == {str(tmp_path / "scans")}
+    plan = plan_of(tmp_path, studies=["octa500", "octa500:multiclass"], sources={"octa500": "scans"})
+    assert list(plan.studies) == ["octa500", "octa500-multiclass"]
+    assert len(plan.studies["octa500-multiclass"].data.classes) == 5
+    assert {study.data.source.path for study in plan.studies.values()} == {str(tmp_path / "scans")}
     with pytest.raises(RescanError, match=r"no task 'multi' in .*; did you mean 'multiclass'"):
-        run(tmp_path, studies=["octa500:multi"])
+        plan_of(tmp_path, studies=["octa500:multi"])
 
 
 def test_two_studies_of_one_name_are_refused(tmp_path):
     (tmp_path / "brain_tumor.yaml").write_text((ROOT / "studies/brain_tumor.yaml").read_text())
     with pytest.raises(RescanError, match="two studies are called 'brain_tumor'"):
-        run(tmp_path, studies=["brain_tumor", "brain_tumor.yaml"])
+        plan_of(tmp_path, studies=["brain_tumor", "brain_tumor.yaml"])
 
 
 def test_the_environment_adds_to_what_is_set(tmp_path, monkeypatch):
     (tmp_path / "slices").mkdir()
     monkeypatch.setenv("APPTAINER_BIND", "/already")
     monkeypatch.setenv("PYTHONPATH", "/other")
-    variables = environment(run(tmp_path, sources={"brain_tumor": "slices"}))
+    variables = environment(plan_of(tmp_path, sources={"brain_tumor": "slices"}))
     assert variables["APPTAINER_BIND"].split(",")[:2] == ["/already", str(ROOT)]
     assert str(tmp_path / "slices") in variables["SINGULARITY_BIND"].split(",")
     assert variables["PYTHONPATH"] == f"{ROOT}/src:/other"
 
 
 def test_images(tmp_path):
-    assert run(tmp_path, image="docker://somewhere/rescan:1").image(used=True) == "docker://somewhere/rescan:1"
-    assert run(tmp_path).image(used=False).endswith("images/rescan-cu113.sif")
+    assert plan_of(tmp_path, image="docker://somewhere/rescan:1").image(used=True) == "docker://somewhere/rescan:1"
+    assert plan_of(tmp_path).image(used=False).endswith("images/rescan-cu113.sif")
     with pytest.raises(RescanError, match="run `make image FLAVOR=current`"):
-        run(tmp_path, image="current").image(used=True)
+        plan_of(tmp_path, image="current").image(used=True)
     with pytest.raises(RescanError, match="give the path"):
-        run(tmp_path, image=str(tmp_path / "no.sif")).image(used=True)
+        plan_of(tmp_path, image=str(tmp_path / "no.sif")).image(used=True)

@@ -123,8 +123,8 @@ def test_a_tree_of_new_radiographs_is_predicted_by_image_and_patient(finished, t
     shutil.copytree(source, tmp_path / "new")
     out = tmp_path / "found.csv"
     command = [sys.executable, "-m", "rescan", "predict", results(finished, "baseline"), tmp_path / "new", "--out", out]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
     images, patients = pd.read_csv(out), pd.read_csv(tmp_path / "found_patients.csv")
     truth = read_table(results(finished, "manifest.csv")).query("published_part == 'test'")
     assert len(images) == len(truth)

@@ -46,8 +46,8 @@ demo:
 @pytest.mark.parametrize(("lesions", "wins"), [("depth", True), ("enface", False)])
 def test_volumes_win_only_where_depth_tells(small, tmp_path, lesions, wins):
     (tmp_path / "small.yaml").write_text(STUDY.replace("LESIONS", lesions))
-    done = small.snakemake(tmp_path, "results/demo/small/comparison.csv", *small.configured(tmp_path))
-    assert done.returncode == 0, done.stderr
+    process = small.snakemake(tmp_path, "results/demo/small/comparison.csv", *small.configured(tmp_path))
+    assert process.returncode == 0, process.stderr
     rows = pd.read_csv(tmp_path / "results/demo/small/comparison.csv")
     (claim,) = rows[(rows["kind"] == "claim") & (rows["part"] == "test")].to_dict("records")
     if wins:

@@ -146,8 +146,8 @@ def test_new_volumes_are_classified_with_their_maps(finished):
         "--out",
         "new.csv",
     ]
-    done = subprocess.run(command, cwd=finished, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, cwd=finished, capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == 0, process.stderr
     table = pd.read_csv(finished / "new.csv")
     assert table["predicted"].item() in ("normal", "abnormal")
     assert len(list((finished / "maps").glob("*.nii.gz"))) == 1

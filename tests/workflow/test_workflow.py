@@ -45,10 +45,10 @@ def configured(folder: Path, *settings: str) -> tuple[str, ...]:
 
 
 def planned(folder: Path, *settings: str) -> list[str]:
-    """The rules that a dry run would run, sorted, once a job."""
-    done = snakemake(folder, "--dry-run", "--quiet", "rules", *configured(folder, *settings))
-    assert done.returncode == 0, done.stderr
-    text = done.stdout + done.stderr
+    """The rules that a dry run would run, sorted, once per job."""
+    process = snakemake(folder, "--dry-run", "--quiet", "rules", *configured(folder, *settings))
+    assert process.returncode == 0, process.stderr
+    text = process.stdout + process.stderr
     counts = dict(re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE))
     return sorted(rule for rule, count in counts.items() if rule not in ("total", "all") for _ in range(int(count)))
 
@@ -56,8 +56,8 @@ def planned(folder: Path, *settings: str) -> list[str]:
 def finish(folder: Path, study: str) -> Path:
     """Write a study into `folder`, run the workflow there to its end, and return the folder."""
     (folder / "small.yaml").write_text(study)
-    done = snakemake(folder, *configured(folder))
-    assert done.returncode == 0, done.stderr
+    process = snakemake(folder, *configured(folder))
+    assert process.returncode == 0, process.stderr
     return folder
 
 
@@ -156,8 +156,8 @@ def test_a_changed_or_bad_source_is_looked_at_again(tmp_path, finished):
     shutil.copytree(folder / "data/demo/small/raw", local)
     source = f"sources={{small: {local}}}"
     assert "download" in planned(folder, source)
-    done = snakemake(folder, *configured(folder, source))
-    assert done.returncode == 0, done.stderr
+    process = snakemake(folder, *configured(folder, source))
+    assert process.returncode == 0, process.stderr
     assert planned(folder, source) == []
     shutil.rmtree(local / "Training" / "glioma")
     assert "download" in planned(folder, source)
@@ -169,7 +169,7 @@ def test_a_changed_or_bad_source_is_looked_at_again(tmp_path, finished):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         (["scale=ful"], "config: scale: input should be 'demo' or 'full', not 'ful'"),
         (["devise=cpu"], "config: devise: unknown key; did you mean 'device'?"),
@@ -178,15 +178,15 @@ def test_a_changed_or_bad_source_is_looked_at_again(tmp_path, finished):
         (["sources={brain_tumor: nowhere}"], "nowhere is not there; give the path of a folder or an archive"),
     ],
 )
-def test_a_wrong_setting_is_said_before_the_first_job(tmp_path, settings, said):
-    done = snakemake(tmp_path, "--dry-run", "--config", *settings)
-    assert done.returncode == 1
-    assert said in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+def test_a_wrong_setting_is_reported_before_the_first_job(tmp_path, settings, message):
+    process = snakemake(tmp_path, "--dry-run", "--config", *settings)
+    assert process.returncode == 1
+    assert message in process.stdout + process.stderr
+    assert "Traceback" not in process.stdout + process.stderr
     assert list(tmp_path.glob("results")) == []
 
 
-def test_an_image_that_is_not_there_is_said_before_the_first_job(tmp_path):
-    done = snakemake(tmp_path, "--dry-run", "--use-singularity", "--config", "image=current")
-    assert done.returncode == 1
-    assert "run `make image FLAVOR=current`" in done.stdout + done.stderr
+def test_an_image_that_is_not_there_is_reported_before_the_first_job(tmp_path):
+    process = snakemake(tmp_path, "--dry-run", "--use-singularity", "--config", "image=current")
+    assert process.returncode == 1
+    assert "run `make image FLAVOR=current`" in process.stdout + process.stderr
