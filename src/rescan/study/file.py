@@ -21,8 +21,8 @@ from rescan.study.merge import (
     if_comparable,
     mapping,
     merge,
-    recipes,
     sequence,
+    sound_recipes,
     with_settings,
     with_task,
 )
@@ -114,7 +114,7 @@ def load(path: str | Path, settings: Settings) -> Study:
     except ValidationError as error:
         faults.add_all(error, StudyFile)
         file = None
-    arms = recipes(whole, settings.weights, faults, places)
+    arms = sound_recipes(whole, settings.weights, faults, places)
     _check_names_of_arms(whole, faults)
     if file and not faults.messages:
         published = [if_comparable(entry, whole, settings.weights) for entry in file.published]

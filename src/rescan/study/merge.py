@@ -139,7 +139,7 @@ def whole_recipe(whole: dict[str, Any], arm: str, above: tuple[str, ...] = ()) -
     return merge(base, difference)
 
 
-def recipes(
+def sound_recipes(
     whole: dict[str, Any], weights: str | None, faults: Faults, places: dict[str, tuple[str, ...]]
 ) -> dict[str, Recipe]:
     """Every arm's whole recipe, as far as they are sound; `places` are key paths of arms that are not under `arms`."""
