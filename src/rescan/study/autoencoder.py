@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rescan import catalogue
-from rescan.study.named import Augmentation, _Name, _Named
+from rescan.study.named import Augmentation, Named, NameOf
 from rescan.study.network import Block, Network, Norm
 from rescan.study.recipe import Best, EarlyStopping, Recipe, Stage
 from rescan.study.strict import Positive, Strict
@@ -21,7 +21,7 @@ class Autoencoder(Strict):
     """
 
     preparation: str
-    encoder: Annotated[str, _Name("encoder")]
+    encoder: Annotated[str, NameOf("encoder")]
     blocks: Annotated[list[Block], Field(min_length=1)] | None = None
     norm: Norm = "batch"
     checkpointing: bool = False
@@ -32,8 +32,8 @@ class Autoencoder(Strict):
     patience: Positive = 30
     batch_size: Positive = 8
     accumulate: Positive = 1
-    optimizer: Annotated[dict[str, Any], _Named("optimizer")] = {"name": "adam", "lr": 1e-3, "weight_decay": 0.0}
-    schedule: Annotated[dict[str, Any], _Named("schedule")] = {"name": "constant"}
+    optimizer: Annotated[dict[str, Any], Named("optimizer")] = {"name": "adam", "lr": 1e-3, "weight_decay": 0.0}
+    schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
 
     def recipe(self) -> Recipe:
         """The same as the trainer takes it; heads and losses are not used."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BeforeValidator, Field, model_validator
 
 from rescan import catalogue
-from rescan.study.named import _Named
+from rescan.study.named import Named
 from rescan.study.strict import Name, Positive, Strict, not_reserved
 
 
@@ -39,8 +39,8 @@ class DataSet(Strict):
     """Where a data set comes from, its layout on disk, and the phantom that replaces it at `demo`."""
 
     source: Source
-    layout: Annotated[dict[str, Any], _Named("layout")]
-    phantom: Annotated[dict[str, Any], _Named("phantom")] | None = None
+    layout: Annotated[dict[str, Any], Named("layout")]
+    phantom: Annotated[dict[str, Any], Named("phantom")] | None = None
 
 
 class Data(DataSet):

@@ -11,7 +11,7 @@ from pydantic_core.core_schema import no_info_after_validator_function, no_info_
 from rescan import catalogue
 
 
-class _Name:
+class NameOf:
     """Marks a string as a name of a kind."""
 
     def __init__(self, kind: str) -> None:
@@ -24,7 +24,7 @@ class _Name:
         return {"enum": list(catalogue.records(self.kind))}
 
 
-class _Named:
+class Named:
     """Marks a mapping `{name: …, option: …}`, or the name alone."""
 
     def __init__(self, kind: str) -> None:

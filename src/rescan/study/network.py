@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from rescan import catalogue
-from rescan.study.named import _Name, _Named
+from rescan.study.named import Named, NameOf
 from rescan.study.strict import Positive, Strict
 
 
@@ -67,12 +67,12 @@ Norm = Literal["batch", "instance", "group"]
 class Network(Layers):
     """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
 
-    encoder: Annotated[str, _Name("encoder")]
+    encoder: Annotated[str, NameOf("encoder")]
     blocks: Annotated[list[Block], Field(min_length=1)] | None = Field(default=None, description="of radiograph_cnn")
     weights: str = Field(default="imagenet", description="imagenet, none, or the name of an autoencoder")
     norm: Norm = "batch"
     checkpointing: bool = Field(default=False, description="compute activations twice rather than keep them")
-    neck: Annotated[dict[str, Any], _Named("neck")] = {"name": "avg", "batch_norm": False, "dropout": 0.0}
+    neck: Annotated[dict[str, Any], Named("neck")] = {"name": "avg", "batch_norm": False, "dropout": 0.0}
     heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}
 
     @model_validator(mode="after")

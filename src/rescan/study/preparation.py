@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from rescan import catalogue
-from rescan.study.named import _Named
+from rescan.study.named import Named
 from rescan.study.strict import Strict
 
 
@@ -23,7 +23,7 @@ class Preparation(Strict):
 
     reads: Literal["image", "volume"] = "image"
     modality: str = ""
-    steps: Annotated[list[Annotated[dict[str, Any], _Named("operator")]], Field(min_length=1)]
+    steps: Annotated[list[Annotated[dict[str, Any], Named("operator")]], Field(min_length=1)]
     channels: Literal["gray", "rgb"] = "rgb"
     background: Annotated[int, Field(ge=0, le=255)] = 0
     decode: Literal["full", "scaled"] = "full"

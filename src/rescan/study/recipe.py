@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, model_validator
 
 from rescan import catalogue
-from rescan.study.named import Augmentation, _Named
+from rescan.study.named import Augmentation, Named
 from rescan.study.network import HeadName, Network
 from rescan.study.strict import Positive, Strict
 
@@ -39,9 +39,9 @@ class Stage(Strict):
     carry: Literal["all", "encoder"] = Field(default="all", description="what of the previous stage's network is kept")
     sampling: Literal["natural", "balanced"] = "natural"
     class_weights: Union[Literal["none", "balanced"], ClassWeights] = "none"
-    optimizer: Annotated[dict[str, Any], _Named("optimizer")]
-    schedule: Annotated[dict[str, Any], _Named("schedule")] = {"name": "constant"}
-    losses: Annotated[dict[HeadName, Annotated[dict[str, Any], _Named("loss")]], Field(min_length=1)] = {
+    optimizer: Annotated[dict[str, Any], Named("optimizer")]
+    schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
+    losses: Annotated[dict[HeadName, Annotated[dict[str, Any], Named("loss")]], Field(min_length=1)] = {
         "classification": {"name": "cross_entropy", "label_smoothing": 0.0, "weight": 1.0}
     }
 
