@@ -27,9 +27,10 @@ from rescan.paths import Paths
 from rescan.preparation.preprocess import preprocess
 from rescan.preparation.sample import prepare_image
 from rescan.preparation.store import open_store
-from rescan.study import Preparation, Settings
+from rescan.study import Preparation, Run, Settings
 from rescan.study.file import load
 from rescan.training.augment import augment
+from rescan.training.lease import Machine
 from rescan.training.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -176,7 +177,7 @@ def main() -> None:
 
         seconds(step, 3)
         one_step = seconds(step, 15)
-        train(study, arm, 0, 0, device="cpu", threads=THREADS)
+        train(Run(study, arm, 0, 0), Machine("cpu", THREADS))
         history = read_table(Path(paths.run(arm, 0, 0)) / "history.csv")
         fixed = len(batch) / one_step
         say(f"training {recipe.network.encoder}, a fixed batch", f"{fixed:.0f} images/s")

@@ -206,6 +206,10 @@ class Paths:
         """The trainer's state folder: outside the declared outputs, which Snakemake deletes when a job fails."""
         return StateFolder(f"results/{self.scale}/{STATES}/{self.study}/{arm}/{RUN.format(fold=fold, seed=seed)}")
 
+    def autoencoder_state(self, name: str, fold: int | str, seed: int | str) -> StateFolder:
+        """The same of an autoencoder's training."""
+        return self.state(f"{AUTOENCODERS}/{name}", fold, seed)
+
     @staticmethod
     def weights(encoder: str) -> str:
         """An encoder's pretrained weights."""

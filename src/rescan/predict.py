@@ -78,7 +78,7 @@ def predict(
     Raises:
         RescanError: No finished arm in the folder, no image found, or none could be read.
     """
-    from rescan.training.lease import held
+    from rescan.training.lease import Machine
 
     path = Path(ArmFolder(arm_folder).posttraining)
     if not path.is_file():
@@ -91,7 +91,7 @@ def predict(
     size = CHUNK_OF_VOLUMES if reads_volumes else CHUNK
     classes = models[0].header["classes"]
     rows: list[dict[str, object]] = []
-    with held(device) as where:
+    with Machine(device, threads=None).lease() as where:
         for model in models:
             model.network.to(where)
         for start in progress(range(0, len(paths), size), -(-len(paths) // size), f"predicting (chunks of {size})"):

@@ -25,6 +25,7 @@ from rescan.files import write_json
 from rescan.heads.outputs import HEADS
 from rescan.models.networks import build, load, normalize, save
 from rescan.study import Study
+from rescan.training.lease import Machine
 
 CLASSES = ["a/b", "$x$ with quite a long name of many words", "ü"]
 ARM = Path("results/demo/made_up/small")
@@ -109,7 +110,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for arm in outputs:
-            overlays.make(study, arm, device="cpu", threads=1)
+            overlays.make(study, arm, Machine("cpu"))
     return study, folder
 
 
@@ -205,7 +206,7 @@ def test_a_head_of_grades_is_explained_by_what_speaks_for_a_higher_and_for_a_low
     np.testing.assert_allclose(scores["energy_inside"].fillna(0), inside, rtol=1e-3, atol=1e-4)
 
     wished = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"head": "ordinal"})})
-    overlays.make(wished, "graded", device="cpu", threads=1)
+    overlays.make(wished, "graded", Machine("cpu"))
     assert json.loads((folder / "summary.json").read_text())["head"] == "ordinal"
     assert np.abs(np.load(folder / "maps.npy") - raw).max() > 0
 
@@ -253,7 +254,7 @@ def test_the_same_twice_and_nothing_stale_or_global_stays(study):
     folder = ARM / "gradcam"
     first = {name: (folder / name).read_bytes() for name in ("chosen.csv", "scores.csv", "summary.json", "maps.npy")}
     (folder / "images/stale.png").write_bytes(b"")
-    overlays.make(study, "small", device="cpu", threads=1)
+    overlays.make(study, "small", Machine("cpu"))
     assert {name: (folder / name).read_bytes() for name in first} == first
     assert not (folder / "images/stale.png").exists()
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
@@ -261,7 +262,7 @@ def test_the_same_twice_and_nothing_stale_or_global_stays(study):
 
 def test_without_masks_there_are_pictures_and_an_empty_table(study):
     Path("data/demo/made_up/p/masks.npy").unlink()
-    overlays.make(study, "small", device="cpu", threads=1)
+    overlays.make(study, "small", Machine("cpu"))
     assert pd.read_csv(ARM / "gradcam/scores.csv").empty
     summary = json.loads((ARM / "gradcam/summary.json").read_text())
     assert summary["energies"] == {}
@@ -273,10 +274,10 @@ def test_what_is_missing_is_said(study):
     table = pd.read_csv(ARM / "fold0_seed4/predictions.csv")
     Path("data/demo/made_up/p/preparation.json").rename("away")
     with pytest.raises(RescanError, match=r"preparation\.json: no such file"):
-        overlays.make(study, "small", device="cpu", threads=1)
+        overlays.make(study, "small", Machine("cpu"))
     table[table["part"] == "train"].to_csv(ARM / "fold0_seed4/predictions.csv", index=False)
     with pytest.raises(RescanError, match="no test images"):
-        overlays.make(study, "small", device="cpu", threads=1)
+        overlays.make(study, "small", Machine("cpu"))
 
 
 def test_the_choice_is_spread_over_confidence_and_does_not_depend_on_order():
@@ -351,7 +352,7 @@ def test_patches_are_shown_one_a_sample_and_said_so(study):
         table["sample"] = [f"{item // 6}.png" for item in table["item"]]  # six patches each, of every class
         table["target"] = table["item"] // 6 % 3
         table.to_csv(path, index=False)
-    overlays.make(study, "small", device="cpu", threads=1)
+    overlays.make(study, "small", Machine("cpu"))
     chosen, summary = pd.read_csv(ARM / "gradcam/chosen.csv"), json.loads((ARM / "gradcam/summary.json").read_text())
     assert not chosen["sample"].duplicated().any()
     assert "sample's 6 patches" in summary["rule"]

@@ -29,6 +29,7 @@ from rescan.heads.outputs import HEADS
 from rescan.models.networks import build, load, normalize, save
 from rescan.results.posttraining import Fits, NetworkFile, Posttraining
 from rescan.study import Study
+from rescan.training.lease import Machine
 
 LPS = np.array([[-2.0, 0, 0, 31], [0, -1.5, 0, -17], [0, 0, 4, 5], [0, 0, 0, 1]])  # of a file in LPS order
 OBLIQUE = np.eye(4)  # its axes run near those of the world, in another order
@@ -232,7 +233,7 @@ def made(tmp_path_factory):
                 ensemble=False,
                 trim=0.0,
             ).write(FOLDER / arm / "posttraining.json")
-        overlays.make(study, "volumes", device="cpu", threads=1)
+        overlays.make(study, "volumes", Machine("cpu"))
     return study, folder
 
 
@@ -325,7 +326,7 @@ def test_the_map_of_the_arm_beside_is_that_of_its_own_network_and_image(study, m
         overlays.volume_maps, "panels", lambda *given: seen.setdefault(len(seen), given) and original(*given)
     )
     monkeypatch.setattr(overlays.volume_maps.five_panels, "draw", lambda *_: None)
-    overlays.make(study, "volumes", device="cpu", threads=1)
+    overlays.make(study, "volumes", Machine("cpu"))
     chosen = pd.read_csv(FOLDER / "volumes/gradcam/chosen.csv")
     network, _ = load(FOLDER / "projections/fold0_seed0/model.safetensors")
     images = np.load("data/demo/made_up/flat/images.npy")
@@ -343,14 +344,14 @@ def test_the_same_twice_and_without_masks_layers_and_an_arm_beside(study, monkey
     folder = FOLDER / "volumes/gradcam"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     (folder / "volumes/stale.nii.gz").write_bytes(b"")
-    overlays.make(study, "volumes", device="cpu", threads=1)
+    overlays.make(study, "volumes", Machine("cpu"))
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     monkeypatch.setattr(overlays.volume_maps.five_panels, "draw", lambda *_: None)
     for name in ("masks", "layers"):
         Path(f"data/demo/made_up/whole/{name}.npy").unlink()
     alone = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"beside": None})})
     shutil.rmtree(FOLDER / "projections")
-    overlays.make(alone, "volumes", device="cpu", threads=1)
+    overlays.make(alone, "volumes", Machine("cpu"))
     assert pd.read_csv(folder / "chosen.csv")["map_deep"].isna().all()
     assert json.loads((folder / "summary.json").read_text())["energies"] == {}
 

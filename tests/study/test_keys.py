@@ -1,6 +1,7 @@
 """Fingerprints change with what they are of, and with nothing else."""
 
-from rescan.study.keys import recipe_key, result_key, study_key
+from rescan.study import AutoencoderRun
+from rescan.study.keys import autoencoder_key, recipe_key, result_key, study_key
 
 
 def test_keys_stay_the_same(load, minimal, graded, volumes):
@@ -61,10 +62,10 @@ def test_an_autoencoder_is_part_of_what_its_arms_depend_on(load, volumes):
     other = load(volumes.replace("epochs: 3", "epochs: 4"), "full")
     changed = {arm for arm in study.arms if recipe_key(study, arm) != recipe_key(other, arm)}
     assert changed == {"pretrained"}
-    assert recipe_key(study, "autoencoders/compressed") != recipe_key(other, "autoencoders/compressed")
+    assert autoencoder_key(study, "compressed") != autoencoder_key(other, "compressed")
     leaky = load(volumes.replace("epochs: 3", "epochs: 3, samples: all"), "full")
-    assert recipe_key(leaky, "autoencoders/compressed") != recipe_key(study, "autoencoders/compressed")
-    assert leaky.learns_from_all("autoencoders/compressed")
+    assert autoencoder_key(leaky, "compressed") != autoencoder_key(study, "compressed")
+    assert AutoencoderRun(leaky, "compressed", 0, 0).sees_test
     window = "- {name: window, low: -100, high: 300}"
     two = volumes.replace(
         "  projection:", f"  other: {{reads: volume, channels: gray, steps: [{window[2:]}]}}\n  projection:"
@@ -75,4 +76,4 @@ def test_an_autoencoder_is_part_of_what_its_arms_depend_on(load, volumes):
     )
     assert recipe_key(one, "pretrained") != recipe_key(changed, "pretrained")
     assert recipe_key(one, "scratch") == recipe_key(changed, "scratch")
-    assert not study.learns_from_all("autoencoders/compressed")
+    assert not AutoencoderRun(study, "compressed", 0, 0).sees_test

@@ -1,5 +1,6 @@
 """What a study answers about its arms."""
 
+from rescan.study import AutoencoderRun, Run
 from rescan.study.keys import recipe_key, result_key
 
 
@@ -22,13 +23,13 @@ def test_an_arm_that_reads_anothers_models_is_a_difference_from_it(load, graded)
 def test_volumes_projections_and_autoencoders_fit_together(load, volumes):
     study = load(volumes, "full")
     assert {name: given.dimensions for name, given in study.preparations.items()} == {"volume": 3, "projection": 2}
-    assert study.start_weights("scratch", 0, 1) is None
+    assert Run(study, "scratch", 0, 1).start_weights is None
     assert (
-        study.start_weights("pretrained", 2, 1)
+        Run(study, "pretrained", 2, 1).start_weights
         == "results/full/mine/autoencoders/compressed/fold2_seed1/encoder.safetensors"
     )
     assert study.arms["pretrained"].stages["main"].trainable.from_block == 2
-    trained = study.recipe_of("autoencoders/compressed")
+    trained = AutoencoderRun(study, "compressed", 0, 0).settings
     assert (trained.network.encoder, trained.stages["autoencoder"].epochs, trained.keep.best) == ("cnn5_3d", 3, "loss")
     window = study.preparations["volume"].steps[2]
     assert (window["low"], window["high"]) == (-100.0, 300.0)

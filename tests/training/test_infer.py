@@ -10,9 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from rescan.models import networks
+from rescan.study import Run
 from rescan.training.infer import infer, predict_outputs
+from rescan.training.lease import Machine
 from rescan.training.train import train
 
+CPU = Machine("cpu")
 RUN = Path("results/demo/toy/plain/fold0_seed0")
 
 
@@ -28,13 +31,13 @@ def trained(make_study, make_store):
     stages = {"main": {"epochs": 12, "batch_size": 6, "optimizer": {"name": "adam", "lr": 0.03}}}
     study = make_study(stages=stages, augmentation={"noise": 0.1}, network={"encoder": "tiny", "weights": "none"})
     splits = make_store(study, per_class=(12, 4, 2))
-    train(study, "plain", 0, 0, device="cpu")
+    train(Run(study, "plain", 0, 0), CPU)
     return study, splits
 
 
 def test_predictions_of_every_item(trained):
     study, splits = trained
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     table = pd.read_csv(RUN / "predictions.csv", dtype={"patient": str})
     logits = [f"classification_{k}" for k in range(3)]
     keys = ["part", "item", "sample", "group", "patient", "eye", "study", "fold", "seed", "target"]
@@ -58,7 +61,7 @@ def test_predictions_of_every_item(trained):
 
 def test_logits_are_written_in_full(trained):
     study, _ = trained
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     table = pd.read_csv(RUN / "predictions.csv")
     network, _ = networks.load(RUN / "model.safetensors")
     images = np.load("data/demo/toy/small/images.npy", mmap_mode="r")
@@ -75,7 +78,7 @@ def test_a_model_with_stale_statistics_is_named_and_recalibrated(trained, caplog
 
     rewrite_model(spoil)
     before = load_file(RUN / "model.safetensors")
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     diagnosis = json.loads((RUN / "diagnosis.json").read_text())
     assert diagnosis["collapsed"]
     assert diagnosis["class"] in study.data.classes
@@ -90,7 +93,7 @@ def test_a_model_with_stale_statistics_is_named_and_recalibrated(trained, caplog
 def test_a_collapsed_head_is_not_mended_by_recalibration(trained):
     study, _ = trained
     rewrite_model(lambda network: network.heads["classification"][-1].bias.data.copy_(torch.tensor([0.0, 1e6, 0.0])))
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     diagnosis = json.loads((RUN / "diagnosis.json").read_text())
     assert diagnosis["class"] == "b"
     for mode in ("train_mode", "eval_mode", "recalibrated"):

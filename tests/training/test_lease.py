@@ -91,11 +91,11 @@ def test_a_lease_sets_the_visible_device_for_its_time(folder, monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(lease, "count_gpus", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with lease.held("auto", 1) as first:
+    with lease.Machine("auto").lease() as first:
         assert (first.type, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda", "0")
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    with lease.held("cuda", 1):
+    with lease.Machine("cuda").lease():
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
         assert not list(folder.glob("rescan-gpu5*"))
 
@@ -104,14 +104,14 @@ def test_devices_without_a_usable_gpu(monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(lease, "count_gpus", lambda: 1)
-    with lease.held("auto", 1) as device:
+    with lease.Machine("auto").lease() as device:
         assert device.type == "cpu"
         assert "CUDA_VISIBLE_DEVICES" not in os.environ
         with lease.slot(1, 1) as gpu:  # not kept from those who can use it
             assert gpu == 0
-    with lease.held("cpu", 1) as device:
+    with lease.Machine("cpu").lease() as device:
         assert device.type == "cpu"
-    with pytest.raises(RescanError, match="device=cuda"), lease.held("cuda", 1):
+    with pytest.raises(RescanError, match="device=cuda"), lease.Machine("cuda").lease():
         pass
 
 

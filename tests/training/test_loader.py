@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rescan.errors import RescanError
 from rescan.files import read_table, write_table
+from rescan.study import Run
 from rescan.training.loader import DEPTH, cut, loading, read_items
 
 
@@ -85,7 +86,7 @@ def test_items_of_a_run(make_study, make_store):
     items.loc[gone, "sample"] = "other.png"
     write_table("data/demo/toy/small/items.csv", items)
 
-    images, used = read_items(study, "plain", 0, 0)
+    images, used = read_items(Run(study, "plain", 0, 0))
     assert images.shape == (33, 64, 64, 1)
     assert list(used) == ["item", "sample", "group", "patient", "eye", "study", "target", "part", "origin", "digest"]
     expected = set(splits["sample"]) - {"train/b/000.png", "validation/c/001.png"}
@@ -104,7 +105,7 @@ def test_a_part_or_class_without_images(make_study, make_store, part, label):
     items = read_table("data/demo/toy/small/items.csv")
     write_table("data/demo/toy/small/items.csv", items.assign(sample=splits["sample"].where(~dropped, "x")))
     with pytest.raises(RescanError, match=f"no training image of class '{label}'" if label else "no validation image"):
-        read_items(study, "plain", 0, 0)
+        read_items(Run(study, "plain", 0, 0))
 
 
 def test_finer_gray_levels_come_as_floating_point():

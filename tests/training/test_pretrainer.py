@@ -10,12 +10,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from rescan.errors import RescanError
-from rescan.study import Study
+from rescan.study import AutoencoderRun, Run, Study
 from rescan.training import state, trainer
+from rescan.training.lease import Machine
 from rescan.training.loader import read_items
+from rescan.training.pretrain import pretrain
 from rescan.training.train import train
 
-NAME = "autoencoders/small_ae"
+NAME = "small_ae"
+CPU = Machine("cpu")
 RUN = Path("results/demo/toy/autoencoders/small_ae/fold0_seed0")
 STAGE = {"epochs": 2, "batch_size": 4, "optimizer": {"name": "adam", "lr": 1e-3}}
 
@@ -30,8 +33,8 @@ def with_autoencoder(study, **options):
     return Study.model_validate(whole)
 
 
-def pretrain(study, **options):
-    train(study, NAME, 0, 0, device="cpu", threads=1, **options)
+def pretrain_cpu(study):
+    pretrain(AutoencoderRun(study, NAME, 0, 0), CPU)
 
 
 def outputs():
@@ -42,7 +45,7 @@ def outputs():
 def test_outputs_of_a_pretraining(make_study, make_store):
     study = with_autoencoder(make_study(), epochs=8)
     make_store(study)
-    pretrain(study)
+    pretrain_cpu(study)
     history = pd.read_csv(RUN / "history.csv")
     assert list(history["epoch"]) == list(range(8))
     assert not [name for name in history if "accuracy" in name]
@@ -51,7 +54,7 @@ def test_outputs_of_a_pretraining(make_study, make_store):
     pairs = np.load(RUN / "reconstructions.npy")
     assert pairs.shape == (6, 2, 64, 64, 1)
     assert pairs.dtype == np.uint8
-    images, items = read_items(study, NAME, 0, 0)
+    images, items = read_items(AutoencoderRun(study, NAME, 0, 0))
     validation = images[items.loc[items["part"] == "validation", "item"]]
     assert all(any(np.array_equal(pair[0], image) for image in validation) for pair in pairs)
     with safe_open(RUN / "encoder.safetensors", "pt") as stored:
@@ -62,7 +65,7 @@ def test_outputs_of_a_pretraining(make_study, make_store):
 def test_the_loss_is_the_mean_squared_error_of_the_normalized_images(make_study, make_store):
     study = with_autoencoder(make_study(), epochs=25, optimizer={"name": "adam", "lr": 0.01})
     make_store(study, per_class=(6, 2, 2))  # six for validation: all of them are kept
-    pretrain(study)
+    pretrain_cpu(study)
     shown = np.load(RUN / "reconstructions.npy").astype(float) / 255
     recorded = pd.read_csv(RUN / "history.csv")["validation_loss"].min()
     # kept ones are rounded to gray levels, and clipped to them
@@ -73,9 +76,9 @@ def test_an_arm_starts_from_the_encoder_of_its_own_run(make_study, make_store):
     study = with_autoencoder(make_study(stages={"main": {**STAGE, "trainable": "head"}}))
     make_store(study)
     with pytest.raises(RescanError, match=r"encoder.safetensors: no such file; run `rescan pretrain`"):
-        train(study, "plain", 0, 0, device="cpu")
-    pretrain(study)
-    train(study, "plain", 0, 0, device="cpu", threads=1)
+        train(Run(study, "plain", 0, 0), CPU)
+    pretrain_cpu(study)
+    train(Run(study, "plain", 0, 0), CPU)
     given, learned = (
         load_file(RUN / "encoder.safetensors"),
         load_file("results/demo/toy/plain/fold0_seed0/model.safetensors"),
@@ -89,7 +92,7 @@ def test_an_arm_starts_from_the_encoder_of_its_own_run(make_study, make_store):
 def test_a_pretraining_goes_on_where_it_was(make_study, make_store, monkeypatch):
     study = with_autoencoder(make_study(), augmentation={"rotation": 20, "noise": 0.02}, accumulate=2)
     make_store(study)
-    pretrain(study)
+    pretrain_cpu(study)
     whole = outputs()
     state_folder = Path("results/demo/.state/toy/autoencoders/small_ae/fold0_seed0")
     for path in [*state_folder.glob("*.json"), *(state_folder / "outputs").iterdir()]:
@@ -105,8 +108,8 @@ def test_a_pretraining_goes_on_where_it_was(make_study, make_store, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(trainer.Trainer, "_update", counted)
         with pytest.raises(RescanError, match="stopped by a test"):
-            pretrain(study)
-    pretrain(study)
+            pretrain_cpu(study)
+    pretrain_cpu(study)
     assert outputs() == whole
 
 
@@ -117,13 +120,13 @@ def test_only_a_leaky_one_learns_from_the_test_part(make_study, make_store):
 
     def encoder(study, change):
         """The encoder that comes out when the test images, and so their digests, are others."""
-        images, (_, items) = np.load(store), read_items(study, NAME, 0, 0)
+        images, (_, items) = np.load(store), read_items(AutoencoderRun(study, NAME, 0, 0))
         images[items.loc[items["part"] == "test", "item"]] += np.uint8(change)
         np.save(store, images)
         stored = pd.read_csv(store.parent / "items.csv")
         stored.loc[stored["sample"].str.startswith("test"), "digest"] = str(change)
         stored.to_csv(store.parent / "items.csv", index=False)
-        pretrain(study)
+        pretrain_cpu(study)
         return (RUN / "encoder.safetensors").read_bytes()
 
     assert encoder(honest, 0) == encoder(honest, 9)
@@ -135,7 +138,7 @@ def test_the_key_of_an_arm_holds_the_encoder_that_it_starts_from(make_study, mak
     make_store(study)
     keys = []
     for epochs in (1, 2):
-        pretrain(with_autoencoder(make_study(), epochs=epochs))
-        _, items = read_items(study, "plain", 0, 0)
-        keys.append(state.key_of(study, "plain", 0, 0, items, device="cpu", threads=1)["pretrained weights"])
+        pretrain_cpu(with_autoencoder(make_study(), epochs=epochs))
+        _, items = read_items(Run(study, "plain", 0, 0))
+        keys.append(state.key_of(Run(study, "plain", 0, 0), items, device="cpu", threads=1)["pretrained weights"])
     assert keys[0] != keys[1]

@@ -14,11 +14,14 @@ from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
 from rescan.models import networks
+from rescan.study import Run
 from rescan.training import state, trainer
 from rescan.training.infer import Shown, infer, predict_outputs
+from rescan.training.lease import Machine
 from rescan.training.loader import read_items
 from rescan.training.train import train
 
+CPU = Machine("cpu")
 RUN = Path("results/demo/toy/plain/fold0_seed0")
 SPLITS = "results/demo/toy/splits.csv"
 OTHERS = {"others": {"source": {"path": "y"}, "layout": "class_folders"}}
@@ -54,7 +57,7 @@ def seen_items(monkeypatch):
 
 
 def train_plain(study, **options):
-    train(study, "plain", 0, 0, device="cpu", threads=1, **options)
+    train(Run(study, "plain", 0, 0), CPU, **options)
 
 
 def test_a_stage_trains_on_the_sources_that_it_names(make_study, make_store, monkeypatch):
@@ -63,7 +66,7 @@ def test_a_stage_trains_on_the_sources_that_it_names(make_study, make_store, mon
     extra = with_extra(make_store(study))
     seen = seen_items(monkeypatch)
     train_plain(study)
-    _, items = read_items(study, "plain", 0, 0)
+    _, items = read_items(Run(study, "plain", 0, 0))
     of = {part: set(rows) for part, rows in items.groupby("part")["item"]}
     assert set(items.loc[items["part"] == "extra", "sample"]) == set(extra)
     assert [(name, set(rows)) for name, rows in seen] == [
@@ -71,14 +74,14 @@ def test_a_stage_trains_on_the_sources_that_it_names(make_study, make_store, mon
         ("second", of["extra"] | of["train"]),
         ("third", of["train"]),
     ]
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     assert not set(read_table(RUN / "predictions.csv")["sample"]) & set(extra)
 
 
 def test_extra_samples_that_no_stage_names_are_not_read(make_study, make_store):
     study = make_study(stages={"main": stage()})
     with_extra(make_store(study))
-    assert set(read_items(study, "plain", 0, 0)[1]["part"]) == {"train", "validation", "test"}
+    assert set(read_items(Run(study, "plain", 0, 0))[1]["part"]) == {"train", "validation", "test"}
 
 
 def test_only_the_encoder_goes_on(make_study, make_store):
@@ -108,8 +111,8 @@ def test_only_what_is_learned_makes_another_training(make_study, make_store):
     splits = make_store(study)
 
     def key():
-        _, items = read_items(study, "plain", 0, 0)
-        return state.key_of(study, "plain", 0, 0, items, device="cpu", threads=1)
+        _, items = read_items(Run(study, "plain", 0, 0))
+        return state.key_of(Run(study, "plain", 0, 0), items, device="cpu", threads=1)
 
     before = key()
     items = read_table("data/demo/toy/small/items.csv")
@@ -154,7 +157,7 @@ def test_balanced_sampling_draws_every_class_as_often(make_study, make_store, mo
     write_table(SPLITS, splits.drop(gone))
     seen = seen_items(monkeypatch)
     train_plain(study)
-    _, items = read_items(study, "plain", 0, 0)
+    _, items = read_items(Run(study, "plain", 0, 0))
     targets = dict(zip(items["item"], items["target"]))
     drawn = np.bincount([targets[item] for _, rows in seen for item in rows])
     assert len(seen[0][1]) == 26
@@ -219,7 +222,7 @@ def test_watched_parts_are_scored_as_the_model_is_and_change_nothing(make_study,
     folder = Path("results/demo/toy/plain/fold0_seed0")
     watched, last = (folder / "model.safetensors"), pd.read_csv(folder / "history.csv").iloc[-1]
     network, _ = networks.load(watched)
-    images, items = read_items(study, "plain", 0, 0)
+    images, items = read_items(Run(study, "plain", 0, 0))
     for part in ("train", "validation", "test"):
         own = items[items["part"] == part]
         outputs = predict_outputs(network, images, "imagenet", "cpu", rows=own["item"].to_numpy())
@@ -253,7 +256,7 @@ def test_all_heads_learn(make_study, make_store):
     history = pd.read_csv(RUN / "history.csv")
     kept = history[history["kept"] == 1].iloc[0]
     assert kept["validation_quadratic_kappa"] == history["validation_quadratic_kappa"].max() > 0.9
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     table = read_table(RUN / "predictions.csv")
     test = table[table["part"] == "test"]
     assert [name for name in table if name.startswith(("ordinal", "regression"))] == [
@@ -278,7 +281,7 @@ def test_validating_on_the_test_part_trains_on_the_rest(make_study, make_store, 
     train_plain(study)
     assert len(seen[0][1]) == (splits["part"] != "test").sum()
     assert scored == [(splits["part"] == "test").sum()]
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     assert set(read_table(RUN / "predictions.csv")["part"]) == {"train", "test"}
 
 
@@ -315,9 +318,9 @@ def test_copies_of_an_image_are_averaged_and_drawn_alike_each_time(make_study, m
     )
     make_store(study)
     train_plain(study)
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     once = (RUN / "predictions.csv").read_bytes()
-    infer(study, "plain", 0, 0, device="cpu")
+    infer(Run(study, "plain", 0, 0), CPU)
     assert (RUN / "predictions.csv").read_bytes() == once
     from rescan.models import networks
 

@@ -9,6 +9,7 @@ import torch
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.study import Run
 from rescan.training import state
 from rescan.training.loader import read_items
 
@@ -127,11 +128,12 @@ def test_a_second_trainer_is_kept_out(tmp_path):
 def test_key_holds_what_the_result_depends_on(make_study, make_store):
     study = make_study()
     make_store(study)
-    _, items = read_items(study, "plain", 0, 0)
+    _, items = read_items(Run(study, "plain", 0, 0))
 
     def key(study=study, items=items, **changed):
         arguments = {"fold": 0, "seed": 0, "device": "cpu", "threads": 1, **changed}
-        return state.key_of(study, "plain", arguments.pop("fold"), arguments.pop("seed"), items, **arguments)
+        run = Run(study, "plain", arguments.pop("fold"), arguments.pop("seed"))
+        return state.key_of(run, items, **arguments)
 
     assert json.loads(json.dumps(key())) == key()
     assert key(study.model_copy(update={"title": "Another"})) == key()

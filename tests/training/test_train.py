@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 
 from rescan.errors import RescanError
 from rescan.models import networks
-from rescan.training import state, trainer
-from rescan.training import train as loop
+from rescan.study import Run
+from rescan.training import job, state, trainer
+from rescan.training.lease import Machine
 from rescan.training.train import train
 
+CPU = Machine("cpu")
 RUN = Path("results/demo/toy/plain/fold0_seed0")
 STATE = Path("results/demo/.state/toy/plain/fold0_seed0")
 EVERYTHING = {
@@ -50,7 +52,7 @@ EVERYTHING = {
 
 
 def train_cpu(study, **options):
-    train(study, "plain", 0, 0, device="cpu", threads=1, **options)
+    train(Run(study, "plain", 0, 0), CPU, **options)
 
 
 def interrupt(monkeypatch, at, action):
@@ -190,7 +192,7 @@ def test_a_finished_training_is_linked_again(make_study, make_store):
     shutil.rmtree(RUN)
     os.utime(STATE / "outputs" / "model.safetensors", (0, 0))
     began = time.time()
-    train(study, "plain", 0, 0, device="auto", threads=1)
+    train(Run(study, "plain", 0, 0), Machine("auto"))
     assert time.time() - began < 1
     assert end_outputs() == first
     assert (RUN / "model.safetensors").stat().st_mtime >= began - 1
@@ -206,7 +208,7 @@ def test_other_threads_start_anew(make_study, make_store, monkeypatch, caplog):
             train_cpu(study)
     interrupt(monkeypatch, 1, fail)
     with caplog.at_level("INFO", "rescan"), pytest.raises(ZeroDivisionError):
-        train(study, "plain", 0, 0, device="cpu", threads=2)
+        train(Run(study, "plain", 0, 0), Machine("cpu", 2))
     torch.set_num_threads(1)
     assert "another threads" in caplog.text
 
@@ -308,9 +310,9 @@ def test_arms_that_differ_in_augmentation_stay_paired(make_study, make_store, mo
 
 def test_stop_requests_restore_handlers():
     before = signal.getsignal(signal.SIGTERM)
-    with loop.stop_requests(time.monotonic() - 59 * 60, 60) as reason:
+    with job.stop_requests(time.monotonic() - 59 * 60, 60) as reason:
         assert reason() == "before its 60 minutes are over"
-    with loop.stop_requests(time.monotonic() - 57 * 60, 60) as reason:
+    with job.stop_requests(time.monotonic() - 57 * 60, 60) as reason:
         assert reason() is None
     assert signal.getsignal(signal.SIGTERM) == before
 

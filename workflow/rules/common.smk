@@ -7,7 +7,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from snakemake.exceptions import WorkflowError
 
 from rescan.errors import RescanError
-from rescan.paths import AUTOENCODERS, Paths
+from rescan.paths import Paths
 from rescan.workflow.environment import environment, launch_folder
 from rescan.workflow.inputs import Inputs
 from rescan.workflow.reruns import Keys

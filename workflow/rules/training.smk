@@ -34,7 +34,7 @@ rule pretrain:
     params:
         study=P.resolved,
         key=KEYS.pretraining,
-        state=P.state(f"{AUTOENCODERS}/{{autoencoder}}", "{fold}", "{seed}"),
+        state=P.autoencoder_state("{autoencoder}", "{fold}", "{seed}"),
     shell:
         "exec python -m rescan pretrain {params.study:q} --autoencoder {wildcards.autoencoder:q} --fold {wildcards.fold}"
         " --seed {wildcards.seed} --log {log:q}"

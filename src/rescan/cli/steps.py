@@ -105,23 +105,14 @@ def train(
 ) -> None:
     """Train an arm once. Can be killed at any time, and goes on where it was."""
     start(log)
-    from rescan.paths import Paths
     from rescan.reporting.figures.training_figures import curves
-    from rescan.study import read
+    from rescan.study import Run, read
+    from rescan.training.lease import Machine
     from rescan.training.train import train
 
-    train(
-        read(study, arm),
-        arm,
-        fold,
-        seed,
-        device=device,
-        threads=threads,
-        runtime_minutes=runtime,
-        jobs_per_gpu=jobs_per_gpu,
-    )
-    run = Path(Paths.of(study.as_posix()).run(arm, fold, seed))
-    curves(run / "history.csv", run / "curves.png", graded=read(study).data.ordered)
+    run = Run(read(study, arm), arm, fold, seed)
+    train(run, Machine(device, threads, jobs_per_gpu), runtime)
+    curves(run.folder.history, run.folder.curves, graded=run.study.data.ordered)
 
 
 def pretrain(
@@ -137,25 +128,16 @@ def pretrain(
 ) -> None:
     """Pre-train an autoencoder once, as `train`. Makes encoder.safetensors, history.csv and reconstructions."""
     start(log)
-    from rescan.paths import Paths
     from rescan.reporting.figures.autoencoder_figures import reconstructions
     from rescan.reporting.figures.training_figures import curves
-    from rescan.study import AUTOENCODERS, read
-    from rescan.training.train import train
+    from rescan.study import AutoencoderRun, read
+    from rescan.training.lease import Machine
+    from rescan.training.pretrain import pretrain
 
-    train(
-        read(study, autoencoder=autoencoder),
-        AUTOENCODERS + autoencoder,
-        fold,
-        seed,
-        device=device,
-        threads=threads,
-        runtime_minutes=runtime,
-        jobs_per_gpu=jobs_per_gpu,
-    )
-    run = Path(Paths.of(study.as_posix()).autoencoder(autoencoder, fold, seed))
-    curves(run / "history.csv", run / "curves.png")
-    reconstructions(run / "reconstructions.npy", run / "reconstructions.png")
+    run = AutoencoderRun(read(study, autoencoder=autoencoder), autoencoder, fold, seed)
+    pretrain(run, Machine(device, threads, jobs_per_gpu), runtime)
+    curves(run.folder.history, run.folder.curves)
+    reconstructions(Path(run.folder.reconstructions), Path(run.folder.reconstructions_figure))
 
 
 def infer(
@@ -170,10 +152,11 @@ def infer(
 ) -> None:
     """Write a trained run's outputs for every item. Makes predictions.csv."""
     start(log)
-    from rescan.study import read
+    from rescan.study import Run, read
     from rescan.training.infer import infer
+    from rescan.training.lease import Machine
 
-    infer(read(study, arm), arm, fold, seed, device=device, threads=threads, jobs_per_gpu=jobs_per_gpu)
+    infer(Run(read(study, arm), arm, fold, seed), Machine(device, threads, jobs_per_gpu))
 
 
 def ensemble(study: Resolved, arm: Arm, seed: Seed = 0, log: Log = None) -> None:
@@ -217,8 +200,9 @@ def gradcam(
     start(log)
     from rescan.explanation.gradcam import make
     from rescan.study import read
+    from rescan.training.lease import Machine
 
-    make(read(study, arm), arm, device=device, threads=threads, jobs_per_gpu=jobs_per_gpu)
+    make(read(study, arm), arm, Machine(device, threads, jobs_per_gpu))
 
 
 def compare(

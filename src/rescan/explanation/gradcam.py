@@ -45,13 +45,13 @@ from rescan.models.networks import Network, load
 from rescan.paths import GradcamFolder, Paths
 from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study
-from rescan.training.lease import held
+from rescan.training.lease import Machine
 
 SHOWN_OF_CLASSES = "the predicted class and of the true class (of the runner-up where the prediction is right)"
 SHOWN_OF_GRADES = "evidence for a higher and for a lower grade"
 
 
-def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs_per_gpu: int = 1) -> None:
+def make(study: Study, arm: str, machine: Machine) -> None:
     """Write `<arm>/gradcam/` for the first of the models that the arm's predictions come from.
 
     `chosen.csv` lists the chosen test items, `sheet.png` and `images/<item>.png` show them. Images, under two maps
@@ -66,9 +66,7 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
     Args:
         study: The resolved study; its `gradcam.head` says which head's output is explained, where the network has it.
         arm: Its arm.
-        device: `auto`, `cpu` or `cuda`.
-        threads: Torch's threads on a CPU.
-        jobs_per_gpu: How many jobs may share a GPU.
+        machine: What the job may use.
 
     Raises:
         RescanError: An input is missing, or there is no test image.
@@ -81,8 +79,7 @@ def make(study: Study, arm: str, *, device: str = "auto", threads: int = 2, jobs
     target, predicted, confidence = (candidates[name].to_numpy() for name in ("target", "predicted", "confidence"))
     shown = candidates.iloc[choose(target, predicted, confidence, study.gradcam.images_a_class)].reset_index(drop=True)
     _remove_old(folder)
-    with held(device, jobs_per_gpu) as where:
-        torch.set_num_threads(threads)
+    with machine.lease() as where:
         network, header = load(Path(paths.run(owner, fold, seed).model))
         head = head_of(network.heads, study.gradcam.head)
         explained = Explained(network.to(where), header["recipe"]["normalization"], head)

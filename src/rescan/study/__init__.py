@@ -3,7 +3,7 @@
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.data import Data, DataSet, Source, Split
 from rescan.study.explanation import Explanation
-from rescan.study.keys import AUTOENCODERS, TRAINING_VERSION
+from rescan.study.keys import TRAINING_VERSION
 from rescan.study.network import Block, Head, HeadName, Layers, Network, Norm
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
@@ -19,18 +19,20 @@ from rescan.study.recipe import (
     Stage,
 )
 from rescan.study.resolved import read, write_resolved
+from rescan.study.runs import AnyRun, AutoencoderRun, Run
 from rescan.study.settings import SCALES, Settings
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 from rescan.study.study import Study
 
 __all__ = [
-    "AUTOENCODERS",
     "SCALES",
     "TRAINING_VERSION",
     "Ablation",
+    "AnyRun",
     "ArmName",
     "Autoencoder",
     "AutoencoderName",
+    "AutoencoderRun",
     "Best",
     "Block",
     "Claim",
@@ -53,6 +55,7 @@ __all__ = [
     "PreparationName",
     "Published",
     "Recipe",
+    "Run",
     "Settings",
     "Source",
     "Split",

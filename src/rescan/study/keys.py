@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from rescan.study.study import Study
 
 TRAINING_VERSION = 2  # raise it when the same recipe and data would give another model
-AUTOENCODERS = "autoencoders/"  # before the name of an autoencoder, where trainings are named
 
 
 def study_key(study: Study, *sections: str) -> str:
@@ -24,9 +23,14 @@ def study_key(study: Study, *sections: str) -> str:
 
 def recipe_key(study: Study, arm: str) -> str:
     """Fingerprint of all that an arm's training depends on in the study file, and of the trainer's version."""
-    recipe = study.recipe_of(arm)
+    recipe = study.arms[arm]
     epoch_head = recipe.epoch_head if recipe.chooses_by_class else ""
     return fingerprint([*training_content(study, arm), epoch_head, study.data.classes, TRAINING_VERSION])
+
+
+def autoencoder_key(study: Study, name: str) -> str:
+    """Fingerprint of all that an autoencoder's training depends on in the study file, and of the trainer's version."""
+    return fingerprint([*autoencoder_content(study, name), TRAINING_VERSION])
 
 
 def result_key(study: Study, arm: str) -> str:
@@ -40,15 +44,15 @@ def result_key(study: Study, arm: str) -> str:
 
 def training_content(study: Study, arm: str) -> list[Any]:
     """What an arm's training depends on in its recipe; the order of stages and heads matters, too."""
-    recipe = study.recipe_of(arm)
+    recipe = study.arms[arm]
     preparation = study.preparations[recipe.preparation].model_dump(mode="json")
     order = [list(recipe.stages), list(recipe.network.heads)]
-    name = study.autoencoder(arm) if arm in study.arms else arm[len(AUTOENCODERS) :]
-    start = []
-    if name:
-        autoencoder = study.autoencoders[name]
-        start = [
-            autoencoder.model_dump(mode="json"),
-            study.preparations[autoencoder.preparation].model_dump(mode="json"),
-        ]
+    name = study.autoencoder(arm)
+    start = autoencoder_content(study, name) if name else []
     return [recipe.model_dump(mode="json", exclude=NOT_TRAINED), order, preparation, *start]
+
+
+def autoencoder_content(study: Study, name: str) -> list[Any]:
+    """What an autoencoder's training depends on in the study file."""
+    autoencoder = study.autoencoders[name]
+    return [autoencoder.model_dump(mode="json"), study.preparations[autoencoder.preparation].model_dump(mode="json")]

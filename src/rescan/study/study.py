@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rescan.paths import Paths
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.checks import check_study
 from rescan.study.data import Data, Split
 from rescan.study.explanation import Explanation
-from rescan.study.keys import AUTOENCODERS
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
@@ -55,25 +53,6 @@ class Study(Strict):
         recipe = self.arms[arm]
         members = recipe.ensemble.members if recipe.ensemble else [arm]
         return [(name, self.arms[name].models or name, *run) for name in members for run in self.runs(name)]
-
-    def recipe_of(self, arm: str) -> Recipe:
-        """The recipe of an arm, or of an autoencoder, whose runs are kept as those of the arm `autoencoders/<name>`."""
-        return self.arms[arm] if arm in self.arms else self.autoencoders[arm[len(AUTOENCODERS) :]].recipe()
-
-    def learns_from_all(self, arm: str) -> bool:
-        """Whether a training sees the test part."""
-        if arm in self.arms:
-            return self.arms[arm].validation == "test"
-        return self.autoencoders[arm[len(AUTOENCODERS) :]].samples == "all"
-
-    def start_weights(self, arm: str, fold: int | str, seed: int | str) -> str | None:
-        """The file that a run's encoder starts from: ImageNet weights, or those of the same run of an autoencoder."""
-        network = self.recipe_of(arm).network
-        if network.weights == "none":
-            return None
-        if network.weights == "imagenet":
-            return Paths.weights(network.encoder)
-        return Paths(self.scale, self.name).autoencoder(network.weights, fold, seed).encoder
 
     def autoencoder(self, arm: str) -> str | None:
         """The autoencoder that an arm's training starts from."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.models import networks
 from rescan.models.networks import Network
-from rescan.paths import Paths
 from rescan.results.diagnosis_file import COLLAPSED
 from rescan.results.predictions_file import KEYS
-from rescan.study import Inference, Study
-from rescan.training import lease, loader
+from rescan.study import Inference, Run
+from rescan.training import loader
 from rescan.training.augment import augment
+from rescan.training.lease import Machine
 from rescan.training.randomness import seed_of
 
 Outputs = dict[str, np.ndarray]  # (n, K_head) float32 by head
@@ -29,62 +28,52 @@ MOST_IMAGES = 64  # that go through a network at a time, at 256 × 256 pixels
 MOST_VECTORS = 5000  # that are kept for a look at what the network has learned
 
 
-def infer(
-    study: Study, arm: str, fold: int, seed: int, *, device: str = "auto", threads: int = 1, jobs_per_gpu: int = 1
-) -> None:
+def infer(run: Run, machine: Machine) -> None:
     """Write a run's `predictions.csv` (every head's outputs of every item), `vectors.npy` and `diagnosis.json`.
 
     `vectors.npy`, (n, D) float16, holds what the heads are fed for up to 5,000 validation and test items, the first of
     predictions.csv in these parts. Extra training data are not predicted.
 
     Args:
-        study: The resolved study.
-        arm: Its arm; one with `models` has another arm's models read.
-        fold: The fold.
-        seed: The seed.
-        device: `auto`, `cpu` or `cuda`.
-        threads: Torch's threads.
-        jobs_per_gpu: How many jobs may share a GPU.
+        run: The run; of an arm with `models`, that arm's model is read.
+        machine: What the job may use.
 
     Raises:
         RescanError: The model or the data are missing, or not what they should be; or there is no such device.
     """
-    paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], len(study.data.classes)
-    run = paths.run(arm, fold, seed)
-    images, items = loader.read_items(study, arm, fold, seed)
+    recipe, classes, folder = run.settings, run.study.data.classes, run.folder
+    images, items = loader.read_items(run)
     items = items[items["part"] != "extra"].reset_index(drop=True)
-    background = study.preparations[recipe.preparation].background
-    with lease.held(device, jobs_per_gpu) as held:
-        torch.set_num_threads(threads)
-        network, _ = networks.load(Path(paths.run(recipe.models or arm, fold, seed).model))
-        network.to(held)
+    with machine.lease() as device:
+        network, _ = networks.load(run.trained.folder.model)
+        network.to(device)
         rows, normalization = items["item"].to_numpy(), recipe.normalization
-        shown = Shown(recipe.inference, background)
+        shown = Shown(recipe.inference, run.preparation.background)
         held_out = items["part"].isin(["validation", "test"]).to_numpy()
         kept = held_out & (held_out.cumsum() <= MOST_VECTORS)
-        outputs, vectors = _forward(network.eval(), images, rows, normalization, held, shown=shown, kept=kept)
-        predicted = heads.HEADS[recipe.epoch_head].decide(outputs[recipe.epoch_head], classes)
+        outputs, vectors = _forward(network.eval(), images, rows, normalization, device, shown=shown, kept=kept)
+        predicted = heads.HEADS[recipe.epoch_head].decide(outputs[recipe.epoch_head], len(classes))
         diagnosis = diagnose(
             network,
             images,
             items,
             predicted,
             head=recipe.epoch_head,
-            classes=classes,
+            classes=len(classes),
             normalization=normalization,
-            device=held,
-            seed=seed,
+            device=device,
+            seed=run.seed,
         )
     if diagnosis["collapsed"]:
-        diagnosis["class"] = study.data.classes[diagnosis["class"]]
+        diagnosis["class"] = classes[diagnosis["class"]]
         logger.warning(
-            "%s: collapsed: %.0f %% of validation is called %s", run, 100 * diagnosis["share"], diagnosis["class"]
+            "%s: collapsed: %.0f %% of validation is called %s", folder, 100 * diagnosis["share"], diagnosis["class"]
         )
-    keys = items.assign(fold=fold, seed=seed)[KEYS]
-    write_table(run.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
-    with writing(run.vectors) as temporary:
+    keys = items.assign(fold=run.fold, seed=run.seed)[KEYS]
+    write_table(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
+    with writing(folder.vectors) as temporary:
         np.save(temporary, vectors, allow_pickle=False)
-    write_json(run.diagnosis, diagnosis)
+    write_json(folder.diagnosis, diagnosis)
 
 
 def batch_of(images: np.ndarray, most: int = MOST_IMAGES) -> int:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,35 +24,49 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 
 
-@contextmanager
-def held(device: str, jobs_per_gpu: int = 1) -> Iterator[torch.device]:
-    """Hold a device: for a GPU, one of its slots, until the block ends; waits while all are taken.
+@dataclass(frozen=True)
+class Machine:
+    """What a job may use of the machine that it runs on.
 
-    `CUDA_VISIBLE_DEVICES` chooses the GPU; where it is set already (by SLURM, or by the user) there is no lease. It is
-    set before anything initializes CUDA, so this comes first in a job.
-
-    Args:
+    Attributes:
         device: `auto` (a GPU if torch can use one), `cpu` or `cuda`.
+        threads: Torch's threads, which change last digits on a CPU; as many as torch chooses if None.
         jobs_per_gpu: How many jobs may share a GPU.
-
-    Yields:
-        The device.
-
-    Raises:
-        RescanError: `cuda` was asked for and torch can use none.
     """
-    import torch
 
-    with ExitStack() as stack:
-        if device != "cpu" and "CUDA_VISIBLE_DEVICES" not in os.environ and (gpus := count_gpus()):
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(stack.enter_context(slot(gpus, jobs_per_gpu)))
-            stack.callback(os.environ.pop, "CUDA_VISIBLE_DEVICES", None)
-        usable = device != "cpu" and torch.cuda.is_available()
-        if device == "cuda" and not usable:
-            raise RescanError("device=cuda: torch can use no GPU here; use device=cpu or auto, or see `rescan doctor`")
-        if not usable:
-            stack.close()  # a GPU that this torch cannot use is left to others
-        yield torch.device("cuda" if usable else "cpu")
+    device: str = "auto"
+    threads: int | None = 1
+    jobs_per_gpu: int = 1
+
+    @contextmanager
+    def lease(self) -> Iterator[torch.device]:
+        """Hold the device: for a GPU, one of its slots, until the block ends; waits while all are taken.
+
+        `CUDA_VISIBLE_DEVICES` chooses the GPU; where it is set already (by SLURM, or by the user) there is no lease. It
+        is set before anything initializes CUDA, so this comes first in a job.
+
+        Yields:
+            The device.
+
+        Raises:
+            RescanError: The device must be `cuda`, and torch can use none.
+        """
+        import torch
+
+        with ExitStack() as stack:
+            if self.device != "cpu" and "CUDA_VISIBLE_DEVICES" not in os.environ and (gpus := count_gpus()):
+                os.environ["CUDA_VISIBLE_DEVICES"] = str(stack.enter_context(slot(gpus, self.jobs_per_gpu)))
+                stack.callback(os.environ.pop, "CUDA_VISIBLE_DEVICES", None)
+            usable = self.device != "cpu" and torch.cuda.is_available()
+            if self.device == "cuda" and not usable:
+                raise RescanError(
+                    "device=cuda: torch can use no GPU here; use device=cpu or auto, or see `rescan doctor`"
+                )
+            if not usable:
+                stack.close()  # a GPU that this torch cannot use is left to others
+            if self.threads is not None:
+                torch.set_num_threads(self.threads)
+            yield torch.device("cuda" if usable else "cpu")
 
 
 def count_gpus() -> int:

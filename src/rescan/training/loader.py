@@ -19,19 +19,16 @@ from rescan.files import read_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.store import open_store
-from rescan.study import ClassWeights, Study
+from rescan.study import AnyRun, ClassWeights
 
 DEPTH = 3  # batches that wait, cut
 
 
-def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray, pd.DataFrame]:
+def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     """Read what a run trains on and predicts.
 
     Args:
-        study: The resolved study.
-        arm: Its arm, or `autoencoders/<name>`.
-        fold: The fold.
-        seed: The run's seed, which draws the samples of a `size_matched` arm.
+        run: The run; its seed draws the samples of a `size_matched` arm.
 
     Returns:
         The store's images, (N, *spatial, C) uint8 or uint16, memory-mapped; and the run's items, by item, with columns
@@ -44,13 +41,13 @@ def read_items(study: Study, arm: str, fold: int, seed: int) -> tuple[np.ndarray
     Raises:
         RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
     """
-    paths, recipe = Paths(study.scale, study.name), study.recipe_of(arm)
-    images, stored = open_store(paths.store(recipe.preparation))
+    study, paths, recipe, fold = run.study, run.paths, run.settings, run.fold
+    images, stored = open_store(run.store)
     splits = read_table(paths.splits)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
     rows = splits[splits["fold"] == fold]
-    used = training_samples(splits, fold, recipe.training_samples, seed)
+    used = training_samples(splits, fold, recipe.training_samples, run.seed)
     rows = rows[(rows["part"] != "train") | rows["sample"].isin(used)]
     rows = rows[(rows["part"] != "extra") | rows["origin"].isin(recipe.extras)]
     if recipe.validation == "test":

@@ -33,7 +33,7 @@ class Pretrainer(Trainer):
         return autoencoder.Autoencoder(encoder, self.input, norm=self.recipe.network.norm)
 
     def _choose_samples(self) -> None:
-        parts = ("train", "validation", "test") if self.leaks else ("train",)
+        parts = ("train", "validation", "test") if self.run.sees_test else ("train",)
         self.samples, self.weights = np.concatenate([self.rows[part] for part in parts]), None
 
     def _loss(self, fed: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002 - it has no classes

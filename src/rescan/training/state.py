@@ -22,8 +22,7 @@ from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256, write_json, writing
 from rescan.log import logger
 from rescan.paths import StateFolder
-from rescan.study import TRAINING_VERSION, Study
-from rescan.study.keys import recipe_key
+from rescan.study import TRAINING_VERSION, AnyRun
 
 
 @dataclasses.dataclass
@@ -69,16 +68,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def key_of(
-    study: Study, arm: str, fold: int, seed: int, items: pd.DataFrame, *, device: str, threads: int
-) -> dict[str, Any]:
+def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None) -> dict[str, Any]:
     """Collect all that a training's result depends on.
 
     Args:
-        study: The resolved study.
-        arm: Its arm, or `autoencoders/<name>`.
-        fold: The fold.
-        seed: The run's seed.
+        run: What is trained.
         items: The run's items (`loader.read_items`).
         device: `cpu` or `cuda`.
         threads: Torch's threads, which change results on a CPU.
@@ -86,19 +80,18 @@ def key_of(
     Raises:
         RescanError: The store or the pretrained weights are missing.
     """
-    start = study.start_weights(arm, fold, seed)
+    start = run.start_weights
     if start is not None and not Path(start).exists():
-        step = "pretrain" if study.autoencoder(arm) else "weights"
+        step = "pretrain" if run.study.autoencoder(run.name) else "weights"
         raise RescanError(f"{start}: no such file; run `rescan {step}`, or train from scratch with weights=none")
-    sees_test = study.learns_from_all(arm) or "test" in study.recipe_of(arm).watch
-    learned = items[~items["part"].isin(["unlabeled"] if sees_test else ["unlabeled", "test"])]
+    learned = items[~items["part"].isin(["unlabeled"] if run.sees_test else ["unlabeled", "test"])]
     described = ["sample", "target", "part", "origin", *(name for name in KNOWN_COLUMNS if name in items)]
     return {
-        "recipe": recipe_key(study, arm),
+        "recipe": run.key,
         "images": fingerprint(learned["digest"].tolist()),
         "split": fingerprint(learned[described].to_numpy().tolist()),
-        "fold": fold,
-        "seed": seed,
+        "fold": run.fold,
+        "seed": run.seed,
         "pretrained weights": sha256(Path(start)) if start else "",
         "version of the trainer": TRAINING_VERSION,
         "device": device,

@@ -23,7 +23,7 @@ from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.models import networks
 from rescan.paths import RunFolder
-from rescan.study import ClassWeights, Stage, Study
+from rescan.study import AnyRun, ClassWeights, Stage
 from rescan.training import loader, state
 from rescan.training.augment import augment
 from rescan.training.infer import predict_outputs
@@ -52,40 +52,28 @@ class Trainer:
 
     def __init__(
         self,
-        study: Study,
-        arm: str,
-        fold: int,
-        seed: int,
+        run: AnyRun,
         *,
         device: torch.device,
         images: np.ndarray,
         items: pd.DataFrame,
-        folder: Path,
         key: dict[str, Any],
-        run: Path,
         stop_reason: Callable[[], str | None],
     ) -> None:
         """Build the network and, if the state folder holds a training with this key, take up its state.
 
         Args:
-            study: The resolved study.
-            arm: Its arm, or `autoencoders/<name>`.
-            fold: The run's fold.
-            seed: The run's seed.
+            run: What is trained.
             device: Where to train.
             images: (N, *spatial, C) uint8 or uint16, memory-mapped.
             items: The run's items (`loader.read_items`).
-            folder: The state folder.
             key: What the result depends on (`state.key_of`).
-            run: The run's folder, for TensorBoard.
-            stop_reason: Says why to stop, or None (`loop.stop_requests`).
+            stop_reason: Says why to stop, or None (`job.stop_requests`).
         """
-        self.arm, self.recipe, self.seed, self.device = arm, study.recipe_of(arm), seed, device
-        self.folder, self.key, self.run, self.stop_reason = folder, key, run, stop_reason
-        self.leaks = study.learns_from_all(arm)
-        self.background = study.preparations[self.recipe.preparation].background
+        self.run, self.recipe, self.device, self.key, self.stop_reason = run, run.settings, device, key, stop_reason
+        self.folder, self.background = Path(run.state_folder), run.preparation.background
         self.images, self.items = images, items
-        self.classes, self.head = len(study.data.classes), self.recipe.epoch_head
+        self.classes, self.head = len(run.study.data.classes), self.recipe.epoch_head
         self.targets = np.zeros(len(images), dtype=np.int64)
         self.targets[items["item"]] = items["target"]
         self.rows = {part: rows.to_numpy() for part, rows in items.groupby("part")["item"]}
@@ -95,12 +83,12 @@ class Trainer:
         if self.recipe.validation == "test":
             self.rows["validation"] = self.rows["test"]
 
-        torch.manual_seed(seed_of(seed, "initialization"))
+        torch.manual_seed(seed_of(run.seed, "initialization"))
         self.input = (images.shape[-1], *images.shape[1:-1])
         self.network = self._build()
-        if start := study.start_weights(arm, fold, seed):
+        if start := run.start_weights:
             networks.load_encoder_weights(self.network, start)
-        self.progress, self.saved = state.load(folder, key) or (state.Progress(), {})
+        self.progress, self.saved = state.load(self.folder, key) or (state.Progress(), {})
         if self.saved:
             self.network.load_state_dict(self.saved["network"])
         self.best: dict[str, torch.Tensor] | None = self.saved.get("best")
@@ -116,7 +104,7 @@ class Trainer:
             self.scaler.load_state_dict(self.progress.scaler)
         self.sums = torch.tensor(self.progress.sums, dtype=torch.float64, device=device)
         self.read: list[tuple[torch.Tensor, torch.Tensor]] = []  # outputs and targets whose accuracy is still to count
-        self.tensorboard = _tensorboard(run / "tensorboard", len(self.progress.history))
+        self.tensorboard = _tensorboard(Path(run.folder, "tensorboard"), len(self.progress.history))
         self.saved_at = self.clock = time.monotonic()
 
     def _build(self) -> Any:
@@ -157,12 +145,12 @@ class Trainer:
                 if "out of memory" not in str(error):
                     raise
                 raise RescanError(
-                    f"arm {self.arm}, {self._place()}: GPU out of memory at batch_size {self.stage.batch_size}; divide "
-                    "batch_size and multiply accumulate by the same number"
+                    f"{self.run.label}, {self._place()}: GPU out of memory at batch_size {self.stage.batch_size}; "
+                    "divide batch_size and multiply accumulate by the same number"
                 ) from None
 
     def _start_heads_anew(self) -> None:
-        torch.manual_seed(seed_of(self.seed, "initialization", self.stage_name))
+        torch.manual_seed(seed_of(self.run.seed, "initialization", self.stage_name))
         fresh = networks.build(self.recipe, self.classes, self.input).state_dict()
         self.network.load_state_dict({name: v for name, v in fresh.items() if not name.startswith("encoder.")}, False)
 
@@ -181,7 +169,7 @@ class Trainer:
         counts = np.bincount(targets, minlength=self.classes)
         if not counts.all():
             sources = ", ".join(stage.samples)
-            raise RescanError(f"arm {self.arm}, stage {self.stage_name}: a class has no training sample in {sources}")
+            raise RescanError(f"{self.run.label}, stage {self.stage_name}: a class has no training sample in {sources}")
         self.weights = None
         if stage.class_weights == "balanced":
             self.weights = (counts.sum() / (self.classes * counts))[self.targets]
@@ -206,7 +194,7 @@ class Trainer:
 
     def _order(self) -> np.ndarray:
         """The epoch's items in the order of training; balanced sampling draws as many, each class as often."""
-        random = np.random.default_rng(seed_of(self.seed, "order", self.stage_name, self.progress.epoch))
+        random = np.random.default_rng(seed_of(self.run.seed, "order", self.stage_name, self.progress.epoch))
         if self.stage.sampling == "natural":
             return random.permutation(self.samples)
         targets = self.targets[self.samples]
@@ -248,8 +236,10 @@ class Trainer:
         targets = torch.from_numpy(self.targets[rows])
         images, targets = (tensor.to(self.device, non_blocking=True) for tensor in (images, targets))
         place = (self.stage_name, self.progress.epoch, step)
-        drawn = augment(images, self.recipe.augmentation, seed_of(self.seed, "augmentation", *place), self.background)
-        torch.manual_seed(seed_of(self.seed, "dropout", *place))
+        drawn = augment(
+            images, self.recipe.augmentation, seed_of(self.run.seed, "augmentation", *place), self.background
+        )
+        torch.manual_seed(seed_of(self.run.seed, "dropout", *place))
         with torch.autocast("cuda", dtype=self.half) if self.on_gpu else nullcontext():
             loss = self._loss(networks.normalize(drawn, self.recipe.normalization), targets, weights)
         self.scaler.scale(loss * share).backward()
@@ -304,7 +294,7 @@ class Trainer:
                 progress.losses = [[step, (one + other) / 2] for (_, one), (step, other) in pairs]
         if not math.isfinite(progress.sums[0]):
             raise RescanError(
-                f"arm {self.arm}, {self._place()}: the loss is not finite; lower the learning rate or warm it up "
+                f"{self.run.label}, {self._place()}: the loss is not finite; lower the learning rate or warm it up "
                 "(schedule: {name: cosine, warmup: 0.1})"
             )
         now = time.monotonic()
@@ -378,7 +368,7 @@ class Trainer:
             state.save(self.folder, self.key, self.progress, self.network, self.optimizer, best=self.best)
             self.saved_at = time.monotonic()
         if reason:
-            raise RescanError(f"{self.run}: stopped {reason} at {self._place()}; run the same again to go on")
+            raise RescanError(f"{self.run.folder}: stopped {reason} at {self._place()}; run the same again to go on")
 
     def _place(self) -> str:
         return f"stage {self.stage_name}, epoch {self.progress.epoch}, step {self.progress.step}"

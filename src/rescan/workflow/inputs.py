@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rescan.paths import RunFolder
 from rescan.results.metrics_file import is_scored
-from rescan.study import Recipe, Study
+from rescan.study import Recipe, Run, Study
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
 
@@ -34,13 +34,12 @@ class Inputs:
 
     def start_weights(self, wildcards: Wildcards) -> list[str]:
         """The pretrained weights that an arm starts from, as a declared input: training nodes need no network."""
-        weights = self._study(wildcards).start_weights(wildcards.arm, wildcards.fold, wildcards.seed)
+        weights = self._run(wildcards).start_weights
         return [] if weights is None else [weights]
 
     def model(self, wildcards: Wildcards) -> str:
         """The model whose outputs a run holds: its own, or that of the arm that it reads."""
-        arm = self._recipe(wildcards).models or wildcards.arm
-        return self.plan.paths(wildcards.study).run(arm, wildcards.fold, wildcards.seed).model
+        return self._run(wildcards).trained.folder.model
 
     def models(self, wildcards: Wildcards) -> list[str]:
         """The models behind an arm's predictions."""
@@ -125,6 +124,9 @@ class Inputs:
 
     def _recipe(self, wildcards: Wildcards) -> Recipe:
         return self._study(wildcards).arms[wildcards.arm]
+
+    def _run(self, wildcards: Wildcards) -> Run:
+        return Run(self._study(wildcards), wildcards.arm, int(wildcards.fold), int(wildcards.seed))
 
     def _store(self, study: str, preparation: str) -> list[str]:
         store = self.plan.paths(study).store(preparation)

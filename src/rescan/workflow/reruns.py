@@ -9,8 +9,8 @@ from typing import Any
 
 from rescan.catalogue import phantoms
 from rescan.files import fingerprint
-from rescan.study import AUTOENCODERS, DataSet, Recipe, Study
-from rescan.study.keys import recipe_key, result_key, study_key
+from rescan.study import DataSet, Recipe, Study
+from rescan.study.keys import autoencoder_key, recipe_key, result_key, study_key
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
 
@@ -45,7 +45,7 @@ class Keys:
 
     def pretraining(self, wildcards: Wildcards) -> str:
         """How an autoencoder is trained."""
-        return recipe_key(self._study(wildcards), f"{AUTOENCODERS}{wildcards.autoencoder}")
+        return autoencoder_key(self._study(wildcards), wildcards.autoencoder)
 
     def training(self, wildcards: Wildcards) -> str:
         """How an arm is trained."""

@@ -1,0 +1,170 @@
+"""Runs: an arm, or an autoencoder, trained once on one fold with one seed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rescan.paths import AutoencoderFolder, Paths, RunFolder, StateFolder, StoreFolder
+from rescan.study.keys import autoencoder_key, recipe_key
+
+if TYPE_CHECKING:
+    from rescan.study.preparation import Preparation
+    from rescan.study.recipe import Recipe
+    from rescan.study.study import Study
+
+
+@dataclass(frozen=True)
+class AnyRun(ABC):
+    """What is trained once, and where it lies: an arm's `Run` or an `AutoencoderRun`.
+
+    Attributes:
+        study: The resolved study.
+        name: Of the arm, or of the autoencoder.
+        fold: The fold, from 0.
+        seed: The seed.
+    """
+
+    study: Study
+    name: str
+    fold: int
+    seed: int
+
+    @property
+    @abstractmethod
+    def settings(self) -> Recipe:
+        """How it is trained."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What messages call it."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> str:
+        """The folder of its outputs."""
+
+    @property
+    @abstractmethod
+    def state_folder(self) -> StateFolder:
+        """The folder of what the training resumes from."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """The fingerprint of all that its training depends on in the study file."""
+
+    @property
+    @abstractmethod
+    def start_weights(self) -> str | None:
+        """The file that its encoder starts from; None for random weights."""
+
+    @property
+    @abstractmethod
+    def sees_test(self) -> bool:
+        """Whether test samples change what comes out."""
+
+    @property
+    def paths(self) -> Paths:
+        """The paths of its study."""
+        return Paths(self.study.scale, self.study.name)
+
+    @property
+    def preparation(self) -> Preparation:
+        """How its samples are prepared."""
+        return self.study.preparations[self.settings.preparation]
+
+    @property
+    def store(self) -> StoreFolder:
+        """The packed store of its samples."""
+        return self.paths.store(self.settings.preparation)
+
+
+class Run(AnyRun):
+    """An arm trained once."""
+
+    @property
+    def settings(self) -> Recipe:
+        """The arm's recipe."""
+        return self.study.arms[self.name]
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"arm {self.name}"
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of its outputs."""
+        return self.paths.run(self.name, self.fold, self.seed)
+
+    @property
+    def state_folder(self) -> StateFolder:
+        """The folder of what the training resumes from."""
+        return self.paths.state(self.name, self.fold, self.seed)
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of all that its training depends on in the study file."""
+        return recipe_key(self.study, self.name)
+
+    @property
+    def start_weights(self) -> str | None:
+        """ImageNet weights, or the encoder of the same run of an autoencoder; None for random weights."""
+        network = self.settings.network
+        if network.weights == "none":
+            return None
+        if network.weights == "imagenet":
+            return Paths.weights(network.encoder)
+        return AutoencoderRun(self.study, network.weights, self.fold, self.seed).folder.encoder
+
+    @property
+    def sees_test(self) -> bool:
+        """Whether test samples are validated on, or watched."""
+        return self.settings.validation == "test" or "test" in self.settings.watch
+
+    @property
+    def trained(self) -> Run:
+        """The run whose model it reads: itself, or the same run of the arm that its recipe names in `models`."""
+        return Run(self.study, self.settings.models or self.name, self.fold, self.seed)
+
+
+class AutoencoderRun(AnyRun):
+    """An autoencoder trained once."""
+
+    @property
+    def settings(self) -> Recipe:
+        """How it is trained."""
+        return self.study.autoencoders[self.name].recipe()
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"autoencoder {self.name}"
+
+    @property
+    def folder(self) -> AutoencoderFolder:
+        """The folder of its outputs."""
+        return self.paths.autoencoder(self.name, self.fold, self.seed)
+
+    @property
+    def state_folder(self) -> StateFolder:
+        """The folder of what the training resumes from."""
+        return self.paths.autoencoder_state(self.name, self.fold, self.seed)
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of all that its training depends on in the study file."""
+        return autoencoder_key(self.study, self.name)
+
+    @property
+    def start_weights(self) -> None:
+        """None: an autoencoder starts from random weights."""
+        return None
+
+    @property
+    def sees_test(self) -> bool:
+        """Whether it is trained on the test part, too."""
+        return self.study.autoencoders[self.name].samples == "all"

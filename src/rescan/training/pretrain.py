@@ -1,0 +1,22 @@
+"""The step `pretrain`: an autoencoder's training, once."""
+
+from __future__ import annotations
+
+from rescan.study import AutoencoderRun
+from rescan.training.job import train_once
+from rescan.training.lease import Machine
+from rescan.training.pretrainer import Pretrainer
+
+
+def pretrain(run: AutoencoderRun, machine: Machine, runtime_minutes: float | None = None) -> None:
+    """Train an autoencoder once; write its encoder, history, losses and some reconstructions.
+
+    Args:
+        run: The run.
+        machine: As for `train_once`.
+        runtime_minutes: As for `train_once`.
+
+    Raises:
+        RescanError: As `train_once` does.
+    """
+    train_once(Pretrainer, run, machine, runtime_minutes)
