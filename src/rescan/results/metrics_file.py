@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.results.json_result import JsonResult, Part
 from rescan.results.posttraining import RunId
@@ -203,6 +205,13 @@ class Metrics(JsonResult):
 
 
 def is_scored(study: Study, arm: str) -> bool:
-    """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder)."""
-    metrics = Metrics.read_if_there(Paths(study.scale, study.name).arm(arm).metrics)
-    return metrics is not None and metrics.result_key == result_key(study, arm)
+    """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder).
+
+    Only the key is read: a file of another version of Rescan is of another recipe, and no fault.
+
+    Raises:
+        RescanError: It is not JSON.
+    """
+    path = Path(Paths(study.scale, study.name).arm(arm).metrics)
+    content = read_json(path) if path.is_file() else None
+    return isinstance(content, dict) and content.get("result_key") == result_key(study, arm)
