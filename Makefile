@@ -6,7 +6,7 @@ IMAGE_current := --build-arg BASE_IMAGE=python:3.11-slim-bookworm --build-arg PY
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test test-floor lint bench image lock
+.PHONY: help demo test test-floor lint docs bench image lock
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -20,7 +20,7 @@ test: $(BIN)/.ready-dev ## Run the tests
 test-floor: ## Run the tests with Python 3.9 and torch 1.12.1, the oldest versions that are supported
 	bash envs/test_floor.sh
 
-lint: $(BIN)/.ready-dev ## Check style, types, imports between rooms, the workflow and the study files
+lint: $(BIN)/.ready-dev ## Check style, types, imports between rooms, the workflow, the study files and the tables of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,6 +28,10 @@ lint: $(BIN)/.ready-dev ## Check style, types, imports between rooms, the workfl
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/rescan check studies/*.yaml docs/examples/*.yaml
+	$(BIN)/python -m rescan.catalogue.documentation --check
+
+docs: $(BIN)/.ready ## Write the tables of docs/study-file.md from the records of the catalogue
+	$(BIN)/python -m rescan.catalogue.documentation
 
 bench: $(BIN)/.ready ## Measure the speed of the main steps
 	$(BIN)/python -m tests.bench

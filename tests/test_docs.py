@@ -23,15 +23,9 @@ def test_the_study_file_page_names_every_key_and_name():
     ]
     models += [study.Recipe, study.Published, study.Explanation, study.Best, study.EarlyStopping]
     keys = {key for model in models for key in model.model_fields}
-    keys |= {
-        name for kind, table in catalogue.KINDS.items() if kind not in ("encoder", "metric", "column") for name in table
-    }
-    keys |= {
-        option
-        for kind in ("operator", "phantom", "optimizer")
-        for entry in catalogue.records(kind).values()
-        for option in entry.options
-    }
+    records = [record for table in catalogue.KINDS.values() for record in table.values()]
+    keys |= {record.name for record in records}
+    keys |= {option for record in records for option in record.options}
     assert keys - words == set()
 
 

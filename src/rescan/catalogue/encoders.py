@@ -145,7 +145,7 @@ ENCODERS = by_name(
     Encoder(
         "se_resnext50",
         "rescan.models.se_resnext:se_resnext50",
-        about="32x4d, Hu et al. 2018",
+        about="32x4d, Hu et al. 2018, MONAI's",
         weights=Weights(
             "se_resnext50_32x4d-a260b3a4.pth", "http://data.lip6.fr/cadene/pretrainedmodels/", renamed=_SE_RESNEXT
         ),

@@ -40,7 +40,10 @@ OPTIMIZERS = by_name(
         about="averaged SGD",
         sentence="averaged SGD",
         options=_options(
-            1e-2, lambd=Option(1e-4, "decay"), alpha=Option(0.75, "power"), t0=Option(1e6, "averages from")
+            1e-2,
+            lambd=Option(1e-4, "decay of the learning rate"),
+            alpha=Option(0.75, "power of this decay"),
+            t0=Option(1e6, "step from which on it averages"),
         ),
     ),
     Optimizer("adagrad", "torch.optim:Adagrad", sentence="Adagrad", options=_options(1e-2)),

@@ -18,7 +18,7 @@ def _options(samples: int, size: Option, duplicates: float, confound: float, **o
     return {
         "samples": Option(samples, "how many, duplicates included"),
         "size": size,
-        "seed": Option(0),
+        "seed": Option(0, "of everything"),
         "contrast": Option(1.0, "factor on the contrast of lesions"),
         "null": Option(False, "no lesions, labels at random"),
         "confound": Option(confound, "probability that nuisances follow from the label"),
@@ -49,7 +49,7 @@ PHANTOMS = by_name(
             size=_height(256),
             duplicates=0.06,
             confound=0.5,
-            layout=Option("aptos", choices={"aptos": "APTOS 2019", "eyepacs": "EyePACS 2015"}),
+            layout=Option("aptos", "whose files it writes", choices={"aptos": "APTOS 2019", "eyepacs": "EyePACS 2015"}),
             unlabeled=Option(20, "how many images more without a grade"),
             conflicts=Option(0.25, "share of the duplicates with another grade"),
         ),
@@ -60,7 +60,7 @@ PHANTOMS = by_name(
         about="volumes of the macula, as `octa500`",
         options=_options(
             samples=160,
-            size=Option((48, 40, 40), "[depth, height, width] in voxels", above=0),
+            size=Option((48, 40, 40), "of `octa` [depth, height, width] in voxels", above=0),
             duplicates=0.0,
             confound=0.5,
             lesions=Option(
