@@ -22,7 +22,10 @@ def test_an_arm_that_reads_anothers_models_is_a_difference_from_it(load, graded)
 
 def test_volumes_projections_and_autoencoders_fit_together(load, volumes):
     study = load(volumes, "full")
-    assert {name: given.dimensions for name, given in study.preparations.items()} == {"volume": 3, "projection": 2}
+    assert {name: preparation.dimensions for name, preparation in study.preparations.items()} == {
+        "volume": 3,
+        "projection": 2,
+    }
     assert Run(study, "scratch", 0, 1).start_weights is None
     assert (
         Run(study, "pretrained", 2, 1).start_weights

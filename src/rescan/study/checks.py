@@ -79,14 +79,14 @@ def check_start(study: Study, where: str, recipe: Recipe) -> None:
         reason = f"but autoencoder {network.weights} learns from all of them; use weights: none"
         raise ValueError(f"{where}: training_samples: {recipe.training_samples}, {reason}")
     autoencoder = study.autoencoders[network.weights]
-    for what, theirs, ours in (
+    for what, expected, actual in (
         ("encoder", autoencoder.encoder, network.encoder),
         ("its blocks", autoencoder.blocks, network.blocks),
         ("norm", autoencoder.norm, network.norm),
         ("normalization", autoencoder.normalization, recipe.normalization),
     ):
-        if theirs != ours:
-            raise ValueError(f"{where}: {what} is {ours}, but that of autoencoder {network.weights} is {theirs}")
+        if expected != actual:
+            raise ValueError(f"{where}: {what} is {actual}, but that of autoencoder {network.weights} is {expected}")
 
 
 def check_arm_and_data(study: Study, arm: str) -> None:

@@ -163,10 +163,10 @@ def sound_recipes(
 def keeps_weights(recipe: dict[str, Any], weights: str | None) -> bool:
     """Whether a recipe keeps its own weights: those set are the same, or it can't start from ImageNet's."""
     network = mapping(recipe, "network")
-    own = network.get("weights", "imagenet")
+    weights_in_file = network.get("weights", "imagenet")
     encoder = catalogue.ENCODERS.get(str(network.get("encoder")))
     fixed = (encoder is not None and encoder.weights is None) or network.get("norm", "batch") != "batch"
-    return weights in (None, own) or own not in ("imagenet", "none") or fixed
+    return weights in (None, weights_in_file) or weights_in_file not in ("imagenet", "none") or fixed
 
 
 def if_comparable(entry: Published, whole: dict[str, Any], weights: str | None) -> Published:
@@ -174,5 +174,5 @@ def if_comparable(entry: Published, whole: dict[str, Any], weights: str | None) 
     recipe = whole_recipe(whole, entry.arm)
     if keeps_weights(recipe, weights) or entry.not_comparable:
         return entry
-    own = recipe["network"].get("weights", "imagenet")
-    return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {own}"})
+    weights_in_file = recipe["network"].get("weights", "imagenet")
+    return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {weights_in_file}"})

@@ -30,12 +30,12 @@ class Named:
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def _validate(self, value: Any) -> dict[str, Any]:
-        value = {"name": value} if isinstance(value, str) else value
-        if not isinstance(value, dict) or "name" not in value:
+    def _validate(self, entry: Any) -> dict[str, Any]:
+        entry = {"name": entry} if isinstance(entry, str) else entry
+        if not isinstance(entry, dict) or "name" not in entry:
             raise ValueError(f"needs a {self.kind}'s name, or a mapping with one under 'name'")
-        record = catalogue.records(self.kind)[catalogue.check(self.kind, value["name"])]
-        return record.fill({option: given for option, given in value.items() if option != "name"})
+        record = catalogue.records(self.kind)[catalogue.check(self.kind, entry["name"])]
+        return record.fill({option: value for option, value in entry.items() if option != "name"})
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return no_info_before_validator_function(self._validate, handler(source))

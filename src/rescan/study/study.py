@@ -62,8 +62,8 @@ class Study(Strict):
     def base(self, arm: str) -> str | None:
         """The arm that an arm is compared with: as its recipe says; else the one it reads; else the study's first."""
         recipe = self.arms[arm]
-        found = recipe.against or recipe.models or (recipe.ensemble.members[0] if recipe.ensemble else self.first_arm)
-        return None if found == arm else found
+        base = recipe.against or recipe.models or (recipe.ensemble.members[0] if recipe.ensemble else self.first_arm)
+        return None if base == arm else base
 
     @property
     def metric(self) -> str:
