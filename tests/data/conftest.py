@@ -4,12 +4,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import write_manifest, write_source
 
-from rescan.files import write_json, write_table
 from rescan.paths import Paths
 from rescan.study import Study
-
-MANIFEST = ["sample", "path", "label", "patient", "eye", "study", "published_part", "mask", "origin"]
 
 
 @pytest.fixture
@@ -72,8 +70,8 @@ def write_data(tmp_path, monkeypatch):
                 data = content if isinstance(content, bytes) else cv2.imencode(".png", content)[1].tobytes()
                 file.write_bytes(data)
         table = pd.DataFrame([{"sample": path, "path": path, "label": label, **more} for path, label, _, more in rows])
-        write_table(paths.manifest, table.reindex(columns=MANIFEST, fill_value="").fillna(""))
-        write_json(paths.source, {"kind": "path", "root": "raw", "checksum": "c"})
+        write_manifest(paths, table.fillna(""))
+        write_source(paths)
         return paths
 
     return write

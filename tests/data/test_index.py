@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sample_files import write_source
 
 from rescan.data.index import Files, files_of, index, locate
 from rescan.errors import RescanError
-from rescan.files import read_table, write_json
 from rescan.paths import Paths
+from rescan.results.manifest import MANIFEST
 from rescan.study import DataSet
 
 
@@ -20,9 +21,9 @@ def test_the_manifest_comes_from_the_folder_that_source_json_names(study, tmp_pa
     for folder in ("Training/cat", "Training/dog", "Testing/cat", "Testing/dog"):
         (tmp_path / "elsewhere" / folder).mkdir(parents=True)
         (tmp_path / "elsewhere" / folder / "007.jpg").write_bytes(b"not an image: nothing is decoded")
-    write_json(paths.source, {"root": "elsewhere"})
+    write_source(paths, "elsewhere")
     index(study())
-    manifest = read_table(paths.manifest)
+    manifest = MANIFEST.read(paths.manifest)
     assert len(manifest) == 4
     assert manifest["path"][0] == "Testing/cat/007.jpg"
     assert manifest["patient"].tolist() == [""] * 4
@@ -43,15 +44,15 @@ def test_extra_sources_follow_and_every_file_is_found(study, tmp_path, monkeypat
     extra = DataSet.model_validate({"source": {"path": "more"}, "layout": layout})
     pets = study()
     pets = pets.model_copy(update={"data": pets.data.model_copy(update={"extra": {"old": extra}})})
-    write_json(paths.source, {"root": "own"})
+    write_source(paths, "own")
     with pytest.raises(RescanError, match="has no extra source 'old'; run download again"):
         index(pets)
-    write_json(paths.source, {"root": "own", "extra": {"old": {"root": "more"}}})
+    write_source(paths, "own", extra={"old": "more"})
     index(pets)
-    manifest = read_table(paths.manifest)
+    manifest = MANIFEST.read(paths.manifest)
     assert manifest["origin"].tolist() == ["", "", "", "", "old"]
     assert manifest.iloc[-1][["sample", "patient", "published_part"]].tolist() == ["old/7.jpg", "old/p", "extra"]
-    assert manifest["age"].fillna(-1).tolist() == [-1, -1, -1, -1, 12]
+    assert manifest["age"].tolist() == ["", "", "", "", "12"]
     files = locate(paths, manifest[::-1])
     assert [file.read_text() for file in files] == ["more/7.jpg", *(f"own/{path}" for path in manifest["path"][3::-1])]
     assert locate(paths, manifest, "mask") == [Path("own/masks/Testing/cat/7.png"), None, None, None, None]
@@ -69,7 +70,7 @@ def test_an_extra_source_may_not_hide_own_samples(study, tmp_path, monkeypatch):
     extra = {"Training": DataSet.model_validate({"source": {"path": "x"}, "layout": "table"})}
     pets = pets.model_copy(update={"data": pets.data.model_copy(update={"extra": extra})})
     Path("own/Training/samples.csv").write_text("path,label\ncat/7.jpg,cat\n")
-    write_json(Paths("demo", "pets").source, {"root": "own", "extra": {"Training": {"root": "own/Training"}}})
+    write_source(Paths("demo", "pets"), "own", extra={"Training": "own/Training"})
     with pytest.raises(RescanError, match=r"pets: data\.extra: Training: "):
         index(pets)
 
@@ -77,7 +78,7 @@ def test_an_extra_source_may_not_hide_own_samples(study, tmp_path, monkeypatch):
 def test_files_of_a_modality(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = Paths("demo", "eyes")
-    write_json(paths.source, {"root": "/eyes"})
+    write_source(paths, "/eyes")
     manifest = pd.DataFrame(
         {
             "path": ["OCTA/1", "OCTA/2"],

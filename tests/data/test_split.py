@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_files import write_groups, write_manifest
 
 from rescan.data.split import check_no_leak, cut, split, training_samples
 from rescan.errors import RescanError
-from rescan.files import read_table, write_table
 from rescan.paths import Paths
+from rescan.results.manifest import MANIFEST
+from rescan.results.splits import SPLITS
 
 PATHS = Paths("demo", "pets")
 
@@ -20,26 +22,10 @@ def write(tmp_path, monkeypatch, groups, labels, parts=None, problems=None, conf
     """Write a manifest and groups.csv for samples s000, s001, …"""
     monkeypatch.chdir(tmp_path)
     names = [f"s{index:03d}" for index in range(len(groups))]
-    write_table(
-        PATHS.manifest,
-        pd.DataFrame(
-            {
-                "sample": names,
-                "label": labels,
-                "patient": "",
-                "eye": "",
-                "study": "",
-                "published_part": parts or [""] * len(names),
-                "origin": origins,
-            }
-        ),
-    )
-    write_table(
-        PATHS.groups,
-        pd.DataFrame(
-            {"sample": names, "group": groups, "problem": problems or "", "conflict": conflicts or [0] * len(names)}
-        ),
-    )
+    manifest = {"sample": names, "label": labels, "published_part": parts or "", "origin": origins}
+    write_manifest(PATHS, pd.DataFrame(manifest))
+    table = {"sample": names, "group": groups, "problem": problems or "", "conflict": conflicts or 0}
+    write_groups(PATHS, pd.DataFrame(table))
 
 
 def some(count=240):
@@ -51,7 +37,7 @@ def some(count=240):
 
 def run(study):
     split(study)
-    return read_table(PATHS.splits)
+    return SPLITS.read(PATHS.splits)
 
 
 def test_cuts_test_and_validation_by_group_stratified(tmp_path, monkeypatch, study):
@@ -177,12 +163,12 @@ def test_parts_hold_the_same_share_of_every_field_of_view(tmp_path, monkeypatch,
     count = 400
     labels = ["cat" if index % 4 else "dog" for index in range(count)]
     write(tmp_path, monkeypatch, [f"g{index}" for index in range(count)], labels)
-    manifest = read_table(PATHS.manifest)
+    manifest = MANIFEST.read(PATHS.manifest)
     fov = ["3mm" if index % (2 if label == "dog" else 10) == 0 else "6mm" for index, label in enumerate(labels)]
-    write_table(PATHS.manifest, manifest.assign(fov=fov, age=[40 + index % 2 for index in range(count)]))
+    MANIFEST.write(PATHS.manifest, manifest.assign(fov=fov, age=[40 + index % 2 for index in range(count)]))
     split(study(test=0.2, stratify_by=["age"]))  # numbers
     split(study(test=0.2, validation=0.25, stratify_by=["fov"]))
-    splits = read_table(PATHS.splits).merge(read_table(PATHS.manifest)[["sample", "fov"]], on="sample")
+    splits = SPLITS.read(PATHS.splits).merge(MANIFEST.read(PATHS.manifest)[["sample", "fov"]], on="sample")
     shares = pd.crosstab([splits["label"], splits["fov"]], splits["part"], normalize="index")
     assert (shares["test"] - 0.2).abs().max() < 0.03
     assert (shares["validation"] - 0.2).abs().max() < 0.03

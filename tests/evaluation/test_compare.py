@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import write_source
 from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score
@@ -15,7 +16,7 @@ from sklearn.metrics import accuracy_score
 from rescan.errors import RescanError
 from rescan.evaluation.compare import compare, leak_pairs
 from rescan.evaluation.evaluate import evaluate
-from rescan.files import read_json, write_json
+from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.results.comparison import Comparison
 
@@ -183,7 +184,7 @@ def test_other_data_than_the_published_are_not_comparable(cases: SimpleNamespace
     cases.write_arm(study, "one")
     evaluate(study, "one")
     differs = ["train/a: 9 files, 10 expected", "train/b: 8 files, 10 expected"]
-    write_json(Paths(study.scale, study.name).source, {"differs": differs})
+    write_source(Paths(study.scale, study.name), differs=differs)
     row = compared(study=study).iloc[0]
     assert row["verdict"] == "not comparable"
     assert "the data differ from the published set: train/a: 9 files, 10 expected and 1 more" in row["reason"]
@@ -249,7 +250,7 @@ def test_a_claim_needs_matched_runs(cases: SimpleNamespace) -> None:
 
 
 def test_claims_are_judged_on_phantoms_too_and_out_of_fold(cases: SimpleNamespace) -> None:
-    write_json(Paths("demo", "heads").source, {"kind": "phantom", "differs": []})
+    write_source(Paths("demo", "heads"), kind="phantom")
     split = {"folds": 2, "test": 0.3}
     rows = claimed(
         cases, {"better": "two", "than": "one"}, {"one": 0.5, "two": 3.0}, scale="demo", seeds=5, split=split

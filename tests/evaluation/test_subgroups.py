@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import write_manifest
 from sklearn.metrics import roc_auc_score
 
 from rescan.evaluation.baselines import predict
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.subgroups import age_bands, columns_of_groups
-from rescan.files import read_json, write_table
+from rescan.files import read_json
 from rescan.paths import Paths
 
 NUMBER = np.arange(260)  # of the samples that conftest makes: train 120, validation 60, test 80
 
 
-def write_manifest(study: Any, **columns: Any) -> pd.DataFrame:
-    table = pd.DataFrame({"sample": [f"s{i}" for i in NUMBER], "published_part": "", **columns})
-    write_table(Paths(study.scale, study.name).manifest, table)
+def manifest_of(study: Any, **columns: Any) -> pd.DataFrame:
+    table = pd.DataFrame({"sample": [f"s{i}" for i in NUMBER], "label": "a", "published_part": "", **columns})
+    write_manifest(Paths(study.scale, study.name), table)
     return table
 
 
@@ -44,7 +45,7 @@ def test_what_is_no_group_makes_no_table(cases: SimpleNamespace) -> None:
     study = cases.make_study()
     assert columns_of_groups(study).empty
     sexes = np.where(NUMBER % 3 == 0, "F", np.where(NUMBER % 3 == 1, "M", ""))
-    write_manifest(study, sex=sexes, eye="left", site=[f"site{i}" for i in NUMBER], device="", fov=["3mm"] * 260)
+    manifest_of(study, sex=sexes, eye="left", site=[f"site{i}" for i in NUMBER], device="", fov=["3mm"] * 260)
     found = columns_of_groups(study)
     assert list(found) == ["sex"]
     assert list(found["sex"].cat.categories) == ["F", "M"]
@@ -53,15 +54,15 @@ def test_what_is_no_group_makes_no_table(cases: SimpleNamespace) -> None:
 
 def test_ages_of_samples_without_a_label_do_not_count(cases: SimpleNamespace) -> None:
     study = cases.make_study()
-    table = write_manifest(study, age=NUMBER)
-    table.loc[table.index >= 90, "published_part"] = "unlabeled"
-    write_table(Paths(study.scale, study.name).manifest, table)
+    table = manifest_of(study, age=NUMBER)
+    table.loc[table.index >= 90, ["label", "published_part"]] = ["", "unlabeled"]
+    write_manifest(Paths(study.scale, study.name), table)
     assert list(columns_of_groups(study)["age"].cat.categories) == ["≤ 29", "30–59", "≥ 60"]
 
 
 def test_scores_of_subgroups(cases: SimpleNamespace) -> None:
     study = cases.make_study(classes=2)
-    table = write_manifest(
+    table = manifest_of(
         study, sex=np.where(NUMBER // 4 % 3 == 0, "F", "M"), fov=np.where(NUMBER // 2 % 2, "3mm", "6mm")
     )
     cases.write_arm(study, "one", skill=1.0)
@@ -102,7 +103,7 @@ def test_a_value_of_few_samples_predicts_as_the_training_part_says() -> None:
 
 def test_a_baseline_never_looks_at_test_labels(cases: SimpleNamespace) -> None:
     study = cases.make_study(classes=2, seeds=1)
-    table = write_manifest(study, fov=np.where((NUMBER // 2 % 2 == 0) ^ (NUMBER % 10 == 0), "3mm", "6mm"))
+    table = manifest_of(study, fov=np.where((NUMBER // 2 % 2 == 0) ^ (NUMBER % 10 == 0), "3mm", "6mm"))
     found = {}
     for flip in (False, True):
 
@@ -127,7 +128,7 @@ def test_a_baseline_and_subgroups_out_of_fold(cases: SimpleNamespace) -> None:
         return table.assign(part=table["part"].where(table["part"] == "test", part))
 
     study = cases.make_study(classes=2, seeds=2, split={"folds": 2, "test": 0.3})
-    write_manifest(study, fov=np.where(NUMBER // 2 % 2 == 0, "3mm", "6mm"))
+    manifest_of(study, fov=np.where(NUMBER // 2 % 2 == 0, "3mm", "6mm"))
     cases.write_arm(study, "one", fold_of)
     found = evaluated(study)
     entry = found["baselines"]["fov"]["out_of_fold"]

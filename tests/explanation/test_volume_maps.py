@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sample_files import write_manifest, write_source
 from scipy.spatial.transform import Rotation
 
 from rescan.data.index import Files
@@ -27,6 +28,7 @@ from rescan.explanation.volume_maps import grid_of, to_source, write
 from rescan.files import write_json
 from rescan.heads.outputs import HEADS
 from rescan.models.networks import build, load, normalize, save
+from rescan.paths import Paths
 from rescan.results.posttraining import Fits, NetworkFile, Posttraining
 from rescan.study import Study
 from rescan.training.lease import Machine
@@ -205,7 +207,6 @@ def made(tmp_path_factory):
         write_json(store / "preparation.json", {"items": 12, "shape": list(images.shape)})
     np.save(folder / "data/demo/made_up/whole/affines.npy", np.array(affines))
     np.save(folder / "data/demo/made_up/whole/layers.npy", layers)
-    write_json(folder / "data/demo/made_up/source.json", {"root": (raw).as_posix()})
     rows = pd.DataFrame({"part": ["train"] * 3 + ["test"] * 9, "item": range(12), "sample": samples})
     rows = rows.assign(group="", patient=samples, eye="", study="", fold=0, seed=0, target=target)
     rows[HEADS["classification"].columns(2)] = np.stack(
@@ -213,9 +214,9 @@ def made(tmp_path_factory):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        manifest = pd.DataFrame({"sample": samples, "path": [f"{sample}.nii.gz" for sample in samples], "origin": ""})
-        FOLDER.mkdir(parents=True)
-        manifest.assign(label="", mask="").to_csv(FOLDER / "manifest.csv", index=False)
+        paths, files = Paths("demo", "made_up"), [f"{sample}.nii.gz" for sample in samples]
+        write_source(paths, raw.as_posix())
+        write_manifest(paths, pd.DataFrame({"sample": samples, "path": files, "label": CLASSES[0]}))
         for arm in networks:
             torch.manual_seed(1)
             recipe, shape = study.arms[arm], (1, D, H, W) if arm == "volumes" else (1, H, W)

@@ -12,15 +12,18 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import write_groups, write_manifest, write_source
 
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
-from rescan.files import read_json, read_table, write_json, write_table
+from rescan.files import read_json, read_table
 from rescan.paths import Paths
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.preprocess import preprocess
 from rescan.preparation.sample import prepare_image, stages_of
 from rescan.preparation.store import open_store
+from rescan.results.audit_report import GROUPS
+from rescan.results.manifest import MANIFEST
 from rescan.study import Preparation, Study
 
 PATHS = Paths("demo", "heads")
@@ -63,10 +66,10 @@ def write_data(tmp_path, monkeypatch):
         samples = [path for path in files if not path.startswith("masks/")]
         masks = [f"masks/{path}" if f"masks/{path}" in files else "" for path in samples]
         labels = ["ab"[index % 2] for index in range(len(samples))]
-        write_table(PATHS.manifest, pd.DataFrame({"sample": samples, "path": samples, "label": labels, "mask": masks}))
+        write_manifest(PATHS, pd.DataFrame({"sample": samples, "label": labels, "mask": masks}))
         found = [(problems or {}).get(path, "") for path in samples]
-        write_table(PATHS.groups, pd.DataFrame({"sample": samples, "group": samples, "problem": found}))
-        write_json(PATHS.source, {"root": "raw", "checksum": "c"})
+        write_groups(PATHS, pd.DataFrame({"sample": samples, "problem": found}))
+        write_source(PATHS)
 
     return write
 
@@ -227,15 +230,15 @@ def test_extra_and_unlabeled_samples_are_prepared_too(write_data, tmp_path):
     write_data({f"{index}.png": head(index) for index in range(4)})
     (tmp_path / "elsewhere").mkdir()
     cv2.imwrite(str(tmp_path / "elsewhere/9.png"), head(9))
-    manifest = read_table(PATHS.manifest).assign(origin="")
-    manifest.loc[3, "label"] = ""
+    manifest = MANIFEST.read(PATHS.manifest)
+    manifest.loc[3, ["label", "published_part"]] = ["", "unlabeled"]
     manifest.loc[3, "path"] = "black.png"
     cv2.imwrite(str(tmp_path / "raw/black.png"), np.zeros((60, 70), np.uint8))
-    extra = pd.DataFrame({"sample": ["more/9.png"], "path": "9.png", "label": "b", "mask": "", "origin": "more"})
-    write_table(PATHS.manifest, pd.concat([manifest, extra]))
-    groups = read_table(PATHS.groups)
-    write_table(PATHS.groups, pd.concat([groups, groups[:1].assign(sample="more/9.png")]))
-    write_json(PATHS.source, {"root": "raw", "checksum": "c", "extra": {"more": {"root": "elsewhere"}}})
+    extra = pd.DataFrame({"sample": ["more/9.png"], "path": "9.png", "label": "b", "origin": "more"})
+    write_manifest(PATHS, pd.concat([manifest, extra]).fillna(""))
+    groups = GROUPS.read(PATHS.groups)
+    write_groups(PATHS, pd.concat([groups, groups[:1].assign(sample="more/9.png")]))
+    write_source(PATHS, extra={"more": "elsewhere"})
     preprocess(make_study(), "small", 1)
     array, items = open_store(STORE)
     assert items["sample"].tolist() == ["0.png", "1.png", "2.png", "more/9.png"]

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine
+from sample_files import write_groups, write_manifest, write_source
 
 from rescan.data.index import Files
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
-from rescan.files import read_json, write_json, write_table
+from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.preparation.export import export
 from rescan.preparation.image_operators import CannotPrepare
@@ -89,9 +90,9 @@ def write_tables(**columns):
     known = {"mask": "", "layers": "", "extent": EXTENT, "sample": [f"s{number}" for number in range(len(table))]}
     table = table.assign(**{name: value for name, value in known.items() if name not in table})
     table["label"] = ["ab"[number % 2] for number in range(len(table))]
-    write_table(PATHS.manifest, table)
-    write_table(PATHS.groups, table[["sample"]].assign(group=table["sample"], problem=""))
-    write_json(PATHS.source, {"root": "raw", "checksum": "c"})
+    write_manifest(PATHS, table)
+    write_groups(PATHS, table[["sample"]])
+    write_source(PATHS)
 
 
 def write_lesion(name, place=None):

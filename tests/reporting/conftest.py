@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits
 
 from rescan.evaluation.compare import compare
 from rescan.evaluation.ensemble import ensemble
@@ -211,20 +212,17 @@ def _data(study: Study, table: pd.DataFrame, source_kind: str) -> None:
     np.save(store / "images.npy", prepared)
     write_json(store / "preparation.json", {"shape": list(prepared.shape), "items": len(prepared), "left_out": []})
     write_table(store / "items.csv", pd.DataFrame({"item": range(len(one)), "sample": one["sample"], "mask": 0}))
-    source = {"kind": source_kind, "from": "raw", "root": str(raw), "classes": {}, "files": len(one), "bytes": 1234567}
-    source["checksum"] = "0123456789abcdef" * 4
-    extra = {name: {**source, "files": 10} for name in study.data.extra}
+    content = {"kind": source_kind, "files": len(one), "bytes": 1234567, "checksum": "0123456789abcdef" * 4}
     differs = [f"train/{HOSTILE}: 38 files, 99 expected"] if study.data.expected else []
-    write_json(paths.source, {**source, "differs": differs, "extra": extra})
+    write_source(paths, str(raw), extra=dict.fromkeys(study.data.extra, str(raw)), differs=differs, **content)
     published = one["part"].replace("validation", "train")
     if study.data.ordered:
         published = one["part"].where(one["part"].isin(["unlabeled", "extra"]), "")
     manifest = one[["sample", "label", "patient", "eye", "origin"]]
-    write_table(paths.manifest, manifest.assign(path=one["sample"], study="", published_part=published, mask=""))
-    size = {"width": 64, "height": 64, "mode": "L", "bytes": 4000, "sha256": "", "conflict": 0}
-    write_table(paths.groups, one[["sample", "group"]].assign(problem="", **size))
-    write_table(paths.splits, table.assign(linked=0, conflict=0))
-    write_json(paths.audit, _audit(study, one))
+    write_manifest(paths, manifest.assign(published_part=published))
+    write_groups(paths, one[["sample", "group"]])
+    write_splits(paths, table)
+    write_audit(paths, **_audit(study, one))
 
 
 def _audit(study: Study, one: pd.DataFrame) -> dict[str, Any]:
@@ -235,7 +233,6 @@ def _audit(study: Study, one: pd.DataFrame) -> dict[str, Any]:
     return {
         "samples": len(one) + 1,
         "unreadable": [{"sample": "train/glioma/broken.jpg", "problem": "truncated"}],
-        "classes": {},
         "identical": {"byte_pairs": 2, "pairs": 3, "conflicting_pairs": 1, "label_agreement": 2 / 3, **kappa},
         "near_duplicates": {"pairs": 5, "mirrored_pairs": 2, "groups": 3},
         "largest_group": {"group": "g0000", "size": 3, "samples": one["sample"][:3].tolist()},

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits
 
 from rescan.data.gray_levels import stretched
 from rescan.files import read_table, write_json, write_table
@@ -118,7 +119,6 @@ def test_no_groups_and_no_augmentation_leave_a_note(explored, tmp_path):
     plain = {arm: recipe.model_copy(update={"augmentation": {}}) for arm, recipe in study.arms.items()}
     (tmp_path / "data").symlink_to(Path("data").absolute())
     paths = Paths(study.scale, study.name)
-    write_json(tmp_path / paths.audit, {"mixed_label_groups": []})
     for table in (paths.manifest, paths.splits, paths.groups):
         rows = read_table(table)
         if table == paths.groups:
@@ -126,6 +126,7 @@ def test_no_groups_and_no_augmentation_leave_a_note(explored, tmp_path):
         write_table(tmp_path / table, rows)
     with pytest.MonkeyPatch.context() as patch, recorded() as rows_of:
         patch.chdir(tmp_path)
+        write_audit(paths)
         exploration.explore(study.model_copy(update={"arms": plain}))
     assert {path.name for path in (tmp_path / paths.explore).glob("*.png")} == WRITTEN
     assert set(rows_of) == {"samples_raw.png", "samples_prepared.png"}
@@ -220,14 +221,13 @@ def volumes_tree(kind):
     write_table(store / "items.csv", samples.reset_index(names="item")[["item", "sample"]].assign(mask=0, patch=0))
     place = [f"v{number}" + ("" if kind == "stack" else ".nii.gz") for number in range(10)]
     extent = "2 3 6" if kind == "stack" else ""
-    blank = {"patient": "", "eye": "", "origin": "", "published_part": "", "mask": "", "layers": "", "study": ""}
-    write_table(paths.manifest, samples.assign(path=place, extent=extent, **blank))
-    write_json(paths.source, {"root": "raw"})
+    write_manifest(paths, samples.assign(path=place, extent=extent, layers=""))
+    write_source(paths)
     group = ["g0", "g1", "g0", *(f"g{number}" for number in range(3, 10))]
-    write_table(paths.groups, samples[["sample"]].assign(group=group, problem=""))
+    write_groups(paths, samples[["sample"]].assign(group=group))
     part = ["train"] * 4 + ["validation"] * 2 + ["test"] * 4
-    write_table(paths.splits, samples.assign(group=group, part=part, fold=0, patient="", eye="", origin=""))
-    write_json(paths.audit, {"mixed_label_groups": []})
+    write_splits(paths, samples.assign(group=group, part=part))
+    write_audit(paths)
     return study
 
 

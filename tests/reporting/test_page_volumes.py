@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sample_files import write_audit, write_manifest, write_source
 
 from rescan.evaluation.compare import compare
 from rescan.evaluation.evaluate import evaluate
@@ -107,10 +108,8 @@ def tree(folder: Path) -> Study:
     (folder / "octa.yaml").write_text(OCTA, "utf-8")
     study = load(folder / "octa.yaml", Settings("demo"))
     paths, table = Paths("demo", study.name), samples()
-    write_json(
-        paths.source, {"kind": "phantom", "from": "", "files": 9, "bytes": 1, "checksum": "0" * 64, "differs": []}
-    )
-    write_table(paths.manifest, table)
+    write_source(paths, kind="phantom", files=9)
+    write_manifest(paths, table)
     for arm in SKILL:
         for fold, seed in study.runs(arm):
             _run(study, arm, fold, seed, table)
@@ -120,21 +119,8 @@ def tree(folder: Path) -> Study:
     for name in study.autoencoders:
         _autoencoder(study, name)
     counts = pd.crosstab(table["fov"], table["label"]).to_dict("index")
-    audit: dict[str, Any] = {
-        "volumes": SAMPLES,
-        "dropped": {"CNV": 5, "OTHERS": 96},
-        "subgroups": {"fov": counts, "sex": {"F": {"normal": 1, "abnormal": 2}, "M": {"normal": 3, "abnormal": 4}}},
-        "warnings": [],
-        "patients_known": True,
-        "identical": {"pairs": 0, "conflicting_pairs": 0},
-        "near_duplicates": {"pairs": 0, "mirrored_pairs": 0, "groups": 0},
-        "largest_group": {"size": 2},
-        "mixed_label_groups": [],
-        "linked_test": {},
-        "unreadable": [],
-        "confounds": {"warnings": []},
-    }
-    write_json(paths.audit, audit)
+    subgroups = {"fov": counts, "sex": {"F": {"normal": 1, "abnormal": 2}, "M": {"normal": 3, "abnormal": 4}}}
+    write_audit(paths, volumes=SAMPLES, dropped={"CNV": 5, "OTHERS": 96}, subgroups=subgroups)
     maps = Path(paths.arm("deep"), "gradcam")
     maps.mkdir()
     Image.new("L", (90, 30), 99).save(maps / "sheet.png", dpi=(150, 150))

@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from sample_files import write_manifest
 
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
 from rescan.models import networks
+from rescan.paths import Paths
 from rescan.study import Run
 from rescan.training import state, trainer
 from rescan.training.infer import Shown, infer, predict_outputs
@@ -189,13 +191,13 @@ def test_class_weights_within_a_column_are_the_shares_of_the_other_classes(make_
     splits = make_store(study, per_class=(12, 2, 2))
     hand = splits["sample"].isin(splits.loc[(splits["label"] == "a") & (splits["part"] == "train"), "sample"][:8])
     hand |= splits["sample"].isin(splits.loc[(splits["label"] == "b") & (splits["part"] == "train"), "sample"][:2])
-    manifest = splits[["sample"]].assign(body_part=np.where(hand, "hand", "wrist"))
-    write_table("results/demo/toy/manifest.csv", manifest)
+    manifest = splits[["sample", "label"]].assign(body_part=np.where(hand, "hand", "wrist"))
+    write_manifest(Paths("demo", "toy"), manifest)
     train_plain(study)
     # Of the hand 8 a and 2 b, of the wrist 4 a, 10 b and 12 c: one less each class's share of its part.
     expected = {(0, 0.2), (1, 0.8), (0, round(22 / 26, 6)), (1, round(16 / 26, 6)), (2, round(14 / 26, 6))}
     assert set(found) == expected
-    write_table("results/demo/toy/manifest.csv", manifest.assign(body_part=""))
+    write_manifest(Paths("demo", "toy"), manifest.assign(body_part=""))
     with pytest.raises(RescanError, match="class_weights: not every sample has a 'body_part'; known of all: none"):
         train_plain(study)
 

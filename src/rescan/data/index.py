@@ -9,9 +9,10 @@ import pandas as pd
 
 from rescan.data.layouts import reading as layouts
 from rescan.errors import RescanError
-from rescan.files import read_json, write_json, write_table
 from rescan.log import logger
 from rescan.paths import Paths
+from rescan.results.manifest import MANIFEST, DroppedSamples
+from rescan.results.source import SourceReport
 from rescan.study import Study
 
 
@@ -56,8 +57,8 @@ def index(study: Study) -> None:
         raise RescanError(
             f"{study.name}: data.extra: {twice.iloc[0]}: some of the study's own samples start with it; rename"
         )
-    write_table(paths.manifest, manifest)
-    write_json(paths.dropped, {"labels": read[0].attrs["dropped"], "unlisted": read[0].attrs["unlisted"]})
+    MANIFEST.write(paths.manifest, manifest)
+    DroppedSamples(labels=read[0].attrs["dropped"], unlisted=read[0].attrs["unlisted"]).write(paths.dropped)
     logger.info("%s: %d samples in %s", study.name, len(manifest), paths.manifest)
 
 
@@ -111,5 +112,5 @@ def files_of(paths: Paths, manifest: pd.DataFrame, modality: str = "") -> list[F
 
 
 def _roots(paths: Paths) -> dict[str, Path]:
-    source = read_json(paths.source)
-    return {origin: Path(entry["root"]) for origin, entry in {"": source, **source.get("extra", {})}.items()}
+    source = SourceReport.read(paths.source)
+    return {origin: Path(data.root) for origin, data in {"": source, **source.extra}.items()}

@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
-from rescan.data.layouts.reading import EXTRA, UNLABELED
 from rescan.errors import RescanError
-from rescan.files import read_table, write_table
 from rescan.log import logger
 from rescan.paths import Paths
+from rescan.results.agreement import read_samples
+from rescan.results.parts import EXTRA, PARTS, UNLABELED
+from rescan.results.splits import SPLITS
 from rescan.study import Study
 
 SEED = 20240601  # of the splits: not a seed of training, so that all runs of a fold share it
 FEWEST_GROUPS = 10  # of a class in a part; with fewer, its metrics say little
 ANY_POSITIVE = "any_positive"  # to stratify by: whether a group has a sample of the last class
-PARTS = ("train", "validation", "test")
 
 
 def split(study: Study) -> None:
@@ -32,8 +32,7 @@ def split(study: Study) -> None:
             not known; or a class has no training or no test sample.
     """
     paths = Paths(study.scale, study.name)
-    manifest = read_table(paths.manifest)
-    samples = manifest.merge(read_table(paths.groups), on="sample", validate="one_to_one")
+    samples = read_samples(study)
     samples = samples[samples["problem"] == ""].reset_index(drop=True)
     samples["stratum"] = _strata(study, samples)
     unlabeled, extra = samples["published_part"] == UNLABELED, samples["published_part"] == EXTRA
@@ -66,7 +65,7 @@ def split(study: Study) -> None:
     _check_classes(study, splits)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
-    write_table(paths.splits, splits)
+    SPLITS.write(paths.splits, splits)
 
 
 def _strata(study: Study, samples: pd.DataFrame) -> pd.Series[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from rescan.evaluation.paired import paired
 from rescan.evaluation.scored_arms import PART, ScoredArms
 from rescan.evaluation.verdict import SEEDS, Judgment
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.results.comparison import Comparison
+from rescan.results.source import SourceReport
 from rescan.study import Best, Claim, Study
 
 WORDS = {"higher": "supported", "lower": "contradicted"}  # by the verdict of the paired difference
@@ -53,5 +52,5 @@ def _judge(study: Study, claim: Claim, part: str, difference: Judgment) -> Judgm
 
 
 def _is_phantom(study: Study) -> bool:
-    source = Path(Paths(study.scale, study.name).source)
-    return source.exists() and read_json(source)["kind"] == "phantom"
+    source = SourceReport.read_if_there(Paths(study.scale, study.name).source)
+    return source is not None and source.kind == "phantom"

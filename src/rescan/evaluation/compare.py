@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from rescan.evaluation.claims import claim_rows
 from rescan.evaluation.levels import by_unit
 from rescan.evaluation.paired import paired
 from rescan.evaluation.scored_arms import ScoredArms, with_value
 from rescan.evaluation.verdict import Judgment, verdict
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.results.comparison import Comparison, write_comparison
 from rescan.results.metrics_file import is_scored
+from rescan.results.source import SourceReport
 from rescan.study import Ablation, Published, Study
 
 PAIRED = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -49,8 +48,8 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
 
 def _published(study: Study) -> list[Published]:
     """The published numbers; on other data than theirs they are not comparable."""
-    source = Path(Paths(study.scale, study.name).source)
-    differs = read_json(source)["differs"] if source.exists() else []
+    source = SourceReport.read_if_there(Paths(study.scale, study.name).source)
+    differs = source.differs if source else []
     if not differs:
         return study.published
     why = f"the data differ from the published set: {differs[0]}" + f" and {len(differs) - 1} more" * (len(differs) > 1)

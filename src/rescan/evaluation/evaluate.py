@@ -27,8 +27,9 @@ from rescan.evaluation.subgroups import subgroups
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.results.metrics_file import Metrics
+from rescan.results.parts import PARTS, UNLABELED
 from rescan.results.posttraining import Posttraining
-from rescan.results.predictions_file import PARTS, SUBMISSION, UNLABELED
+from rescan.results.predictions_file import SUBMISSION
 from rescan.study import Study
 from rescan.study.keys import result_key
 

@@ -15,8 +15,8 @@ from rescan.evaluation.readings import Reading
 from rescan.evaluation.scoring import of_part, runs_of, score
 from rescan.metrics.run_rows import RunRows, compute
 from rescan.results.metrics_file import Endpoint, Levels, Scores
+from rescan.results.parts import PARTS
 from rescan.results.posttraining import Posttraining, RunId
-from rescan.results.predictions_file import PARTS
 from rescan.study import Study
 
 OF_HEADS = ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1")  # per head, beside the arm's own

@@ -14,7 +14,8 @@ from rescan.heads import outputs as heads
 from rescan.heads.head import Array
 from rescan.paths import Paths
 from rescan.results.faults import damaged
-from rescan.results.predictions_file import KEYS, PREDICTIONS, UNLABELED
+from rescan.results.parts import UNLABELED
+from rescan.results.predictions_file import KEYS, PREDICTIONS
 from rescan.study import Recipe, Study
 
 SAMPLE = ["part", "fold", "seed", "sample"]  # what the patches of a sample share

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rescan.data.layouts.reading import EXTRA, UNLABELED
 from rescan.evaluation.readings import Reading
 from rescan.evaluation.scoring import of_part, score
-from rescan.files import read_table
 from rescan.log import logger
 from rescan.paths import Paths
+from rescan.results.agreement import read_manifest
 from rescan.results.metrics_file import Scores
+from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Study
 
 COLUMNS = ("sex", "age", "eye", "fov", "body_part", "site", "device")
@@ -29,10 +29,9 @@ def columns_of_groups(study: Study) -> pd.DataFrame:
         By sample, as categories: their order is that of the groups. Age is in three bands of about as many
         samples each. Missing values are in no category.
     """
-    path = Path(Paths(study.scale, study.name).manifest)
-    if not path.is_file():
+    if not Path(Paths(study.scale, study.name).manifest).is_file():
         return pd.DataFrame()
-    manifest = read_table(path).set_index("sample")
+    manifest = read_manifest(study).set_index("sample")
     labeled = manifest[~manifest["published_part"].isin([UNLABELED, EXTRA])]
     columns = {}
     for name in COLUMNS:

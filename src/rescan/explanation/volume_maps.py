@@ -20,11 +20,12 @@ from rescan.explanation.browser import browsed
 from rescan.explanation.five_panels import Beside, Panel, panels, peak
 from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of
 from rescan.explanation.selection import described
-from rescan.files import read_table, write_json
+from rescan.files import write_json
 from rescan.models.networks import load
 from rescan.paths import GradcamFolder, Paths
 from rescan.preparation import retina
 from rescan.preparation.store import open_beside, open_store
+from rescan.results.agreement import read_manifest
 from rescan.study import Study
 
 Floats = NDArray[np.float32]
@@ -118,7 +119,7 @@ def show(
     affines, layers = open_beside(store, "affines"), open_beside(store, "layers")
     if affines is None:
         raise RescanError(f"{store}: no affines.npy in it; run preprocess again")
-    sources = _sources(paths, rows["sample"], study.preparations[preparation].modality)
+    sources = _sources(study, rows["sample"], study.preparations[preparation].modality)
     targets = targets_of(explained.head, rows["predicted"].to_numpy(), rows["other"].to_numpy())[:, :1]
     others = _beside(study, rows, explained) if study.gradcam.beside else {}
     chosen, probabilities = described(rows, study.data.classes, explained.head), rows.filter(like="probability_")
@@ -185,9 +186,9 @@ def _one_right_one_wrong(chosen: list[dict[str, Any]]) -> list[int]:
     return sorted({*last.values()} if len(last) == 2 else {0, len(chosen) - 1})
 
 
-def _sources(paths: Paths, samples: pd.Series[str], modality: str) -> list[Files]:
+def _sources(study: Study, samples: pd.Series[str], modality: str) -> list[Files]:
     """The files that the samples were prepared from."""
-    manifest = read_table(paths.manifest).set_index("sample", drop=False)
+    paths, manifest = Paths(study.scale, study.name), read_manifest(study).set_index("sample", drop=False)
     found = files_of(paths, manifest.loc[list(samples)], modality)
     if None in found:
         raise RescanError(f"{paths.manifest}: no file of {samples.iloc[found.index(None)]}; run preprocess again")

@@ -18,12 +18,13 @@ from rescan.data.index import Files, files_of
 from rescan.data.pool import pooled
 from rescan.data.readers import images
 from rescan.errors import RescanError
-from rescan.files import fingerprint, read_table, write_json, write_table, writing
+from rescan.files import fingerprint, write_json, write_table, writing
 from rescan.log import logger
 from rescan.paths import Paths, StoreFolder
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import NeedsWindow, Prepared, prepare
 from rescan.preparation.store import Rows
+from rescan.results.agreement import read_samples
 from rescan.study import Preparation, Study
 
 DIFFERS = "differs in size"
@@ -64,8 +65,7 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     began = time.monotonic()
     paths, preparation = Paths(study.scale, study.name), study.preparations[name]
     store, where = paths.store(name), f"{study.name}: preparations.{name}"
-    samples = read_table(paths.manifest).merge(read_table(paths.groups), on="sample", validate="one_to_one")
-    samples, files = _with_files(samples, paths, preparation.modality)
+    samples, files = _with_files(read_samples(study), paths, preparation.modality)
     readable = samples[samples["problem"] == ""].reset_index(drop=True)
     first = _first_of(files, preparation, where)
     each = len(first.items)

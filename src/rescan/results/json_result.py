@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
 from rescan.files import write_json
 from rescan.results.faults import damaged, missing
 
 SHOWN = 60  # characters of a wrong value in a message
+
+Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 from rescan.catalogue import HEADS
 from rescan.results.arrays import read_array
 from rescan.results.csv_table import Column, Table
+from rescan.results.parts import PARTS, UNLABELED
 
 if TYPE_CHECKING:
     import numpy as np
-
-PARTS = ("train", "validation", "test")
-UNLABELED = "unlabeled"  # a part without targets
 
 # One row per item. Which heads there are is checked against the study (`rescan.evaluation.predictions`), as is that
 # their outputs are finite: "the training diverged" tells more than "is empty".

@@ -15,11 +15,11 @@ from rescan.catalogue import KNOWN_COLUMNS
 from rescan.data.gray_levels import of_store
 from rescan.data.split import check_no_leak, training_samples
 from rescan.errors import RescanError
-from rescan.files import read_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.store import open_store
-from rescan.study import AnyRun, ClassWeights
+from rescan.results.agreement import read_manifest, read_splits
+from rescan.study import AnyRun, ClassWeights, Study
 
 DEPTH = 3  # batches that wait, cut
 
@@ -43,7 +43,7 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     """
     study, paths, recipe, fold = run.study, run.paths, run.settings, run.fold
     images, stored = open_store(run.store)
-    splits = read_table(paths.splits)
+    splits = read_splits(study)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
     rows = splits[splits["fold"] == fold]
@@ -65,18 +65,18 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     weights = [stage.class_weights for stage in recipe.stages.values()]
     within = sorted({weighed.within for weighed in weights if isinstance(weighed, ClassWeights)})
     if within:
-        items = items.merge(_known(paths, within), on="sample", how="left")
+        items = items.merge(_known(study, within), on="sample", how="left")
     return images, items[[*columns, *within]].reset_index(drop=True)
 
 
-def _known(paths: Paths, columns: list[str]) -> pd.DataFrame:
+def _known(study: Study, columns: list[str]) -> pd.DataFrame:
     """Columns of the manifest by sample, which must be there."""
-    manifest = read_table(paths.manifest)
+    path, manifest = Paths(study.scale, study.name).manifest, read_manifest(study)
     for column in columns:
         if column not in manifest or (manifest[column] == "").any():
             known = ", ".join(name for name in KNOWN_COLUMNS if name in manifest and (manifest[name] != "").all())
             raise RescanError(
-                f"{paths.manifest}: class_weights: not every sample has a {column!r}; known of all: {known or 'none'}"
+                f"{path}: class_weights: not every sample has a {column!r}; known of all: {known or 'none'}"
             )
     return manifest[["sample", *columns]]
 

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import write_source
 from sklearn.metrics import cohen_kappa_score
 
 from rescan.data.audit.audit import audit
 from rescan.errors import RescanError
-from rescan.files import read_json, read_table, write_json, write_table
+from rescan.results.audit_report import GROUPS
+from rescan.results.manifest import MANIFEST, DroppedSamples
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def write_data(write_data):
 
     def write(rows, dropped=None, unlisted=()):
         paths = write_data(rows)
-        write_json(paths.dropped, {"labels": dropped or {}, "unlisted": list(unlisted)})
+        DroppedSamples(labels=dropped or {}, unlisted=list(unlisted)).write(paths.dropped)
         return paths
 
     return write
@@ -37,7 +40,7 @@ def rows(images, part="", start=0, **more):
 
 def run(paths, study, processes=1):
     audit(study, processes)
-    return read_json(paths.audit), read_table(paths.groups).set_index("sample")
+    return json.loads(Path(paths.audit).read_text()), GROUPS.read(paths.groups).set_index("sample")
 
 
 def test_lists_bad_files_with_reasons_and_describes_good_ones(write_data, study, textures):
@@ -127,10 +130,9 @@ def test_samples_without_a_label_and_of_extra_sources(write_data, study, texture
             ("u3.png", "", b"", unlabeled),
         ]
     )
-    source = read_json(paths.source)
-    write_json(paths.source, {**source, "extra": {"more": {"root": "elsewhere"}}})
+    write_source(paths, extra={"more": "elsewhere"})
     Path("elsewhere").mkdir()
-    manifest = read_table(paths.manifest)
+    manifest = MANIFEST.read(paths.manifest)
     added = {
         "e0": (images[0], "dog"),
         "e1": (cv2.convertScaleAbs(images[2], alpha=0.7), "cat"),
@@ -140,7 +142,7 @@ def test_samples_without_a_label_and_of_extra_sources(write_data, study, texture
         cv2.imwrite(f"elsewhere/{name}.png", image)
         row = {"sample": f"more/{name}", "path": f"{name}.png", "label": label, **extra}
         manifest = pd.concat([manifest, pd.DataFrame([row])])
-    write_table(paths.manifest, manifest)
+    MANIFEST.write(paths.manifest, manifest.fillna(""))
     layout = {"source": {"path": "elsewhere"}, "layout": "class_folders"}
     report, groups = run(paths, study({"extra": {"more": layout}}))
     assert report["samples"] == 37
@@ -268,12 +270,12 @@ def test_what_is_dropped_and_how_classes_lie_in_subgroups(write_data, study, tex
     images = textures(24)
     samples = rows(images, eye="left")
     paths = write_data([*samples, ("u.png", "", textures(1, seed=2)[0], {"published_part": "unlabeled"})], {"bird": 3})
-    manifest = read_table(paths.manifest)
+    manifest = MANIFEST.read(paths.manifest)
     cats = manifest["label"] == "cat"
     manifest["fov"] = np.where(cats, "3mm", "6mm")
     manifest.loc[:3, "fov"] = ["6mm", "6mm", "3mm", ""]
     manifest["sex"] = ""
-    write_table(paths.manifest, manifest)
+    MANIFEST.write(paths.manifest, manifest.fillna(""))
     report, groups = run(paths, study())
     assert report["dropped"] == {"bird": 3}
     assert report["volumes"] == 0
@@ -304,7 +306,7 @@ def test_volumes_are_called_so(write_data, study, textures):
     scans = [{"path": f"{number:02d}", "label": ("cat", "dog")[number % 2]} for number in range(len(stacks))]
     scans[8]["label"] = "cat"
     manifest = pd.DataFrame([{"sample": scan["path"], **scan} for scan in scans])
-    write_table(paths.manifest, manifest.reindex(columns=read_table(paths.manifest).columns, fill_value=""))
+    MANIFEST.write(paths.manifest, manifest.reindex(columns=MANIFEST.read(paths.manifest).columns, fill_value=""))
     report, groups = run(paths, study())
     assert report["samples"] == report["volumes"] == 10
     # The rows of the B-scans are the depth.
@@ -314,7 +316,7 @@ def test_volumes_are_called_so(write_data, study, textures):
     assert not [warning for warning in report["warnings"] if "B-scans" in warning]
     for depth in (15, 16):
         Path(f"raw/03/{depth}.png").unlink()
-    write_table(paths.manifest, read_table(paths.manifest).assign(fov="6mm"))
+    MANIFEST.write(paths.manifest, MANIFEST.read(paths.manifest).assign(fov="6mm"))
     report, _ = run(paths, study())
     assert "1 volumes of field of view '6mm' do not have 17 B-scans as the others (03)" in report["warnings"]
     assert "1 pairs of identical volumes have different labels" in report["warnings"]

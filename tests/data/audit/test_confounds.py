@@ -47,22 +47,22 @@ def leaked():
 
 
 def test_grades_that_the_size_leaks(leaked):
-    kappa = leaked["quadratic_kappa"]
-    assert 0.2 < kappa["low"] < kappa["value"] < kappa["high"] < 1
-    (warning,) = leaked["warnings"]
-    assert f"(width, aspect, bytes) predict the label with quadratic kappa {kappa['value']:.2f}" in warning
+    kappa = leaked.quadratic_kappa
+    assert 0.2 < kappa.low < kappa.value < kappa.high < 1
+    (warning,) = leaked.warnings
+    assert f"(width, aspect, bytes) predict the label with quadratic kappa {kappa.value:.2f}" in warning
     without = metadata_baseline(samples(0.4), GRADES, ordered=False)
-    assert "quadratic_kappa" not in without
-    assert without["balanced_accuracy"] == leaked["balanced_accuracy"]
-    (warning,) = without["warnings"]
+    assert "quadratic_kappa" not in without.model_dump(exclude_unset=True)
+    assert without.balanced_accuracy == leaked.balanced_accuracy
+    (warning,) = without.warnings
     assert "balanced accuracy" in warning
 
 
 def test_grades_that_nothing_leaks():
     found = metadata_baseline(samples(0), GRADES, ordered=True)
-    assert found["quadratic_kappa"]["low"] < 0 < found["quadratic_kappa"]["high"]
-    assert found["low"] < found["chance"] == 0.25 < found["high"]
-    assert found["warnings"] == []
+    assert found.quadratic_kappa.low < 0 < found.quadratic_kappa.high
+    assert found.low < found.chance == 0.25 < found.high
+    assert found.warnings == []
 
 
 def scans(likely, count=200, seed=3):
@@ -92,24 +92,24 @@ def test_a_field_of_view_that_predicts_the_label():
     assert set(found) == {"fov", "site"}  # the device does not vary
     table = pd.crosstab(samples["fov"], samples["label"])  # the larger class of each field of view is predicted
     recalls = [table.loc["3mm", "normal"] / table["normal"].sum(), table.loc["6mm", "ill"] / table["ill"].sum()]
-    assert found["fov"]["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert found["fov"].balanced_accuracy == pytest.approx(np.mean(recalls))
     half = (
         1.96 / 2 * np.sqrt(sum(p * (1 - p) / n for p, n in zip(recalls, (table["normal"].sum(), table["ill"].sum()))))
     )
-    assert found["fov"]["high"] - found["fov"]["balanced_accuracy"] == pytest.approx(half)
-    assert found["fov"]["chance"] == 0.5
+    assert found["fov"].high - found["fov"].balanced_accuracy == pytest.approx(half)
+    assert found["fov"].chance == 0.5
     (warning,) = attribute_warnings(found)
     value = f"{np.mean(recalls):.2f} ({np.mean(recalls) - half:.2f} to {np.mean(recalls) + half:.2f})"
     assert warning == f"the field of view alone predicts the label with balanced accuracy {value}, chance 0.50"
     metadata = metadata_baseline(samples, classes, ordered=False)
-    assert set(metadata["features"]) == {"bytes", "fov"}
-    assert metadata["features"]["fov"] == found["fov"]["balanced_accuracy"]
-    assert "file metadata alone (bytes, fov) predict the label" in metadata["warnings"][0]
+    assert set(metadata.features) == {"bytes", "fov"}
+    assert metadata.features["fov"] == found["fov"].balanced_accuracy
+    assert "file metadata alone (bytes, fov) predict the label" in metadata.warnings[0]
 
 
 def test_a_field_of_view_that_tells_nothing():
     found = attribute_baselines(scans(0.5), ["normal", "ill"])
-    assert found["fov"]["low"] < 0.5 < found["fov"]["high"]
+    assert found["fov"].low < 0.5 < found["fov"].high
     assert attribute_warnings(found) == []
     assert attribute_baselines(scans(0.5).drop(columns=["fov", "site", "device"]), ["normal", "ill"]) == {}
     assert attribute_baselines(scans(0.5).assign(group="g"), ["normal", "ill"]) == {}
@@ -119,15 +119,15 @@ def test_a_depth_that_predicts_the_label():
     samples = scans(0.5)
     samples["depth"] = np.where(samples["label"] == "ill", 60, 48)
     found = metadata_baseline(samples, ["normal", "ill"], ordered=False)
-    assert found["features"]["depth"] == 1
-    assert "(depth, bytes, fov)" in found["warnings"][0]
+    assert found.features["depth"] == 1
+    assert "(depth, bytes, fov)" in found.warnings[0]
 
 
 def test_of_many_samples_each_tree_sees_some(leaked, monkeypatch):
     monkeypatch.setattr(confounds, "ENOUGH", 100)
-    drawn = metadata_baseline(samples(0.4), GRADES, ordered=True)["quadratic_kappa"]["value"]
-    assert drawn != leaked["quadratic_kappa"]["value"]
-    assert drawn == pytest.approx(leaked["quadratic_kappa"]["value"], abs=0.15)
+    drawn = metadata_baseline(samples(0.4), GRADES, ordered=True).quadratic_kappa.value
+    assert drawn != leaked.quadratic_kappa.value
+    assert drawn == pytest.approx(leaked.quadratic_kappa.value, abs=0.15)
 
 
 def test_the_interval_covers_and_is_one_over_groups():
@@ -141,6 +141,6 @@ def test_the_interval_covers_and_is_one_over_groups():
     truth, read, _ = draw(200_000, 1)
     expected = cohen_kappa_score(truth, read, weights="quadratic")
     found = [confounds.kappa_interval(*draw(60, 8), 4) for _ in range(40)]
-    assert np.mean([kappa["low"] <= expected <= kappa["high"] for kappa in found]) >= 0.85  # 0.95, less chance
-    widths = [kappa["high"] - kappa["low"] for kappa in (*found, confounds.kappa_interval(*draw(480, 1), 4))]
+    assert np.mean([kappa.low <= expected <= kappa.high for kappa in found]) >= 0.85  # 0.95, less chance
+    widths = [kappa.high - kappa.low for kappa in (*found, confounds.kappa_interval(*draw(480, 1), 4))]
     assert np.mean(widths[:-1]) == pytest.approx(np.sqrt(8) * widths[-1], rel=0.3)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from rescan.metrics.counted import Counts, quadratic_kappa
+from rescan.results.audit_report import Baseline, Confounds, KappaInterval
 
 FOLDS = 5
 MARGIN = 0.05  # of balanced accuracy and of kappa; above chance by less is no confound worth a warning
@@ -23,7 +22,7 @@ ATTRIBUTES = {  # of a scan, not of who is ill
 }
 
 
-def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) -> dict[str, Any]:
+def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) -> Confounds:
     """Predict the label from the file's metadata by a random forest, cross-validated by group.
 
     Args:
@@ -32,11 +31,9 @@ def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) 
         ordered: Whether they are grades.
 
     Returns:
-        `balanced_accuracy` with its 95 % interval `low`, `high` (normal approximation, over groups), `chance`, the
-        `features` that vary, each with the balanced accuracy that it reaches alone; of grades also `quadratic_kappa`:
-        the `value` that the same predictions reach, with its 95 % interval `low`, `high` (percentiles of a bootstrap
-        over groups). `warnings`: one if an interval lies more than MARGIN above chance. Only `warnings` if nothing
-        varies or a class has a single group.
+        The scores of the features that vary. The interval of the balanced accuracy is a normal approximation over
+        groups, that of the quadratic kappa the percentiles of a bootstrap over groups. There is a warning if an
+        interval lies more than MARGIN above chance. Only `warnings` if nothing varies or a class has a single group.
     """
     features = pd.DataFrame(
         {
@@ -52,27 +49,28 @@ def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) 
     features = features.loc[:, (features != features.iloc[0]).any()]
     codes = _codes(samples, classes)
     if features.empty or not _can_be_predicted(samples):
-        return {"warnings": []}
+        return Confounds(warnings=[])
     columns = list(map(str, features))
     cuts = _cuts(codes, samples["group"])
     predicted = _predictions(features, codes, cuts)
-    found: dict[str, Any] = {**_balanced_accuracy(predicted, codes, samples["group"]), "features": {}, "warnings": []}
-    for name in columns:
-        alone = _predictions(features[[name]], codes, cuts)
-        found["features"][name] = _balanced_accuracy(alone, codes, samples["group"])["balanced_accuracy"]
-    said = f"file metadata alone ({', '.join(columns)}) predict the label with"
-    if found["low"] > found["chance"] + MARGIN:
-        found["warnings"] = [f"{said} balanced accuracy {found['balanced_accuracy']:.2f}, chance {found['chance']:.2f}"]
-    if ordered:
-        kappa = found["quadratic_kappa"] = kappa_interval(codes, predicted, samples["group"], len(classes))
-        if kappa["low"] > MARGIN:
-            found["warnings"] = [
-                f"{said} quadratic kappa {kappa['value']:.2f} ({kappa['low']:.2f} to {kappa['high']:.2f}), chance 0"
-            ]
-    return found
+    baseline = _balanced_accuracy(predicted, codes, samples["group"])
+    alone = {
+        name: _balanced_accuracy(_predictions(features[[name]], codes, cuts), codes, samples["group"]).balanced_accuracy
+        for name in columns
+    }
+    scores, warnings = {**dict(baseline), "features": alone}, []
+    prefix = f"file metadata alone ({', '.join(columns)}) predict the label with"
+    if baseline.low > baseline.chance + MARGIN:
+        warnings = [f"{prefix} balanced accuracy {baseline.balanced_accuracy:.2f}, chance {baseline.chance:.2f}"]
+    if not ordered:
+        return Confounds(**scores, warnings=warnings)
+    kappa = kappa_interval(codes, predicted, samples["group"], len(classes))
+    if kappa.low > MARGIN:
+        warnings = [f"{prefix} quadratic kappa {kappa.value:.2f} ({kappa.low:.2f} to {kappa.high:.2f}), chance 0"]
+    return Confounds(**scores, warnings=warnings, quadratic_kappa=kappa)
 
 
-def attribute_baselines(samples: pd.DataFrame, classes: list[str]) -> dict[str, dict[str, float]]:
+def attribute_baselines(samples: pd.DataFrame, classes: list[str]) -> dict[str, Baseline]:
     """Predict the label from each of ATTRIBUTES alone, as `metadata_baseline` does.
 
     Args:
@@ -80,8 +78,7 @@ def attribute_baselines(samples: pd.DataFrame, classes: list[str]) -> dict[str, 
         classes: The labels.
 
     Returns:
-        `balanced_accuracy`, `low`, `high` and `chance` of each attribute that varies; none if a class has a single
-        group.
+        The scores of each attribute that varies; none if a class has a single group.
     """
     attributes = {name: _category(samples, name).to_frame() for name in ATTRIBUTES}
     varying = {name: attribute for name, attribute in attributes.items() if attribute.to_numpy().any()}
@@ -95,13 +92,13 @@ def attribute_baselines(samples: pd.DataFrame, classes: list[str]) -> dict[str, 
     }
 
 
-def attribute_warnings(found: dict[str, dict[str, float]]) -> list[str]:
+def attribute_warnings(baselines: dict[str, Baseline]) -> list[str]:
     """A warning for each attribute that predicts the label: its interval lies more than MARGIN above chance."""
     return [
-        f"{ATTRIBUTES[name]} alone predicts the label with balanced accuracy {one['balanced_accuracy']:.2f} "
-        f"({one['low']:.2f} to {one['high']:.2f}), chance {one['chance']:.2f}"
-        for name, one in found.items()
-        if one["low"] > one["chance"] + MARGIN
+        f"{ATTRIBUTES[name]} alone predicts the label with balanced accuracy {baseline.balanced_accuracy:.2f} "
+        f"({baseline.low:.2f} to {baseline.high:.2f}), chance {baseline.chance:.2f}"
+        for name, baseline in baselines.items()
+        if baseline.low > baseline.chance + MARGIN
     ]
 
 
@@ -135,15 +132,15 @@ def _predictions(features: pd.DataFrame, codes: np.ndarray, cuts: list[tuple[np.
     return predicted
 
 
-def _balanced_accuracy(predicted: np.ndarray, codes: np.ndarray, groups: pd.Series[str]) -> dict[str, float]:
+def _balanced_accuracy(predicted: np.ndarray, codes: np.ndarray, groups: pd.Series[str]) -> Baseline:
     recall = pd.Series(predicted == codes).groupby(codes).mean()
     units = groups.groupby(codes).nunique().to_numpy()
     value = float(recall.mean())
     half = 1.96 * float(np.sqrt((recall * (1 - recall) / units).sum()) / len(recall))
-    return {"balanced_accuracy": value, "low": value - half, "high": value + half, "chance": 1 / len(recall)}
+    return Baseline(balanced_accuracy=value, low=value - half, high=value + half, chance=1 / len(recall))
 
 
-def kappa_interval(codes: np.ndarray, predicted: np.ndarray, groups: pd.Series, count: int) -> dict[str, Any]:
+def kappa_interval(codes: np.ndarray, predicted: np.ndarray, groups: pd.Series, count: int) -> KappaInterval:
     """Quadratic kappa of two grades, (N,) int in [0, count) each, with its 95 % interval by a bootstrap over groups."""
     members, numbers = pd.factorize(groups)[0], codes * count + predicted
     tables = np.zeros((members.max() + 1, count * count))
@@ -153,4 +150,4 @@ def kappa_interval(codes: np.ndarray, predicted: np.ndarray, groups: pd.Series, 
     drawn = np.stack([np.bincount(draw, minlength=units) @ tables for draw in draws])
     low, high = np.nanpercentile(quadratic_kappa(Counts.of(drawn.reshape(-1, count, count))), [2.5, 97.5])
     value = quadratic_kappa(Counts.of(tables.sum(0).reshape(count, count)))
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    return KappaInterval(value=float(value), low=float(low), high=float(high))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from rescan.data.layouts.reading import COLUMNS, SUFFIXES, UNLABELED, top_of
+from rescan.data.layouts.reading import COLUMNS, SUFFIXES, top_of
 from rescan.data.readers.tables import grades, label_faults, raise_all, read_csv, say_unread, shown
 from rescan.log import logger
+from rescan.results.parts import UNLABELED
 from rescan.study import Data
 
 SIDED = r"(?P<patient>.+)_(?P<eye>left|right)"

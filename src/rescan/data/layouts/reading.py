@@ -19,13 +19,13 @@ from rescan import catalogue
 from rescan.data.readers.tables import raise_all
 from rescan.errors import RescanError
 from rescan.log import logger
+from rescan.results.manifest import MANIFEST, OTHER_PATH
+from rescan.results.parts import EXTRA
 from rescan.study import Data, Study
 
-COLUMNS = ["sample", "path", "label", "patient", "eye", "study", "published_part", "mask", "origin"]
-OTHER_PATH = "path_"  # starts the name of a column of further files of a sample: path_<modality>
+COLUMNS = [column.name for column in MANIFEST.columns if not column.optional]
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 PARTS = {"training": "train", "train": "train", "testing": "test", "test": "test"}
-UNLABELED, EXTRA = "unlabeled", "extra"  # two more parts: samples without a label, and those of extra sources
 
 
 def read(study: Study, root: Path, origin: str = "") -> pd.DataFrame:

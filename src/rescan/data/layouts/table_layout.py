@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
-from rescan.data.layouts.reading import COLUMNS, PARTS, UNLABELED, file_columns, top_of
+from rescan.data.layouts.reading import COLUMNS, PARTS, file_columns, top_of
 from rescan.data.readers.tables import grades, label_faults, lines_of, raise_all, read_csv, say_unread, shown
+from rescan.results.parts import UNLABELED
 from rescan.study import Data
 
 

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,9 +15,11 @@ from rescan.catalogue import phantoms
 from rescan.data.layouts import reading as layouts
 from rescan.data.sources.archives import extract
 from rescan.errors import RescanError
-from rescan.files import fingerprint, sha256, write_json
+from rescan.files import fingerprint, sha256
 from rescan.log import logger, progress
 from rescan.paths import Paths
+from rescan.results.parts import EXTRA
+from rescan.results.source import Kind, SourceData, SourceReport
 from rescan.study import DataSet, Study
 
 MADE_FROM = ".made_from"  # a file in `raw` that says what filled it; written before `raw` gets its name
@@ -31,45 +32,54 @@ def download(study: Study) -> None:
     in one step, so that a killed download goes on or starts clean; what is there already is not fetched again.
 
     Writes:
-        `source.json`: kind, from, root (the folder with the native layout), classes (part → class → samples; the part
-        is "all" if none are published), unlabeled (how many samples have no label), files and bytes (of what the layout
-        reads, and of what lies in its folders), checksum (BLAKE2b of the sorted lines "path size sha256"), differs
-        (from `data.expected`, in words), extra (the name of an extra source → the same but unlabeled and differs).
+        `source.json`, a `SourceReport`.
 
     Raises:
         RescanError: The data cannot be had, or are not as the layout expects.
     """
-    source, manifest = _bring(study)
-    expected = study.data.expected if source["kind"] != "phantom" else {}
-    counts = source["classes"]
-    source["differs"] = [
+    own, manifest = _bring(study)
+    expected, counts = study.data.expected if own.kind != "phantom" else {}, own.classes
+    differs = [
         f"{part}/{name}: {counts.get(part, {}).get(name, 0)} files, {number} expected"
         for part, classes in expected.items()
         for name, number in classes.items()
         if counts.get(part, {}).get(name, 0) != number
     ]
-    source["unlabeled"] = int((manifest["label"] == "").sum())
-    source["extra"] = {name: _bring(study, name)[0] for name in study.data.extra}
-    write_json(Path(Paths(study.scale, study.name).source), source)
-    for difference in source["differs"]:
+    report = SourceReport(
+        **dict(own),
+        differs=differs,
+        unlabeled=int((manifest["label"] == "").sum()),
+        extra={name: _bring(study, name)[0] for name in study.data.extra},
+    )
+    report.write(Paths(study.scale, study.name).source)
+    for difference in differs:
         logger.warning("%s: %s", study.name, difference)
 
 
-def _bring(study: Study, origin: str = "") -> tuple[dict[str, Any], pd.DataFrame]:
-    """Bring the study's own data, or an extra source, into place; its entry in `source.json` and its samples."""
+def _bring(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]:
+    """Bring the study's own data, or an extra source, into place; what it is, and its samples."""
     wanted = study.data.extra[origin] if origin else study.data
     with layouts.naming(study):
         kind, where, root = _fetch(study, wanted, origin)
     manifest = layouts.read(study, root, origin)
     with layouts.naming(study):
         named = {name for column in layouts.file_columns(manifest) for name in manifest[column]} - {""}
-        checked = _checksum(root, sorted({*named, *layouts.tables_read(wanted.layout, root)}))
+        files, size, checksum = _checksum(root, sorted({*named, *layouts.tables_read(wanted.layout, root)}))
     logger.info("%s: %d samples in %s", study.name, len(manifest), root)
-    return {"kind": kind, "from": where, "root": str(root), "classes": _count(manifest), **checked}, manifest
+    data = SourceData(
+        kind=kind,
+        where=where,
+        root=str(root),
+        classes=_count(manifest),
+        files=files,
+        bytes=size,
+        checksum=checksum,
+    )
+    return data, manifest
 
 
-def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[str, str, Path]:
-    """Make the data be there; the kind of source, where they come from, and the folder they are in."""
+def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[Kind, str, Path]:
+    """Download or make the data; the kind of source, where they come from, and the folder they are in."""
     paths = Paths(study.scale, study.name)
     source, raw = wanted.source, Path(paths.raw_of(origin))
     downloads = Path(paths.download(origin))
@@ -142,11 +152,11 @@ def _unpack(archive: Path, into: Path) -> None:
 def _count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for (part, label), rows in manifest[manifest["label"] != ""].groupby(["published_part", "label"]):
-        counts.setdefault("all" if part in ("", layouts.EXTRA) else str(part), {})[str(label)] = len(rows)
+        counts.setdefault("all" if part in ("", EXTRA) else str(part), {})[str(label)] = len(rows)
     return counts
 
 
-def _checksum(root: Path, names: list[str]) -> dict[str, Any]:
+def _checksum(root: Path, names: list[str]) -> tuple[int, int, str]:
     """How many files and bytes, and one checksum of names, sizes and contents; of a folder, of the files in it."""
 
     def read(name: str) -> list[tuple[str, int, str]]:
@@ -156,7 +166,7 @@ def _checksum(root: Path, names: list[str]) -> dict[str, Any]:
         found = {file for files in progress(pool.map(read, names), len(names), "checksums") for file in files}
     lines = sorted(f"{name} {size} {digest}\n" for name, size, digest in found)
     checksum = hashlib.blake2b("".join(lines).encode(), digest_size=32).hexdigest()
-    return {"files": len(found), "bytes": sum(size for _, size, _ in found), "checksum": checksum}
+    return len(found), sum(size for _, size, _ in found), checksum
 
 
 def _files(path: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.reporting.figures import overview_figures, training_figures
 from rescan.reporting.text import answer, words
+from rescan.results.audit_report import AuditReport
 from rescan.results.metrics_file import is_scored
 from rescan.study import Study
 
@@ -56,6 +57,6 @@ def forest(study: Study, arms: list[str], out: Path) -> None:
     for entry in study.published if study.scale == "full" else ():
         if entry.metric == study.metric and entry.endpoint is None and entry.arm in arms:
             rows[arms.index(entry.arm)]["published"].append(entry.value)
-    audit = read_json(paths.audit) if Path(paths.audit).is_file() else None
+    audit = AuditReport.read_if_there(paths.audit)
     axis = f"test {words.metric(study.metric)}"
     overview_figures.forest(rows, axis, out, answer.references(study, results, audit))

@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 
 from rescan.data.gray_levels import STEPS, stretched
-from rescan.data.layouts.reading import EXTRA, UNLABELED
-from rescan.files import read_json, read_table, write_table
+from rescan.files import write_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.store import open_store
 from rescan.reporting.figures import embedding, grids, overview_figures
 from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, views
+from rescan.results.agreement import read_samples, read_splits
+from rescan.results.audit_report import AuditReport
+from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Recipe, Study
 
 Row = tuple[str, list[np.ndarray], list[str]]  # of a grid
@@ -40,7 +42,7 @@ def explore(study: Study) -> None:
     """
     paths = Paths(study.scale, study.name)
     out = Path(paths.explore)
-    everything = read_table(paths.splits)
+    everything = read_splits(study)
     everything = everything[everything["fold"] == 0]
     splits = everything[~everything["part"].isin([UNLABELED, EXTRA])]
     name = study.arms[study.first_arm].preparation
@@ -173,9 +175,9 @@ def _groups(study: Study, source: Source, out: Path) -> None:
     Where patients are known a group also holds what shares a patient, so then only the mixed ones are shown.
     """
     paths = Paths(study.scale, study.name)
-    table = read_table(paths.groups)
-    table = table[table["problem"] == ""].merge(read_table(paths.manifest), on="sample").set_index("sample", drop=False)
-    mixed = [table.loc[table.index.intersection(names)] for names in read_json(paths.audit)["mixed_label_groups"]]
+    samples = read_samples(study)
+    table = samples[samples["problem"] == ""].set_index("sample", drop=False)
+    mixed = [table.loc[table.index.intersection(names)] for names in AuditReport.read(paths.audit).mixed_label_groups]
     seen = {sample for rows in mixed for sample in rows["sample"]}
     alone = table[table["patient"] == ""]
     others = [rows for _, rows in alone.groupby("group") if len(rows) > 1 and not seen & set(rows["sample"])]

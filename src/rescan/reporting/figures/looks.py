@@ -9,11 +9,11 @@ from rescan.catalogue import OPERATORS
 from rescan.data.gray_levels import stretched
 from rescan.data.index import files_of
 from rescan.data.readers import images, volumes
-from rescan.files import read_table
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import stages_of
+from rescan.results.agreement import read_manifest
 from rescan.study import Preparation, Study
 
 Looks = dict[str, np.ndarray]  # caption → picture, (H, W), (H, W, 1) or (H, W, 3) uint8
@@ -32,8 +32,7 @@ class Source:
     """Reads samples as they lie on disk, shrunk to what a grid can show; each only once."""
 
     def __init__(self, study: Study, preparation: Preparation) -> None:
-        paths = Paths(study.scale, study.name)
-        manifest = read_table(paths.manifest)
+        paths, manifest = Paths(study.scale, study.name), read_manifest(study)
         self.preparation = preparation
         self.files = dict(zip(manifest["sample"], files_of(paths, manifest, preparation.modality)))
         self.cache: dict[str, Looks] = {}

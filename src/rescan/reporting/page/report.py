@@ -16,8 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rescan import __version__
 from rescan.catalogue import READERS
-from rescan.data.layouts.reading import EXTRA, UNLABELED
-from rescan.files import read_table, writing
+from rescan.files import writing
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.reporting.figures.embedding import PARTS
@@ -25,7 +24,11 @@ from rescan.reporting.page.ablation_results import ablations
 from rescan.reporting.page.arm_results import arm_results, image, optional
 from rescan.reporting.page.autoencoder_results import autoencoders
 from rescan.reporting.text import answer, recipe_words, words
+from rescan.results.agreement import read_splits
+from rescan.results.audit_report import AuditReport
 from rescan.results.metrics_file import is_scored
+from rescan.results.parts import EXTRA, UNLABELED
+from rescan.results.source import SourceReport
 from rescan.study import Study
 
 Found = dict[str, Any]
@@ -77,14 +80,14 @@ def report(studies: list[Study]) -> None:
 def _study(study: Study) -> Found:
     """All that the page says of one study. What a partial run has not made is None or empty."""
     paths = Paths(study.scale, study.name)
-    source, audit = optional(paths.source), optional(paths.audit)
+    source, audit = SourceReport.read_if_there(paths.source), AuditReport.read_if_there(paths.audit)
     shown = [arm for arm in study.arms if is_scored(study, arm)]
     missing = [arm for arm in study.arms if arm not in shown]
     results = [{**arm_results(study, arm), "id": f"{study.name}-arm-{number}"} for number, arm in enumerate(shown)]
     shared = _shared_warnings(results)
     everywhere = [text for text, arms in shared if len(arms) == len(results) > 1]  # said above, not again of each arm
     comparison = optional(paths.comparison) or []
-    phantom = source["kind"] == "phantom" if source else study.data.phantom is not None
+    phantom = source.kind == "phantom" if source else study.data.phantom is not None
     compared = [row for row in comparison if row["kind"] == "published"]
     published = _published(study, compared, shown) if study.scale == "full" else []
     claims = _claims(study, comparison)
@@ -136,10 +139,10 @@ def _difference(study: Study, arm: str) -> tuple[str | None, dict[str, str]]:
     return base, {**changed, **{topic: "None." for topic in others if topic not in said}}
 
 
-def _left_out(study: Study, audit: Found | None) -> list[Found]:
+def _left_out(study: Study, audit: AuditReport | None) -> list[Found]:
     """Readable samples that a preparation could not prepare."""
     paths = Paths(study.scale, study.name)
-    unreadable = {entry["sample"] for entry in (audit or {}).get("unreadable", [])}
+    unreadable = {entry.sample for entry in audit.unreadable} if audit else set()
     stores = {recipe.preparation for recipe in study.arms.values()}
     found = [optional(f"{paths.store(name)}/preparation.json") or {} for name in sorted(stores)]
     left_out = [entry for about in found for entry in about.get("left_out", [])]
@@ -191,10 +194,9 @@ def _forest(study: Study) -> Found | None:
 
 def _counts(study: Study) -> Found | None:
     """Samples of fold 0 a class, and all: by part and extra source; and how many have no label."""
-    path = Path(Paths(study.scale, study.name).splits)
-    if not path.is_file():
+    if not Path(Paths(study.scale, study.name).splits).is_file():
         return None
-    splits = read_table(path)
+    splits = read_splits(study)
     splits = splits[splits["fold"] == 0]
     columns = {part: splits["part"] == part for part in PARTS}
     for name in sorted({*splits.loc[splits["part"] == EXTRA, "origin"]}):

@@ -16,6 +16,7 @@ from rescan.reporting.text.words import (
     spaced,
     title,
 )
+from rescan.results.audit_report import AuditReport
 from rescan.study import Study
 
 Found = dict[str, Any]
@@ -41,16 +42,15 @@ def constant(results: list[Found]) -> tuple[str, float] | None:
     return None
 
 
-def metadata_alone(audit: Found | None) -> Found | None:
+def metadata_alone(audit: AuditReport | None) -> Found | None:
     """The quadratic kappa, with its interval, that the files' metadata alone reach, if the audit knows it."""
-    found: Found | None = ((audit or {}).get("confounds") or {}).get("quadratic_kappa")
-    return found if found and found.get("value") is not None else None
+    kappa = audit.confounds.quadratic_kappa if audit else None
+    return kappa.model_dump() if kappa else None
 
 
-def repeated_labels(audit: Found | None) -> float | None:
+def repeated_labels(audit: AuditReport | None) -> float | None:
     """The quadratic kappa of identical images' labels, if there are any of grades."""
-    value: float | None = ((audit or {}).get("identical") or {}).get("quadratic_kappa")
-    return value
+    return audit.identical.quadratic_kappa if audit else None
 
 
 def alone(results: list[Found], part: str = "test") -> dict[str, Found]:
@@ -64,7 +64,7 @@ def sentences(
     results: list[Found],
     published: list[Found],
     claims: list[Found],
-    audit: Found | None,
+    audit: AuditReport | None,
     *,
     phantom: bool,
 ) -> list[str]:
@@ -136,7 +136,7 @@ def _beside_alone(scored: list[Found], name: str) -> list[str]:
     return said
 
 
-def _of_grades(scored: list[Found], audit: Found | None) -> list[str]:
+def _of_grades(scored: list[Found], audit: AuditReport | None) -> list[str]:
     """Quadratic kappa of the arms in words, next to that of file metadata, of repeated labels and of one answer."""
     values = {arm["name"]: arm["test"]["quadratic_kappa"] for arm in scored}
     low, high = (choose(scored, key=lambda arm: values[arm["name"]]["value"]) for choose in (min, max))
@@ -170,7 +170,7 @@ def _runs(arm: Found) -> str:
     return f"mean over {len(arm['runs'])} runs" if len(arm["runs"]) > 1 else "one run"
 
 
-def table(study: Study, results: list[Found], missing: list[str], audit: Found | None) -> Found:
+def table(study: Study, results: list[Found], missing: list[str], audit: AuditReport | None) -> Found:
     """The table of the arms: `columns` (titles) and `rows`; each row has name, link, notes and cells.
 
     A cell is a metric with value, low and high, or a text. References, that no arm is trained for, come last.
@@ -220,7 +220,7 @@ def _cells(columns: list[str], arm: Found, metrics: Found, endpoint: str | None)
     return [found.get(name) for name in columns]
 
 
-def _references(study: Study, results: list[Found], audit: Found | None, columns: list[str]) -> list[Found]:
+def _references(study: Study, results: list[Found], audit: AuditReport | None, columns: list[str]) -> list[Found]:
     """What the arms are to be seen beside: file metadata, repeated labels, one constant answer."""
     rows = []
 
@@ -229,13 +229,13 @@ def _references(study: Study, results: list[Found], audit: Found | None, columns
         values["landis_koch"] = landis_koch(kappa or None)
         rows.append(_row(name, notes, [values.get(column, "–") for column in columns], soft=True))
 
-    if study.data.ordered and (metadata := metadata_alone(audit)):
-        features = ", ".join((audit or {})["confounds"].get("features", []))
+    if study.data.ordered and audit and (metadata := metadata_alone(audit)):
+        features = ", ".join(audit.confounds.features or [])
         notes = [f"{features}; cross-validated on all labeled samples"]
         add("File metadata alone", notes, {"quadratic_kappa": metadata})
-    if study.data.ordered and (repeated := repeated_labels(audit)) is not None:
-        identical = (audit or {})["identical"]
-        notes = [f"{identical['conflicting_pairs']:,} of {identical['pairs']:,} pairs have different labels"]
+    if study.data.ordered and audit and (repeated := repeated_labels(audit)) is not None:
+        identical = audit.identical
+        notes = [f"{identical.conflicting_pairs:,} of {identical.pairs:,} pairs have different labels"]
         add("Labels of identical images", notes, {"quadratic_kappa": {"value": repeated}})
     for part in ("test", "out_of_fold"):
         for column, metrics in alone(results, part).items():
@@ -271,7 +271,7 @@ def costs(study: Study, comparison: list[Found]) -> list[str]:
     return said
 
 
-def references(study: Study, results: list[Found], audit: Found | None) -> list[tuple[str, float]]:
+def references(study: Study, results: list[Found], audit: AuditReport | None) -> list[tuple[str, float]]:
     """The same references as lines of the forest plot: label and value of the first metric."""
     beside = [
         (f"{words.known_column(name)} alone", metrics[study.metric]["value"])

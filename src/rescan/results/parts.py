@@ -1,0 +1,6 @@
+"""The parts that samples belong to, as tables name them."""
+
+from __future__ import annotations
+
+PARTS = ("train", "validation", "test")  # of a split, which each fold has
+UNLABELED, EXTRA = "unlabeled", "extra"  # samples without a label, and those of extra sources

@@ -1,0 +1,81 @@
+"""Files of the data steps with what a test needs in them, and plain values for all else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from rescan.paths import Paths
+from rescan.results.audit_report import GROUPS, AuditReport
+from rescan.results.csv_table import Table
+from rescan.results.manifest import MANIFEST
+from rescan.results.source import SourceData, SourceReport
+from rescan.results.splits import SPLITS
+
+
+def write_source(paths: Paths, root: str = "raw", *, extra: dict[str, str] | None = None, **changes: Any) -> None:
+    """Write source.json of a local folder, and of extra sources: name → folder."""
+
+    def data(folder: str) -> dict[str, Any]:
+        return {"kind": "path", "from": "raw", "root": folder, "classes": {}, "files": 0, "bytes": 0, "checksum": "c"}
+
+    extras = {name: SourceData(**data(folder)) for name, folder in (extra or {}).items()}
+    SourceReport(**{**data(root), "differs": [], "unlabeled": 0, "extra": extras, **changes}).write(paths.source)
+
+
+def write_manifest(paths: Paths, table: pd.DataFrame) -> None:
+    """Write the manifest; a sample's path is its name if the table has none."""
+    MANIFEST.write(paths.manifest, _completed(MANIFEST, table.assign(path=table.get("path", table["sample"]))))
+
+
+def write_groups(paths: Paths, table: pd.DataFrame) -> None:
+    """Write groups.csv; of files of 64 × 64 gray pixels, each in a group of its own if the table says no more."""
+    defaults = {"group": table["sample"], "width": 64, "height": 64, "mode": "L", "bytes": 4000}
+    GROUPS.write(paths.groups, _completed(GROUPS, table.assign(**{**defaults, **table})))
+
+
+def write_splits(paths: Paths, table: pd.DataFrame) -> None:
+    """Write splits.csv."""
+    SPLITS.write(paths.splits, _completed(SPLITS, table))
+
+
+def _completed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame's columns that the table knows; those that it lacks are "" or 0."""
+    plain = {column.name: "" if column.kind == "text" else 0 for column in table.columns if not column.optional}
+    rest = {name: value for name, value in plain.items() if name not in frame}
+    frame = frame.assign(**rest)
+    return frame[[name for name in frame if any(column.fits(str(name)) for column in table.columns)]]
+
+
+def write_audit(paths: Paths, **changes: Any) -> None:
+    """Write audit.json of a data set that nothing is wrong with, but for `changes`."""
+    copies = dict.fromkeys(("pairs", "groups", "conflicting_pairs", "conflicting_groups"), 0)
+    report = {
+        "samples": 0,
+        "volumes": 0,
+        "dropped": {},
+        "unlisted": {"files": 0, "such_as": []},
+        "unreadable": [],
+        "constant": [],
+        "classes": {},
+        "unlabeled": 0,
+        "extra": {},
+        "linked_extra": {},
+        "identical": {"byte_pairs": 0, **copies, "label_agreement": None, "pairs_with_unlabeled": 0},
+        "near_duplicates": {"pairs": 0, "groups": 0, "mirrored_pairs": 0},
+        "copies": {**copies, "label_agreement": None},
+        "largest_group": {"group": "g000000", "size": 1, "samples": []},
+        "mixed_label_groups": [],
+        "linked_test": {},
+        "patients_known": True,
+        "patients_in_both_parts": 0,
+        "confounds": {"warnings": []},
+        "attributes": {},
+        "subgroups": {},
+        "warnings": [],
+    }
+    for key, change in changes.items():
+        part = report[key]
+        report[key] = {**part, **change} if isinstance(part, dict) and isinstance(change, dict) else change
+    AuditReport(**report).write(paths.audit)
