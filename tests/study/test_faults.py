@@ -6,7 +6,7 @@ from rescan.errors import RescanError
 from rescan.study.file import check
 
 
-def test_all_faults_are_said_at_once_with_key_path_and_nearest_name(load, minimal, path):
+def test_all_faults_are_reported_at_once_with_key_path_and_nearest_name(load, minimal, path):
     text = (
         minimal.replace("layout: class_folders", "layout: class_foldrs")
         .replace("epochs: 5", "epochs: 0, batchsize: 3")

@@ -67,12 +67,12 @@ def test_real_images_are_not_trained_beside_phantoms(load, graded):
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "a: [", "a: 1\na: 2", "\ttitle: x"])
-def test_what_is_no_mapping_is_said_in_one_line(load, text):
+def test_what_is_no_mapping_is_reported_in_one_line(load, text):
     with pytest.raises(RescanError) as caught:
         load(text, "full")
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_missing_file_is_said(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(RescanError, match="cannot be read"):
         file.load(tmp_path / "no.yaml", Settings("full"))

@@ -1,4 +1,4 @@
-"""Fingerprints of a study: equal ones mean that what was made from it is still right."""
+"""Fingerprints of a study: equal ones mean that existing results are still valid."""
 
 from __future__ import annotations
 

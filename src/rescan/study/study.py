@@ -41,7 +41,7 @@ class Study(Strict):
         return self
 
     def runs(self, arm: str) -> list[tuple[int, int]]:
-        """All (fold, seed) of an arm. An ensemble is one run a seed."""
+        """All (fold, seed) of an arm. An ensemble has one run per seed."""
         recipe = self.arms[arm]
         folds = min(recipe.folds or self.split.folds, self.split.folds)
         if recipe.ensemble is not None or recipe.validation == "test":
@@ -60,19 +60,19 @@ class Study(Strict):
         return None if weights in ("imagenet", "none") else weights
 
     def base(self, arm: str) -> str | None:
-        """The arm that an arm is compared with: as its recipe says; else the one it reads; else the study's first."""
+        """The arm that an arm is compared with: `against`, or the arm whose models it reads, or the study's first."""
         recipe = self.arms[arm]
         base = recipe.against or recipe.models or (recipe.ensemble.members[0] if recipe.ensemble else self.first_arm)
         return None if base == arm else base
 
     @property
     def metric(self) -> str:
-        """The metric that stands first: quadratic kappa for grades, else accuracy."""
+        """The main metric: quadratic kappa for grades, else accuracy."""
         return "quadratic_kappa" if self.data.ordered else "accuracy"
 
     @property
     def positive(self) -> int | None:
-        """The number of the positive class of two, the last; None of more classes."""
+        """The index of the positive class, the last of two; None for more classes."""
         return len(self.data.classes) - 1 if len(self.data.classes) == 2 else None
 
     @property
