@@ -132,6 +132,6 @@ METRICS = by_name(
     ),
 )
 
-# What epochs, heads and pairs of arms are compared by; that of grades last.
-_COMPARED = [metric for metric in METRICS.values() if metric.compares]
-COMPARED = tuple(metric.name for metric in sorted(_COMPARED, key=lambda metric: metric.of_grades))
+# What epochs, heads and pairs of arms are compared by; and where classes are grades, that of grades first.
+COMPARED = tuple(name for name, metric in METRICS.items() if metric.compares and not metric.of_grades)
+COMPARED_GRADES = (*(name for name, metric in METRICS.items() if metric.compares and metric.of_grades), *COMPARED)

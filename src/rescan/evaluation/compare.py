@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from rescan.catalogue import COMPARED, COMPARED_GRADES
 from rescan.evaluation.claims import claim_rows
 from rescan.evaluation.levels import by_unit
 from rescan.evaluation.paired import paired
@@ -15,9 +15,6 @@ from rescan.results.comparison import Comparison, write_comparison
 from rescan.results.metrics_file import is_scored
 from rescan.results.source import SourceReport
 from rescan.study import Ablation, Published, Study
-
-PAIRED = ("accuracy", "balanced_accuracy", "macro_f1")
-PAIRED_GRADES = ("quadratic_kappa", *PAIRED)
 
 
 def compare(study: Study, arms: list[str] | None = None) -> None:
@@ -74,7 +71,7 @@ def _published_row(scored: ScoredArms, entry: Published) -> Comparison:
 
 def _paired_rows(scored: ScoredArms, kind: str, arm: str, against: str) -> list[Comparison]:
     """The paired differences of an arm by image."""
-    names: Sequence[str] = PAIRED_GRADES if scored.study.data.ordered else PAIRED
+    names = COMPARED_GRADES if scored.study.data.ordered else COMPARED
     ours, theirs = scored.reading(arm), scored.reading(against)
     if ours is None or theirs is None:
         judgments = dict.fromkeys(names, Judgment("not run", scored.without_test(arm, against)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rescan.catalogue import METRICS
+from rescan.catalogue import COMPARED_GRADES, METRICS
 from rescan.evaluation import readings
 from rescan.evaluation.levels import LEVELS, ByLevel, ByRule
 from rescan.evaluation.predictions import Predictions
@@ -19,7 +19,6 @@ from rescan.results.parts import PARTS
 from rescan.results.posttraining import Posttraining, RunId
 from rescan.study import Study
 
-OF_HEADS = ("quadratic_kappa", "accuracy", "balanced_accuracy", "macro_f1")  # per head, beside the arm's own
 BY_RULE = ("accuracy", "balanced_accuracy", "kappa", "sensitivity", "specificity")
 NOT_OF_ENDPOINTS = ("one_hot_accuracy", "balanced_accuracy")
 UNLINKED_PER_CLASS = 10  # unlinked test samples that each class needs for them to be scored apart
@@ -118,7 +117,7 @@ def score_heads(
             own = predictions.where(predictions.rows["part"] == part)
             if not own.rows.empty:
                 reading = readings.by_sample(posttraining, own, head)
-                scored = score(reading, "image", unit, OF_HEADS, study.data.classes, None)
+                scored = score(reading, "image", unit, COMPARED_GRADES, study.data.classes, None)
                 scores.setdefault(head, {})[part] = scored.scores
     return scores
 

@@ -32,7 +32,7 @@ class Autoencoder(Strict):
     patience: Positive = 30
     batch_size: Positive = 8
     accumulate: Positive = 1
-    optimizer: Annotated[dict[str, Any], Named("optimizer")] = {"name": "adam", "lr": 1e-3, "weight_decay": 0.0}
+    optimizer: Annotated[dict[str, Any], Named("optimizer")] = catalogue.OPTIMIZERS["adam"].fill({})
     schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
 
     def recipe(self) -> Recipe:

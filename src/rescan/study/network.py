@@ -72,7 +72,7 @@ class Network(Layers):
     weights: str = Field(default="imagenet", description="imagenet, none, or the name of an autoencoder")
     norm: Norm = "batch"
     checkpointing: bool = Field(default=False, description="compute activations twice rather than keep them")
-    neck: Annotated[dict[str, Any], Named("neck")] = {"name": "avg", "batch_norm": False, "dropout": 0.0}
+    neck: Annotated[dict[str, Any], Named("neck")] = catalogue.NECKS["avg"].fill({})
     heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}
 
     @model_validator(mode="after")

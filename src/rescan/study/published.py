@@ -39,7 +39,7 @@ class Claim(Strict):
 
     better: str
     than: str
-    metric: Literal[catalogue.COMPARED] = "accuracy"  # type: ignore[valid-type]
+    metric: Literal[tuple(sorted(catalogue.COMPARED_GRADES))] = "accuracy"  # type: ignore[valid-type]
     who: str
 
 

@@ -42,7 +42,7 @@ class Stage(Strict):
     optimizer: Annotated[dict[str, Any], Named("optimizer")]
     schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
     losses: Annotated[dict[HeadName, Annotated[dict[str, Any], Named("loss")]], Field(min_length=1)] = {
-        "classification": {"name": "cross_entropy", "label_smoothing": 0.0, "weight": 1.0}
+        "classification": catalogue.LOSSES["cross_entropy"].fill({})
     }
 
     @model_validator(mode="after")
@@ -65,7 +65,7 @@ class Stage(Strict):
 if TYPE_CHECKING:
     EpochMetric = str
 else:
-    EpochMetric = Literal[("loss", *catalogue.COMPARED)]
+    EpochMetric = Literal[("loss", *sorted(catalogue.COMPARED_GRADES))]
 
 
 class Best(Strict):

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
+from rescan.catalogue import KNOWN_COLUMNS
 from rescan.metrics.counted import Counts, quadratic_kappa
 from rescan.results.audit_report import Baseline, Confounds, KappaInterval
 
@@ -14,12 +15,9 @@ FOLDS = 5
 MARGIN = 0.05  # of balanced accuracy and of kappa; above chance by less is no confound worth a warning
 REPLICATES = 2000  # of the bootstrap
 ENOUGH = 5000  # samples for a tree; more take longer and predict hardly better
-ATTRIBUTES = {  # of a scan, not of who is ill
-    "fov": "the field of view",
-    "body_part": "the body part",
-    "site": "the site",
-    "device": "the device",
-}
+ATTRIBUTES = {
+    name: f"the {column.title}" for name, column in KNOWN_COLUMNS.items() if column.of_acquisition
+}  # of a scan, not of who is ill
 
 
 def metadata_baseline(samples: pd.DataFrame, classes: list[str], ordered: bool) -> Confounds:
