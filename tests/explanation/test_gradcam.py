@@ -18,8 +18,8 @@ from rescan.explanation import gradcam as overlays
 from rescan.explanation import selection
 from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import Tile, draw, overlay
+from rescan.explanation.map_scores import SCORES
 from rescan.explanation.maps import head_of
-from rescan.explanation.scores import SCORES
 from rescan.explanation.selection import choose, one_a_sample
 from rescan.files import write_json
 from rescan.heads.outputs import HEADS

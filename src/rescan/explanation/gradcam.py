@@ -16,6 +16,7 @@ from rescan.explanation import five_panels, volume_maps
 from rescan.explanation.cam import cells
 from rescan.explanation.drawing import Tile, draw, short
 from rescan.explanation.five_panels import panels
+from rescan.explanation.map_scores import means, score
 from rescan.explanation.maps import (
     DIRECTIONS,
     Explained,
@@ -27,7 +28,6 @@ from rescan.explanation.maps import (
     target_name,
     targets_of,
 )
-from rescan.explanation.scores import means, score
 from rescan.explanation.selection import (
     BY_DISTANCE,
     BY_PROBABILITY,
