@@ -24,7 +24,7 @@ from rescan.log import logger, progress
 from rescan.paths import ArmFolder
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import Prepared, prepare
-from rescan.results.faults import damaged
+from rescan.results.damage import damaged
 from rescan.results.posttraining import Posttraining
 from rescan.study import Inference, Preparation
 

@@ -13,7 +13,7 @@ from rescan.errors import RescanError
 from rescan.heads import outputs as heads
 from rescan.heads.head import Array
 from rescan.paths import Paths
-from rescan.results.faults import damaged
+from rescan.results.damage import damaged
 from rescan.results.parts import UNLABELED
 from rescan.results.predictions_file import KEYS, PREDICTIONS
 from rescan.study import Recipe, Study

@@ -13,7 +13,7 @@ from rescan.evaluation.predictions import SAMPLE, Predictions, averaged, combine
 from rescan.heads import outputs as heads
 from rescan.heads.head import TINY, Array, Indices
 from rescan.paths import Paths
-from rescan.results.faults import damaged
+from rescan.results.damage import damaged
 from rescan.results.posttraining import CROSSFIT, Fits, Posttraining
 from rescan.study import Recipe, Study
 

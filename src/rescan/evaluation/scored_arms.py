@@ -9,7 +9,7 @@ from rescan.evaluation.readings import Reading, by_sample, read_posttraining
 from rescan.evaluation.scoring import of_part
 from rescan.paths import Paths
 from rescan.results.comparison import Comparison
-from rescan.results.faults import damaged
+from rescan.results.damage import damaged
 from rescan.results.metrics_file import Metrics, Scores
 from rescan.study import Study
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rescan.errors import RescanError
 from rescan.paths import Paths
 from rescan.results.audit_report import GROUPS
-from rescan.results.faults import damaged
+from rescan.results.damage import damaged
 from rescan.results.manifest import MANIFEST
 from rescan.results.parts import UNLABELED
 from rescan.results.splits import SPLITS

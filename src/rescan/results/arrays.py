@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rescan.results.faults import damaged, missing
+from rescan.results.damage import damaged, missing
 
 LARGEST_HEADER = 100_000_000  # bytes: the limit of the safetensors format
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rescan.files import write_table
-from rescan.results.faults import damaged, missing
+from rescan.results.damage import damaged, missing
 
 if TYPE_CHECKING:
     import pandas as pd

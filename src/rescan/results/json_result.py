@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
 from rescan.files import write_json
-from rescan.results.faults import damaged, missing
+from rescan.results.damage import damaged, missing
 
 SHOWN = 60  # characters of a wrong value in a message
 
