@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from rescan.data.index import Files
-from rescan.data.layouts.reading import SUFFIXES
 from rescan.data.readers import volumes
-from rescan.data.readers.images import Unreadable
+from rescan.data.readers.images import SUFFIXES, Unreadable
 from rescan.errors import RescanError
 from rescan.evaluation.levels import by_unit
 from rescan.evaluation.predictions import Predictions

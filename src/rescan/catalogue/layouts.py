@@ -23,12 +23,12 @@ class Layout(Record):
 LAYOUTS = by_name(
     Layout(
         "class_folders",
-        "rescan.data.layouts.reading:class_folders",
+        "rescan.data.layouts.class_folders:class_folders",
         about="one folder per class, also inside `Training` and `Testing`",
     ),
     Layout(
         "table",
-        "rescan.data.layouts.table_layout:table",
+        "rescan.data.layouts.table:table",
         about="one CSV with one row per sample: `path`, `label` and what else is known of it",
         options={
             "file": Option("samples.csv"),
@@ -39,13 +39,13 @@ LAYOUTS = by_name(
     ),
     Layout(
         "aptos",
-        "rescan.data.layouts.fundus_layouts:aptos",
+        "rescan.data.layouts.aptos:aptos",
         about="`train.csv`, `train_images/`, unlabeled `test.csv`, `test_images/`",
         tables=("train.csv", "test.csv"),
     ),
     Layout(
         "eyepacs",
-        "rescan.data.layouts.fundus_layouts:eyepacs",
+        "rescan.data.layouts.eyepacs:eyepacs",
         about="`trainLabels.csv`, `train/`",
         tables=("trainLabels.csv",),
     ),

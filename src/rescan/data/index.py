@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 import pandas as pd
 
-from rescan.data.layouts import reading as layouts
+from rescan.data.layouts.reading import read_layout
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
@@ -49,7 +49,7 @@ def index(study: Study) -> None:
     missing = [name for name in study.data.extra if name not in roots]
     if missing:
         raise RescanError(f"{paths.source}: has no extra source {missing[0]!r}; run download again")
-    read = [layouts.read(study, roots[origin], origin) for origin in ("", *study.data.extra)]
+    read = [read_layout(study, roots[origin], origin) for origin in ("", *study.data.extra)]
     manifest = pd.concat([table.assign() for table in read])
     manifest = manifest.fillna("")  # of columns that only some sources have
     twice = manifest.loc[manifest["sample"].duplicated(), "origin"]

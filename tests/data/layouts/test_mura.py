@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rescan.data.layouts import reading as layouts
+from rescan.data.layouts.reading import read_layout
 from rescan.errors import RescanError
 from rescan.study import Data, Split, Study
 
@@ -55,7 +55,7 @@ def test_the_csvs_become_the_manifest(tmp_path, inside, caplog):
     mask.touch()
     (top / "train/XR_ELBOW/patient00001/study1_positive/._image1.png").touch()
     (top / "valid/XR_HAND/notes.txt").touch()
-    manifest = layouts.read(mura(), top if inside else tmp_path)
+    manifest = read_layout(mura(), top if inside else tmp_path)
     above = "" if inside else "MURA-v1.1/"
     assert manifest["sample"].tolist() == IMAGES
     assert manifest["path"].tolist() == [above + image for image in IMAGES]
@@ -76,7 +76,7 @@ def test_a_study_without_an_image_is_said(tmp_path, caplog):
     top = fill(tmp_path)
     with (top / "valid_labeled_studies.csv").open("a") as stream:
         stream.write("MURA-v1.1/valid/XR_HAND/patient00009/study1_negative/,0\n")
-    assert len(layouts.read(mura(), tmp_path)) == 5
+    assert len(read_layout(mura(), tmp_path)) == 5
     assert "1 studies have no image and are left out, such as valid/XR_HAND/patient00009/study1_negative" in caplog.text
 
 
@@ -125,12 +125,12 @@ def test_what_contradicts_is_said_by_line(tmp_path, change, said):
     top = fill(tmp_path)
     change(top)
     with pytest.raises(RescanError, match=said):
-        layouts.read(mura(), tmp_path)
+        read_layout(mura(), tmp_path)
 
 
 def test_without_labels_the_classes_are_the_folders_words(tmp_path):
     fill(tmp_path)
-    manifest = layouts.read(mura(classes=["negative", "positive"], labels={}), tmp_path)
+    manifest = read_layout(mura(classes=["negative", "positive"], labels={}), tmp_path)
     assert set(manifest["label"]) == {"negative", "positive"}
     with pytest.raises(RescanError, match="no class 'positive'"):
-        layouts.read(mura(labels={}), tmp_path)
+        read_layout(mura(labels={}), tmp_path)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from openpyxl import Workbook
 
-from rescan.data.layouts import reading as layouts
+from rescan.data.layouts.folders import COLUMNS, path_columns
+from rescan.data.layouts.reading import read_layout, tables_of
 from rescan.data.sources.download import download
 from rescan.errors import RescanError
 from rescan.files import read_json
@@ -73,7 +74,7 @@ def fill(root: Path, small="OCTA_3M", large="OCTA_6M") -> Path:
 
 def faults(root: Path, study: Study | None = None) -> list[str]:
     with pytest.raises(RescanError) as raised:
-        layouts.read(study or small_study(), root)
+        read_layout(study or small_study(), root)
     return [line.split("eyes: ")[1].replace(f"{root}/", "") for line in str(raised.value).splitlines()]
 
 
@@ -93,9 +94,9 @@ def test_all_that_the_layout_knows(tmp_path, folders, above, said):
     (top / "masks" / folders[0] / "10302").mkdir(parents=True)
     (top / "Label" / "GT_Layers").mkdir(parents=True)
     (top / folders[1] / "GT_Layers" / "10002.mat").rename(top / "Label" / "GT_Layers" / "10002.mat")
-    manifest = layouts.read(small_study(), root)
+    manifest = read_layout(small_study(), root)
     known = ["fov", "age", "sex", "extent", "layers", "path_oct", "path_octa"]
-    assert list(manifest) == [*layouts.COLUMNS, *known, *(f"path_enface_{name}" for name in ENFACE)]
+    assert list(manifest) == [*COLUMNS, *known, *(f"path_enface_{name}" for name in ENFACE)]
     columns = ["sample", "patient", "label", "eye", "fov", "age", "sex", "extent"]
     assert manifest[columns].to_numpy().tolist() == [
         ["3mm/10301", "10301", "normal", "left", "3mm", "54", "F", "2 3 3"],
@@ -114,7 +115,7 @@ def test_all_that_the_layout_knows(tmp_path, folders, above, said):
     assert fourth["layers"] == f"{above}Label/GT_Layers/10002.mat"
     assert manifest["mask"].tolist() == ["", f"{above}masks/{folders[0]}/10302", "", ""]
     assert (manifest[["study", "published_part", "origin"]] == "").all(axis=None)
-    assert all((root / path).exists() for name in layouts.file_columns(manifest) for path in manifest[name] if path)
+    assert all((root / path).exists() for name in path_columns(manifest) for path in manifest[name] if path)
     assert said() == []
 
 
@@ -125,13 +126,13 @@ def test_one_field_of_view_with_its_own_table_and_the_other_modality(tmp_path, s
     for number in (10001, 10002):
         scan(tmp_path / "raw" / "OCTA_6M", number, more=False)
     write_labels(tmp_path / "raw" / "OCTA_6M" / "Text labels.xlsx", ROWS[2:])
-    manifest = layouts.read(small_study("oct"), tmp_path / "raw")
+    manifest = read_layout(small_study("oct"), tmp_path / "raw")
     assert manifest["path"].tolist() == ["OCTA_6M/OCT/10001", "OCTA_6M/OCT/10002"]
     assert (manifest[["layers", "mask", "path_enface_deep"]] == "").all(axis=None)
     assert len(said()) == 1  # of the label that no sample has
     assert "no sample has the label 'DR' that data.labels names" in said()[0]
     layout = {"name": "octa500", "modality": "oct"}
-    assert layouts.tables_read(layout, tmp_path / "raw") == ["OCTA_6M/Text labels.xlsx"]
+    assert tables_of(layout, tmp_path / "raw") == ["OCTA_6M/Text labels.xlsx"]
 
 
 def test_tables_of_both_fields_of_view_are_one(tmp_path, said):
@@ -139,23 +140,23 @@ def test_tables_of_both_fields_of_view_are_one(tmp_path, said):
     (root / "Text labels.xlsx").unlink()
     write_labels(root / "OCTA_3M" / "Text labels.xlsx", ROWS[:3])
     write_labels(root / "OCTA_6M" / "Label" / "Text labels.xlsx", ROWS[2:])
-    assert len(layouts.read(small_study(), root)) == 4
+    assert len(read_layout(small_study(), root)) == 4
     assert said() == []
     expected = ["OCTA_3M/Text labels.xlsx", "OCTA_6M/Label/Text labels.xlsx"]
-    assert layouts.tables_read({"name": "octa500"}, root) == expected
+    assert tables_of({"name": "octa500"}, root) == expected
 
 
 def test_labels_are_classes_without_a_mapping(tmp_path):
     root = fill(tmp_path / "raw")
     study = small_study(classes=["NORMAL", "DR", "AMD"], labels={})
-    assert layouts.read(study, root)["label"].tolist() == ["NORMAL", "DR", "AMD", "NORMAL"]
+    assert read_layout(study, root)["label"].tolist() == ["NORMAL", "DR", "AMD", "NORMAL"]
     assert faults(root, small_study(classes=["NORMAL", "DR"], labels={})) == [
         "Text labels.xlsx: line 4: no class 'AMD'; known: DR, NORMAL"
     ]
 
 
 def test_labels_that_are_not_named_are_dropped_and_counted(tmp_path, said):
-    manifest = layouts.read(small_study(labels={"NORMAL": "normal", "DR": "abnormal"}), fill(tmp_path / "raw"))
+    manifest = read_layout(small_study(labels={"NORMAL": "normal", "DR": "abnormal"}), fill(tmp_path / "raw"))
     assert manifest["sample"].tolist() == ["3mm/10301", "3mm/10302", "6mm/10002"]
     assert manifest.attrs["dropped"] == {"AMD": 1}
     assert said() == [f"{tmp_path}/raw: 1 samples are dropped, whose label data.labels does not name: AMD 1"]
@@ -172,12 +173,12 @@ def test_labels_that_are_not_named_are_dropped_and_counted(tmp_path, said):
 )
 def test_moved_and_renamed_columns(tmp_path, header):
     root = fill(tmp_path / "raw")
-    expected = layouts.read(small_study(), root)
+    expected = read_layout(small_study(), root)
     order = [4, 2, 0, 3, 1]
     rows = [[None, "note", *(row[place] for place in order)] for row in ROWS]
     titled = [["Labels of the data set"], [], [None, "Remark", *(header[place] for place in order)], *rows]
     write_labels(root / "Text labels.xlsx", titled[1:], titled[0])
-    assert layouts.read(small_study(), root).equals(expected)
+    assert read_layout(small_study(), root).equals(expected)
 
 
 def test_columns_that_are_not_understood(tmp_path):
@@ -185,7 +186,7 @@ def test_columns_that_are_not_understood(tmp_path):
     write_labels(root / "Text labels.xlsx", header=["ID", "Geschlecht", "OS/OD", "Age", "Befund"])
     assert faults(root) == [
         f"Text labels.xlsx: no column {what}; its columns are ID, Geschlecht, OS/OD, Age, Befund; "
-        "rename the one that is meant, or add an empty one"
+        "rename the right one, or add an empty one"
         for what in ("'Sex' (or Gender)", "'Disease' (or Diagnosis, Label, Class)")
     ]
 
@@ -201,7 +202,7 @@ def test_cells_of_all_kinds(tmp_path, said):
         [" 10002", "M", "right", 33, "NORMAL"],
     ]
     write_labels(root / "Text labels.xlsx", rows)
-    manifest = layouts.read(small_study(), root)
+    manifest = read_layout(small_study(), root)
     assert manifest[["patient", "sex", "eye", "age"]].to_numpy().tolist() == [
         ["10301", "F", "left", "54"],
         ["10302", "", "", ""],
@@ -256,7 +257,7 @@ def test_labels_and_volumes_without_each_other(tmp_path, said):
     scan(root / "OCTA_6M", 10035)
     more = [[number, "F", "OS", 54, "NORMAL"] for number in (10304, 10003, 10004, 10005, 10006, 10007, 10035, 10057)]
     write_labels(root / "Text labels.xlsx", [*ROWS, *more])
-    manifest = layouts.read(small_study(), root)
+    manifest = read_layout(small_study(), root)
     assert manifest["sample"].tolist() == ["3mm/10301", "3mm/10302", "6mm/10001", "6mm/10002", "6mm/10003"]
     assert said() == [
         f"{root}: 1 volumes are not read, which the published study excludes: 10035",
@@ -296,7 +297,7 @@ def test_no_volume_is_looked_into(tmp_path, monkeypatch):
     iterdir = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or iterdir(folder))
     monkeypatch.setattr(os, "walk", None)
-    assert len(layouts.read(small_study(), root)) == 4
+    assert len(read_layout(small_study(), root)) == 4
     assert root / "OCTA_3M" / "OCTA" in listed
     assert not any(folder.name.isdigit() for folder in listed)
 

@@ -1,6 +1,6 @@
 """The layout of MURA v1.1: radiographs in folders of body part, patient and study, listed by four CSVs without header.
 
-The CSVs say what is there: other files in the folders are named, and left out.
+The CSVs decide: a warning names other files in the folders, which are left out.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rescan.data.layouts.reading import COLUMNS, top_of
-from rescan.data.readers.tables import label_faults, raise_all, shown
+from rescan.data.layouts.folders import COLUMNS, top_of
+from rescan.data.readers.tables import first_faults, label_faults, raise_all
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data
@@ -21,7 +21,7 @@ PARTS = {"train": "train", "valid": "test"}  # the public validation part is the
 LABELS = {"0": "negative", "1": "positive"}
 IMAGE = re.compile(r"XR_(?P<body_part>[^/]+)/(?P<patient>[^/]+)/(?P<study>[^/]+)/[^/]+")
 STUDY = re.compile(r"[^/]+_(?P<label>positive|negative)")
-NAMED = 3  # examples in a message
+EXAMPLES = 3  # in a message
 
 
 def mura(root: Path, data: Data) -> pd.DataFrame:
@@ -40,48 +40,51 @@ def mura(root: Path, data: Data) -> pd.DataFrame:
         the published test part. `attrs["unlisted"]` names the files that are in no CSV.
 
     Raises:
-        RescanError: One line for each fault, with the file's line number.
+        RescanError: One line per fault, with the file's line number.
     """
     top = top_of(root, "train_image_paths.csv")
     faults: list[str] = []
-    there = {folder: _files(top, folder) for folder in PARTS}
-    tables = [_images(top, folder, files, data, faults) for folder, files in there.items()]
+    files = {folder: _files(top, folder) for folder in PARTS}
+    tables = [_images(top, folder, files[folder], data, faults) for folder in PARTS]
     raise_all(faults)
     samples = pd.concat(tables, ignore_index=True)
     above = "" if top == root else f"{top.name}/"
     masks = _files(top, "masks")
-    named = samples["sample"]
+    names = samples["sample"]
     samples = samples.assign(
-        path=above + named, mask=[f"{above}masks/{name}" if f"masks/{name}" in masks else "" for name in named]
+        path=above + names, mask=[f"{above}masks/{name}" if f"masks/{name}" in masks else "" for name in names]
     )
     manifest: pd.DataFrame = samples.reindex(columns=[*COLUMNS, "body_part"], fill_value="")
-    unlisted = sorted(set().union(*there.values()) - set(named))
+    unlisted = sorted(set().union(*files.values()) - set(names))
     if unlisted:
-        said = "%s: %d files are in no CSV and are left out, such as %s"
-        logger.warning(said, top, len(unlisted), ", ".join(unlisted[:NAMED]))
+        message = "%s: %d files are in no CSV and are left out, such as %s"
+        logger.warning(message, top, len(unlisted), ", ".join(unlisted[:EXAMPLES]))
     manifest.attrs["unlisted"] = unlisted
     return manifest
 
 
-def _images(top: Path, folder: str, there: set[str], data: Data, faults: list[str]) -> pd.DataFrame:
-    """What the CSVs list of a part: sample, label, patient, study, body_part, published_part. Adds what is wrong."""
+def _images(top: Path, folder: str, files: set[str], data: Data, faults: list[str]) -> pd.DataFrame:
+    """The images that the CSVs list of a part: sample, label, patient, study, body_part, published_part.
+
+    Faults, of files that are not in `files` among others, are added to `faults`.
+    """
     file = top / f"{folder}_image_paths.csv"
     studies = _studies(top, folder, faults)
     rows: dict[int, dict[str, str]] = {}
     wrong: list[str] = []
     first: dict[str, int] = {}
-    for line, (written, *more) in _lines(file).items():
-        name = _inside(written, folder)
-        found = IMAGE.fullmatch(name.partition("/")[2]) if name else None
+    for line, (path, *more) in _lines(file).items():
+        name = _inside(path, folder)
+        image = IMAGE.fullmatch(name.partition("/")[2]) if name else None
         place = f"{file}: line {line}"
-        if found is None or more:
+        if image is None or more:
             expected = f"<folder>/{folder}/XR_<PART>/<patient>/<study>_{{positive,negative}}/<image>"
-            wrong.append(f"{place}: {written!r} is not {expected}; correct it")
-        elif (study := STUDY.fullmatch(found["study"])) is None:
-            wrong.append(f"{place}: study {found['study']!r} is named neither positive nor negative; rename it")
+            wrong.append(f"{place}: {path!r} is not {expected}; correct it")
+        elif (study := STUDY.fullmatch(image["study"])) is None:
+            wrong.append(f"{place}: study {image['study']!r} is named neither positive nor negative; rename it")
         elif first.setdefault(name, line) != line:
             wrong.append(f"{place}: {name} is in line {first[name]} too; list it once")
-        elif name not in there:
+        elif name not in files:
             wrong.append(f"{place}: no file {top / name}; add it, or take out the line")
         elif name.rpartition("/")[0] not in studies:
             wrong.append(f"{place}: its study is not in {folder}_labeled_studies.csv; add it there")
@@ -89,19 +92,19 @@ def _images(top: Path, folder: str, there: set[str], data: Data, faults: list[st
             rows[line] = {
                 "sample": name,
                 "label": study["label"],
-                "patient": found["patient"],
-                "study": f"{found['body_part']}/{found['study'].partition('_')[0]}",
-                "body_part": found["body_part"].lower(),
+                "patient": image["patient"],
+                "study": f"{image['body_part']}/{image['study'].partition('_')[0]}",
+                "body_part": image["body_part"].lower(),
                 "published_part": PARTS[folder],
             }
-    faults += shown(file, wrong)
+    faults += first_faults(file, wrong)
     table = pd.DataFrame.from_dict(rows, "index")
     if rows:
         faults += label_faults(file, table["label"], data)
         empty = sorted(studies - set(table["sample"].str.rpartition("/")[0]))
         if empty:
-            said = "%s: %d studies have no image and are left out, such as %s"
-            logger.warning(said, top / f"{folder}_labeled_studies.csv", len(empty), ", ".join(empty[:NAMED]))
+            message = "%s: %d studies have no image and are left out, such as %s"
+            logger.warning(message, top / f"{folder}_labeled_studies.csv", len(empty), ", ".join(empty[:EXAMPLES]))
     return table
 
 
@@ -110,23 +113,23 @@ def _studies(top: Path, folder: str, faults: list[str]) -> set[str]:
     file = top / f"{folder}_labeled_studies.csv"
     studies: set[str] = set()
     wrong: list[str] = []
-    for line, (written, *more) in _lines(file).items():
-        name, label = _inside(written, folder).rstrip("/"), more[0] if len(more) == 1 else ""
-        said = STUDY.fullmatch(name.rpartition("/")[2])
+    for line, (path, *more) in _lines(file).items():
+        name, label = _inside(path, folder).rstrip("/"), more[0] if len(more) == 1 else ""
+        study = STUDY.fullmatch(name.rpartition("/")[2])
         if not name or label not in LABELS:
             wrong.append(f"{file}: line {line}: is not a study's folder and 0 or 1, such as <folder>/{folder}/…/,1")
-        elif said is not None and said["label"] != LABELS[label]:
+        elif study is not None and study["label"] != LABELS[label]:
             wrong.append(
                 f"{file}: line {line}: label {label}, {LABELS[label]}, contradicts the folder {name}; mend one"
             )
         studies.add(name)
-    faults += shown(file, wrong)
+    faults += first_faults(file, wrong)
     return studies
 
 
-def _inside(written: str, folder: str) -> str:
+def _inside(path: str, folder: str) -> str:
     """A path from the folder `train` or `valid` on, "" if it is not inside."""
-    _, _, name = written.partition("/")
+    _, _, name = path.partition("/")
     return name if name.startswith(f"{folder}/") and ".." not in name.split("/") else ""
 
 
@@ -138,12 +141,12 @@ def _lines(file: Path) -> dict[int, list[str]]:
         raise RescanError(f"{file}: cannot be read ({error.strerror}); this layout needs it") from None
     except UnicodeDecodeError:
         raise RescanError(f"{file}: not UTF-8; save it as CSV in UTF-8") from None
-    found = {
+    fields = {
         number: [field.strip() for field in line.split(",")] for number, line in enumerate(lines, 1) if line.strip()
     }
-    if not found:
+    if not fields:
         raise RescanError(f"{file}: no rows; this layout needs it")
-    return found
+    return fields
 
 
 def _files(top: Path, folder: str) -> set[str]:

@@ -1,6 +1,6 @@
 """The layout of OCTA-500: OCT and OCTA volumes of one eye of each of 500 patients, in one of two fields of view.
 
-A volume is a folder of B-scans; folders are not looked into. What is there for some samples only is said.
+A volume is a folder of B-scans; these are not listed. Warnings name what some samples lack.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from rescan.catalogue import LAYOUTS
-from rescan.data.layouts.reading import COLUMNS, SUFFIXES, entries_of, top_of
-from rescan.data.readers.tables import label_faults, raise_all, read_excel, shown
+from rescan.data.layouts.folders import COLUMNS, entries_of, top_of
+from rescan.data.readers.images import SUFFIXES
+from rescan.data.readers.tables import first_faults, label_faults, raise_all, read_excel
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data
@@ -28,7 +29,7 @@ PROJECTIONS = {
 }
 LAYERS = ("GT_Layers", "Label/GT_Layers")
 TABLES = LAYOUTS["octa500"].tables  # of labels
-# What a sample's row is to be called by, and what the columns of the table may be called.
+# The manifest's columns, and what these may be called in the table of labels.
 LABELS = {
     "patient": ("ID", "Patient ID", "Subject ID", "Subject", "Case ID"),
     "sex": ("Sex", "Gender"),
@@ -39,13 +40,13 @@ LABELS = {
 SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 EYES = {"os": "left", "l": "left", "left": "left", "od": "right", "r": "right", "right": "right"}
 OLDEST = 130  # years
-NAMED = 3  # examples in a message
+EXAMPLES = 3  # in a message
 
 
 def octa500(root: Path, data: Data, modality: str = "octa") -> pd.DataFrame:
     """Read `OCTA_3M|OCTA_3mm|OCTA_6M|OCTA_6mm` and `Text labels.xlsx`; either field of view may be missing.
 
-    A field of view's folder holds `OCT/<id>/` and `OCTA/<id>/` (a B-scan a file), and, if known, `Projection
+    A field of view's folder holds `OCT/<id>/` and `OCTA/<id>/` (one file per B-scan), and, if known, `Projection
     Maps/OCTA(FULL|ILM_OPL|OPL_BM)/<id>.bmp` and `GT_Layers/<id>.mat`. Labels and layers may also lie beside these
     folders, or in a folder `Label`; all may lie in a single top folder. The lesion mask of a volume is the folder
     `masks/<folder of the field of view>/<id>`, if there is one.
@@ -61,7 +62,7 @@ def octa500(root: Path, data: Data, modality: str = "octa") -> pd.DataFrame:
         modality, are left out with a warning, as are labels without a volume.
 
     Raises:
-        RescanError: One line for each fault.
+        RescanError: One line per fault.
     """
     top = _top(root)
     scans = _scans(root, top)
@@ -74,16 +75,16 @@ def octa500(root: Path, data: Data, modality: str = "octa") -> pd.DataFrame:
             f"add them, or set modality: {other} in data.layout"
         )
     unlabeled = ~scans["patient"].isin(labels.index)
-    _say(top, set(labels.index) - set(scans["patient"]), "labels have no volume")
-    _say(top, scans.loc[unlabeled, "sample"], "volumes have no label and are left out")
-    _say(top, scans.loc[scans[own] == "", "sample"], f"volumes have nothing in {VOLUMES[own]} and are left out")
+    _warn(top, set(labels.index) - set(scans["patient"]), "labels have no volume")
+    _warn(top, scans.loc[unlabeled, "sample"], "volumes have no label and are left out")
+    _warn(top, scans.loc[scans[own] == "", "sample"], f"volumes have nothing in {VOLUMES[own]} and are left out")
     scans = scans[~unlabeled & (scans[own] != "")]
     if scans.empty:
         raise RescanError(f"{top}: no volume has a label; its folder must be called by the ID in {TABLES[0]!r}")
     for column, folder in {**VOLUMES, **PROJECTIONS, "layers": LAYERS[0]}.items():
         lacking = scans.loc[scans[column] == "", "sample"]
         if len(lacking) < len(scans):
-            _say(top, lacking, f"volumes have nothing in {folder}")
+            _warn(top, lacking, f"volumes have nothing in {folder}")
     manifest = scans.assign(path=scans[own]).join(labels, on="patient")
     known = [*COLUMNS, "fov", "age", "sex", "extent", "layers", *VOLUMES, *PROJECTIONS]
     return manifest.reindex(columns=known, fill_value="")
@@ -99,13 +100,13 @@ def _top(root: Path) -> Path:
 
 
 def _scans(root: Path, top: Path) -> pd.DataFrame:
-    """A row each volume: `sample`, `patient`, `fov`, `extent`, and paths from root, "" where there is none."""
+    """One row per volume: `sample`, `patient`, `fov`, `extent`, and paths from root, "" where there is none."""
     rows = []
     for fov, (folders, extent) in FIELDS.items():
-        found = [top / name for name in folders if (top / name).is_dir()]
-        if len(found) > 1:
-            raise RescanError(f"{found[1]}: a second folder of this field of view; merge it with {found[0].name}")
-        for folder in found:
+        there = [top / name for name in folders if (top / name).is_dir()]
+        if len(there) > 1:
+            raise RescanError(f"{there[1]}: a second folder of this field of view; merge it with {there[0].name}")
+        for folder in there:
             files = {column: _by_id(folder / name) for column, name in VOLUMES.items()}
             ids = sorted({number for volumes in files.values() for number in volumes})
             for column, name in PROJECTIONS.items():
@@ -114,22 +115,22 @@ def _scans(root: Path, top: Path) -> pd.DataFrame:
             files["layers"] = {number: file for place in places for number, file in _by_id(place, {".mat"}).items()}
             files["mask"] = _by_id(top / "masks" / folder.name)
             for number in ids:
-                own = {column: named[number] for column, named in files.items() if number in named}
+                own = {column: by_id[number] for column, by_id in files.items() if number in by_id}
                 paths = {column: path.relative_to(root).as_posix() for column, path in own.items()}
                 rows.append({"sample": f"{fov}/{number}", "patient": number, "fov": fov, "extent": extent, **paths})
     columns = ["sample", "patient", "fov", "extent", "layers", "mask", *VOLUMES, *PROJECTIONS]
     scans = pd.DataFrame(rows).reindex(columns=columns, fill_value="").fillna("")
     excluded = scans["patient"].isin(EXCLUDED)
     if excluded.any():
-        said = "%s: %d volumes are not read, which the published study excludes: %s"
-        logger.info(said, top, excluded.sum(), ", ".join(scans.loc[excluded, "patient"]))
+        message = "%s: %d volumes are not read, which the published study excludes: %s"
+        logger.info(message, top, excluded.sum(), ", ".join(scans.loc[excluded, "patient"]))
     if excluded.all():
         raise RescanError(f"{top}: no volume; this layout expects OCT/<id>/ and OCTA/<id>/ in OCTA_3M or OCTA_6M")
     return scans[~excluded]
 
 
 def _by_id(folder: Path, suffixes: Collection[str] = ()) -> dict[str, Path]:
-    """The folders in a folder by name, or its files with one of these suffixes; none if it is not there."""
+    """The folders in a folder by name, or its files with one of these suffixes; nothing without the folder."""
     if not folder.is_dir():
         return {}
     if suffixes:
@@ -143,7 +144,7 @@ def _labels(top: Path, ids: Collection[str], data: Data) -> pd.DataFrame:
     if not files:
         raise RescanError(f"{top}: no {TABLES[0]!r}, here or in a field of view's folder; add it")
     faults: list[str] = []
-    known: dict[str, tuple[list[str], str]] = {}
+    by_id: dict[str, tuple[list[str], str]] = {}  # values, and where they stand
     for file in files:
         rows = read_excel(file, LABELS)
         faults += label_faults(file, rows.loc[rows["patient"].isin(ids), "label"], data)
@@ -156,21 +157,21 @@ def _labels(top: Path, ids: Collection[str], data: Data) -> pd.DataFrame:
             place = f"{file}: line {line}"
             if not number:
                 wrong.append(f"{place}: no {LABELS['patient'][0]}; fill it in")
-            elif number not in EXCLUDED and known.setdefault(number, (values, place))[0] != values:
-                wrong.append(f"{place}: {number} is in {known[number][1]} too, with other values; keep one of them")
-        faults += shown(file, wrong)
+            elif number not in EXCLUDED and by_id.setdefault(number, (values, place))[0] != values:
+                wrong.append(f"{place}: {number} is in {by_id[number][1]} too, with other values; keep one of them")
+        faults += first_faults(file, wrong)
     raise_all(faults)
     columns = [name for name in LABELS if name != "patient"]
-    return pd.DataFrame.from_dict({number: values for number, (values, _) in known.items()}, "index", columns=columns)
+    return pd.DataFrame.from_dict({number: values for number, (values, _) in by_id.items()}, "index", columns=columns)
 
 
 def _cleaned(file: Path, values: pd.Series[str], read: Callable[[str], str]) -> pd.Series[str]:
-    """Values as the manifest has them; a warning of those that are none, which become ""."""
+    """Values as the manifest has them; a value that is not understood becomes "", with a warning."""
     cleaned = values.map(read)
     odd = values[(cleaned == "") & (values != "")]
     if len(odd):
-        said = "%s: column %s: %d values are not understood and left out, such as %r in line %d"
-        logger.warning(said, file, LABELS[str(values.name)][0], len(odd), odd.iloc[0], odd.index[0])
+        message = "%s: column %s: %d values are not understood and left out, such as %r in line %d"
+        logger.warning(message, file, LABELS[str(values.name)][0], len(odd), odd.iloc[0], odd.index[0])
     return cleaned
 
 
@@ -190,8 +191,8 @@ def _age(text: str) -> str:
     return f"{years:g}" if 0 <= years <= OLDEST else ""
 
 
-def _say(top: Path, names: Collection[str], what: str) -> None:
-    """Warn of something that concerns some names, if any."""
+def _warn(top: Path, names: Collection[str], what: str) -> None:
+    """Warn of something that concerns some names, if there are any."""
     if len(names):
-        some = ", ".join(sorted(names)[:NAMED]) + (" …" if len(names) > NAMED else "")
+        some = ", ".join(sorted(names)[:EXAMPLES]) + (" …" if len(names) > EXAMPLES else "")
         logger.warning("%s: %d %s (%s)", top, len(names), what, some)

@@ -1,4 +1,4 @@
-"""Reading an image file as 8-bit gray or RGB, or saying why it cannot be read."""
+"""Reading an image file as 8-bit gray or RGB, or the reason why it cannot be read."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}  # of the images that layouts list
 SMALLEST_SIDE = 16  # pixels; below this there is nothing to classify, and no perceptual hash
 GRAY_MODES = {"1", "L", "LA", "La"}
 DEEP_MODES = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
-# Pillow turns 16-bit color into 8 bits without a word; only its raw mode still tells. (BMP's "BGR;16" is 5-6-5 bits.)
+# Pillow turns 16-bit color into 8 bits silently; only its raw mode still differs. (BMP's "BGR;16" is 5-6-5 bits.)
 DEEP_RAW_MODE = re.compile(r";16[BLN]")
 SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 STRIP = 64  # rows
 
 
 class Unreadable(ValueError):  # noqa: N818 - a finding, not a fault of the program
-    """Why an image file cannot be used, in a few words."""
+    """An image file cannot be used; the message is the reason in a few words."""
 
 
 def read(path: str | Path, at_least: int | None = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -38,7 +39,7 @@ def read(path: str | Path, at_least: int | None = None) -> tuple[np.ndarray, dic
         pixels and `mode`, Pillow's name of its pixel format.
 
     Raises:
-        Unreadable: No such file, empty, truncated, no image, too small, too large, or more than 8 bits a channel.
+        Unreadable: No such file, empty, truncated, no image, too small, too large, or more than 8 bits per channel.
     """
     path = Path(path)
     try:
@@ -66,7 +67,7 @@ def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, dict[s
     if mode in DEEP_MODES or DEEP_RAW_MODE.search(repr(getattr(file, "tile", ""))):
         raise Unreadable("more than 8 bits: a window or percentile is needed")
     if min(file.size) < SMALLEST_SIDE:
-        raise Unreadable(f"too small: {file.width}x{file.height} pixels, at least {SMALLEST_SIDE} a side are needed")
+        raise Unreadable(f"too small: {file.width}x{file.height} pixels, at least {SMALLEST_SIDE} per side are needed")
     size = file.size
     if at_least:
         file.draft(None, (at_least, at_least))
@@ -76,14 +77,14 @@ def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, dict[s
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    wanted = "L" if mode in GRAY_MODES else "RGB"
-    image = image if image.mode == wanted else image.convert(wanted)  # to convert is to copy
+    target = "L" if mode in GRAY_MODES else "RGB"
+    image = image if image.mode == target else image.convert(target)  # to convert is to copy
     width, height = reversed(size) if turned else size
     return _pixels(image), {"width": width, "height": height, "mode": mode}
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    """`np.asarray(image)` strip by strip: of a whole photograph that takes as long as decoding."""
+    """`np.asarray(image)` strip by strip: at once it would take as long as decoding a photograph."""
     width, height = image.size
     pixels = np.empty((height, width) if image.mode == "L" else (height, width, 3), np.uint8)
     for top in range(0, height, STRIP):

@@ -1,4 +1,4 @@
-"""Reading tables that people made: text as it stands, and every fault with its line."""
+"""Reading tables that people made, as plain text; and messages of their faults, with the line in the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data
 
-SHOWN = 20  # lines of faults of one kind before the rest is counted
+MOST = 20  # lines of faults of one kind before the rest is counted
 
 
 def read_csv(path: Path, columns: Collection[str], remedy: str) -> pd.DataFrame:
@@ -30,14 +30,14 @@ def read_csv(path: Path, columns: Collection[str], remedy: str) -> pd.DataFrame:
         All its columns as text without blanks around; empty lines are left out. The index is the line in the file.
 
     Raises:
-        RescanError: One line for each fault.
+        RescanError: One line per fault.
     """
     try:
         with path.open(encoding="utf-8-sig") as stream:
             header = stream.readline()
-        for delimiter, said in ((";", "semicolons"), ("\t", "tabs")):
+        for delimiter, name in ((";", "semicolons"), ("\t", "tabs")):
             if delimiter in header and "," not in header:
-                raise RescanError(f"{path}: separated by {said}; save it with commas")
+                raise RescanError(f"{path}: separated by {name}; save it with commas")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # of fields that would be lost
             rows: pd.DataFrame = pd.read_csv(
@@ -68,7 +68,7 @@ def read_csv(path: Path, columns: Collection[str], remedy: str) -> pd.DataFrame:
     rows = rows.fillna("").apply(lambda column: column.str.strip()).set_axis(range(2, len(rows) + 2))
     rows = rows[(rows != "").any(axis=1)]
     if rows.empty:
-        raise RescanError(f"{path}: no rows; add a row a sample")
+        raise RescanError(f"{path}: no rows; add one row per sample")
     return rows
 
 
@@ -77,15 +77,15 @@ def read_excel(path: Path, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame
 
     Args:
         path: The workbook.
-        columns: What to call each column, and the names that it may have in the file, whatever their case, blanks and
-            signs. The first row with such a name is the header.
+        columns: The name of each column, and the names that it may have in the file; case, blanks and signs do not
+            matter. The first row with such a name is the header.
 
     Returns:
         These columns as text without blanks around, 7.0 as "7"; empty rows are left out. The index is the row in the
         file.
 
     Raises:
-        RescanError: One line for each fault.
+        RescanError: One line per fault.
     """
     from openpyxl import load_workbook
 
@@ -94,31 +94,31 @@ def read_excel(path: Path, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame
             warnings.simplefilter("ignore")  # of styles and rules that are not kept
             cells = list(load_workbook(path, data_only=True).worksheets[0].iter_rows(values_only=True))
     except Exception as error:  # noqa: BLE001 - damaged workbooks make openpyxl raise anything
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise RescanError(f"{path}: not a readable Excel workbook ({said}); save it again as .xlsx") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RescanError(f"{path}: not a readable Excel workbook ({reason}); save it again as .xlsx") from None
     lines = {number: [_text(value) for value in row] for number, row in enumerate(cells, 1)}
     lines = {number: row for number, row in lines.items() if any(row)}
     if not lines:
-        raise RescanError(f"{path}: its first sheet is empty; add a row a sample")
-    wanted = {_plain(spelling) for spellings in columns.values() for spelling in spellings}
-    top = next((number for number, row in lines.items() if wanted & set(map(_plain, row))), min(lines))
+        raise RescanError(f"{path}: its first sheet is empty; add one row per sample")
+    names = {_plain(spelling) for spellings in columns.values() for spelling in spellings}
+    top = next((number for number, row in lines.items() if names & set(map(_plain, row))), min(lines))
     places = {_plain(name): place for place, name in reversed(list(enumerate(lines[top])))}  # the first of several
-    found = {
+    of_column = {
         name: [places[_plain(spelling)] for spelling in spellings if _plain(spelling) in places]
         for name, spellings in columns.items()
     }
     there = ", ".join(filter(None, lines[top]))
     raise_all(
         f"{path}: no column {columns[name][0]!r} (or {', '.join(columns[name][1:])}); its columns are {there}; "
-        "rename the one that is meant, or add an empty one"
-        for name, place in found.items()
+        "rename the right one, or add an empty one"
+        for name, place in of_column.items()
         if not place
     )
-    rows = {number: [row[place[0]] for place in found.values()] for number, row in lines.items() if number > top}
+    rows = {number: [row[place[0]] for place in of_column.values()] for number, row in lines.items() if number > top}
     rows = {number: row for number, row in rows.items() if any(row)}
     if not rows:
-        raise RescanError(f"{path}: no rows; add a row a sample")
-    return pd.DataFrame.from_dict(rows, "index", columns=list(found))
+        raise RescanError(f"{path}: no rows; add one row per sample")
+    return pd.DataFrame.from_dict(rows, "index", columns=list(of_column))
 
 
 def _text(value: Any) -> str:
@@ -130,7 +130,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
-def say_unread(path: Path, rows: pd.DataFrame, read: Collection[str]) -> None:
+def warn_unread(path: Path, rows: pd.DataFrame, read: Collection[str]) -> None:
     """Warn of a table's columns that are not among those that are read."""
     unknown = [str(name) for name in rows if name not in read]
     if unknown:
@@ -140,7 +140,7 @@ def say_unread(path: Path, rows: pd.DataFrame, read: Collection[str]) -> None:
 def grades(labels: pd.Series[str], data: Data) -> pd.Series[str]:
     """Put the class in place of its number, "0" … "K-1", where classes are grades and none is called by a number.
 
-    Where `data.labels` says what labels become, they stay as they are: `layouts.read` does it.
+    Where `data.labels` says what labels become, they stay as they are: `layouts.reading` does it.
     """
     numbers = _numbers(data)
     return labels.map(lambda text: numbers.get(text, text))
@@ -152,37 +152,37 @@ def _numbers(data: Data) -> dict[str, str]:
 
 
 def label_faults(file: Path, labels: pd.Series[str], data: Data) -> list[str]:
-    """What is wrong with a table's labels, whose index is the line in the file; the same wrong label is one fault.
+    """The faults of a table's labels, whose index is the line in the file; the same wrong label is one fault.
 
     Where there is `data.labels`, any label is right: those that it does not name are dropped.
     """
     also = f", or 0 to {len(data.classes) - 1}" if _numbers(data) else ""
     faults = []
     right = set(labels) - {""} if data.labels else set(data.classes)
-    for label, lines in lines_of(labels, right):
-        said = f"no class {label!r}" if label else "no label"
-        faults.append(f"{file}: {lines}: {said}{catalogue.suggest(label, data.classes)}{also}")
-    return shown(file, faults)
+    for label, lines in wrong_values(labels, right):
+        fault = f"no class {label!r}" if label else "no label"
+        faults.append(f"{file}: {lines}: {fault}{catalogue.suggest(label, data.classes)}{also}")
+    return first_faults(file, faults)
 
 
-def shown(file: Path, faults: list[str]) -> list[str]:
-    """The first of many faults of a kind in a file, and how many more there are."""
-    if len(faults) <= SHOWN:
+def first_faults(file: Path, faults: list[str]) -> list[str]:
+    """The first MOST of a file's faults of one kind, and the number of the others."""
+    if len(faults) <= MOST:
         return faults
-    return [*faults[:SHOWN], f"{file}: {len(faults) - SHOWN} more lines with such faults"]
+    return [*faults[:MOST], f"{file}: {len(faults) - MOST} more lines with such faults"]
 
 
-def lines_of(column: pd.Series[str], right: set[str]) -> list[tuple[str, str]]:
-    """Each wrong value of a column, and in which lines of the file it is, in words."""
+def wrong_values(column: pd.Series[str], right: set[str]) -> list[tuple[str, str]]:
+    """Each wrong value of a column, and its lines in the file, in words."""
     lines: dict[str, list[Any]] = {}
     for line, value in column.items():
         if value not in right:
             lines.setdefault(value, []).append(line)
-    several = {value: f" and {len(found) - 1} more" if len(found) > 1 else "" for value, found in lines.items()}
-    return [(value, f"line {found[0]}{several[value]}") for value, found in lines.items()]
+    more = {value: f" and {len(numbers) - 1} more" if len(numbers) > 1 else "" for value, numbers in lines.items()}
+    return [(value, f"line {numbers[0]}{more[value]}") for value, numbers in lines.items()]
 
 
 def raise_all(faults: Iterable[str]) -> None:
-    """Raise a `RescanError` of all faults, one a line, if there are any."""
+    """Raise a `RescanError` of all faults, one per line, if there are any."""
     if lines := list(faults):
         raise RescanError("\n".join(lines))

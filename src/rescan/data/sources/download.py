@@ -12,7 +12,8 @@ import pandas as pd
 
 from rescan import catalogue
 from rescan.catalogue import phantoms
-from rescan.data.layouts import reading as layouts
+from rescan.data.layouts.folders import naming, path_columns
+from rescan.data.layouts.reading import read_layout, tables_of
 from rescan.data.sources.archives import extract
 from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256
@@ -59,12 +60,12 @@ def download(study: Study) -> None:
 def _bring(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]:
     """Bring the study's own data, or an extra source, into place; what it is, and its samples."""
     wanted = study.data.extra[origin] if origin else study.data
-    with layouts.naming(study):
+    with naming(study):
         kind, where, root = _fetch(study, wanted, origin)
-    manifest = layouts.read(study, root, origin)
-    with layouts.naming(study):
-        named = {name for column in layouts.file_columns(manifest) for name in manifest[column]} - {""}
-        files, size, checksum = _checksum(root, sorted({*named, *layouts.tables_read(wanted.layout, root)}))
+    manifest = read_layout(study, root, origin)
+    with naming(study):
+        named = {name for column in path_columns(manifest) for name in manifest[column]} - {""}
+        files, size, checksum = _checksum(root, sorted({*named, *tables_of(wanted.layout, root)}))
     logger.info("%s: %d samples in %s", study.name, len(manifest), root)
     data = SourceData(
         kind=kind,

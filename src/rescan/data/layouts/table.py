@@ -1,4 +1,4 @@
-"""The layout of most new studies: one CSV with a row a sample."""
+"""The layout of most new studies: one CSV with one row per sample."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
-from rescan.data.layouts.reading import COLUMNS, PARTS, file_columns, top_of
-from rescan.data.readers.tables import grades, label_faults, lines_of, raise_all, read_csv, say_unread, shown
+from rescan.data.layouts.folders import COLUMNS, PARTS, path_columns, top_of
+from rescan.data.readers.tables import (
+    first_faults,
+    grades,
+    label_faults,
+    raise_all,
+    read_csv,
+    warn_unread,
+    wrong_values,
+)
 from rescan.results.parts import UNLABELED
 from rescan.study import Data
 
@@ -17,7 +25,7 @@ from rescan.study import Data
 def table(
     root: Path, data: Data, file: str = "samples.csv", label: str = "label", patient: str = "patient"
 ) -> pd.DataFrame:
-    """Read one CSV with a row a sample.
+    """Read one CSV with one row per sample.
 
     Args:
         root: The data set's folder.
@@ -36,16 +44,16 @@ def table(
         `path_<modality>` that the file has.
 
     Raises:
-        RescanError: One line for each fault, with the file's line number.
+        RescanError: One line per fault, with the file's line number.
     """
     top = top_of(root, file)
     path = top / file
     needed = ["path", label] if patient == "patient" else ["path", label, patient]
     rows = read_csv(path, needed, "give the table's name as data.layout.file")
     rows = rows if "eye" in rows else rows.rename(columns={"side": "eye"})
-    paths = file_columns(rows)
+    paths = path_columns(rows)
     optional = [*KNOWN_COLUMNS, "extent"]
-    say_unread(path, rows, {label, patient, "sample", "eye", "study", "part", *optional, *paths})
+    warn_unread(path, rows, {label, patient, "sample", "eye", "study", "part", *optional, *paths})
     rows = rows.assign(label=rows[label], patient=rows.get(patient, ""))
     for name in paths:
         rows[name] = [PurePosixPath(value).as_posix() if value else "" for value in rows[name]]
@@ -54,7 +62,7 @@ def table(
     parts = rows["part"].str.lower()
     rows["published_part"] = parts.map({**PARTS, UNLABELED: UNLABELED}).fillna("")
     rows["label"] = grades(rows["label"], data).where(parts != UNLABELED, "")
-    raise_all(_table_faults(path, top, rows, data))
+    raise_all(_faults(path, top, rows, data))
     for name in paths:
         rows[name] = [(top / value).relative_to(root).as_posix() if value else "" for value in rows[name]]
     rows["mask"], rows["origin"] = rows.get("mask", ""), ""
@@ -63,7 +71,7 @@ def table(
     return manifest
 
 
-def _table_faults(file: Path, root: Path, rows: pd.DataFrame, data: Data) -> list[str]:
+def _faults(file: Path, root: Path, rows: pd.DataFrame, data: Data) -> list[str]:
     """What is wrong with a table's rows; rows with the same wrong label or part make one fault."""
     first: dict[str, int] = {}
     single: list[str] = []
@@ -74,22 +82,22 @@ def _table_faults(file: Path, root: Path, rows: pd.DataFrame, data: Data) -> lis
             single.append(f"{file}: line {line}: no sample; fill it in, or leave the column out")
         elif first.setdefault(sample, line) != line:
             single.append(f"{file}: line {line}: sample {sample!r} is in line {first[sample]} too; name each one once")
-    for name in [name for name in file_columns(rows) if name != "path"]:
+    for name in [name for name in path_columns(rows) if name != "path"]:
         faults = {line: _path_fault(path, root) for line, path in rows[name].items() if path}
         single += [f"{file}: line {line}: {name}: {fault}" for line, fault in faults.items() if fault]
     for line, extent in rows["extent"].items() if "extent" in rows else ():
         if extent and not _is_extent(extent):
-            said = "is no extent; give the millimeters along depth, height and width, such as 2 3 3"
-            single.append(f"{file}: line {line}: {extent!r} {said}")
+            remedy = "give the millimeters along depth, height and width, such as 2 3 3"
+            single.append(f"{file}: line {line}: {extent!r} is no extent; {remedy}")
 
     right = {part for part in rows["part"] if part.lower() in {*PARTS, UNLABELED}}
     right |= set() if rows["published_part"].isin(["train", "test"]).any() else {""}
     wrong = [
         f"{file}: {lines}: part is {part!r}; use train, test or unlabeled"
-        for part, lines in lines_of(rows["part"], right)
+        for part, lines in wrong_values(rows["part"], right)
     ]
     labeled = rows.loc[rows["published_part"] != UNLABELED, "label"]
-    return [*label_faults(file, labeled, data), *shown(file, wrong), *shown(file, single)]
+    return [*label_faults(file, labeled, data), *first_faults(file, wrong), *first_faults(file, single)]
 
 
 def _is_extent(text: str) -> bool:

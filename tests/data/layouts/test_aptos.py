@@ -1,45 +1,24 @@
+"""Tables of grades beside folders of images, some of them without a grade."""
+
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import pytest
+from layout_cases import faults, fill, graded_study
 
-from rescan.data.layouts import reading as layouts
+from rescan.data.layouts.folders import COLUMNS
+from rescan.data.layouts.reading import read_layout, tables_of
 from rescan.errors import RescanError
-from rescan.study import Data, Split, Study
+from rescan.study import Split
 
-GRADES = ["no DR", "mild", "moderate"]
+APTOS = graded_study("aptos")
 HEADER = "id_code,diagnosis\n"
 SUGGESTED = "known: mild, moderate, no DR, or 0 to 2"
 
 
-def small_study(layout: str) -> Study:
-    """What a layout looks at of a study of grades."""
-    data = {"source": {"path": "raw"}, "layout": layout, "classes": GRADES, "ordered": True}
-    return Study.model_construct(
-        name="eyes", scale="demo", data=Data.model_validate(data), split=Split.model_validate({"test": 0.2})
-    )
-
-
-def fill(root: Path, *images: str, **tables: str | bytes) -> Path:
-    for name in images:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"not an image: nothing is decoded")
-    for name, text in tables.items():
-        root.mkdir(exist_ok=True)
-        (root / f"{name}.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return root
-
-
-def faults(root: Path, layout: str = "aptos") -> list[str]:
-    with pytest.raises(RescanError) as raised:
-        layouts.read(small_study(layout), root)
-    return [line.split("eyes: ")[1].replace(f"{root}/", "") for line in str(raised.value).splitlines()]
-
-
 @pytest.fixture
-def warned(caplog, monkeypatch):
+def warnings(caplog, monkeypatch):
     """The warnings so far."""
     monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
     caplog.set_level(logging.WARNING, "rescan")
@@ -47,7 +26,7 @@ def warned(caplog, monkeypatch):
 
 
 @pytest.mark.parametrize("top", ["", "top/"])
-def test_aptos(tmp_path, top, warned):
+def test_aptos(tmp_path, top, warnings):
     fill(
         tmp_path / "raw" / top,
         *(f"train_images/{name}.png" for name in ("00a", "b", "c")),
@@ -55,8 +34,8 @@ def test_aptos(tmp_path, top, warned):
         train=HEADER + "c,2\n00a,0\nb,mild\n",
         test="id_code\nt\n",
     )
-    manifest = layouts.read(small_study("aptos"), tmp_path / "raw")
-    assert list(manifest) == layouts.COLUMNS
+    manifest = read_layout(graded_study("aptos"), tmp_path / "raw")
+    assert list(manifest) == COLUMNS
     assert manifest[["sample", "path", "label", "published_part", "mask"]].to_numpy().tolist() == [
         ["00a", f"{top}train_images/00a.png", "no DR", "", ""],
         ["b", f"{top}train_images/b.png", "mild", "", ""],
@@ -64,31 +43,15 @@ def test_aptos(tmp_path, top, warned):
         ["t", f"{top}test_images/t.png", "", "unlabeled", f"{top}masks/t.png"],
     ]
     assert (manifest[["patient", "eye", "study", "origin"]] == "").all(axis=None)
-    assert layouts.tables_read({"name": "aptos"}, tmp_path / "raw") == [f"{top}train.csv", f"{top}test.csv"]
-    assert warned.text == ""
-
-
-def test_eyepacs(tmp_path):
-    images = [f"train/{name}" for name in ("10_left.jpeg", "10_right.JPG", "x_1_left.png")]
-    fill(tmp_path / "raw", *images, trainLabels="image,level\n10_left,0\n10_right,2\nx_1_left,1\n")
-    manifest = layouts.read(small_study("eyepacs"), tmp_path / "raw")
-    assert manifest[["sample", "path", "label", "patient", "eye"]].to_numpy().tolist() == [
-        ["10_left", "train/10_left.jpeg", "no DR", "10", "left"],
-        ["10_right", "train/10_right.JPG", "moderate", "10", "right"],
-        ["x_1_left", "train/x_1_left.png", "mild", "x_1", "left"],
-    ]
-    fill(tmp_path / "raw", "train/7.png", "train/7_lefty.png", trainLabels="image,level\n7,1\n7_lefty,2\n10_left,0\n")
-    assert faults(tmp_path / "raw", "eyepacs") == [
-        f"trainLabels.csv: line {line}: {name!r} is not <patient>_left or <patient>_right; rename image and file"
-        for line, name in ((2, "7"), (3, "7_lefty"))
-    ]
+    assert tables_of({"name": "aptos"}, tmp_path / "raw") == [f"{top}train.csv", f"{top}test.csv"]
+    assert warnings.text == ""
 
 
 def test_grades_that_are_none(tmp_path):
     root = fill(
         tmp_path / "raw", *(f"train_images/{n}.png" for n in "abcde"), train=HEADER + "a,7\nb,nan\nc,\nd,1.0\n\ne,7\n"
     )
-    assert faults(root) == [
+    assert faults(APTOS, root) == [
         f"train.csv: line 2 and 1 more: no class '7'; {SUGGESTED}",
         f"train.csv: line 3: no class 'nan'; {SUGGESTED}",
         f"train.csv: line 4: no label; {SUGGESTED}",
@@ -96,10 +59,10 @@ def test_grades_that_are_none(tmp_path):
     ]
 
 
-def test_rows_without_a_file_and_files_without_a_row(tmp_path, warned):
+def test_rows_without_a_file_and_files_without_a_row(tmp_path, warnings):
     images = [f"train_images/{name}.png" for name in "abcdef"]
     root = fill(tmp_path / "raw", *images, train=HEADER + "a,1\n\n../a,1\n,2\ngone,0\n", test="id_code\nb\na\n")
-    assert faults(root) == [
+    assert faults(APTOS, root) == [
         "train.csv: line 4: no image '../a' in train_images; add the file, or take out the row",
         "train.csv: line 5: no id_code; fill it in",
         "train.csv: line 6: no image 'gone' in train_images; add the file, or take out the row",
@@ -107,29 +70,29 @@ def test_rows_without_a_file_and_files_without_a_row(tmp_path, warned):
         "test.csv: line 3: 'a' is in train.csv too; take it out of one",
     ]
     expected = "5 images have no row in it and are left out, such as train_images/b.png, train_images/c.png, train_"
-    assert expected in warned.text
+    assert expected in warnings.text
     (root / "test.csv").unlink()
     fill(root, train=HEADER + "".join(f"gone{number},0\n" for number in range(500)))
-    lines = faults(root)
+    lines = faults(APTOS, root)
     assert len(lines) == 21
     assert lines[-1] == "train.csv: 480 more lines with such faults"
 
 
-def test_a_row_twice(tmp_path, warned):
+def test_a_row_twice(tmp_path, warnings):
     images = [f"train_images/{name}.png" for name in "abc"]
     root = fill(tmp_path / "raw", *images, train=HEADER + "a,1\nb,2\na,mild\na,1\nc,0\n")
-    manifest = layouts.read(small_study("aptos"), root)
+    manifest = read_layout(graded_study("aptos"), root)
     assert manifest["sample"].tolist() == ["a", "b", "c"]
-    assert "train.csv: 2 rows repeat an earlier one and are left out, such as line 4" in warned.text
+    assert "train.csv: 2 rows repeat an earlier one and are left out, such as line 4" in warnings.text
     fill(root, train=HEADER + "a,1\nb,2\na,2\nb,2\nc,0\n")
-    assert faults(root) == ["train.csv: line 4: 'a' is in line 2 too, with another diagnosis; keep one of them"]
+    assert faults(APTOS, root) == ["train.csv: line 4: 'a' is in line 2 too, with another diagnosis; keep one of them"]
 
 
-def test_swapped_and_more_columns_and_a_byte_order_mark(tmp_path, warned):
+def test_swapped_and_more_columns_and_a_byte_order_mark(tmp_path, warnings):
     root = fill(tmp_path / "raw", "train_images/a.png", train=b"\xef\xbb\xbfdiagnosis , id_code,eye\r\n1, a,left\r\n")
-    manifest = layouts.read(small_study("aptos"), root)
+    manifest = read_layout(graded_study("aptos"), root)
     assert manifest[["sample", "label", "eye"]].to_numpy().tolist() == [["a", "mild", ""]]
-    assert "1 columns are not read: eye" in warned.text
+    assert "1 columns are not read: eye" in warnings.text
 
 
 @pytest.mark.parametrize(
@@ -145,17 +108,17 @@ def test_swapped_and_more_columns_and_a_byte_order_mark(tmp_path, warned):
     ],
 )
 def test_a_broken_table(tmp_path, text, said):
-    (line,) = faults(fill(tmp_path / "raw", "train_images/a.png", train=text))
+    (line,) = faults(APTOS, fill(tmp_path / "raw", "train_images/a.png", train=text))
     assert line.startswith(said)
 
 
 def test_nothing_there(tmp_path):
     expected = "this layout expects train.csv (id_code,diagnosis) and train_images/<id_code>.png"
-    assert faults(fill(tmp_path / "raw", "train_images/a.png")) == [
+    assert faults(APTOS, fill(tmp_path / "raw", "train_images/a.png")) == [
         f"train.csv: cannot be read (No such file or directory); {expected}"
     ]
     (tmp_path / "empty" / "train_images").mkdir(parents=True)
-    (line,) = faults(fill(tmp_path / "empty", train=HEADER + "a,1\n"))
+    (line,) = faults(APTOS, fill(tmp_path / "empty", train=HEADER + "a,1\n"))
     assert line.startswith("train_images: no image in it")
 
 
@@ -163,18 +126,7 @@ def test_no_part_is_published(tmp_path):
     root = fill(
         tmp_path / "raw", "train_images/a.png", "test_images/t.png", train=HEADER + "a,1\n", test="id_code\nt\n"
     )
-    study = small_study("aptos")
+    study = graded_study("aptos")
     study = study.model_copy(update={"split": Split()})
     with pytest.raises(RescanError, match=r"no labeled test part .*split\.test"):
-        layouts.read(study, root)
-
-
-def test_numbers_stand_for_grades_only_where_no_class_is_a_number(tmp_path):
-    fill(tmp_path, "a.png", samples="path,label\na.png,1\n")
-    for classes, ordered, label in ((GRADES, True, "mild"), (["1", "2"], True, "1"), (["1", "2"], False, "1")):
-        study = small_study("table")
-        data = study.data.model_copy(update={"classes": classes, "ordered": ordered})
-        assert layouts.read(study.model_copy(update={"data": data}), tmp_path)["label"].tolist() == [label]
-    data = small_study("table").data.model_copy(update={"ordered": False})
-    with pytest.raises(RescanError, match="no class '1'"):
-        layouts.read(study.model_copy(update={"data": data}), tmp_path)
+        read_layout(study, root)
