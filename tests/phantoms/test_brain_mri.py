@@ -155,11 +155,11 @@ def test_fewer_classes_and_the_smallest_set(tmp_path):
     }
 
 
-def test_options_out_of_range_are_all_said(tmp_path):
+def test_options_out_of_range_are_all_named(tmp_path):
     options = {"samples": 3, "size": 8, "contrast": -1.0, "confound": 2.0, "duplicates": -0.5, "label_noise": 1.1}
     with pytest.raises(RescanError) as raised:
         make(tmp_path, [*CLASSES, "fifth"], patient_effect=-1.0, seed=-1, **options)
     lines = str(raised.value).splitlines()
-    for said in (*options, "patient_effect", "seed", f"at most {len(KINDS)} classes"):
-        assert sum(said in line for line in lines) >= 1
+    for text in (*options, "patient_effect", "seed", f"at most {len(KINDS)} classes"):
+        assert sum(text in line for line in lines) >= 1
     assert not list(tmp_path.iterdir())

@@ -210,10 +210,10 @@ def test_the_audit_finds_the_duplicates_and_nothing_else(tmp_path):
     source = [where[copied or path] for path, copied in zip(truth["path"], truth["duplicate_of"])]
     planted = {(i, j) for j in range(150) for i in range(j) if source[i] == source[j]}
     images = [np.asarray(Image.open(tmp_path / path)) for path in truth["path"]]
-    found = duplicates.near_duplicates(np.stack([duplicates.thumbnail(image) for image in images]))
-    found = set(map(tuple, found[:, :2].tolist()))
-    assert len(found & planted) >= 0.95 * len(planted)
-    assert len(found & planted) >= 0.99 * len(found)
+    pairs = duplicates.near_duplicates(np.stack([duplicates.thumbnail(image) for image in images]))
+    pairs = set(map(tuple, pairs[:, :2].tolist()))
+    assert len(pairs & planted) >= 0.95 * len(planted)
+    assert len(pairs & planted) >= 0.99 * len(pairs)
 
 
 def test_confound(tmp_path):
@@ -234,11 +234,11 @@ def test_images_have_a_black_border_and_some_fields_are_cut(tmp_path):
     truth = phantom(tmp_path, confound=0.0)
     cut = []
     for path in truth["path"]:
-        seen = pixels(tmp_path / path).max(axis=2) > 20
-        corners = seen[:3, :3] | seen[-3:, :3] | seen[:3, -3:] | seen[-3:, -3:]
+        bright = pixels(tmp_path / path).max(axis=2) > 20
+        corners = bright[:3, :3] | bright[-3:, :3] | bright[:3, -3:] | bright[-3:, -3:]
         assert not corners.any()
-        assert 0.3 < seen.mean() < 0.95
-        cut.append(seen[:2].any() and seen[-2:].any())
+        assert 0.3 < bright.mean() < 0.95
+        cut.append(bright[:2].any() and bright[-2:].any())
     assert 0.15 < np.mean(cut) < 0.7
 
 
@@ -282,7 +282,7 @@ def test_fewer_grades_the_smallest_set_and_great_effects(tmp_path):
     assert set(truth["true_label"]) <= {"a", "b"}
 
 
-def test_options_out_of_range_are_all_said(tmp_path):
+def test_options_out_of_range_are_all_named(tmp_path):
     shares = {"duplicates": 1.5, "confound": 2.0, "conflicts": float("nan"), "label_noise": -0.1}
     amounts = {"contrast": float("inf"), "patient_effect": -1.0, "seed": -1, "unlabeled": -3}
     wrong = {**shares, **amounts, "size": 8, "samples": 3, "layout": "eyepac"}

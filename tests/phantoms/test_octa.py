@@ -207,11 +207,11 @@ def test_null_has_no_lesion_and_labels_that_mean_nothing(tmp_path):
     for path in truth["path"][::15]:  # the same nuisances: the eyes are the same
         for read in (octa, oct_):
             assert (read(tmp_path / "null", path) == read(tmp_path / "lesions", path)).all()
-    seen = [
+    images = [
         central(projection(tmp_path / "null", path, "FULL")[None], fov, 8)
         for path, fov in zip(truth["path"], truth["fov"])
     ]
-    assert area_under_curve(np.stack(seen), ill_of(truth)) < 0.65
+    assert area_under_curve(np.stack(images), ill_of(truth)) < 0.65
 
 
 def deposits(folder: Path, lesions: str) -> tuple[pd.DataFrame, list[np.ndarray]]:
@@ -222,14 +222,14 @@ def deposits(folder: Path, lesions: str) -> tuple[pd.DataFrame, list[np.ndarray]
 def test_what_differs_in_depth_only_shows_in_no_projection(tmp_path):
     truth, volumes = deposits(tmp_path, "depth")
     ill = ill_of(truth)
-    seen = np.stack([central(volume, fov, 16) for volume, fov in zip(volumes, truth["fov"])])
-    projected = seen.mean(axis=1)
-    assert area_under_curve(seen, ill) > 0.95
+    images = np.stack([central(volume, fov, 16) for volume, fov in zip(volumes, truth["fov"])])
+    projected = images.mean(axis=1)
+    assert area_under_curve(images, ill) > 0.95
     assert area_under_curve(projected, ill) < 0.65
     full = [projection(tmp_path, path, "FULL")[None] for path in truth["path"]]
     assert area_under_curve(np.stack([central(*pair, 16) for pair in zip(full, truth["fov"])]), ill) < 0.65
     # Gray levels are the same whichever eyes are ill: the mean, the extremes and the spread of columns tell nothing.
-    columns = [(v.mean(), v.std(), v.max(axis=0).mean(), v.max(axis=0).std(), v.std(axis=0).mean()) for v in seen]
+    columns = [(v.mean(), v.std(), v.max(axis=0).mean(), v.max(axis=0).std(), v.std(axis=0).mean()) for v in images]
     columns = np.array(columns) / np.std(columns, axis=0)
     assert area_under_curve(columns, ill) < 0.65
 
@@ -238,10 +238,10 @@ def test_the_same_eye_ill_and_healthy_has_the_same_columns():
     from rescan.phantoms.octa.octa_eyes import eye
     from rescan.phantoms.octa.octa_scans import deposit, paint
 
-    shown = eye(np.random.default_rng(1), (40, 40), 3.0, left=True, effect=1.0)
-    scan = paint(shown, 48, np.random.default_rng(2))
+    macula = eye(np.random.default_rng(1), (40, 40), 3.0, left=True, effect=1.0)
+    scan = paint(macula, 48, np.random.default_rng(2))
     healthy, ill = (
-        deposit(scan, shown, ill=ill, depth_only=True, contrast=1.0, rng=np.random.default_rng(3))
+        deposit(scan, macula, ill=ill, depth_only=True, contrast=1.0, rng=np.random.default_rng(3))
         for ill in (False, True)
     )
     for before, after, plain in ((healthy.oct, ill.oct, scan.oct), (healthy.octa, ill.octa, scan.octa)):
@@ -279,8 +279,8 @@ def small_network() -> torch.nn.Module:
 def test_the_usual_difficulty_is_neither_trivial_nor_hopeless(tmp_path):
     truth = phantom(tmp_path, samples=200, size=[48, 40, 40], confound=0.0)
     ill = torch.tensor(ill_of(truth).astype(int))
-    seen = np.stack([central(octa(tmp_path, path)[8:40], fov, 16) for path, fov in zip(truth["path"], truth["fov"])])
-    seen = torch.from_numpy((seen - seen.mean()) / seen.std())[:, None]
+    images = np.stack([central(octa(tmp_path, path)[8:40], fov, 16) for path, fov in zip(truth["path"], truth["fov"])])
+    images = torch.from_numpy((images - images.mean()) / images.std())[:, None]
     rng = np.random.default_rng(0)
     order = rng.permutation(200)
     train, test = order[:120], order[120:]
@@ -289,7 +289,7 @@ def test_the_usual_difficulty_is_neither_trivial_nor_hopeless(tmp_path):
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=225)
     for rows in [rows for _ in range(15) for rows in np.array_split(rng.permutation(train), 15)]:
-        batch = seen[rows]
+        batch = images[rows]
         for axis in (-1, -2):
             batch = batch.flip(axis) if rng.random() < 0.5 else batch
         optimizer.zero_grad()
@@ -298,7 +298,7 @@ def test_the_usual_difficulty_is_neither_trivial_nor_hopeless(tmp_path):
         schedule.step()
     network.eval()
     with torch.no_grad():
-        right = (network(seen[test]).argmax(dim=1) == ill[test]).numpy()
+        right = (network(images[test]).argmax(dim=1) == ill[test]).numpy()
     assert 0.7 <= right.mean() <= 0.95  # 0.75 to 0.86 over seeds of the phantom and of the training
 
 
@@ -344,9 +344,9 @@ def test_duplicates_are_planted_as_stated_and_found(tmp_path):
     where = {path: number for number, path in enumerate(truth.index)}
     source = [where[copied or path] for path, copied in truth["duplicate_of"].items()]
     planted = {(i, j) for j in range(90) for i in range(j) if source[i] == source[j]}
-    found = set(map(tuple, duplicates.near_duplicates(np.stack(thumbnails))[:, :2].tolist()))
-    assert len(found & planted) >= 0.95 * len(planted)
-    assert len(found & planted) >= 0.99 * len(found)
+    pairs = set(map(tuple, duplicates.near_duplicates(np.stack(thumbnails))[:, :2].tolist()))
+    assert len(pairs & planted) >= 0.95 * len(planted)
+    assert len(pairs & planted) >= 0.99 * len(pairs)
 
 
 def test_label_noise_calls_the_ill_healthy_and_the_healthy_ill(tmp_path):
@@ -390,9 +390,9 @@ def test_painting_in_parts_changes_the_noise_only(monkeypatch):
         monkeypatch.setattr(octa_scans, "VOXELS", voxels)
         monkeypatch.setattr(octa_scans, "GRAIN", (0.0, 0.0))
         monkeypatch.setattr(octa_scans, "FLOW_GRAIN", (0.0, 0.0))
-        shown = eye(np.random.default_rng(1), (30, 26), 6.0, left=False, effect=1.0)
-        octa_lesions.add(shown, "DR", 1.0, np.random.default_rng(2))
-        scans.append(octa_scans.paint(shown, 40, np.random.default_rng(3)))
+        macula = eye(np.random.default_rng(1), (30, 26), 6.0, left=False, effect=1.0)
+        octa_lesions.add(macula, "DR", 1.0, np.random.default_rng(2))
+        scans.append(octa_scans.paint(macula, 40, np.random.default_rng(3)))
     assert scans[0].mask.any()
     for whole, parts in zip(*scans):
         assert np.abs(whole.astype(float) - parts).max() <= (1 if whole.dtype == np.uint8 else 0)
@@ -402,7 +402,7 @@ def test_great_effects(tmp_path):
     phantom(tmp_path, samples=20, patient_effect=1e6, contrast=1e6)
 
 
-def test_options_out_of_range_are_all_said(tmp_path):
+def test_options_out_of_range_are_all_named(tmp_path):
     shares = {"duplicates": 1.5, "confound": 2.0, "label_noise": -0.1}
     amounts = {"contrast": float("inf"), "patient_effect": -1.0, "seed": -1}
     wrong = {**shares, **amounts, "size": [8, 40, 40], "samples": 3, "lesions": "dept"}

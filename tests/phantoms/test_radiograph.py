@@ -48,8 +48,8 @@ def lines_of(path: Path) -> list[str]:
 def metadata(folder: Path, truth: pd.DataFrame) -> dict:
     """What the audit says of the files' metadata."""
     files = [folder / path for path in truth["path"]]
-    known = {"mode": [Image.open(file).mode for file in files], "bytes": [file.stat().st_size for file in files]}
-    return confounds.metadata_baseline(truth.assign(group=truth["patient"], **known), list(LABELS), ordered=False)
+    columns = {"mode": [Image.open(file).mode for file in files], "bytes": [file.stat().st_size for file in files]}
+    return confounds.metadata_baseline(truth.assign(group=truth["patient"], **columns), list(LABELS), ordered=False)
 
 
 def test_the_csvs_the_folders_and_the_truth_agree(tmp_path):
@@ -58,12 +58,14 @@ def test_the_csvs_the_folders_and_the_truth_agree(tmp_path):
     lists = {f"{part}_{name}.csv" for part in ("train", "valid") for name in ("image_paths", "labeled_studies")}
     assert {p.name for p in (tmp_path / "MURA-v1.1").iterdir()} == {"train", "valid", "masks", *lists}
     assert len(truth) == 120
-    for folder, ours in truth.groupby("folder"):
-        assert lines_of(tmp_path / f"MURA-v1.1/{folder}_image_paths.csv") == sorted(ours["path"])
+    for folder, own_rows in truth.groupby("folder"):
+        assert lines_of(tmp_path / f"MURA-v1.1/{folder}_image_paths.csv") == sorted(own_rows["path"])
         rows = dict(line.split(",") for line in lines_of(tmp_path / f"MURA-v1.1/{folder}_labeled_studies.csv"))
-        studies = ours["path"].str.rpartition("/")[0] + "/"
+        studies = own_rows["path"].str.rpartition("/")[0] + "/"
         assert set(rows) == set(studies)
-        assert all(rows[study] == ("1" if label == "positive" else "0") for study, label in zip(studies, ours["label"]))
+        assert all(
+            rows[study] == ("1" if label == "positive" else "0") for study, label in zip(studies, own_rows["label"])
+        )
     for row in truth.itertuples():
         assert PATH.fullmatch(row.path).groups() == (row.folder, row.body_part, row.patient, row.study, row.label)
         image = Image.open(tmp_path / row.path)
@@ -81,16 +83,16 @@ def test_patients_studies_views_and_labels_are_like_the_real_ones(tmp_path, samp
     assert studies.groupby(["folder", "body_part"]).ngroups == 2 * len(PARTS)
     views = truth.groupby(["patient", "body_part", "study"])["path"].count()
     assert set(views) <= {1, 2, 3, 4}
-    own = studies.groupby("patient").size()
-    assert set(own) <= {1, 2, 3}
+    counts = studies.groupby("patient").size()
+    assert set(counts) <= {1, 2, 3}
     for _, paths in truth.groupby(["patient", "body_part", "study"])["path"]:
         assert sorted(Path(path).stem for path in paths) == [f"image{n}" for n in range(1, len(paths) + 1)]
     if samples == 500:
         assert 0.38 < (studies["label"] == "positive").mean() < 0.47
-        assert (own == 1).mean() > 0.6
+        assert (counts == 1).mean() > 0.6
         assert 0.08 < (studies.groupby("patient")["label"].nunique() == 2).mean() < 0.25
         assert 0.02 < (studies.groupby("patient")["body_part"].agg(set).str.len() > 1).mean() < 0.15
-        assert set(own) == {1, 2, 3}
+        assert set(counts) == {1, 2, 3}
         assert set(views) == {1, 2, 3, 4}
 
 
@@ -182,9 +184,9 @@ def test_the_audit_finds_the_confound_where_there_is_one(tmp_path):
     for name, null in (("full", False), ("null", True)):
         truth = phantom(tmp_path / name, confound=1.0, null=null, **options)
         assert truth.groupby("label")[["width", "height"]].nunique().max(axis=None) == 1
-    found = metadata(tmp_path / "null", truth)
-    assert found["balanced_accuracy"] > 0.99
-    assert found["warnings"]
+    baseline = metadata(tmp_path / "null", truth)
+    assert baseline["balanced_accuracy"] > 0.99
+    assert baseline["warnings"]
 
 
 def test_duplicates_are_planted_as_stated(tmp_path):
@@ -224,10 +226,10 @@ def test_the_audit_finds_the_duplicates_and_nothing_else(tmp_path, effect):
     source = [where[copied or path] for path, copied in zip(truth["path"], truth["duplicate_of"])]
     planted = {(i, j) for j in range(300) for i in range(j) if source[i] == source[j]}
     images = [np.asarray(Image.open(tmp_path / path)) for path in truth["path"]]
-    found = duplicates.near_duplicates(np.stack([duplicates.thumbnail(image) for image in images]))
-    found = set(map(tuple, found[:, :2].tolist()))
-    assert len(found & planted) >= 0.95 * len(planted)
-    assert len(found & planted) >= 0.99 * len(found)
+    pairs = duplicates.near_duplicates(np.stack([duplicates.thumbnail(image) for image in images]))
+    pairs = set(map(tuple, pairs[:, :2].tolist()))
+    assert len(pairs & planted) >= 0.95 * len(planted)
+    assert len(pairs & planted) >= 0.99 * len(pairs)
 
 
 def test_label_noise_turns_a_share_of_the_studies(tmp_path):
@@ -269,7 +271,7 @@ def test_great_effects(tmp_path):
     assert len({gray(tmp_path / path).tobytes() for path in truth["path"]}) > 60
 
 
-def test_options_out_of_range_are_all_said(tmp_path):
+def test_options_out_of_range_are_all_named(tmp_path):
     shares = {"duplicates": 1.5, "confound": 2.0, "label_noise": -0.1, "test": float("nan")}
     amounts = {"contrast": float("inf"), "patient_effect": -1.0, "seed": -1}
     wrong = {**shares, **amounts, "size": 8, "samples": 3}

@@ -79,7 +79,7 @@ class PhantomOptions:
         if lines:
             raise RescanError("\n".join(f"data.phantom: {line}" for line in lines))
 
-    def check_originals(self, classes: int) -> tuple[bool, str]:
+    def fault_of_count(self, classes: int) -> tuple[bool, str]:
         """The fault of too few samples for two originals per class; an argument of `check`."""
         text = f"samples: {self.samples} with {self.copies} duplicates leave fewer than two originals per class"
         return self.originals < 2 * classes, f"{text}; raise it"
@@ -100,21 +100,21 @@ def relabel(
         groups: The rows within which labels are dealt out, group by group; all rows if None.
     """
     rng = options.rng(5)
-    dealt = list(labels)
+    new_labels = list(labels)
     if options.null:
-        for rows in groups or [range(len(dealt))]:
+        for rows in groups or [range(len(new_labels))]:
             for row, label in zip(rows, rng.permutation(np.array([labels[row] for row in rows])).tolist()):
-                dealt[row] = label
+                new_labels[row] = label
     else:
-        for row in rng.permutation(len(dealt))[: round(options.label_noise * len(dealt))].tolist():
-            dealt[row] = other(dealt[row], rng)
-    return dealt
+        for row in rng.permutation(len(new_labels))[: round(options.label_noise * len(new_labels))].tolist():
+            new_labels[row] = other(new_labels[row], rng)
+    return new_labels
 
 
 def choose(rows: Sequence[int], count: int, rng: np.random.Generator) -> list[int]:
     """Choose which originals are copied, each once if there are enough."""
-    chosen: list[int] = rng.choice(rows, count, replace=count > len(rows)).tolist()
-    return chosen
+    sources: list[int] = rng.choice(rows, count, replace=count > len(rows)).tolist()
+    return sources
 
 
 def copy(

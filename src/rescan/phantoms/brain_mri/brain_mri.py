@@ -74,7 +74,7 @@ def make(folder: Path, classes: list[str], **options: Any) -> None:
             len(classes) > len(KINDS),
             f"brain_mri makes at most {len(KINDS)} classes, not {len(classes)}; shorten data.classes",
         ),
-        settings.check_originals(len(classes)),
+        settings.fault_of_count(len(classes)),
     )
     cases = _label(_plan(settings, len(classes)), settings, len(classes))
     paths = _paths(cases, classes)

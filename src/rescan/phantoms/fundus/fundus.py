@@ -91,7 +91,7 @@ def make(folder: Path, classes: list[str], **options: Any) -> None:
             not 2 <= grades <= len(GRADES),
             f"fundus makes 2 to {len(GRADES)} classes, not {grades}; change data.classes",
         ),
-        settings.check_originals(grades),
+        settings.fault_of_count(grades),
     )
     cases = _label(_eyes(settings, 0, grades, settings.originals, fewest=2), settings, grades)
     cases += _copies(cases, settings, grades)

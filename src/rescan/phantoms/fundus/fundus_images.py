@@ -129,13 +129,13 @@ def _paint_eye(view: Camera, person: Patient, rng: np.random.Generator) -> Array
         cover = np.clip((1 - disc / radius) / soft + 0.5, 0, 1)[..., None]
         image += cover * (np.array(color, np.float32) - image)
 
-    fed = 1 - np.exp(-((away / 0.13) ** 4))  # no vessels in the fovea
+    vascular = 1 - np.exp(-((away / 0.13) ** 4))  # no vessels in the fovea
     vessels = tree(view, person.width, person.wander, rng)
     for color, vein in ((VEIN, True), (ARTERY, False)):
         layer = new_layer(view.shape)
         for order in vessels:
             trace(layer, view, order.points[order.vein == vein], order.width[order.vein == vein])
-        image *= 1 - (coverage(layer, view.shape) * fed)[..., None] * np.array(color, np.float32)
+        image *= 1 - (coverage(layer, view.shape) * vascular)[..., None] * np.array(color, np.float32)
     return image
 
 

@@ -98,8 +98,8 @@ def _grow(
     rng: np.random.Generator,
 ) -> Vessels:
     """Let B vessels grow from `start`, turning from heading `first` to `last` over a length `bend`, and tapering."""
-    passed = np.linspace(0, 1, steps) * length[:, None]
-    heading = last[:, None] + (first - last)[:, None] * np.exp(-passed / bend[:, None])
+    distance = np.linspace(0, 1, steps) * length[:, None]
+    heading = last[:, None] + (first - last)[:, None] * np.exp(-distance / bend[:, None])
     swing = rng.normal(0, 1, (len(start), steps)).cumsum(axis=1) * np.sqrt(length[:, None] / steps)
     heading += 0.35 * wander * swing
     moves = np.stack([np.cos(heading), -np.sin(heading)], axis=-1) * (length / (steps - 1))[:, None, None]

@@ -152,8 +152,8 @@ def _plan(options: Options) -> list[Case]:
     overall = counts.sum(axis=0) / counts.sum()
     wide = round(0.6 * count)
     cases: list[Case] = []
-    for fov, total, own in zip(FIELDS, (wide, count - wide), counts):
-        ends = np.cumsum(confound * own / own.sum() + (1 - confound) * overall)
+    for fov, total, real in zip(FIELDS, (wide, count - wide), counts):
+        ends = np.cumsum(confound * real / real.sum() + (1 - confound) * overall)
         numbers = np.diff(np.rint(ends * total).astype(int), prepend=0)
         if fov == "6mm":
             numbers = np.maximum(numbers, 1)
@@ -189,9 +189,9 @@ def _number(cases: list[Case], options: Options) -> list[Case]:
     rng = options.rng(7)
     numbers = [0] * len(cases)
     above = itertools.count(FIRST_IDS["3mm"].stop)
-    for fov, own in FIRST_IDS.items():
+    for fov, real_ids in FIRST_IDS.items():
         rows = [row for row, case in enumerate(cases) if case.fov == fov]
-        ids = itertools.chain((number for number in own if str(number) not in EXCLUDED), above)
+        ids = itertools.chain((number for number in real_ids if str(number) not in EXCLUDED), above)
         for row, number in zip(rows, rng.permutation(list(itertools.islice(ids, len(rows)))).tolist()):
             numbers[row] = number
     return [case._replace(number=str(number)) for case, number in zip(cases, numbers)]

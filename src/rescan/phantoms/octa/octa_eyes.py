@@ -60,11 +60,11 @@ class Eye:
 
     def rows(self, first: int, last: int) -> Eye:
         """The same eye, of some of its B-scans."""
-        own = slice(first, last)
+        rows = slice(first, last)
         maps = ("y", "large", "superficial", "deep", "choroid", "wave", "gain", "tangle", "inner", "fluid")
-        marks = [Mark(*(part[own] for part in mark)) for mark in self.marks]
-        some = {name: getattr(self, name)[own] for name in maps}
-        return replace(self, surfaces=self.surfaces[:, own], marks=marks, **some)
+        marks = [Mark(*(part[rows] for part in mark)) for mark in self.marks]
+        some = {name: getattr(self, name)[rows] for name in maps}
+        return replace(self, surfaces=self.surfaces[:, rows], marks=marks, **some)
 
     def surface(self, name: str) -> Array:
         """The depth of a surface: a view, (H, W)."""
@@ -96,11 +96,11 @@ def eye(rng: np.random.Generator, shape: tuple[int, int], extent: float, *, left
     surfaces = _surfaces(x, y, rng, differs)
     vessels = tree(rng, float(np.exp(differs(0.12))))
     avascular = AVASCULAR * float(np.exp(differs(0.18)))
-    fed = 1 - zone(grid, avascular, rng)
+    vascular = 1 - zone(grid, avascular, rng)
     density = float(np.exp(differs(0.1)))
     flow = {name: density * mesh(grid, cell, rng) * (1 + 0.1 * smooth(rng, shape, 5)) for name, cell in CELLS.items()}
     light = float(np.exp(differs(0.1))) * np.exp(0.04 * smooth(rng, shape, 3) + rng.normal(0, 0.02, (shape[0], 1)))
-    large = draw(grid, vessels) * fed
+    large = draw(grid, vessels) * vascular
     blank = np.zeros(shape, np.float32)
     return Eye(
         grid=grid,
@@ -109,8 +109,8 @@ def eye(rng: np.random.Generator, shape: tuple[int, int], extent: float, *, left
         vessels=vessels,
         surfaces=surfaces,
         large=large,
-        superficial=flow["superficial"] * fed,
-        deep=flow["deep"] * fed,
+        superficial=flow["superficial"] * vascular,
+        deep=flow["deep"] * vascular,
         choroid=flow["choroid"],
         wave=np.tanh(smooth(rng, shape, round(extent / WAVE))),
         gain=light.astype(np.float32),

@@ -123,10 +123,10 @@ def _occlusion(eye: Eye, strength: float, rng: np.random.Generator) -> None:
         return np.clip((width - off) / 0.25 + 0.5, 0, 1) * np.clip((np.hypot(x, y) - 0.25) / 0.15, 0, 1)
 
     cover = sector(eye.x, eye.y).astype(np.float32)
-    fed = (eye.superficial > 0).astype(np.float32)
+    vascular = (eye.superficial > 0).astype(np.float32)
     course = eye.vessels.course
     sick = strength * sector(course[..., 0], course[..., 1])
-    dilated = draw(eye.grid, eye.vessels, winding=1 + 2.0 * sick, widening=1 + 1.0 * sick) * fed
+    dilated = draw(eye.grid, eye.vessels, winding=1 + 2.0 * sick, widening=1 + 1.0 * sick) * vascular
     _drop_out(eye, cover, 0.8 * strength)
     share = np.clip(strength * cover, 0, 1)
     eye.large = eye.large + share * (dilated - eye.large)

@@ -124,8 +124,8 @@ def _balls(eye: Eye, z: Array, reflectivity: Array, flow: Array) -> Array:
         cover = np.clip((1 - distance) / 0.4 + 0.5, 0, 1)
         for signal, level in ((reflectivity, ball.reflectivity), (flow, ball.flow)):
             if level is not None:
-                own = signal[:, rows, columns]
-                signal[:, rows, columns] = np.maximum(own + ball.strength * cover * (level - own), 0)
+                before = signal[:, rows, columns]
+                signal[:, rows, columns] = np.maximum(before + ball.strength * cover * (level - before), 0)
         mask[:, rows, columns] |= cover > 0.5
     return mask
 
@@ -153,10 +153,10 @@ def deposit(scan: Scan, eye: Eye, *, ill: bool, depth_only: bool, contrast: floa
         columns |= spot(eye, away * np.cos(angle), away * np.sin(angle), radius) > 0
     bright = DEPOSIT * contrast
     if depth_only:
-        (oct_volume, octa_volume), where = _in_depth(scan, columns, ill, bright, rng)
+        (oct_volume, octa_volume), lesion = _in_depth(scan, columns, ill, bright, rng)
     else:
-        (oct_volume, octa_volume), where = _evenly(scan, columns, bright)
-    return Scan(oct_volume, octa_volume, where.astype(np.uint8) * np.uint8(255 * ill), scan.layers)
+        (oct_volume, octa_volume), lesion = _evenly(scan, columns, bright)
+    return Scan(oct_volume, octa_volume, lesion.astype(np.uint8) * np.uint8(255 * ill), scan.layers)
 
 
 def _evenly(scan: Scan, columns: Array, bright: float) -> tuple[list[Array], Array]:
@@ -182,13 +182,13 @@ def _in_depth(
     y, x = np.nonzero(columns & (upper >= 0) & (upper + thick <= lower) & (lower + thick <= depth))
     rows = np.arange(thick)[:, None]
     places = upper[y, x] + rows, lower[y, x] + rows
-    where = np.zeros(scan.octa.shape, bool)
+    lesion = np.zeros(scan.octa.shape, bool)
     volumes = []
     for volume in (scan.oct.copy(), scan.octa.copy()):
         mixed = rng.permuted(np.concatenate([volume[place, y, x] for place in places]), axis=0)
         contents = [mixed[:thick], np.clip(mixed[thick:] + bright, 0, 255)]
         for place, content in zip(places, contents if ill else contents[::-1]):
             volume[place, y, x] = content
-            where[place, y, x] = True
+            lesion[place, y, x] = True
         volumes.append(volume)
-    return volumes, where
+    return volumes, lesion

@@ -164,9 +164,9 @@ def _plan(options: Options) -> list[Case]:
     cases: list[Case] = []
     person = study = 0
     for folder in FOLDERS:
-        left = options.images[folder] - options.copied[folder]
+        remaining = options.images[folder] - options.copied[folder]
         studies, positives = Counter(dict.fromkeys(PARTS, 0)), Counter(dict.fromkeys(PARTS, 0))
-        while left:
+        while remaining:
             person += 1
             home = min(PARTS, key=lambda name: (studies[name], rng.random()))
             numbers: Counter[str] = Counter()
@@ -174,9 +174,9 @@ def _plan(options: Options) -> list[Case]:
                 body_part = home if not further or rng.random() > ELSEWHERE else str(rng.choice(list(PARTS)))
                 lacking = sum(max(0, 2 - number) for number in studies.values())
                 lacking -= studies[body_part] < 2
-                if left <= lacking:  # the rest is for the other parts
+                if remaining <= lacking:  # the rest is for the other parts
                     break
-                views = min(1 + int(rng.choice(len(VIEWS), p=VIEWS)), left - lacking)
+                views = min(1 + int(rng.choice(len(VIEWS), p=VIEWS)), remaining - lacking)
                 positive = bool(positives[body_part] + rng.random() < POSITIVE * (studies[body_part] + 1))
                 if studies[body_part] == 1:
                     positive = not positives[body_part]
@@ -184,7 +184,7 @@ def _plan(options: Options) -> list[Case]:
                 positives[body_part] += positive
                 numbers[body_part] += 1
                 study += 1
-                left -= views
+                remaining -= views
                 kind = list(LESIONS)[rng.choice(len(KINDS), p=KINDS)]
                 for image in range(views):
                     lesion = kind if positive and (image == 0 or rng.random() < VISIBLE) else ""

@@ -6,7 +6,7 @@ is half the height of what an image shows; bones that an image cuts off go on be
 
 from __future__ import annotations
 
-from rescan.phantoms.radiograph.radiograph_bones import Part, moved, oval, phalanx, ray, tube
+from rescan.phantoms.radiograph.radiograph_bones import Part, move, oval, phalanx, ray, tube
 
 CARPALS = (  # of the hand: x, y, half-axes, turn in degrees
     (0.145, 0.445, 0.052, 0.068, 35),
@@ -142,7 +142,7 @@ PARTS = {
                     layer=1,
                 ),
                 tube((0, 0.86, 0.175), (0, 0.95, 0.165), (0, 1.1, 0.09), (0, 1.6, 0.07), cap=0.3),
-                *moved([oval(*carpal) for carpal in CARPALS], 0.85, 0.0, -1.32),
+                *move([oval(*carpal) for carpal in CARPALS], 0.85, 0.0, -1.32),
                 *(
                     phalanx(x, -1.1, turn, 0.4, 0.044)
                     for x, turn in ((-0.10, -14), (-0.025, -5), (0.05, 3), (0.13, 12))
@@ -232,5 +232,5 @@ PARTS = {
             (1.0, 0.85),
         ),
     ],
-    "WRIST": [Part(moved(_HAND, 2.0, -0.1, -0.92), moved(_PALM, 2.0, -0.1, -0.92), (0.72, 1.0), 30.0)],
+    "WRIST": [Part(move(_HAND, 2.0, -0.1, -0.92), move(_PALM, 2.0, -0.1, -0.92), (0.72, 1.0), 30.0)],
 }

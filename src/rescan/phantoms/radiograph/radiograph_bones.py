@@ -85,7 +85,7 @@ def ray(x: float, y: float, heading: float, lengths: tuple[float, ...], width: f
     return bones, tube(*flesh, cap=1.0)
 
 
-def moved(bones: list[Bone], scale: float, x: float, y: float) -> list[Bone]:
+def move(bones: list[Bone], scale: float, x: float, y: float) -> list[Bone]:
     """The same bones enlarged about the origin, then moved."""
     by = np.array([x, y])
     return [

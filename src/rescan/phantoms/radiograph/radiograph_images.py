@@ -176,8 +176,8 @@ def _bones(view: View, part: Part, person: Patient) -> Array:
         inside = np.flatnonzero(covered)
         depth = cv2.distanceTransform(covered.view(np.uint8), cv2.DIST_L2, 3).ravel()[inside]
         inner = (1 - np.minimum(depth / radius.ravel()[inside], 1)) ** 2  # 0 in the middle, 1 at the edge
-        passed = np.sqrt(1 - inner) - np.float32(person.spongy) * np.sqrt(np.maximum(MEDULLA**2 - inner, 0))
-        radius.ravel()[inside] = np.float32(density) * passed
+        path = np.sqrt(1 - inner) - np.float32(person.spongy) * np.sqrt(np.maximum(MEDULLA**2 - inner, 0))
+        radius.ravel()[inside] = np.float32(density) * path
         image += cv2.resize(radius, view.shape[::-1], interpolation=cv2.INTER_AREA)
     return image
 
