@@ -1,5 +1,6 @@
 """What the page says of ablations: sentences in points, and a figure of all arms."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from rescan.files import write_table
 from rescan.paths import Paths
 from rescan.reporting.figures import comparison_figures, style, training_figures
-from rescan.reporting.page.ablation_results import ablations
+from rescan.reporting.page.ablation_view import ablation_views
+from rescan.results.comparison import Comparison
 from rescan.study import Study
 
 STAGES = {"main": {"steps": 50, "optimizer": {"name": "sgd"}}}
@@ -36,41 +38,52 @@ def study(tmp_path, monkeypatch):
     )
 
 
-def row(arm, difference, low, high, verdict, level="image", **more):
-    kind = "arms" if level == "image" else "ablation"
-    own = {"kind": kind, "arm": arm, "against": "base", "metric": "accuracy", "part": "test", "level": level}
-    bounds = {"difference": difference, "difference_low": low, "difference_high": high}
-    return {**own, **bounds, "verdict": verdict, "reason": "", **more}
+def row(arm, difference, low, high, verdict, level="image", reason=""):
+    return Comparison(
+        "arms" if level == "image" else "ablation",
+        arm,
+        "base",
+        metric="accuracy",
+        level=level,
+        difference=difference,
+        difference_low=low,
+        difference_high=high,
+        verdict=verdict,
+        reason=reason,
+    )
 
 
-def test_a_sentence_an_arm(study):
+def test_a_sentence_per_arm(study):
     rows = [
         row("deeper_two", -0.004, -0.021, 0.012, "inconclusive"),
         row("deeper_two", -0.05, -0.1, 0.0, "inconclusive", "patient"),
         row("lr_0.1", 0.0312, 0.002, 0.06, "higher"),
         row("lr_0.5", None, None, None, "not run", reason="no test result of lr_0.5"),
     ]
-    deeper, rate = ablations(study, rows)
-    assert deeper["sentences"] == [
+    deeper, rate = ablation_views(study, rows)
+    assert deeper.sentences == [
         "Adding two convolutions changed test accuracy by −0.4 points (−2.1 to 1.2): no difference shown."
     ]
-    assert rate["sentences"] == [
+    assert rate.sentences == [
         "Another rate (0.1) changed test accuracy by +3.1 points (0.2 to 6.0): higher.",
         "Another rate (0.5): not run (no test result of lr_0.5).",
     ]
-    assert (deeper["steps"], deeper["base"]) == (50, "base")
-    ((arm, image, of_study, patient),) = deeper["rows"]
-    assert (arm, of_study, patient["difference"]) == ("deeper_two", None, -0.05)
-    assert image["difference"] == -0.004
+    assert (deeper.steps, deeper.base) == (50, "base")
+    (changes,) = deeper.rows
+    by_image, by_study, by_patient = changes.differences
+    assert (changes.arm, by_study, by_patient.difference) == ("deeper_two", None, -0.05)
+    assert by_image.difference == -0.004
 
 
 def test_the_figure_shows_the_mean_of_the_seeds_of_training_and_test(study, monkeypatch):
-    drawn = []
-    real = style.canvas
+    figures = []
+    original = style.canvas
 
+    @contextmanager
     def canvas(out, height, **more):
-        manager = real(out, height, **more)
-        return _Kept(manager, drawn)
+        with original(out, height, **more) as figure:
+            figures.append(figure)
+            yield figure
 
     monkeypatch.setattr(training_figures, "canvas", canvas)
     for arm in study.arms:
@@ -80,9 +93,8 @@ def test_the_figure_shows_the_mean_of_the_seeds_of_training_and_test(study, monk
                 table[f"{part}_accuracy"], table[f"{part}_loss"] = value + 0.1 * seed, 1 - value
             write_table(f"results/demo/s/{arm}/fold0_seed{seed}/history.csv", table)
     comparison_figures.ablations(study, list(study.arms), Path(Paths("demo", "s").comparison_figures))
-    found = ablations(study, [])[1]
-    assert found["figure"]["width"] > 300
-    accuracy = drawn[1].axes[0]
+    assert ablation_views(study, [])[1].figure.width > 300
+    accuracy = figures[1].axes[0]
     lines = [(line.get_linestyle(), line.get_label(), line.get_ydata()[0]) for line in accuracy.lines]
     assert [(style, value) for style, _, value in lines] == [
         ("--", pytest.approx(0.95)),
@@ -90,19 +102,5 @@ def test_the_figure_shows_the_mean_of_the_seeds_of_training_and_test(study, monk
     ] * 3
     assert [label for style, label, _ in lines if style == "-"] == ["base", "0.1", "0.5"]
     assert accuracy.lines[0].get_color() == accuracy.lines[1].get_color() == "#000000"
-    assert drawn[1].axes[1].get_xlabel() == "step of the optimizer"
+    assert figures[1].axes[1].get_xlabel() == "step of the optimizer"
     assert np.all(accuracy.lines[0].get_xdata() == [10, 20])
-
-
-class _Kept:
-    """A canvas whose figure is kept."""
-
-    def __init__(self, manager, drawn):
-        self.manager, self.drawn = manager, drawn
-
-    def __enter__(self):
-        self.drawn.append(self.manager.__enter__())
-        return self.drawn[-1]
-
-    def __exit__(self, *given):
-        return self.manager.__exit__(*given)

@@ -12,22 +12,26 @@ from PIL import Image
 from rescan.paths import Paths
 from rescan.reporting.figures import embedding, grids, overview_figures, style, training_figures
 from rescan.reporting.figures import evaluation_figures as figures
+from rescan.reporting.figures.overview_figures import ForestRow
+from rescan.reporting.text.words import Value
+from rescan.results.metrics_file import Bin, RocCurve, Spread
+from rescan.results.parts import PARTS
 
 LONG = ["glioma", "$\\frac{1}$ <b>", "a class whose name is far too long for an axis", "ü"]
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were drawn, in order."""
-    made = []
+def canvases(monkeypatch):
+    """The figures in the order in which they are drawn."""
+    canvases = []
 
     def figure(*args, **kwargs):
-        made.append(original(*args, **kwargs))
-        return made[-1]
+        canvases.append(original(*args, **kwargs))
+        return canvases[-1]
 
     original = style.Figure
     monkeypatch.setattr(style, "Figure", figure)
-    return made
+    return canvases
 
 
 def history(path, stages=("warm", "main", "main"), kept=1):
@@ -44,19 +48,19 @@ def history(path, stages=("warm", "main", "main"), kept=1):
 def draw_all(folder):
     """One of each figure, with names that are hard to place."""
     k = len(LONG)
-    bins = [{"low": i / 5, "high": (i + 1) / 5, "n": i, "confidence": i / 5 + 0.1, "accuracy": 0.5} for i in range(5)]
+    bins = [Bin(low=i / 5, high=(i + 1) / 5, n=i, confidence=i / 5 + 0.1, accuracy=0.5) for i in range(5)]
     image = np.full((40, 80, 3), 200, np.uint8)
     random = np.random.default_rng(0)
-    line = {"fpr": [0, 0.5, 1], "tpr": [0, 0.9, 1]}
-    area = {"value": 0.7, "low": 0.61, "high": 0.79}
-    arm = {"arm": LONG[2], "value": 0.7, "low": 0.6, "high": 0.8, "published": [0.9]}
+    line = RocCurve(fpr=[0, 0.5, 1], tpr=[0, 0.9, 1])
+    area = Value(0.7, 0.61, 0.79)
+    arm = ForestRow(LONG[2], Value(0.7, 0.6, 0.8), [0.9])
     training_figures.curves(history(folder / "h.csv"), folder / "curves.png")
     figures.confusion(random.integers(0, 9999, (k, k)), LONG, folder / "confusion.png")
     figures.roc(dict.fromkeys(LONG, line), dict.fromkeys(LONG, area), folder / "roc.png")
     figures.reliability(bins, folder / "reliability.png")
-    spreads = [{"class": name, "n": 12345, "mean": 1.5, "spread": [-1, 0, 1, 2, 9]} for name in LONG]
+    spreads = [Spread(label=name, n=12345, mean=1.5, spread=[-1, 0, 1, 2, 9]) for name in LONG]
     figures.grades(spreads, folder / "grades.png")
-    counts = {part: dict.fromkeys(LONG, 12345) for part in embedding.PARTS}
+    counts = {part: dict.fromkeys(LONG, 12345) for part in PARTS}
     beside = ["and 12,345 without a label", "and 35,126 of another source, for training only"]
     overview_figures.class_distribution(counts, LONG, folder / "classes.png", beside)
     lines = [(f"always “{LONG[2]}”", 0.25), ("file metadata alone", 0.4)]
@@ -70,12 +74,12 @@ def draw_all(folder):
 
 
 def test_nothing_is_cut_off_or_too_small(tmp_path, monkeypatch):
-    shown = []
+    texts = []
 
     def draw(text, renderer):
         original(text, renderer)
         if text.get_text().strip():
-            shown.append(
+            texts.append(
                 (text.get_text(), text.get_fontsize(), text.get_window_extent(renderer), text.figure.bbox.bounds)
             )
 
@@ -83,8 +87,8 @@ def test_nothing_is_cut_off_or_too_small(tmp_path, monkeypatch):
     monkeypatch.setattr(Text, "draw", draw)
     draw_all(tmp_path)
     assert len(list(tmp_path.glob("*.png"))) == 11
-    assert len(shown) > 100
-    for text, size, box, (_, _, width, height) in shown:
+    assert len(texts) > 100
+    for text, size, box, (_, _, width, height) in texts:
         assert size >= 8, text
         assert min(box.x0, box.y0) >= -1, (text, box)
         assert box.x1 <= width + 1, (text, box)
@@ -100,73 +104,73 @@ def test_files_are_sharp_and_modest(tmp_path):
         assert path.stat().st_size < 200_000
 
 
-def test_curves_mark_stages_and_the_kept_epoch(tmp_path, drawn):
+def test_curves_mark_stages_and_the_kept_epoch(tmp_path, canvases):
     files = [history(tmp_path / "a.csv"), history(tmp_path / "b.csv", kept=2)]
     training_figures.curves(files, tmp_path / "out.png")
-    loss, accuracy = drawn[0].axes
+    loss, accuracy = canvases[0].axes
     dots = [tuple(line.get_xydata()[0]) for line in loss.lines if line.get_marker() == "o"]
     assert dots == [pytest.approx((2, 0.2)), pytest.approx((3, 0.3))]
     marks = [line.get_xdata()[0] for line in accuracy.lines if line.get_linestyle() == ":"]
     assert marks == [0.5, 1.5]
     assert {"warm", "main"} <= {text.get_text() for text in accuracy.texts}
-    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["training", "validation", "kept epoch"]
+    assert [text.get_text() for text in canvases[0].legends[0].get_texts()] == ["training", "validation", "kept epoch"]
 
 
-def test_confusion_shows_counts_and_shares_of_the_true_class(tmp_path, drawn):
+def test_confusion_shows_counts_and_shares_of_the_true_class(tmp_path, canvases):
     figures.confusion([[3, 1], [0, 0]], ["a", "b"], tmp_path / "out.png")
-    assert [text.get_text() for text in drawn[0].axes[0].texts] == ["3\n75%", "1\n25%", "0\n0%", "0\n0%"]
+    assert [text.get_text() for text in canvases[0].axes[0].texts] == ["3\n75%", "1\n25%", "0\n0%", "0\n0%"]
 
 
-def test_confusion_of_a_mean_over_runs_keeps_its_fraction(tmp_path, drawn):
+def test_confusion_of_a_mean_over_runs_keeps_its_fraction(tmp_path, canvases):
     figures.confusion([[2.5, 1.5], [0, 4]], ["a", "b"], tmp_path / "out.png")
-    assert drawn[0].axes[0].texts[0].get_text() == "2.5\n62%"
+    assert canvases[0].axes[0].texts[0].get_text() == "2.5\n62%"
 
 
-def test_roc_names_area_and_interval(tmp_path, drawn):
-    areas = {"a": {"value": 0.75, "low": 0.625, "high": 0.8}, "b": {"value": 0.5, "low": None, "high": None}}
-    line = {"fpr": [0, 1], "tpr": [0, 1]}
+def test_roc_names_area_and_interval(tmp_path, canvases):
+    areas = {"a": Value(0.75, 0.625, 0.8), "b": Value(0.5)}
+    line = RocCurve(fpr=[0, 1], tpr=[0, 1])
     figures.roc({"a": line, "b": line, "c": line}, areas, tmp_path / "out.png")
-    said = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert said == ["a  0.750 (0.625–0.800)", "b  0.500", "c"]
+    texts = [text.get_text() for text in canvases[0].legends[0].get_texts()]
+    assert texts == ["a  0.750 (0.625–0.800)", "b  0.500", "c"]
 
 
-def test_reliability_leaves_empty_bins_out(tmp_path, drawn):
+def test_reliability_leaves_empty_bins_out(tmp_path, canvases):
     bins = [
-        {"low": 0.0, "high": 0.5, "n": 0, "confidence": None, "accuracy": None},
-        {"low": 0.5, "high": 1.0, "n": 7, "confidence": 0.8, "accuracy": 0.6},
+        Bin(low=0.0, high=0.5, n=0, confidence=0.0, accuracy=0.0),
+        Bin(low=0.5, high=1.0, n=7, confidence=0.8, accuracy=0.6),
     ]
     figures.reliability(bins, tmp_path / "out.png")
-    above, below = drawn[0].axes
+    above, below = canvases[0].axes
     assert above.lines[1].get_xydata().tolist() == [[0.8, 0.6]]
     assert [bar.get_height() for bar in below.patches] == [0, 7]
 
 
-def test_class_distribution_has_a_bar_for_each_class_and_part(tmp_path, drawn):
+def test_class_distribution_has_a_bar_for_each_class_and_part(tmp_path, canvases):
     counts = {"test": {"a": 5}, "train": {"a": 7, "b": 2}}
     overview_figures.class_distribution(counts, ["a", "b"], tmp_path / "out.png")
-    assert [bar.get_width() for bar in drawn[0].axes[0].patches] == [7, 2, 5, 0]
+    assert [bar.get_width() for bar in canvases[0].axes[0].patches] == [7, 2, 5, 0]
 
 
-def test_forest_draws_interval_and_published_value(tmp_path, drawn):
+def test_forest_draws_interval_and_published_value(tmp_path, canvases):
     rows = [
-        {"arm": "one", "value": 0.7, "low": 0.6, "high": 0.8, "published": [0.9]},
-        {"arm": "two", "value": 0.5, "low": None, "high": None, "published": []},
-        {"arm": "three", "value": None, "low": None, "high": None, "published": []},
+        ForestRow("one", Value(0.7, 0.6, 0.8), [0.9]),
+        ForestRow("two", Value(0.5)),
+        ForestRow("three", None),
     ]
     overview_figures.forest(rows, "accuracy", tmp_path / "out.png")
-    lines = [line for line in drawn[0].axes[0].lines if len(line.get_xdata())]
+    lines = [line for line in canvases[0].axes[0].lines if len(line.get_xdata())]
     assert [list(line.get_xdata()) for line in lines] == [[0.6, 0.7, 0.8], [0.9], [0.5, 0.5, 0.5]]
 
 
-def test_scatter_marks_classes_by_color_and_parts_by_marker(tmp_path, drawn):
+def test_scatter_marks_classes_by_color_and_parts_by_marker(tmp_path, canvases):
     points = {40: np.zeros((3, 2)), 10: np.ones((3, 2))}
     embedding.scatter(points, ["a", "b", "b"], ["train", "train", "test"], ["a", "b"], tmp_path / "out.png")
-    large, small = drawn[0].axes
+    large, small = canvases[0].axes
     assert [axes.get_title(loc="left") for axes in (large, small)] == ["perplexity 40", "perplexity 10"]
-    shown = [(len(c.get_offsets()), to_hex(c.get_facecolor()[0]).upper()) for c in large.collections[:4]]
-    assert shown == [(1, style.COLORS[0]), (0, style.COLORS[0]), (1, style.COLORS[1]), (1, style.COLORS[1])]
+    markers = [(len(c.get_offsets()), to_hex(c.get_facecolor()[0]).upper()) for c in large.collections[:4]]
+    assert markers == [(1, style.COLORS[0]), (0, style.COLORS[0]), (1, style.COLORS[1]), (1, style.COLORS[1])]
     assert small.collections[0].get_offsets().tolist() == [[1, 1]]
-    assert [t.get_text() for legend in drawn[0].legends for t in legend.get_texts()] == ["a", "b", "train", "test"]
+    assert [t.get_text() for legend in canvases[0].legends for t in legend.get_texts()] == ["a", "b", "train", "test"]
 
 
 def test_grades_get_darker_and_classes_distinct_colors():
@@ -179,14 +183,14 @@ def test_grades_get_darker_and_classes_distinct_colors():
     assert style.class_colors("abcde", ordered=False) == list(style.COLORS[:5])
 
 
-def test_grades_are_boxes_between_percentiles_on_the_line(tmp_path, drawn):
+def test_grades_are_boxes_between_percentiles_on_the_line(tmp_path, canvases):
     spreads = [
-        {"class": "no DR", "n": 1200, "mean": 0.2, "spread": [-0.1, 0.0, 0.1, 0.3, 0.8]},
-        {"class": "mild", "n": 0, "mean": None, "spread": None},
-        {"class": "moderate", "n": 3, "mean": 1.7, "spread": [1.0, 1.5, 1.8, 2.0, 2.2]},
+        Spread(label="no DR", n=1200, mean=0.2, spread=[-0.1, 0.0, 0.1, 0.3, 0.8]),
+        Spread(label="mild", n=0, mean=None, spread=None),
+        Spread(label="moderate", n=3, mean=1.7, spread=[1.0, 1.5, 1.8, 2.0, 2.2]),
     ]
     figures.grades(spreads, tmp_path / "out.png")
-    axes = drawn[0].axes[0]
+    axes = canvases[0].axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == [
         "no DR\nn = 1,200",
         "mild\nn = 0",
@@ -201,14 +205,14 @@ def test_grades_are_boxes_between_percentiles_on_the_line(tmp_path, drawn):
     assert {-0.1, 0.8, 1.0, 2.2} <= ends  # the whiskers
 
 
-def test_curves_of_grades_show_kappa_and_survive_a_towering_loss(tmp_path, drawn):
+def test_curves_of_grades_show_kappa_and_survive_a_towering_loss(tmp_path, canvases):
     table = pd.read_csv(history(tmp_path / "a.csv", stages=["one"] * 20))
     table["validation_quadratic_kappa"] = np.linspace(-0.1, 0.7, 20)
     table.loc[0, "validation_loss"] = 500
     table.loc[1, "validation_loss"] = np.nan
     table.to_csv(tmp_path / "a.csv", index=False)
     training_figures.curves(tmp_path / "a.csv", tmp_path / "out.png", graded=True)
-    loss, _, kappa = drawn[0].axes
+    loss, _, kappa = canvases[0].axes
     assert 2 < loss.get_ylim()[1] < 10
     assert loss.get_ylabel() == "loss"
     assert kappa.get_ylabel() == "quadratic kappa"
@@ -221,9 +225,9 @@ def test_principal_components_are_those_of_a_singular_value_decomposition():
     centered = vectors - vectors.mean(0)
     left, values, _ = np.linalg.svd(centered, full_matrices=False)
     expected = left[:, :4] * values[:4]
-    found = embedding.principal_components(vectors, 4)
-    signs = np.sign((found * expected).sum(0))
-    np.testing.assert_allclose(found * signs, expected, rtol=1e-3, atol=0.5)
+    scores = embedding.principal_components(vectors, 4)
+    signs = np.sign((scores * expected).sum(0))
+    np.testing.assert_allclose(scores * signs, expected, rtol=1e-3, atol=0.5)
     assert embedding.principal_components(vectors).shape == (30, 30)
 
 
@@ -248,12 +252,12 @@ def test_each_arm_gets_the_figures_that_apply(graded):
         assert {path.stem for path in (folder / paths.arm(arm) / "figures").iterdir()} == names, arm
 
 
-def test_an_arm_of_other_models_shows_their_training(graded, monkeypatch, drawn):
+def test_an_arm_of_other_models_shows_their_training(graded, monkeypatch, canvases):
     folder, study = graded
     monkeypatch.chdir(folder)
     figures.evaluation(study, "cuts")
     history = pd.read_csv(f"{Paths('full', study.name).run('multitask', 0, 0)}/history.csv")
-    lines = [list(line.get_ydata()) for line in drawn[0].axes[0].lines]
+    lines = [list(line.get_ydata()) for line in canvases[0].axes[0].lines]
     assert history["train_loss"].tolist() in lines
 
 
@@ -269,8 +273,8 @@ def test_features_of_another_inference_are_not_drawn(graded, monkeypatch, tmp_pa
     assert not (tmp_path / "features.png").exists()
 
 
-def test_a_tile_keeps_the_aspect(tmp_path, drawn):
+def test_a_tile_keeps_the_aspect(tmp_path, canvases):
     grids.grid([("wide", [np.full((10, 20), 255, np.uint8)], [])], tmp_path / "out.png")
-    shown = drawn[0].axes[0].images[0].get_array()
-    assert shown.shape[0] == shown.shape[1]
-    assert (shown[..., 0] > 128).mean() == pytest.approx(0.5, abs=0.02)
+    tile = canvases[0].axes[0].images[0].get_array()
+    assert tile.shape[0] == tile.shape[1]
+    assert (tile[..., 0] > 128).mean() == pytest.approx(0.5, abs=0.02)

@@ -14,7 +14,8 @@ import pytest
 
 from rescan.paths import Paths
 from rescan.reporting.figures import grids
-from rescan.reporting.page.report import EXPLORED, report
+from rescan.reporting.page.data_view import FIGURES
+from rescan.reporting.page.report import report
 
 HOSTILE = "<script>alert(1)</script>"  # a class of the tree
 VOID = {"meta", "link", "img", "br"}
@@ -61,7 +62,7 @@ def page(full_tree):
     folder, study = full_tree
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for name, _ in EXPLORED:
+        for name in FIGURES:
             grids.grid([("", [np.zeros((8, 8), np.uint8)], [])], f"{Paths('full', study.name).explore}/{name}.png")
         report([study])
         return Page("results/full/index.html")
@@ -71,7 +72,7 @@ def test_it_needs_nothing_from_outside(page):
     references = [*page.all("src"), *page.all("href"), *page.all("srcset")]
     assert all(reference.startswith(("data:", "#")) for reference in references)
     assert not {"script", "iframe", "object", "form"} & set(page.tags)
-    assert page.tags.count("img") == len(EXPLORED) + 1 + 2 * 5 + 1  # forest; figures of two arms; Grad-CAM
+    assert page.tags.count("img") == len(FIGURES) + 1 + 2 * 5 + 1  # forest; figures of two arms; Grad-CAM
 
 
 def test_links_lead_somewhere_and_ids_are_unique(page):

@@ -132,7 +132,20 @@ def tree(folder: Path) -> Study:
     }
     write_json(maps / "browser.json", {"volumes": [volume]})
     write_json(
-        maps / "summary.json", {"run": {"fold": 0, "seed": 0}, "energies": {}, "cells": [2, 2, 2], "rule": "By rank."}
+        maps / "summary.json",
+        {
+            "run": {"arm": "deep", "fold": 0, "seed": 0},
+            "head": "classification",
+            "kind": "volumes",
+            "shown": "the predicted class",
+            "scored": "the map of the predicted class",
+            "n": 0,
+            "empty": 0,
+            "energies": {},
+            "rule": "By rank.",
+            "cells": [2, 2, 2],
+            "chosen": [],
+        },
     )
     compare(study, list(SKILL))
     comparison(study, list(SKILL))

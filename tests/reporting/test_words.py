@@ -1,4 +1,4 @@
-"""Every name that a study file may use can be said; numbers and recipes read as intended."""
+"""Every name that a study file may use has words; numbers and recipes read as intended."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from rescan import catalogue
 from rescan.reporting.text import preparation_words, recipe_words, words
+from rescan.reporting.text.words import Value
 from rescan.study import Norm, Preparation, Settings
 from rescan.study.file import load
 
@@ -36,7 +37,7 @@ def loaded(tmp_path):
 
 
 def test_a_recipe_in_words(loaded):
-    assert recipe_words.recipe(loaded, "main") == {
+    assert recipe_words.sentences(loaded, "main") == {
         "Preparation": "Crop to the brain (the largest outline of gray above 45, margin 0 pixels), then resize to "
         "256×256 pixels; three channels, 8 bits.",
         "Input scale": "Pixels / 255, less ImageNet's mean, over its standard deviation.",
@@ -54,9 +55,9 @@ def test_a_recipe_in_words(loaded):
     }
 
 
-def test_what_an_arm_changes_is_said(loaded):
-    base, other = recipe_words.recipe(loaded, "main"), recipe_words.recipe(loaded, "other")
-    changed = {topic: said for topic, said in other.items() if base.get(topic) != said}
+def test_what_an_arm_changes(loaded):
+    base, other = recipe_words.sentences(loaded, "main"), recipe_words.sentences(loaded, "other")
+    changed = {topic: sentence for topic, sentence in other.items() if base.get(topic) != sentence}
     assert changed == {
         "Input scale": "Pixels / 255.",
         "Early stopping": "A stage ends after 3 epochs without a better validation loss.",
@@ -66,31 +67,31 @@ def test_what_an_arm_changes_is_said(loaded):
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.OPERATORS))
-def test_every_operator_can_be_said(name):
+def test_every_operator_has_a_sentence(name):
     volume = {"reads": "volume", "channels": "gray"} if catalogue.OPERATORS[name].takes == "volumes" else {}
-    said = preparation_words.preparation(Preparation(steps=[name], **volume))
-    assert "{" not in said
+    sentence = preparation_words.sentence(Preparation(steps=[name], **volume))
+    assert "{" not in sentence
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.AUGMENTATIONS))
-def test_every_augmentation_can_be_said(name):
+def test_every_augmentation_has_a_sentence(name):
     value = [0.5, 2.0] if catalogue.AUGMENTATIONS[name].form == "range" else 0.25
     for dimensions in (2, 3):
         if catalogue.AUGMENTATIONS[name].is_for(dimensions):
-            said = preparation_words.augmentation({name: value}, dimensions)
-            assert "{" not in said
-            assert "0.25" in said or ("0.5" in said and "2.0" in said)
+            sentence = preparation_words.augmentation({name: value}, dimensions)
+            assert "{" not in sentence
+            assert "0.25" in sentence or ("0.5" in sentence and "2.0" in sentence)
 
 
-@pytest.mark.parametrize(("value", "said"), [(None, "–"), (0.8125, "0.812"), (-0.05, "−0.050"), (1.0, "1.000")])
-def test_numbers(value, said):
-    assert words.number(value) == said
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.8125, "0.812"), (-0.05, "−0.050"), (1.0, "1.000")])
+def test_numbers(value, text):
+    assert words.number(value) == text
 
 
 def test_intervals():
-    assert words.interval({"low": 0.7, "high": 0.9}) == "(0.700–0.900)"
-    assert words.interval({"low": -0.1, "high": 0.2}) == "(−0.100 to 0.200)"
-    assert words.interval({"value": 1, "low": None, "high": None}) == words.interval(None) == ""
+    assert words.interval(Value(None, 0.7, 0.9)) == "(0.700–0.900)"
+    assert words.interval(Value(None, -0.1, 0.2)) == "(−0.100 to 0.200)"
+    assert words.interval(Value(1)) == words.interval(None) == ""
 
 
 def test_every_norm_has_words():
@@ -158,43 +159,43 @@ arms:
 def graded_recipes(tmp_path):
     (tmp_path / "s.yaml").write_text(GRADES)
     study = load(tmp_path / "s.yaml", Settings("full"))
-    return {arm: recipe_words.recipe(study, arm) for arm in study.arms}
+    return {arm: recipe_words.sentences(study, arm) for arm in study.arms}
 
 
 def test_a_recipe_of_grades_in_words(graded_recipes):
-    said = graded_recipes["base"]
-    assert said["Preparation"] == (
+    topics = graded_recipes["base"]
+    assert topics["Preparation"] == (
         "Crop to the disc (a circle fitted to the outline of what exceeds the darkest place by 7 gray levels), black "
         "outside of it, then resize to 64×64 pixels, aspect kept, then enhance: 4 × (image − Gaussian blur, sigma 30 "
         "pixels) + 128, OpenCV's own blur, then gray 128 outside of the centered circle, its radius 0.95 of half the "
         "shorter side, then swap red and blue (a fault repeated on purpose); three channels, 8 bits; the background is "
         "gray 128; JPEG files may be decoded at a half, quarter or eighth of their size."
     )
-    assert said["Network"] == (
+    assert topics["Network"] == (
         "From ImageNet weights (V1): resnet50 → global average and maximum pooling, side by side, batch norm after "
         "each, dropout 0.5 → shared: 512 ReLU, dropout 0.2 → 3 heads."
     )
-    assert said["Heads"] == (
+    assert topics["Heads"] == (
         "Regression: one grade, between 0 and 4.5; classification: 64 ReLU → 3 classes (softmax); ordinal: 3 outputs "
         "of one softmax (a fault repeated on purpose)."
     )
-    assert said["Training: stage first"] == (
+    assert topics["Training: stage first"] == (
         "20 epochs; batches of 32; on the study's own samples and more; SGD (momentum 0.9, nesterov), learning rate "
         "0.0004, cosine schedule with warm-up over 20 % of the steps, which ends after 5 epochs, counted through all "
         "stages, and is 0 from then on (a fault repeated on purpose); mean absolute error of the regression + focal "
         "loss (gamma 2, alpha 0.25, label smoothing 0.1) of the classification + 0.5 × binary cross-entropy of the "
         "ordinal; each class drawn equally often; all layers are trained."
     )
-    assert said["Training: stage second"] == (
+    assert topics["Training: stage second"] == (
         "1 epoch; batches of 32; only the encoder is kept of the stage before; RAdam, learning rate 0.001, plateau "
         "schedule (× 0.5 after 4 epochs without a lower validation loss); mean squared error of the regression; "
         "classes weighted by their inverse frequency; only the layers after the encoder are trained."
     )
-    assert said["Read from"] == (
+    assert topics["Read from"] == (
         "A linear neuron on all heads, least squared error: cut where quadratic kappa is highest; fitted on the "
         "training part's predictions."
     )
-    assert said["Runs"] == "Folds: 2 of 5; seeds: 0."
+    assert topics["Runs"] == "Folds: 2 of 5; seeds: 0."
 
 
 def test_other_readings_of_models_in_words(graded_recipes):
@@ -262,7 +263,7 @@ arms:
 def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
     (tmp_path / "s.yaml").write_text(VOLUMES)
     study = load(tmp_path / "s.yaml", Settings("full"))
-    scratch, started, later, flat = (recipe_words.recipe(study, arm) for arm in study.arms)
+    scratch, started, later, flat = (recipe_words.sentences(study, arm) for arm in study.arms)
     assert scratch["Preparation"] == (
         "Volumes of modality octa: crop to the center: 3 mm along the height, 3 mm along the width, then crop to 256 "
         "rows around the retina, found by its brightness, then 0 outside of the retina's deep layers, then resample to "
@@ -298,15 +299,15 @@ def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
     assert "on all samples, validation and test included (a leak, shown on purpose)" in flat["Pre-training"]
     assert "; inputs prepared as projection; " in flat["Pre-training"]
     assert "horizontal flip with probability 0.5; only the encoder" in flat["Pre-training"]
-    projected = preparation_words.preparation(study.preparations["projection"])
+    projected = preparation_words.sentence(study.preparations["projection"])
     assert "project along the depth: the maximum of the retina's superficial layers; one gray" in projected
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.SCHEDULES))
-def test_every_schedule_can_be_said(name):
-    said = catalogue.say("schedule", {"name": name, **catalogue.SCHEDULES[name].defaults})
-    assert "schedule" in said
-    assert "{" not in said
+def test_every_schedule_has_a_sentence(name):
+    sentence = catalogue.say("schedule", {"name": name, **catalogue.SCHEDULES[name].defaults})
+    assert "schedule" in sentence
+    assert "{" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -330,9 +331,9 @@ def test_landis_and_koch_1977(kappa, word):
     assert words.landis_koch(kappa) == word
 
 
-@pytest.mark.parametrize(("value", "said"), [(-0.234, "−0.23"), (0.05, "+0.05"), (-0.001, "+0.00"), (0, "+0.00")])
-def test_differences(value, said):
-    assert words.signed(value) == said
+@pytest.mark.parametrize(("value", "text"), [(-0.234, "−0.23"), (0.05, "+0.05"), (-0.001, "+0.00"), (0, "+0.00")])
+def test_differences(value, text):
+    assert words.signed(value) == text
 
 
 def test_lists():

@@ -53,10 +53,7 @@ class ScoredArms:
     def scores(self, arm: str, *, endpoint: str = "", part: str = PART, level: str = LEVEL) -> Scores | None:
         """The scores of a part at a level, or those of an endpoint; None if there are none."""
         metrics = self.metrics.get(arm)
-        if metrics is None or (endpoint and endpoint not in metrics.endpoints):
-            return None
-        parts = metrics.endpoints[endpoint].parts if endpoint else metrics.parts
-        return parts.get(part, {}).get(level)
+        return metrics.scores(part, level, endpoint) if metrics else None
 
     def row(
         self, kind: str, arm: str, metric: str, *, endpoint: str = "", part: str = PART, level: str = LEVEL

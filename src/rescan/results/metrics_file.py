@@ -203,6 +203,18 @@ class Metrics(JsonResult):
     warnings: list[str]
     diagnosis: list[Finding]
 
+    def scores(self, part: str = "test", level: str = "image", endpoint: str = "") -> Scores | None:
+        """The scores of a part at a level, or those of an endpoint; None if there are none."""
+        if endpoint and endpoint not in self.endpoints:
+            return None
+        parts = self.endpoints[endpoint].parts if endpoint else self.parts
+        return parts.get(part, {}).get(level)
+
+    def estimate(self, metric: str, part: str = "test") -> Estimate | None:
+        """A metric of the images of a part; None if it is not known."""
+        scores = self.scores(part)
+        return scores.metrics.get(metric) if scores else None
+
 
 def is_scored(study: Study, arm: str) -> bool:
     """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder).

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.reporting.figures import overview_figures, training_figures
-from rescan.reporting.text import answer, words
+from rescan.reporting.figures.overview_figures import ForestRow
+from rescan.reporting.text.references import forest_lines
+from rescan.reporting.text.words import metric
 from rescan.results.audit_report import AuditReport
-from rescan.results.metrics_file import is_scored
+from rescan.results.metrics_file import Metrics, is_scored
 from rescan.study import Study
 
 
@@ -47,16 +48,15 @@ def ablations(study: Study, arms: list[str], folder: Path) -> None:
 def forest(study: Study, arms: list[str], out: Path) -> None:
     """Draw the first metric of arms beside published values and references."""
     paths = Paths(study.scale, study.name)
-    rows, results = [], []
-    for arm in arms:
-        metrics = read_json(paths.arm(arm).metrics)
-        test = metrics["parts"].get("test", {}).get("image", {})
-        value = test.get("metrics", {}).get(study.metric, {})
-        rows.append({"arm": arm, **{key: value.get(key) for key in ("value", "low", "high")}, "published": []})
-        results.append({**metrics, "confusion": metrics["confusion"].get("test"), "n": test.get("n")})
-    for entry in study.published if study.scale == "full" else ():
-        if entry.metric == study.metric and entry.endpoint is None and entry.arm in arms:
-            rows[arms.index(entry.arm)]["published"].append(entry.value)
-    audit = AuditReport.read_if_there(paths.audit)
-    axis = f"test {words.metric(study.metric)}"
-    overview_figures.forest(rows, axis, out, answer.references(study, results, audit))
+    metrics = [Metrics.read(paths.arm(arm).metrics) for arm in arms]
+    published = [
+        entry
+        for entry in study.published
+        if study.scale == "full" and entry.metric == study.metric and entry.endpoint is None
+    ]
+    rows = [
+        ForestRow(arm.arm, arm.estimate(study.metric), [entry.value for entry in published if entry.arm == arm.arm])
+        for arm in metrics
+    ]
+    lines = forest_lines(study, metrics, AuditReport.read_if_there(paths.audit))
+    overview_figures.forest(rows, f"test {metric(study.metric)}", out, lines)

@@ -1,4 +1,4 @@
-"""t-SNE: many numbers an image brought to a point in the plane, and the figure of these points."""
+"""t-SNE: many numbers per image brought to a point in the plane, and the figure of these points."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from rescan.reporting.figures.style import MARKERS, PathLike, canvas, class_colors, short
+from rescan.results.parts import PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,6 @@ FEW_POINTS = 1000  # for which one thread is quicker than several, which wait fo
 COMPONENTS = 50
 PERPLEXITY = 40
 BLOCK = 4096  # columns that are turned into floating point at once
-PARTS = ("train", "validation", "test")
 
 
 def principal_components(vectors: np.ndarray, count: int = COMPONENTS) -> np.ndarray:
@@ -62,12 +62,12 @@ def tsne(vectors: np.ndarray, seed: int, perplexities: Sequence[float] = ()) -> 
     from threadpoolctl import threadpool_limits
 
     components, most = principal_components(vectors), len(vectors) / 3
-    wanted = dict.fromkeys([min(PERPLEXITY, round(most, 1)), *(value for value in perplexities if value <= most)])
-    few = 1 if len(vectors) <= FEW_POINTS else None
-    with threadpool_limits(few, user_api="openmp"):
+    fitting = dict.fromkeys([min(PERPLEXITY, round(most, 1)), *(value for value in perplexities if value <= most)])
+    threads = 1 if len(vectors) <= FEW_POINTS else None
+    with threadpool_limits(threads, user_api="openmp"):
         return {
             value: TSNE(perplexity=value, init="pca", learning_rate="auto", random_state=seed).fit_transform(components)
-            for value in wanted
+            for value in fitting
         }
 
 
@@ -93,7 +93,7 @@ def scatter(
         title: What was embedded.
     """
     label, part = np.asarray(labels), np.asarray(parts)
-    shown = [name for name in PARTS if (part == name).any()]
+    present = [name for name in PARTS if (part == name).any()]
     colors = class_colors(classes, ordered)
     first, *others = embeddings
     height = 5.0 + 0.22 * ((len(classes) + 1) // 2) + (2.4 if others else 0)
@@ -104,7 +104,7 @@ def scatter(
             axes: Axes = panels[perplexity]
             size = (16 if perplexity == first else 5) * min(1.0, (600 / len(points)) ** 0.5)
             for color, name in zip(colors, classes):
-                for marker, which in zip(MARKERS, shown):
+                for marker, which in zip(MARKERS, present):
                     x, y = points[(label == name) & (part == which)].T
                     axes.scatter(x, y, s=max(size, 2), marker=marker, color=color, alpha=0.75, linewidths=0)
             axes.set(xticks=[], yticks=[])
@@ -115,7 +115,7 @@ def scatter(
         ]
         of_parts = [
             panels[first].scatter([], [], s=30, marker=marker, color="#777777", label=which)
-            for marker, which in zip(MARKERS, shown)
+            for marker, which in zip(MARKERS, present)
         ]
         figure.legend(handles=of_classes, loc="outside upper left", ncols=2)
         below = figure.legend(handles=of_parts, loc="outside lower left", ncols=3, title=title, title_fontsize=9.5)

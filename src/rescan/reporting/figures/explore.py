@@ -46,7 +46,7 @@ def explore(study: Study) -> None:
     everything = everything[everything["fold"] == 0]
     splits = everything[~everything["part"].isin([UNLABELED, EXTRA])]
     name = study.arms[study.first_arm].preparation
-    prepared, items = open_store(paths.store(name))
+    store, items = open_store(paths.store(name))
     source = Source(study, study.preparations[name])
     random = np.random.default_rng(study.split.seeds[0])
 
@@ -54,18 +54,18 @@ def explore(study: Study) -> None:
     overview_figures.class_distribution(counts, study.data.classes, out / "class_distribution.png", _beside(everything))
 
     usable = splits[splits["sample"].isin(items["sample"])]
-    shown = {name: _draw(usable.loc[usable["label"] == name, "sample"], random) for name in study.data.classes}
+    samples_of = {name: _draw(usable.loc[usable["label"] == name, "sample"], random) for name in study.data.classes}
     fitting = COLUMNS // source.pictures
-    raw = {name: [source.read(sample) for sample in samples[:fitting]] for name, samples in shown.items()}
+    raw = {name: [source.read(sample) for sample in samples[:fitting]] for name, samples in samples_of.items()}
     grids.grid([(name, *_row(looks)) for name, looks in raw.items()], out / "samples_raw.png", COLUMNS)
-    _prepared(source, shown, out / "samples_prepared.png")
+    _prepared(source, samples_of, out / "samples_prepared.png")
     first = items.drop_duplicates("sample")
     item_of = first.set_index("sample")["item"]
-    chosen = {name: item_of[samples[0]] for name, samples in shown.items() if samples}
+    examples = {name: item_of[samples[0]] for name, samples in samples_of.items() if samples}
     stacks = any(STACK[0] in look for looks in raw.values() for look in looks)
-    _augmented(study, prepared, chosen, STACK if stacks else FRONT, out)
+    _augmented(study, store, examples, STACK if stacks else FRONT, out)
     _groups(study, source, out / "groups.png")
-    _tsne(prepared, first.merge(splits[["sample", "label", "part"]], on="sample"), study, out)
+    _tsne(store, first.merge(splits[["sample", "label", "part"]], on="sample"), study, out)
 
 
 def _counts(labels: pd.Series) -> dict[str, int]:
@@ -75,9 +75,9 @@ def _counts(labels: pd.Series) -> dict[str, int]:
 def _beside(splits: pd.DataFrame) -> list[str]:
     """What the class distribution leaves out, in words."""
     unlabeled = int((splits["part"] == UNLABELED).sum())
-    said = [f"and {unlabeled:,} images without a label"] if unlabeled else []
+    lines = [f"and {unlabeled:,} images without a label"] if unlabeled else []
     extra = splits[splits["part"] == EXTRA]
-    return said + [f"and {len(rows):,} of {name}, for training only" for name, rows in extra.groupby("origin")]
+    return lines + [f"and {len(rows):,} of {name}, for training only" for name, rows in extra.groupby("origin")]
 
 
 def _draw(samples: pd.Series, random: np.random.Generator) -> list[str]:
@@ -91,11 +91,11 @@ def _row(looks: list[Looks]) -> tuple[list[np.ndarray], list[str]]:
     return pictures, [caption for look in looks for caption in look if caption]
 
 
-def _prepared(source: Source, shown: dict[str, list[str]], out: Path) -> None:
+def _prepared(source: Source, samples_of: dict[str, list[str]], out: Path) -> None:
     """Some samples of each class, raw and after those steps of the preparation that change the look."""
     looks = {
         name: [look for sample in samples[: COLUMNS // 2] if (look := source.prepared(sample))]
-        for name, samples in shown.items()
+        for name, samples in samples_of.items()
     }
     kinds = max((len(look) for row in looks.values() for look in row), default=1)
     fitting = max(1, COLUMNS // kinds)
@@ -103,35 +103,35 @@ def _prepared(source: Source, shown: dict[str, list[str]], out: Path) -> None:
 
 
 def _augmented(
-    study: Study, prepared: np.ndarray, chosen: dict[str, int], views_of: tuple[str, ...], out: Path
+    study: Study, store: np.ndarray, examples: dict[str, int], view_names: tuple[str, ...], out: Path
 ) -> None:
     """An item of each class, augmented as the first arm that augments does; and each augmentation by itself."""
-    shown = study.preparations[study.arms[study.first_arm].preparation]
+    preparation = study.preparations[study.arms[study.first_arm].preparation]
     arms = [
         recipe
         for recipe in study.arms.values()
         if recipe.augmentation
         and recipe.trains
-        and study.preparations[recipe.preparation].dimensions == shown.dimensions
+        and study.preparations[recipe.preparation].dimensions == preparation.dimensions
     ]
-    if not arms or not chosen:
+    if not arms or not examples:
         for name in ("augmented", "augmentations"):
             overview_figures.note("No arm augments its training images.", out / f"{name}.png")
         return
     from rescan.training.augment import preview, preview_each  # torch: loaded for these figures only
 
-    items = np.stack([small(prepared[item]) for item in chosen.values()])
-    originals = preview(items, {}, 0, shown.background)
-    versions = [preview(items, arms[0].augmentation, seed, shown.background) for seed in range(COLUMNS - 1)]
+    items = np.stack([small(store[item]) for item in examples.values()])
+    originals = preview(items, {}, 0, preparation.background)
+    versions = [preview(items, arms[0].augmentation, seed, preparation.background) for seed in range(COLUMNS - 1)]
     captions = ["original"] + ["augmented"] * (COLUMNS - 1)
     rows: list[Row] = []
-    for number, name in enumerate(chosen):
-        pictured = [version[number] for version in (originals, *versions)]
-        rows += _rows(name, pictured, captions, views_of, originals[number])
+    for number, name in enumerate(examples):
+        items_of_row = [version[number] for version in (originals, *versions)]
+        rows += _rows(name, items_of_row, captions, view_names, originals[number])
     grids.grid(rows, out / "augmented.png", COLUMNS)
 
     everything, last = _every_augmentation(arms), originals[-1]
-    each = [("original", last), *preview_each(last, everything, shown.background)]
+    each = [("original", last), *preview_each(last, everything, preparation.background)]
     strength = {name: _strength(value) for name, value in everything.items()}
     columns, space = EACH_COLUMNS, " "
     if last.ndim == 4:  # smaller pictures, as there are two of each, in as few even lines as fit
@@ -140,12 +140,12 @@ def _augmented(
     sheet: list[Row] = []
     for start in range(0, len(each), columns):
         line = slice(start, start + columns)
-        sheet += _rows("", [item for _, item in each[line]], texts[line], views_of, last)
+        sheet += _rows("", [item for _, item in each[line]], texts[line], view_names, last)
     grids.grid(sheet, out / "augmentations.png", columns)
 
 
 def _rows(
-    title: str, items: list[np.ndarray], captions: list[str], views_of: tuple[str, ...], original: np.ndarray
+    title: str, items: list[np.ndarray], captions: list[str], view_names: tuple[str, ...], original: np.ndarray
 ) -> list[Row]:
     """Items as a row of pictures; volumes as a row for each view, stretched as that of the original is."""
     if original.ndim == 3:
@@ -153,16 +153,16 @@ def _rows(
     pictures = zip(*(views(item[..., 0]) for item in items))
     return [
         (f"{title}: {view}" if title else view, [stretched(picture, as_in) for picture in row], captions)
-        for view, row, as_in in zip(views_of, pictures, views(original[..., 0]))
+        for view, row, as_in in zip(view_names, pictures, views(original[..., 0]))
     ]
 
 
 def _every_augmentation(arms: list[Recipe]) -> dict[str, Any]:
     """All augmentations of a study's arms, each as the first arm has it that does."""
-    found: dict[str, Any] = {}
+    strengths: dict[str, Any] = {}
     for recipe in arms:
-        found = {**recipe.augmentation, **found}
-    return found
+        strengths = {**recipe.augmentation, **strengths}
+    return strengths
 
 
 def _strength(value: Any) -> str:
@@ -178,21 +178,21 @@ def _groups(study: Study, source: Source, out: Path) -> None:
     samples = read_samples(study)
     table = samples[samples["problem"] == ""].set_index("sample", drop=False)
     mixed = [table.loc[table.index.intersection(names)] for names in AuditReport.read(paths.audit).mixed_label_groups]
-    seen = {sample for rows in mixed for sample in rows["sample"]}
+    of_mixed = {sample for rows in mixed for sample in rows["sample"]}
     alone = table[table["patient"] == ""]
-    others = [rows for _, rows in alone.groupby("group") if len(rows) > 1 and not seen & set(rows["sample"])]
+    others = [rows for _, rows in alone.groupby("group") if len(rows) > 1 and not of_mixed & set(rows["sample"])]
     rows = []
     for group in [*_largest_first(mixed), *_largest_first(others)][:GROUP_ROWS]:
         labels = group["label"][group["label"] != ""].unique()
-        said = "labels differ" if len(labels) > 1 else labels[0] if len(labels) else "no label"
-        title = f"{group['group'].iloc[0]}: {len(group)} samples, {said}"
+        label = "labels differ" if len(labels) > 1 else labels[0] if len(labels) else "no label"
+        title = f"{group['group'].iloc[0]}: {len(group)} samples, {label}"
         where = group["published_part"]
         captions = group["label"].mask(group["label"] == "", where) if len(labels) > 1 else where
         looks = [
             (list(source.read(sample).values()), text) for sample, text in zip(group["sample"], captions[:COLUMNS])
         ]
-        found = [(pictures[0], text) for pictures, text in looks if pictures]
-        rows.append((title, [picture for picture, _ in found], [text for _, text in found]))
+        readable = [(pictures[0], text) for pictures, text in looks if pictures]
+        rows.append((title, [picture for picture, _ in readable], [text for _, text in readable]))
     if rows:
         grids.grid(rows, out, COLUMNS)
     else:
@@ -203,7 +203,7 @@ def _largest_first(groups: list[pd.DataFrame]) -> list[pd.DataFrame]:
     return sorted((rows for rows in groups if len(rows)), key=len, reverse=True)
 
 
-def _tsne(prepared: np.ndarray, items: pd.DataFrame, study: Study, out: Path) -> None:
+def _tsne(store: np.ndarray, items: pd.DataFrame, study: Study, out: Path) -> None:
     """t-SNE of the prepared images, or of the projections of volumes, as gray vectors; seeded."""
     seed = study.split.seeds[0]
     items = items.sample(min(len(items), embedding.MOST_POINTS), random_state=seed).sort_values("item")
@@ -212,10 +212,10 @@ def _tsne(prepared: np.ndarray, items: pd.DataFrame, study: Study, out: Path) ->
         overview_figures.note("Too few images for t-SNE.", out / "tsne.png")
         write_table(out / "tsne.csv", table)
         return
-    embeddings = embedding.tsne(_gray(prepared, items["item"].tolist()), seed, PERPLEXITIES)
-    kind = "projections" if prepared.ndim == 5 else "gray images"
-    said = f"{kind} of {' × '.join(map(str, _size(prepared)))} pixels"
-    logger.info("t-SNE of %d %s, perplexities %s", len(items), said, [f"{p:g}" for p in embeddings])
+    embeddings = embedding.tsne(_gray(store, items["item"].tolist()), seed, PERPLEXITIES)
+    kind = "projections" if store.ndim == 5 else "gray images"
+    vectors = f"{kind} of {' × '.join(map(str, _size(store)))} pixels"
+    logger.info("t-SNE of %d %s, perplexities %s", len(items), vectors, [f"{p:g}" for p in embeddings])
     for perplexity, points in embeddings.items():
         for name, values in zip("xy", points.T):
             table[f"{name}_{perplexity:g}"] = values.round(3)
@@ -227,28 +227,28 @@ def _tsne(prepared: np.ndarray, items: pd.DataFrame, study: Study, out: Path) ->
         study.data.classes,
         out / "tsne.png",
         ordered=study.data.ordered,
-        title=f"{said}, {min(embedding.COMPONENTS, len(items))} principal components",
+        title=f"{vectors}, {min(embedding.COMPONENTS, len(items))} principal components",
     )
 
 
-def _size(prepared: np.ndarray) -> tuple[int, int]:
+def _size(store: np.ndarray) -> tuple[int, int]:
     """Height and width of the vectors' images: those of the store, at most 256."""
-    height, width = prepared.shape[-3:-1]
+    height, width = store.shape[-3:-1]
     scale = min(1.0, TSNE_SIDE / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _gray(prepared: np.ndarray, items: list[int]) -> np.ndarray:
-    """The images as gray vectors, uint8: a byte a pixel, so that 5,000 of 256 × 256 pixels take 0.3 GB.
+def _gray(store: np.ndarray, items: list[int]) -> np.ndarray:
+    """The images as gray vectors, uint8: one byte per pixel, so that 5,000 of 256 × 256 pixels take 0.3 GB.
 
     Of volumes the means along the depth, one volume in memory at a time; of them and of uint16 stores, uint16 with 257
-    steps a gray level.
+    steps per gray level.
     """
-    height, width = _size(prepared)
-    plain = prepared.ndim == 4 and prepared.dtype == np.uint8
+    height, width = _size(store)
+    plain = store.ndim == 4 and store.dtype == np.uint8
     vectors = np.empty((len(items), height * width), np.uint8 if plain else np.uint16)
     for row, item in enumerate(items):
-        image = np.ascontiguousarray(prepared[item])
+        image = np.ascontiguousarray(store[item])
         if image.ndim == 4:
             steps = STEPS if image.dtype == np.uint8 else 1
             image = (image.mean(axis=0, dtype=np.float32) * steps).round().astype(np.uint16)

@@ -26,7 +26,7 @@ def grid(rows: Rows, out: PathLike, columns: int = 6) -> None:
     """Draw rows of images, each row under its title, each image over its caption, of one line or several.
 
     Args:
-        rows: Title, images ((H, W), (H, W, 1) or (H, W, 3) uint8) and captions (one an image, or none).
+        rows: Title, images ((H, W), (H, W, 1) or (H, W, 3) uint8) and captions (one per image, or none).
         out: The PNG.
         columns: The images that fit in a row; further ones are left out.
     """

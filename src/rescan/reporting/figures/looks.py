@@ -18,7 +18,7 @@ from rescan.study import Preparation, Study
 
 Looks = dict[str, np.ndarray]  # caption → picture, (H, W), (H, W, 1) or (H, W, 3) uint8
 
-SHOWN_SIDE = 420  # pixels, more than any grid shows of an image
+LARGE_SIDE = 420  # pixels, more than any grid shows of an image
 SMALL_SIDE = 96  # voxels, of volumes that are augmented for looking at, of which many are in memory
 # What the two pictures of a volume are called: of a stack of B-scans, of another, of that cut from the front.
 STACK, OTHER, FRONT = (
@@ -62,7 +62,7 @@ class Source:
         if files is None:
             raise images.Unreadable(f"has no file of modality {self.preparation.modality!r}")
         if self.preparation.reads == "image":
-            return {"": shrunk(images.read(files.path, SHOWN_SIDE)[0])}
+            return {"": shrunk(images.read(files.path, LARGE_SIDE)[0])}
         volume = volumes.read(files.path, files.extent)
         depth, height, width = np.linalg.norm(volume.affine[:3, :3], axis=0)
         stack = volume.about["kind"] == "stack"
@@ -93,7 +93,7 @@ def at_stages(stages: list[tuple[str, np.ndarray]]) -> Looks:
     return {kind: shrunk(image) for kind, image in whole.items()}
 
 
-def shrunk(image: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
+def shrunk(image: np.ndarray, side: int = LARGE_SIDE) -> np.ndarray:
     """An image of at most `side` pixels a side, aspect kept."""
     scale = side / max(image.shape[:2])
     size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
@@ -101,9 +101,9 @@ def shrunk(image: np.ndarray, side: int = SHOWN_SIDE) -> np.ndarray:
 
 
 def _in_proportion(picture: np.ndarray, height: float, width: float) -> np.ndarray:
-    """A picture, whose pixels have this height and width, with square ones, SHOWN_SIDE on its longer side."""
+    """A picture, whose pixels have this height and width, with square ones, LARGE_SIDE on its longer side."""
     rows, columns = picture.shape[0] * height, picture.shape[1] * width
-    scale = SHOWN_SIDE / max(rows, columns)
+    scale = LARGE_SIDE / max(rows, columns)
     size = [max(1, round(length * scale)) for length in (columns, rows)]
     shrinks = size[0] <= picture.shape[1] and size[1] <= picture.shape[0]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rescan.reporting.figures.embedding import PARTS
 from rescan.reporting.figures.style import COLORS, PathLike, canvas, legend_above, short
+from rescan.reporting.text.words import Quantity
+from rescan.results.parts import PARTS
 
 DASHES = (":", "--", "-.", (0, (8, 3)), (0, (1, 4)), (0, (6, 2, 1, 2, 1, 2)))  # of references
 
@@ -43,13 +45,20 @@ def class_distribution(
         legend_above(figure, 3)
 
 
-def forest(
-    rows: Sequence[Mapping[str, Any]], metric: str, out: PathLike, references: Sequence[tuple[str, float]] = ()
-) -> None:
+@dataclass(frozen=True)
+class ForestRow:
+    """An arm, its score if it is known, and what was published of it."""
+
+    arm: str
+    score: Quantity | None
+    published: Sequence[float] = ()
+
+
+def forest(rows: Sequence[ForestRow], metric: str, out: PathLike, references: Sequence[tuple[str, float]] = ()) -> None:
     """Draw each arm's value with its 95 % interval, published values beside.
 
     Args:
-        rows: For each arm, `arm`, `value`, `low`, `high` (each may be None) and `published`: a list of values.
+        rows: The arms from top to bottom.
         metric: The axis label.
         out: The PNG.
         references: Labels and values to draw as lines, such as that of always answering one class.
@@ -59,7 +68,7 @@ def forest(
         axes = figure.subplots()
         for line, (label, value) in zip(DASHES, references):
             axes.axvline(value, color="#888888", linestyle=line, label=short(label, 40))
-        interval: dict[str, Any] = {
+        line_style: dict[str, Any] = {
             "color": COLORS[0],
             "linewidth": 2.5,
             "solid_capstyle": "butt",
@@ -73,15 +82,16 @@ def forest(
             "markersize": 7,
             "markerfacecolor": "white",
         }
-        axes.plot([], [], label="this run, 95 % interval", **interval)
-        if any(row["published"] for row in rows):
+        axes.plot([], [], label="this run, 95 % interval", **line_style)
+        if any(row.published for row in rows):
             axes.plot([], [], label="published", **diamond)
         for place, row in enumerate(rows):
-            if row["value"] is not None:
-                bounds = [row["value"] if row[bound] is None else row[bound] for bound in ("low", "high")]
-                axes.plot([bounds[0], row["value"], bounds[1]], [place] * 3, markevery=[1], **interval)
-            axes.plot(row["published"], [place + 0.24] * len(row["published"]), **diamond)
-        axes.set_yticks(range(len(rows)), [short(row["arm"], 28) for row in rows], fontsize=10)
+            if row.score is not None and row.score.value is not None:
+                value = row.score.value
+                low, high = (value if bound is None else bound for bound in (row.score.low, row.score.high))
+                axes.plot([low, value, high], [place] * 3, markevery=[1], **line_style)
+            axes.plot(row.published, [place + 0.24] * len(row.published), **diamond)
+        axes.set_yticks(range(len(rows)), [short(row.arm, 28) for row in rows], fontsize=10)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel(metric)
         axes.grid(visible=False, axis="y")

@@ -49,7 +49,7 @@ def canvas(
         out: The PNG.
         height: Inches.
         width: Inches.
-        dpi: Dots an inch.
+        dpi: Dots per inch.
         dither: Mix the colors in patterns, without which photographs have bands.
     """
     with mpl.rc_context(STYLE):
@@ -71,9 +71,9 @@ def _dithered(image: Image.Image) -> Image.Image:
     white = int(colors.sum(1).argmax())
     colors[white] = 255
     pixels = np.where((np.asarray(image) == 255).all(-1), np.uint8(white), np.asarray(mixed))
-    found = Image.frombytes("P", image.size, pixels.tobytes())
-    found.putpalette(colors.astype(np.uint8).tobytes())
-    return found
+    indexed = Image.frombytes("P", image.size, pixels.tobytes())
+    indexed.putpalette(colors.astype(np.uint8).tobytes())
+    return indexed
 
 
 def class_colors(classes: Sequence[str], ordered: bool) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PANELS = {"loss": "loss", "accuracy": "accuracy", "quadratic_kappa": "quadratic kappa"}  # of the curves
-SHOWN = {  # part: name, color and line
+LINES = {  # part: name, color and style
     "train": ("training", COLORS[0], "--"),
     "validation": ("validation", COLORS[1], "-"),
     "test": ("test", COLORS[2], "-."),
@@ -29,18 +29,18 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
     Args:
         histories: The run's history.csv, or those of all runs. Lines mark where stages begin, dots the kept epochs.
         out: The PNG.
-        graded: Draw the validation part's quadratic kappa, too.
+        graded: Whether to draw the validation part's quadratic kappa, too.
     """
     files = [histories] if isinstance(histories, (str, Path)) else histories
     tables = [table for file in files if len(table := pd.read_csv(file))]
     read = not tables or "train_accuracy" in tables[0]  # an autoencoder reads no class
-    shown = list(PANELS)[: 1 if not read else 3 if graded else 2]
+    metrics = list(PANELS)[: 1 if not read else 3 if graded else 2]
     stages = [*dict.fromkeys(tables[0]["stage"])] if tables else []
-    with canvas(out, 1.2 + 2.1 * len(shown)) as figure:
-        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, metric in zip(panels, shown):
+    with canvas(out, 1.2 + 2.1 * len(metrics)) as figure:
+        panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, metric in zip(panels, metrics):
             for number, table in enumerate(tables):
-                _curves_of_run(axes, table, metric, alone=len(tables) == 1, named=number == 0)
+                _curves_of_run(axes, table, metric, alone=len(tables) == 1, labels=number == 0)
             axes.set_ylabel("loss of the stage" if metric == "loss" and len(stages) > 1 else PANELS[metric])
             _mark_stages(axes, tables[0] if tables else pd.DataFrame({"stage": [], "epoch": []}), metric == "accuracy")
         panels[0].set_ylim(0, _loss_limit(tables))
@@ -53,41 +53,39 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
         legend_above(figure, 2)
 
 
-def _curves_of_run(axes: Axes, table: pd.DataFrame, metric: str, *, alone: bool, named: bool) -> None:
-    epochs, kept = table["epoch"] + 1, table["kept"] == 1
-    for part, (said, color, line) in SHOWN.items():
+def _curves_of_run(axes: Axes, table: pd.DataFrame, metric: str, *, alone: bool, labels: bool) -> None:
+    epochs, best = table["epoch"] + 1, table["kept"] == 1
+    for part, (name, color, line) in LINES.items():
         if f"{part}_{metric}" in table:
-            wide = 1.8 if alone else 1.1
-            axes.plot(
-                epochs, table[f"{part}_{metric}"], line, color=color, linewidth=wide, label=said if named else None
-            )
+            width, label = 1.8 if alone else 1.1, name if labels else None
+            axes.plot(epochs, table[f"{part}_{metric}"], line, color=color, linewidth=width, label=label)
     if f"validation_{metric}" in table:
-        dots = table.loc[kept, f"validation_{metric}"]
-        axes.plot(epochs[kept], dots, "o", color=COLORS[1], label="kept epoch" if named else None)
+        dots = table.loc[best, f"validation_{metric}"]
+        axes.plot(epochs[best], dots, "o", color=COLORS[1], label="kept epoch" if labels else None)
 
 
 def _loss_limit(tables: Sequence[pd.DataFrame]) -> float | None:
     """Where the axis of the losses ends: at the largest, unless a few epochs tower above all others."""
-    columns = [f"{part}_loss" for part in SHOWN]
-    found = [table[[name for name in columns if name in table]].to_numpy(float).ravel() for table in tables]
-    values = np.concatenate([np.empty(0), *found])
+    columns = [f"{part}_loss" for part in LINES]
+    losses = [table[[name for name in columns if name in table]].to_numpy(float).ravel() for table in tables]
+    values = np.concatenate([np.empty(0), *losses])
     values = values[np.isfinite(values)]
     if not len(values) or not values.max():
         return None
     return float(1.05 * min(values.max(), 2.5 * np.percentile(values, 90)))
 
 
-def _mark_stages(axes: Axes, table: pd.DataFrame, named: bool) -> None:
+def _mark_stages(axes: Axes, table: pd.DataFrame, names: bool) -> None:
     starts = table.loc[table["stage"] != table["stage"].shift(), ["stage", "epoch"]]
     for number, (stage, epoch) in enumerate(starts.itertuples(index=False) if len(starts) > 1 else ()):
         axes.axvline(epoch + 0.5, color="#888888", linewidth=1, linestyle=":")
-        if named:  # in steps: the names of short stages would lie on each other
+        if names:  # in steps: the names of short stages would lie on each other
             place = (epoch + 0.6, 0.02 + 0.1 * (number % 3))
             axes.annotate(str(stage), place, xycoords=("data", "axes fraction"), color="#555555", fontsize=9)
 
 
 def losses(files: Sequence[PathLike], out: PathLike) -> None:
-    """Draw the training loss over the steps of the optimizer: of each step, faint, and smoothed, a line a run.
+    """Draw the training loss over the steps of the optimizer: of each step, faint, and smoothed, one line per run.
 
     Args:
         files: losses.csv of each run. Nothing is drawn without any.
@@ -101,8 +99,8 @@ def losses(files: Sequence[PathLike], out: PathLike) -> None:
         for number, table in enumerate(tables):
             smooth = table["loss"].rolling(max(1, len(table) // SMOOTH), min_periods=1, center=True).mean()
             axes.plot(table["step"], table["loss"], color=COLORS[5], linewidth=0.5, alpha=1 / len(tables))
-            said = "training, smoothed" if number == 0 else None
-            axes.plot(table["step"], smooth, color=COLORS[0], linewidth=1.2, label=said)
+            label = "training, smoothed" if number == 0 else None
+            axes.plot(table["step"], smooth, color=COLORS[0], linewidth=1.2, label=label)
         highest = max(float(np.nanpercentile(table["loss"], 99)) for table in tables)
         axes.set(xlabel="step of the optimizer", ylabel="loss", ylim=(0, 1.05 * highest or None))
         legend_above(figure, 2)
@@ -130,8 +128,8 @@ def ablation(arms: Mapping[str, Sequence[PathLike]], out: PathLike) -> None:
                 axes.plot(mean["step"], mean[f"train_{metric}"], "--", color=color, linewidth=1.1)
                 label = short(name, 34) if metric == "accuracy" else None
                 axes.plot(mean["step"], mean[f"{held_out}_{metric}"], "-", color=color, linewidth=1.8, label=label)
-            shown = mean[["train_loss", f"{held_out}_loss"]].to_numpy(float)
-            highest = max(highest, float(np.nanpercentile(shown, 95)) if np.isfinite(shown).any() else 0.0)
+            losses = mean[["train_loss", f"{held_out}_loss"]].to_numpy(float)
+            highest = max(highest, float(np.nanpercentile(losses, 95)) if np.isfinite(losses).any() else 0.0)
         panels[0].set(ylabel="accuracy", ylim=(None, 1.01))
         panels[1].set(ylabel="loss", xlabel="step of the optimizer", ylim=(0, 1.1 * highest or None))
         legend_above(figure, 1)

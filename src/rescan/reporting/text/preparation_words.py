@@ -8,33 +8,33 @@ from rescan import catalogue
 from rescan.reporting.text.words import spaced
 from rescan.study import Preparation
 
-
-def preparation(described: Preparation) -> str:
-    """Say what turns a sample into an item."""
-    steps, bits = (
-        ", then ".join(catalogue.say("operator", step) for step in described.steps),
-        described.dtype.replace("uint", ""),
-    )
-    modality = f" of modality {spaced(described.modality)}" * bool(described.modality)
-    said = [f"{described.reads}s{modality}: {steps}" if described.reads == "volume" or modality else steps]
-    said.append({"rgb": "three channels", "gray": "one gray channel"}[described.channels] + f", {bits} bits")
-    if described.background:
-        said.append(f"the background is gray {described.background}")
-    if described.decode == "scaled":
-        said.append("JPEG files may be decoded at a half, quarter or eighth of their size")
-    return "; ".join(said)
+CHANNELS = {"rgb": "three channels", "gray": "one gray channel"}
 
 
-def item(prepared: Preparation) -> str:
+def sentence(preparation: Preparation) -> str:
+    """What turns a sample into an item."""
+    steps = ", then ".join(catalogue.say("operator", step) for step in preparation.steps)
+    modality = f" of modality {spaced(preparation.modality)}" if preparation.modality else ""
+    reads = f"{preparation.reads}s{modality}: " if preparation.reads == "volume" or modality else ""
+    bits = preparation.dtype.replace("uint", "")
+    parts = [f"{reads}{steps}", f"{CHANNELS[preparation.channels]}, {bits} bits"]
+    if preparation.background:
+        parts.append(f"the background is gray {preparation.background}")
+    if preparation.decode == "scaled":
+        parts.append("JPEG files may be decoded at a half, quarter or eighth of their size")
+    return "; ".join(parts)
+
+
+def item(preparation: Preparation) -> str:
     """What a preparation makes of a sample, in a word."""
-    if prepared.cuts_patches:
+    if preparation.cuts_patches:
         return "patch"
-    return "volume" if prepared.dimensions == 3 else "image"
+    return "volume" if preparation.dimensions == 3 else "image"
 
 
-def augmentation(described: dict[str, Any], dimensions: int, where: str = "") -> str:
-    """Say the augmentations of images or volumes, by their dimensions, and where they apply."""
-    if not described:
+def augmentation(strengths: dict[str, Any], dimensions: int, where: str = "") -> str:
+    """The augmentations of images or volumes, by their dimensions, and where they apply."""
+    if not strengths:
         return "none"
-    said = [catalogue.AUGMENTATIONS[name].say_strength(value, dimensions) for name, value in described.items()]
-    return ", ".join(said) + (f"; {where}" if where else "")
+    parts = [catalogue.AUGMENTATIONS[name].say_strength(value, dimensions) for name, value in strengths.items()]
+    return ", ".join(parts) + (f"; {where}" if where else "")

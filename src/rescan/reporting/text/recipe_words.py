@@ -1,12 +1,26 @@
-"""A recipe in plain sentences. A name without a sentence of its own here is shown by itself with its options."""
+"""A recipe in plain sentences."""
 
 from __future__ import annotations
 
 from rescan import catalogue
 from rescan.catalogue import FAULT
-from rescan.reporting.text.preparation_words import augmentation, item, preparation
-from rescan.reporting.text.words import capitalized, listed, metric, several
-from rescan.study import Autoencoder, Block, ClassWeights, Head, Inference, Layers, Preparation, Recipe, Stage, Study
+from rescan.reporting.text import preparation_words
+from rescan.reporting.text.preparation_words import augmentation, item
+from rescan.reporting.text.words import capitalized, listed, metric, plural, several
+from rescan.study import (
+    Autoencoder,
+    Block,
+    ClassWeights,
+    Ensemble,
+    Head,
+    Inference,
+    Layers,
+    Network,
+    Preparation,
+    Recipe,
+    Stage,
+    Study,
+)
 
 NORMS = {
     "instance": "instance norm in place of every batch norm",
@@ -29,76 +43,88 @@ FIT_ON = {
 }
 
 
-def recipe(study: Study, arm: str) -> dict[str, str]:
-    """Say an arm's recipe: topic → sentence, in the order of the pipeline. Of an ensemble, only what is its own."""
-    described, classes = study.arms[arm], len(study.data.classes)
-    lines: dict[str, str] = {}
-    if described.ensemble:
-        lines["Ensemble"] = _ensemble(described)
-    if described.models:
-        lines["Models"] = f"those of {described.models}, not trained again"
-    if not described.ensemble:
-        prepared = study.preparations[described.preparation]
-        lines |= _training(prepared, described, classes)
+START = {"imagenet": "from ImageNet weights (V1)", "none": "from random weights"}  # other weights are an autoencoder's
+PRETRAINED_ON = {
+    "train": "on the training part of the run that starts from it",
+    "all": "on all samples, validation and test included (a leak, shown on purpose)",
+}
+
+
+def sentences(study: Study, arm: str) -> dict[str, str]:
+    """An arm's recipe: topic → sentence, in the order of the pipeline. Of an ensemble, only what is its own."""
+    recipe = study.arms[arm]
+    topics: dict[str, str] = {}
+    if recipe.ensemble:
+        topics["Ensemble"] = _ensemble(recipe.ensemble)
+    if recipe.models:
+        topics["Models"] = f"those of {recipe.models}, not trained again"
+    if not recipe.ensemble:
+        preparation = study.preparations[recipe.preparation]
+        topics |= _training(preparation, recipe, len(study.data.classes))
         if name := study.autoencoder(arm):
-            lines["Pre-training"] = pretraining(name, study.autoencoders[name], described.preparation)
-        lines["At inference"] = _inference(described.inference, item(prepared), prepared.dimensions)
-    lines["Read from"] = _reading(study, arm)
+            topics["Pre-training"] = _pretraining(name, study.autoencoders[name], recipe.preparation)
+        topics["At inference"] = _inference(recipe.inference, item(preparation), preparation.dimensions)
+    topics["Read from"] = _reading(study, arm)
     folds, seeds = len({fold for fold, _ in study.runs(arm)}), ", ".join(map(str, study.split.seeds))
     of = f" of {study.split.folds}" if folds < study.split.folds else ""
-    lines["Runs"] = f"one a seed: {seeds}" if described.ensemble else f"folds: {folds}{of}; seeds: {seeds}"
-    return {topic: f"{capitalized(sentence)}." for topic, sentence in lines.items()}
+    topics["Runs"] = f"one per seed: {seeds}" if recipe.ensemble else f"folds: {folds}{of}; seeds: {seeds}"
+    return {topic: f"{capitalized(sentence)}." for topic, sentence in topics.items()}
 
 
-def _training(prepared: Preparation, described: Recipe, classes: int) -> dict[str, str]:
-    lines = {
-        "Preparation": preparation(prepared),
-        "Input scale": catalogue.NORMALIZATIONS[described.normalization].sentence,
-        "Augmentation": augmentation(
-            described.augmentation, prepared.dimensions, f"on training {several(item(prepared))} only"
-        ),
-        "Network": _network(described, classes),
+def differences(study: Study, arm: str) -> tuple[str | None, dict[str, str]]:
+    """The arm that an arm's recipe is best described as a difference from, and the topics in which it differs.
+
+    None and all topics where there is no such arm.
+    """
+    own, base = sentences(study, arm), study.base(arm)
+    if study.arms[arm].ensemble or base is None:
+        return None, own
+    others = sentences(study, base)
+    changes = {topic: sentence for topic, sentence in own.items() if others.get(topic) != sentence}
+    return base, {**changes, **{topic: "None." for topic in others if topic not in own}}
+
+
+def _training(preparation: Preparation, recipe: Recipe, classes: int) -> dict[str, str]:
+    where = f"on training {plural(item(preparation))} only"
+    topics = {
+        "Preparation": preparation_words.sentence(preparation),
+        "Input scale": catalogue.NORMALIZATIONS[recipe.normalization].sentence,
+        "Augmentation": augmentation(recipe.augmentation, preparation.dimensions, where),
+        "Network": _network(recipe.network, classes),
     }
-    heads = described.network.heads
+    heads = recipe.network.heads
     if len(heads) > 1:
-        lines["Heads"] = "; ".join(
+        topics["Heads"] = "; ".join(
             f"{name}: {' → '.join([*_layers(head), _output(name, head, classes)])}" for name, head in heads.items()
         )
-    staged = len(described.stages) > 1
-    for name, stage in described.stages.items():
-        lines[f"Training: stage {name}" if staged else "Training"] = _stage(stage)
-    if described.early_stopping:
-        rule = described.early_stopping
+    for name, stage in recipe.stages.items():
+        topics[f"Training: stage {name}" if len(recipe.stages) > 1 else "Training"] = _stage(stage)
+    if rule := recipe.early_stopping:
         better = f"without a better validation {metric(rule.metric)}"
-        lines["Early stopping"] = f"a stage ends after {rule.patience} epochs {better}"
-    best = None if described.keep == "last" else metric(described.keep.best)
-    lines["Kept model"] = f"the epoch with the best validation {best}" if best else "the last epoch"
-    lines["Training samples"] = TRAINING_SAMPLES[described.training_samples]
-    lines["Validation"] = VALIDATION[described.validation]
-    if described.watch:
-        parts = [{"train": "training"}.get(part, part) for part in described.watch]
-        lines["Watched"] = f"{listed(parts)}, scored after each epoch to be shown; nothing is chosen by them"
-    return lines
+        topics["Early stopping"] = f"a stage ends after {rule.patience} epochs {better}"
+    best = None if recipe.keep == "last" else metric(recipe.keep.best)
+    topics["Kept model"] = f"the epoch with the best validation {best}" if best else "the last epoch"
+    topics["Training samples"] = TRAINING_SAMPLES[recipe.training_samples]
+    topics["Validation"] = VALIDATION[recipe.validation]
+    if recipe.watch:
+        parts = listed([{"train": "training"}.get(part, part) for part in recipe.watch])
+        topics["Watched"] = f"{parts}, scored after each epoch to be shown; nothing is chosen by them"
+    return topics
 
 
-def _network(described: Recipe, classes: int) -> str:
-    network = described.network
-    known = {"imagenet": "from ImageNet weights (V1)", "none": "from random weights"}
-    weights = known.get(network.weights, f"from the encoder of autoencoder {network.weights}")
-    neck = catalogue.say("neck", network.neck)
-    shared = _layers(network)
-    heads = list(network.heads.items())
+def _network(network: Network, classes: int) -> str:
+    start = START.get(network.weights, f"from the encoder of autoencoder {network.weights}")
+    encoder = [_block(block) for block in network.blocks or ()] or [catalogue.ENCODERS[network.encoder].say({})]
+    shared, heads = _layers(network), list(network.heads.items())
     if len(heads) == 1:
         ((name, head),) = heads
         end = [*shared, *_layers(head), _output(name, head, classes)]
     else:
         end = [f"shared: {layer}" for layer in shared] + [f"{len(heads)} heads"]
-    encoder = [catalogue.ENCODERS[network.encoder].say({})]
-    layers = [*([_block(block) for block in network.blocks] if network.blocks else encoder), neck, *end]
-    said = [f"{weights}: {' → '.join(layers)}"]
-    said += [NORMS[network.norm]] if network.norm in NORMS else []
-    said += ["activations are computed twice rather than kept"] if network.checkpointing else []
-    return "; ".join(said)
+    parts = [f"{start}: {' → '.join([*encoder, catalogue.say('neck', network.neck), *end])}"]
+    parts += [NORMS[network.norm]] if network.norm in NORMS else []
+    parts += ["activations are computed twice rather than kept"] if network.checkpointing else []
+    return "; ".join(parts)
 
 
 def _block(block: Block) -> str:
@@ -108,9 +134,9 @@ def _block(block: Block) -> str:
     return ", ".join([f"{block.kernel}×{block.kernel} {kind}, {block.maps} maps", *more])
 
 
-def _layers(described: Layers) -> list[str]:
-    dropout = f", dropout {described.dropout:g}" if described.dropout else ""
-    return [f"{width:,} ReLU{dropout}" for width in described.hidden]
+def _layers(part: Layers) -> list[str]:
+    dropout = f", dropout {part.dropout:g}" if part.dropout else ""
+    return [f"{width:,} ReLU{dropout}" for width in part.hidden]
 
 
 def _output(name: str, head: Head, classes: int) -> str:
@@ -121,100 +147,97 @@ def _output(name: str, head: Head, classes: int) -> str:
 
 
 def _stage(stage: Stage) -> str:
-    long = f"{stage.steps:,} step" if stage.steps else f"{stage.epochs} epoch"
-    said = [long if 1 in (stage.steps, stage.epochs) else f"{long}s", _batches(stage)]
+    length = several(stage.steps, "step") if stage.steps else several(stage.epochs or 0, "epoch")
+    parts = [length, _batches(stage)]
     if stage.samples != ["own"]:
         own = ["the study's own samples"] if "own" in stage.samples else []
-        said.append(f"on {listed([*own, *(name for name in stage.samples if name != 'own')])}")
+        parts.append(f"on {listed([*own, *(name for name in stage.samples if name != 'own')])}")
     if stage.carry == "encoder":
-        said.append("only the encoder is kept of the stage before")
-    said += [_steps(stage), _losses(stage)]
+        parts.append("only the encoder is kept of the stage before")
+    parts += [_optimization(stage), _losses(stage)]
     if stage.class_weights == "balanced":
-        said.append("classes weighted by their inverse frequency")
+        parts.append("classes weighted by their inverse frequency")
     elif isinstance(stage.class_weights, ClassWeights):
         within = catalogue.KNOWN_COLUMNS[stage.class_weights.within].title
-        said.append(f"each class weighted by the share of the others among those of its {within}")
+        parts.append(f"each class weighted by the share of the others among those of its {within}")
     if stage.sampling == "balanced":
-        said.append("each class drawn equally often")
-    if stage.trainable == "all":
-        said.append("all layers are trained")
-    elif stage.trainable == "head":
-        said.append("only the layers after the encoder are trained")
-    else:
-        first = stage.trainable.from_block
-        frozen = "first block stays as it is" if first == 2 else f"first {first - 1} blocks stay as they are"
-        said.append("all layers are trained" if first == 1 else f"the encoder's {frozen}, the rest is trained")
-    return "; ".join(said)
+        parts.append("each class drawn equally often")
+    return "; ".join([*parts, _trainable(stage)])
 
 
-def _batches(trained: Stage | Autoencoder) -> str:
-    accumulated = f" × {trained.accumulate} accumulated" if trained.accumulate > 1 else ""
-    return f"batches of {trained.batch_size}{accumulated}"
+def _trainable(stage: Stage) -> str:
+    if stage.trainable == "head":
+        return "only the layers after the encoder are trained"
+    if stage.trainable == "all" or stage.trainable.from_block == 1:
+        return "all layers are trained"
+    blocks = stage.trainable.from_block - 1
+    frozen = "first block stays as it is" if blocks == 1 else f"first {blocks} blocks stay as they are"
+    return f"the encoder's {frozen}, the rest is trained"
 
 
-def _steps(trained: Stage | Autoencoder) -> str:
-    optimizer, schedule = catalogue.say("optimizer", trained.optimizer), catalogue.say("schedule", trained.schedule)
-    return f"{optimizer}, learning rate {trained.optimizer['lr']:g}, {schedule}"
+def _batches(training: Stage | Autoencoder) -> str:
+    accumulated = f" × {training.accumulate} accumulated" if training.accumulate > 1 else ""
+    return f"batches of {training.batch_size}{accumulated}"
 
 
-def pretraining(name: str, described: Autoencoder, preparation_said: str = "") -> str:
-    """Say how an autoencoder is pre-trained; its preparation only where it is not the one that was said already."""
-    samples = {
-        "train": "on the training part of the run that starts from it",
-        "all": "on all samples, validation and test included (a leak, shown on purpose)",
-    }
-    dimensions = catalogue.ENCODERS[described.encoder].dimensions
-    other = [] if described.preparation == preparation_said else [f"inputs prepared as {described.preparation}"]
-    said = [
-        f"autoencoder {name}: the encoder and a decoder learn to reconstruct their inputs {samples[described.samples]}",
+def _optimization(training: Stage | Autoencoder) -> str:
+    optimizer, schedule = catalogue.say("optimizer", training.optimizer), catalogue.say("schedule", training.schedule)
+    return f"{optimizer}, learning rate {training.optimizer['lr']:g}, {schedule}"
+
+
+def _pretraining(name: str, autoencoder: Autoencoder, preparation: str) -> str:
+    """How an autoencoder is pre-trained; with its preparation only where it is another than the arm's."""
+    other = [] if autoencoder.preparation == preparation else [f"inputs prepared as {autoencoder.preparation}"]
+    learns = "the encoder and a decoder learn to reconstruct their inputs"
+    parts = [
+        f"autoencoder {name}: {learns} {PRETRAINED_ON[autoencoder.samples]}",
         *other,
         "mean squared error",
-        f"up to {described.epochs} epochs, ended after {described.patience} without a lower validation loss",
+        f"up to {autoencoder.epochs} epochs, ended after {autoencoder.patience} without a lower validation loss",
         "the epoch with the lowest is kept",
-        _batches(described),
-        _steps(described),
+        _batches(autoencoder),
+        _optimization(autoencoder),
     ]
-    if described.augmentation:
-        said.append(augmentation(described.augmentation, dimensions))
-    return "; ".join([*said, "only the encoder is carried over"])
+    if autoencoder.augmentation:
+        parts.append(augmentation(autoencoder.augmentation, catalogue.ENCODERS[autoencoder.encoder].dimensions))
+    return "; ".join([*parts, "only the encoder is carried over"])
 
 
 def _losses(stage: Stage) -> str:
-    several, said = len(stage.losses) > 1, []
+    parts = []
     for head, loss in stage.losses.items():
         factor = f"{loss['weight']:g} × " if loss["weight"] != 1 else ""
-        name = catalogue.say("loss", loss)
-        said.append(f"{factor}{name}" + (f" of the {head}" if several or catalogue.HEADS[head].of_grades else ""))
-    return " + ".join(said)
+        of_head = f" of the {head}" if len(stage.losses) > 1 or catalogue.HEADS[head].of_grades else ""
+        parts.append(f"{factor}{catalogue.say('loss', loss)}{of_head}")
+    return " + ".join(parts)
 
 
 def _reading(study: Study, arm: str) -> str:
-    described = study.arms[arm]
-    cuts, said = described.posttrain.cuts, catalogue.READERS[described.head].sentence
+    recipe = study.arms[arm]
+    cuts, reader = recipe.posttrain.cuts, catalogue.READERS[recipe.head]
+    sentence = reader.sentence
     if isinstance(cuts, list):
-        said = said.split(":")[0] + ": cut at " + ", ".join(f"{value:g}" for value in cuts)
+        sentence = sentence.split(":")[0] + ": cut at " + ", ".join(f"{value:g}" for value in cuts)
     elif cuts == "optimized":
-        said = said.split(":")[0] + ": cut where quadratic kappa is highest"
-    said += f"; fitted {FIT_ON[described.posttrain.fit_on]}" if described.is_fitted else ""
-    if described.ensemble is None and item(study.preparations[described.preparation]) == "patch":
-        what = "grade" if catalogue.READERS[described.head].gives_grade else "probabilities"
-        said += f"; a sample is read from the mean {what} of its patches"
-    return said
+        sentence = sentence.split(":")[0] + ": cut where quadratic kappa is highest"
+    parts = [sentence, *([f"fitted {FIT_ON[recipe.posttrain.fit_on]}"] if recipe.is_fitted else [])]
+    if recipe.ensemble is None and item(study.preparations[recipe.preparation]) == "patch":
+        mean = "grade" if reader.gives_grade else "probabilities"
+        parts.append(f"a sample is read from the mean {mean} of its patches")
+    return "; ".join(parts)
 
 
-def _inference(described: Inference, what: str, dimensions: int) -> str:
-    if not described.copies:
+def _inference(inference: Inference, what: str, dimensions: int) -> str:
+    if not inference.copies:
         return f"each {what} as it is"
-    copies = f"{described.copies} augmented cop{'y' if described.copies == 1 else 'ies'}"
-    how = augmentation(described.augmentation, dimensions)
-    if not described.original:
+    copies = f"{inference.copies} augmented cop{'y' if inference.copies == 1 else 'ies'}"
+    how = augmentation(inference.augmentation, dimensions)
+    if not inference.original:
         return f"{copies} in place of each {what} ({how})"
     return f"each {what} and {copies} of it ({how}); the outputs are averaged (test-time augmentation)"
 
 
-def _ensemble(described: Recipe) -> str:
-    group = described.ensemble
-    if group is None:
-        return ""
-    mean = "mean" if group.combine == "mean" else f"trimmed mean ({100 * group.trim:g} % cut off at either end)"
-    return f"the {mean} of the outputs of {listed(group.members)}, over their folds, each seed by itself"
+def _ensemble(ensemble: Ensemble) -> str:
+    trimmed = f"trimmed mean ({100 * ensemble.trim:g} % cut off at either end)"
+    mean = "mean" if ensemble.combine == "mean" else trimmed
+    return f"the {mean} of the outputs of {listed(ensemble.members)}, over their folds, each seed by itself"

@@ -1,0 +1,104 @@
+"""What the page shows of one arm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rescan.files import read_json
+from rescan.paths import Paths
+from rescan.reporting.page.maps_view import MapsView, maps_view
+from rescan.reporting.page.picture import Picture, picture
+from rescan.reporting.page.score_tables import ScoreTable, score_tables
+from rescan.reporting.text import arm_words
+from rescan.results.arrays import read_metadata
+from rescan.results.metrics_file import Metrics, Scores
+from rescan.results.posttraining import Posttraining
+from rescan.study import Recipe, Study
+
+
+@dataclass(frozen=True)
+class ArmView:
+    """An arm that has results.
+
+    Attributes:
+        link: The id of its section.
+        recipe: How it is trained and read.
+        metrics: Its results.
+        reads: Whose models it reads; "" if it has its own.
+        warnings: What limits its results and is not said of all arms, and not among the findings.
+        figures: Those that apply to it.
+        tables: Its scores.
+        posttraining: Sentences about what was fitted after the training.
+        maps: Its Grad-CAM maps, if there are any.
+        submission: The file of the classes of unlabeled images; "" if there is none.
+        network: The layers of its network, if they are known.
+        model: The header of its first model file, if there is one.
+    """
+
+    link: str
+    recipe: Recipe
+    metrics: Metrics
+    reads: str
+    warnings: Sequence[str]
+    figures: Sequence[Picture]
+    tables: Sequence[ScoreTable]
+    posttraining: Sequence[str]
+    maps: MapsView | None
+    submission: str
+    network: dict[str, Any] | None
+    model: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.metrics.arm
+
+    @property
+    def test(self) -> Scores | None:
+        """The scores of the test images, if there are any."""
+        return self.metrics.scores()
+
+    @property
+    def out_of_fold(self) -> Scores | None:
+        """The scores of the validation parts of all folds together, if there are several."""
+        return self.metrics.scores("out_of_fold")
+
+
+def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str]) -> ArmView:
+    """Collect what the page shows of an arm.
+
+    Args:
+        study: The study.
+        metrics: The arm's results.
+        link: The id of its section.
+        everywhere: Warnings that hold for all arms, and stand elsewhere.
+    """
+    arm, paths = metrics.arm, Paths(study.scale, study.name)
+    folder, recipe = paths.arm(arm), study.arms[arm]
+    fitted = Posttraining.read_if_there(folder.posttraining)
+    elsewhere = {*everywhere, *(finding.text for finding in metrics.diagnosis)}
+    captions = arm_words.captions(study, arm, metrics.curves.run, len(metrics.runs))
+    pictures = [picture(f"{folder.figures}/{name}.png", f"{arm}: {name}", text) for name, text in captions.items()]
+    trained = recipe.models or arm
+    networks = [paths.run(trained, *run).network for run in study.runs(trained)]
+    models = [paths.run(arm, *run).model for run in study.runs(arm)]
+    network = next((file for file in networks if Path(file).is_file()), None)
+    model = next((file for file in models if Path(file).is_file()), None)
+    return ArmView(
+        link=link,
+        recipe=recipe,
+        metrics=metrics,
+        reads=arm_words.reads(study, arm),
+        warnings=[text for text in metrics.warnings if text not in elsewhere],
+        figures=[figure for figure in pictures if figure],
+        tables=score_tables(study, metrics, fitted),
+        posttraining=arm_words.posttraining(study, arm, fitted),
+        maps=maps_view(folder, arm),
+        submission=folder.submission if Path(folder.submission).is_file() else "",
+        network=read_json(network) if network else None,
+        model=json.loads(read_metadata(model, "train")["rescan"]) if model else None,
+    )

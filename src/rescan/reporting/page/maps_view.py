@@ -1,0 +1,75 @@
+"""What the page shows of an arm's Grad-CAM maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rescan.catalogue import READERS
+from rescan.files import read_json
+from rescan.paths import ArmFolder
+from rescan.reporting.page.picture import Picture, picture
+from rescan.reporting.text.words import Quantity, Value, several
+
+MAPS = {  # whose energy inside the lesion is known, the model's own first
+    "energy_inside": "this model's maps",
+    "randomized": "maps of networks with random weights",
+    "gaussian": "a centered Gaussian",
+    "area_share": "a flat map (the lesion's share of the area)",
+}
+PANELS = (
+    "Test volumes: [A] a cut, with the depth of D; [B] the projection, with the place of A; [C] the map of the arm "
+    "that is named, or the highest along the depth, over it; [D] a slice; [E] the map over it. Maps of"
+)
+
+
+@dataclass(frozen=True)
+class MapsView:
+    """The maps of an arm.
+
+    Attributes:
+        shares: Of maps, and of what they are to be seen beside: the mean share of their energy inside the lesion.
+        caption: Stands below these.
+        sheet: Some samples under their maps.
+        volumes: What the slice browser leafs through.
+    """
+
+    shares: Sequence[tuple[str, Quantity]]
+    caption: str
+    sheet: Picture | None
+    volumes: Sequence[dict[str, Any]]
+
+
+def maps_view(folder: ArmFolder, arm: str) -> MapsView | None:
+    """Collect what the page shows of an arm's maps; None if there are none."""
+    if not Path(folder.gradcam.summary).is_file():
+        return None
+    summary = read_json(folder.gradcam.summary)
+    browser = read_json(folder.gradcam.browser) if Path(folder.gradcam.browser).is_file() else {"volumes": ()}
+    energies = {name: Value(entry["value"], entry["low"], entry["high"]) for name, entry in summary["energies"].items()}
+    shares = [(title, energies[name]) for name, title in MAPS.items() if name in energies]
+    sheet = picture(folder.gradcam.sheet, f"{arm}: Grad-CAM", _sheet_caption(summary))
+    return MapsView(shares, _shares_caption(summary), sheet, browser["volumes"])
+
+
+def _shares_caption(summary: dict[str, Any]) -> str:
+    if not summary["energies"]:
+        return f"No lesion is known in these {summary['kind']}, so the maps are not scored."
+    noun = summary["kind"].rstrip("s")
+    empty = f"; {several(summary['empty'], noun)} with an empty map left out" if summary["empty"] else ""
+    return (
+        f"{several(summary['n'], f'test {noun}')} with a known lesion{empty}; {summary['scored']} is scored. A map "
+        "says something about the lesion only as far as its share exceeds those below it."
+    )
+
+
+def _sheet_caption(summary: dict[str, Any]) -> str:
+    panels = PANELS if summary["kind"] == "volumes" else "Test images under the maps of"
+    run, cells = summary["run"], " × ".join(map(str, summary["cells"]))
+    head = READERS[summary["head"]].title
+    return (
+        f"{panels} {summary['shown']}; {head}, fold {run['fold']}, seed {run['seed']}. The network's maps have {cells} "
+        f"cells and are smoothed. {summary['rule']}"
+    )

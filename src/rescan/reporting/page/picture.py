@@ -1,0 +1,34 @@
+"""A figure inside of the page."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+CSS_PIXELS = 112  # that an inch of a figure gets on a wide screen: 11 points are then 17 pixels high
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What an <img> needs: its bytes as a data URL, a text in its place, its size in CSS pixels; and a caption."""
+
+    source: str
+    alt: str
+    width: int
+    height: int
+    caption: str
+
+
+def picture(path: str | Path, alt: str, caption: str) -> Picture | None:
+    """Read a PNG; None if there is none."""
+    path = Path(path)
+    if not path.is_file():
+        return None
+    with Image.open(path) as file:
+        width, height = file.size
+        scale = CSS_PIXELS / file.info["dpi"][0] if "dpi" in file.info else 1
+    source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return Picture(source, alt, round(width * scale), round(height * scale), caption)

@@ -1,0 +1,159 @@
+"""What the page shows of one study."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rescan.paths import Paths
+from rescan.reporting.page.ablation_view import AblationView, ablation_views
+from rescan.reporting.page.arm_view import ArmView, arm_view
+from rescan.reporting.page.arms_table import ArmsTable, arms_table
+from rescan.reporting.page.autoencoder_view import AutoencoderView, autoencoder_views
+from rescan.reporting.page.data_view import DataView, data_view
+from rescan.reporting.page.picture import Picture, picture
+from rescan.reporting.page.published_rows import claim_rows, published_rows
+from rescan.reporting.text import recipe_words, words
+from rescan.reporting.text.answer import answer, costs
+from rescan.results.comparison import Comparison, read_comparison
+from rescan.results.metrics_file import Metrics, is_scored
+from rescan.study import Study
+
+
+@dataclass(frozen=True)
+class ArmWarning:
+    """A warning, and the arms that it holds for."""
+
+    text: str
+    arms: Sequence[str]
+
+
+@dataclass(frozen=True)
+class RecipeView:
+    """An arm's recipe: topic → sentence; only what differs where it is described as a difference from `base`."""
+
+    arm: str
+    base: str | None
+    topics: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """All that the page shows of a study. What a partial run has not made is None or empty.
+
+    Attributes:
+        study: The study.
+        noun: What is scored: image or sample.
+        answer: The answer in sentences.
+        arms: The arms that have results.
+        missing: Those that have none.
+        table: The first scores of all arms.
+        warnings: What qualifies these, each with its arms.
+        published: The comparisons with published numbers, at scale `full`.
+        claims: The judgments of published claims.
+        forest: The plot of the arms' first metric.
+        data: The data.
+        recipes: The first arm's whole recipe, and how the others differ.
+        ablations: The ablations.
+        autoencoders: The autoencoders that arms start from.
+        costs: What each choice changes, in sentences.
+        paired: The paired differences of arms.
+        command: The command that makes these results again.
+    """
+
+    study: Study
+    noun: str
+    answer: Sequence[str]
+    arms: Sequence[ArmView]
+    missing: Sequence[str]
+    table: ArmsTable
+    warnings: Sequence[ArmWarning]
+    published: Sequence[Comparison]
+    claims: Sequence[Comparison]
+    forest: Picture | None
+    data: DataView
+    recipes: Sequence[RecipeView]
+    ablations: Sequence[AblationView]
+    autoencoders: Sequence[AutoencoderView]
+    costs: Sequence[str]
+    paired: Sequence[Comparison]
+    command: str
+
+
+def study_view(study: Study) -> StudyView:
+    """Collect what the page shows of a study.
+
+    Raises:
+        RescanError: A file that is there is damaged.
+    """
+    paths, data = Paths(study.scale, study.name), data_view(study)
+    scored = [arm for arm in study.arms if is_scored(study, arm)]
+    missing = [arm for arm in study.arms if arm not in scored]
+    metrics = {f"{study.name}-arm-{number}": Metrics.read(paths.arm(arm).metrics) for number, arm in enumerate(scored)}
+    warnings = _warnings(list(metrics.values()))
+    everywhere = [warning.text for warning in warnings if len(warning.arms) == len(scored) > 1]
+    comparison = read_comparison(paths.comparison) if Path(paths.comparison).is_file() else []
+    published = published_rows(study, comparison, scored) if study.scale == "full" else []
+    claims = claim_rows(study, comparison)
+    return StudyView(
+        study=study,
+        noun=words.noun(study),
+        answer=answer(study, list(metrics.values()), published, claims, data.audit, phantom=data.is_phantom),
+        arms=[arm_view(study, of_arm, link, everywhere) for link, of_arm in metrics.items()],
+        missing=missing,
+        table=arms_table(study, metrics, missing, data.audit),
+        warnings=warnings,
+        published=published,
+        claims=claims,
+        forest=_forest(study),
+        data=data,
+        recipes=[_recipe(study, arm) for arm in study.arms],
+        ablations=ablation_views(study, comparison) if scored else [],
+        autoencoders=autoencoder_views(study),
+        costs=costs(study, comparison),
+        paired=[row for row in comparison if row.kind not in ("published", "claim", "ablation")],
+        command=_command(study),
+    )
+
+
+def _warnings(arms: Sequence[Metrics]) -> list[ArmWarning]:
+    """Each warning that qualifies the headline numbers once; those of one part and level stand with their arm only."""
+    arms_of: dict[str, list[str]] = {}
+    for arm in arms:
+        findings = [finding.text for finding in arm.diagnosis]
+        for text in arm.warnings:
+            if text not in findings and not re.match(r"\w+, \w+: ", text):
+                arms_of.setdefault(text, []).append(arm.arm)
+    return [ArmWarning(text, arms) for text, arms in arms_of.items()]
+
+
+def _forest(study: Study) -> Picture | None:
+    text = f"Test {words.metric(study.metric)} of each arm with its 95 % interval."
+    return picture(f"{Paths(study.scale, study.name).comparison_figures}/forest.png", text, text)
+
+
+def _recipe(study: Study, arm: str) -> RecipeView:
+    if arm == study.first_arm:
+        return RecipeView(arm, None, recipe_words.sentences(study, arm))
+    return RecipeView(arm, *recipe_words.differences(study, arm))
+
+
+def _command(study: Study) -> str:
+    """The command that makes this study's results again."""
+    name = study.name if Path(study.file).parent.name == "studies" else study.file
+    config = [f"scale={study.scale}", f"studies=[{name}]", f"seeds={study.split.seeds}"]
+    config += [f"folds={study.split.folds}", f"arms={{{study.name}: [{', '.join(study.arms)}]}}"]
+    data_sets = {study.name: study.data, **{f"{study.name}.{name}": of for name, of in study.data.extra.items()}}
+    sources = [
+        f"{name}: {data.source.path}"
+        for name, data in data_sets.items()
+        if data.phantom is None and data.source.path is not None
+    ]
+    if sources:
+        config.append(f"sources={{{', '.join(sources)}}}")
+    if all(recipe.network.weights == "none" for recipe in study.arms.values()):
+        config.append("weights=none")
+    return f"snakemake --cores 2 --config {' '.join(shlex.quote(entry) for entry in config)}"

@@ -1,0 +1,115 @@
+"""Sentences about one arm: whose models it reads, what was fitted after the training, what its figures show."""
+
+from __future__ import annotations
+
+from rescan import catalogue
+from rescan.reporting.text.words import listed, noun, number, percent, spaced
+from rescan.results.metrics_file import Metrics
+from rescan.results.posttraining import Posttraining, RunId
+from rescan.study import Study
+
+FITTED_ON = {
+    "train": "the training part's predictions",
+    "validation": "the validation part's predictions",
+    "crossfit": "the validation part's predictions (a validation image is read with what was fitted without its fold)",
+}
+
+
+def captions(study: Study, arm: str, run: RunId, runs: int) -> dict[str, str]:
+    """The captions of an arm's figures, by file name; `run` is the one whose curves are drawn, of so many runs."""
+    recipe = study.arms[arm]
+    which = f" of fold {run.fold}, seed {run.seed}" if runs > 1 else ""
+    mean = " (mean over the runs)" if runs > 1 else ""
+    areas = f" The curves are those{which}; the areas, means over the runs." if runs > 1 else ""
+    scores = "Loss, accuracy and quadratic kappa" if study.data.ordered else "Loss and accuracy"
+    stages = list(recipe.stages.values())
+    differ = any(stage.losses != stages[0].losses for stage in stages)
+    losses = " Each stage has its own losses, which do not compare." if differ else ""
+    tested = " Validation is the test part here." if recipe.validation == "test" else ""
+    of = f" of {recipe.models}'s training" if recipe.models else ""
+    endpoints = ", ".join(f"{spaced(name)}: {lowest} or worse" for name, lowest in study.data.endpoints.items())
+    return {
+        "curves": f"{scores} over the epochs{of}{'; one line per run' if runs > 1 else ''}.{losses}{tested}",
+        "losses": f"Training loss over the steps of the optimizer{of}, every step (faint) and smoothed.",
+        "confusion": f"Confusion matrix, test: {noun(study)}s{mean} and share of the true class.",
+        "grades": f"Grades as predicted on the line, test{which}, for each true grade: box 25–75 %, whiskers 5–95 %.",
+        "endpoints": f"ROC, test: {endpoints}; area and 95 % interval.{areas}",
+        "roc": f"ROC, test: each class against all others; area and 95 % interval.{areas}",
+        "reliability": f"Reliability, test{which}: points below the line are overconfident.",
+        "features": f"t-SNE of what the heads are fed{which}: up to 5,000 items of the validation and test parts.",
+    }
+
+
+def reads(study: Study, arm: str) -> str:
+    """Whose models an arm reads, or averages; "" if it has its own."""
+    recipe = study.arms[arm]
+    if recipe.ensemble:
+        mean = "mean" if recipe.ensemble.combine == "mean" else "trimmed mean"
+        return f"{mean} of {listed(recipe.ensemble.members)}"
+    return f"reads the models of {recipe.models}" if recipe.models else ""
+
+
+def note(metrics: Metrics) -> str:
+    """What must stand beside an arm's headline number: how many of its runs collapsed."""
+    collapsed = sum(finding.finding == "collapsed" for finding in metrics.diagnosis)
+    return f"collapsed in {collapsed} of {len(metrics.runs)} runs" if collapsed else ""
+
+
+def posttraining(study: Study, arm: str, fitted: Posttraining | None) -> list[str]:
+    """What was fitted on the predictions of an arm, beside the temperature of the head that it is read from."""
+    sentences = []
+    if fitted and fitted.linear:
+        heads = study.arms[arm].network.heads
+        inputs = [record.as_input for head, record in catalogue.HEADS.items() if head in heads]
+        *weights, bias = fitted.linear.whole
+        terms = [f"{number(weight, 2)} × {name}" for weight, name in zip(weights, inputs)]
+        use = "The arm is read from it" if fitted.head == "linear" else "The arm is not read from it"
+        formula = f"grade = {' + '.join([*terms, number(bias, 2)])}".replace("+ −", "− ")
+        sentences.append(f"Linear neuron: {formula}. {use}. Fitted on {FITTED_ON[fitted.fit_on]}.")
+    if fitted and fitted.cuts:
+        values = ", ".join(number(value, 2) for value in fitted.cuts.whole)
+        of_study = isinstance(study.arms[arm].posttrain.cuts, list)
+        optimized = f"optimized for quadratic kappa on {FITTED_ON[fitted.fit_on]}"
+        sentences.append(f"Cut points: {values}; {'given by the study file' if of_study else optimized}.")
+    return sentences
+
+
+def parts_caption(study: Study, metrics: Metrics, fitted: Posttraining | None) -> str:
+    """What stands below the metrics of all parts: what was chosen or fitted on which part."""
+    recipe = study.arms[metrics.arm]
+    if recipe.ensemble:
+        chosen = "Of an ensemble, only the test part is scored."
+    elif recipe.validation == "test":
+        chosen = "The test part was validated on."
+    elif recipe.keep != "last":
+        selected = "its values are selected on, not an estimate of performance"
+        chosen = f"The epoch was chosen on the validation part: {selected}."
+    elif posttraining(study, metrics.arm, fitted):
+        chosen = "The last epoch was kept; the validation part chose no epoch."
+    else:
+        chosen = "The last epoch was kept; the validation part chose nothing but the temperature."
+    return " ".join(filter(None, (chosen, _temperature(metrics, fitted), _one_hot(metrics))))
+
+
+def _temperature(metrics: Metrics, fitted: Posttraining | None) -> str:
+    """What post-training did to the probabilities of the test part."""
+    before = metrics.before_temperature.get("test")
+    if fitted is None or not before:
+        return ""
+    changes = []
+    for name, title in (("loss", "loss"), ("ece", "ECE")):
+        after = metrics.estimate(name)
+        changes.append(f"{title} {number(before[name])} → {number(after.value if after else None)}")
+    fit = fitted.temperatures.get(metrics.head)
+    value = f" ({number(fit.whole, 2)})" if fit else ""
+    return f"One temperature{value}, fitted on the validation part, changes the test part's {', '.join(changes)}."
+
+
+def _one_hot(metrics: Metrics) -> str:
+    """What stands beside the binary accuracy of one-hot outputs, where it is known."""
+    if metrics.estimate("one_hot_accuracy") is None:
+        return ""
+    classes = len(metrics.classes)
+    always = f"({classes} − 1) / {classes} = {percent((classes - 1) / classes)}"
+    counted = f"The binary accuracy of the one-hot outputs counts {classes} yes-or-no answers per image"
+    return f"{counted}: always answering “none” would give {always}."
