@@ -81,6 +81,16 @@ def test_links_lead_somewhere_and_ids_are_unique(page):
     assert {reference[1:] for reference in page.all("href") if reference.startswith("#")} <= set(targets)
 
 
+def test_the_glossary_is_that_of_the_docs(page):
+    docs = (Path(__file__).parents[2] / "docs/glossary.md").read_text("utf-8")
+    terms = re.findall(r"^\*\*(.+?)\.\*\*", docs, re.MULTILINE)
+    assert {"Study", "Arm", "Phantom"} <= set(terms)
+    text = page.text[page.text.index("Glossary Study") :]
+    positions = [text.index(f" {term} ") for term in terms]
+    assert positions == sorted(positions)
+    assert "described by one file, studies/<study>.yaml :" in text
+
+
 def test_hostile_names_are_text(page):
     assert HOSTILE in page.text
     assert "Four classes <b>of</b> slices" in page.text

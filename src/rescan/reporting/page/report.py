@@ -16,6 +16,7 @@ from rescan.catalogue import READERS
 from rescan.files import writing
 from rescan.log import logger
 from rescan.paths import Paths
+from rescan.reporting.page.glossary import glossary
 from rescan.reporting.page.study_view import study_view
 from rescan.reporting.text import words
 from rescan.results.parts import PARTS
@@ -50,7 +51,8 @@ def report(studies: list[Study]) -> None:
     functions = {"landis_koch": words.landis_koch, "several": words.several, "Value": words.Value}
     environment.globals.update(functions, heads=heads, parts=PARTS)
     views = [study_view(study) for study in studies]
-    page = environment.get_template("page.html").render(scale=scale, studies=views, versions=_versions())
+    content = {"scale": scale, "studies": views, "glossary": glossary(), "versions": _versions()}
+    page = environment.get_template("page.html").render(content)
     out = Paths(scale, "").page
     with writing(out) as temporary:
         temporary.write_text(page, "utf-8")
