@@ -11,7 +11,7 @@ import pytest
 
 from rescan.evaluation.diagnosis import collapsed, diagnose, dropped, fitting
 from rescan.evaluation.readings import Reading
-from rescan.files import write_json, write_table
+from rescan.files import write_table
 from rescan.results.diagnosis_file import Diagnosis
 from rescan.results.metrics_file import Interval
 
@@ -22,6 +22,10 @@ TEST = np.repeat(np.arange(4), [300, 306, 405, 300])
 def run_of(predicted: np.ndarray, target: np.ndarray = TEST, part: str = "test") -> Reading:
     rows = pd.DataFrame({"part": part, "target": target, "fold": 0, "seed": 0})
     return Reading(rows, predicted, predicted.astype(float), None)
+
+
+def checked(**accuracies: float | None) -> Diagnosis:
+    return Diagnosis(collapsed=True, label="meningioma", share=1.0, **accuracies)
 
 
 def test_collapsed_names_class_share_and_implied_accuracy() -> None:
@@ -57,7 +61,7 @@ def test_validation_stands_in_for_a_missing_test_part() -> None:
 )
 def test_batch_norm_readings(accuracies: tuple[Any, ...], reading: str | None) -> None:
     keys = ("train_mode_accuracy", "eval_mode_accuracy", "recalibrated_accuracy")
-    finding = collapsed(run_of(np.full(1311, 1)), CLASSES, Diagnosis(collapsed=True, **dict(zip(keys, accuracies))))
+    finding = collapsed(run_of(np.full(1311, 1)), CLASSES, checked(**dict(zip(keys, accuracies))))
     assert finding is not None
     assert ("consistent with" in finding.text) == (reading is not None)
     assert (reading or "") in finding.text
@@ -97,7 +101,8 @@ def test_diagnose_reads_the_files_of_each_run(cases: SimpleNamespace) -> None:
     predicted = np.concatenate([np.full(1311, 1), TEST])
     reading = Reading(rows, predicted, predicted.astype(float), None)
     folder = "results/full/heads/one/fold0_seed"
-    write_json(f"{folder}0/diagnosis.json", {"collapsed": True, "train_mode_accuracy": 0.9, "eval_mode_accuracy": 0.2})
+    accuracies = {"train_mode_accuracy": 0.9, "eval_mode_accuracy": 0.2, "recalibrated_accuracy": 0.2}
+    checked(**accuracies).write(f"{folder}0/diagnosis.json")
     write_table(f"{folder}1/history.csv", pd.DataFrame({"validation_accuracy": [0.2, 0.9, 0.1, 0.9]}))
     found = diagnose(study, "one", reading, {})
     assert [(finding.finding, finding.seed) for finding in found] == [("collapsed", 0), ("drop", 1)]

@@ -82,9 +82,9 @@ def test_runs_may_number_items_otherwise_but_not_hold_other_samples(cases: Simpl
     study = cases.make_study(seeds=2)
     cases.write_arm(study, "one", lambda table: patches_of(table).assign(item=lambda t: t["item"] + 9 * t["seed"]))
     evaluate(study, "one")
-    cases.write_arm(
-        study, "one", lambda table: patches_of(table[table["sample"] != f"s{-table['seed'].iloc[0] % 260}"])
-    )
+    for seed in (0, 1):
+        table = cases.make_table(0, seed)
+        cases.write_run(study, "one", 0, seed, patches_of(table[table["sample"] != f"s{-seed % 260}"]))
     with pytest.raises(RescanError, match="different test samples"):
         evaluate(study, "one")
 

@@ -18,7 +18,6 @@ from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import by_item, by_sample, of_new, read_posttraining, without_temperatures
 from rescan.evaluation.soundness import (
     check_groups,
-    check_samples,
     linked_groups,
     warning_of_links,
     warning_of_selection,
@@ -38,8 +37,7 @@ def evaluate(study: Study, arm: str) -> None:
     """Evaluate an arm from its predictions; write metrics.json, and submission.csv if there are unlabeled images.
 
     Raises:
-        RescanError: A file is missing or damaged, a group is on both sides of a split that Rescan made, or the runs do
-            not share their samples.
+        RescanError: A file is missing or damaged, or a group is on both sides of a split that Rescan made.
     """
     folder, classes, recipe = Paths(study.scale, study.name).arm(arm), study.data.classes, study.arms[arm]
     posttraining = read_posttraining(study, arm)
@@ -50,7 +48,6 @@ def evaluate(study: Study, arm: str) -> None:
     if labeled.rows.empty:
         raise RescanError(f"{folder}: no prediction of a {' or '.join(parts)} image; check the split")
     check_groups(study, labeled.rows, folder)
-    check_samples(labeled.rows, folder)
 
     images = by_sample(posttraining, labeled)
     softmax = by_sample(without_temperatures(posttraining), labeled)

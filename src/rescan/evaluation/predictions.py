@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import pandas as pd
 from rescan.errors import RescanError
 from rescan.heads import outputs as heads
 from rescan.heads.head import Array
-from rescan.paths import Paths
+from rescan.paths import RUN, Paths
 from rescan.results.damage import damaged
 from rescan.results.parts import UNLABELED
 from rescan.results.predictions_file import KEYS, PREDICTIONS
@@ -42,11 +43,12 @@ def read(study: Study, arm: str, seed: int | None = None) -> Predictions:
     """Read predictions.csv of all runs of an arm, or of those of a seed.
 
     Raises:
-        RescanError: A file is missing or damaged, does not fit the study, or holds outputs that are no numbers (a
-            training that diverged).
+        RescanError: A file is missing or damaged, does not fit the study or the other runs, or holds outputs that are
+            no numbers (a training that diverged).
     """
     runs = [run for run in study.runs(arm) if seed in (None, run[1])]
     rows = pd.concat([_read_run(study, arm, *run) for run in runs], ignore_index=True)
+    _check_samples(study, arm, rows)
     columns = head_columns(study, arm)
     return Predictions(rows[KEYS], {head: rows[names].to_numpy(float) for head, names in columns.items()})
 
@@ -64,7 +66,7 @@ def head_columns(study: Study, arm: str) -> dict[str, list[str]]:
 def _read_run(study: Study, arm: str, fold: int, seed: int) -> pd.DataFrame:
     """Read the predictions.csv of a run: columns KEYS and those of the arm's heads."""
     path = Paths(study.scale, study.name).run(arm, fold, seed).predictions
-    step = "ensemble" if study.arms[arm].ensemble else PREDICTIONS.step
+    step = _maker(study, arm)
     rows = replace(PREDICTIONS, step=step).read(path)
     outputs = [name for names in head_columns(study, arm).values() for name in names]
     if fault := _fault(rows, outputs, fold, seed, len(study.data.classes)):
@@ -72,8 +74,14 @@ def _read_run(study: Study, arm: str, fold: int, seed: int) -> pd.DataFrame:
     finite = np.isfinite(rows[outputs].to_numpy(float)).all(1)
     if not finite.all():
         diverged = f"{(~finite).sum()} of {len(rows)} rows have no finite outputs"
-        raise RescanError(f"{path}: {diverged}: the training diverged; lower its lr")
+        remedy = f"lower its lr, or run {step} again if the file was edited"
+        raise RescanError(f"{path}: {diverged}: the training diverged; {remedy}")
     return rows[KEYS + outputs]
+
+
+def _maker(study: Study, arm: str) -> str:
+    """The step that makes an arm's predictions."""
+    return "ensemble" if study.arms[arm].ensemble else PREDICTIONS.step
 
 
 def _fault(rows: pd.DataFrame, outputs: list[str], fold: int, seed: int, classes: int) -> str | None:
@@ -93,6 +101,22 @@ def _fault(rows: pd.DataFrame, outputs: list[str], fold: int, seed: int, classes
         if not fits.all():
             return f"line {int(fits.to_numpy().argmin()) + 2} {fault}"
     return None
+
+
+def _check_samples(study: Study, arm: str, rows: pd.DataFrame) -> None:
+    """Refuse runs that do not share one test part, or runs of a fold that do not share its other parts.
+
+    Their mean and its interval would mean nothing.
+    """
+    of_fold = ("validation",) if study.arms[arm].training_samples == "size_matched" else ("validation", "train")
+    for part in ("test", UNLABELED, *of_fold):
+        first: dict[object, tuple[str, Counter[str]]] = {}
+        for (fold, seed), run in rows[rows["part"] == part].groupby(["fold", "seed"]):
+            name, samples = RUN.format(fold=fold, seed=seed), Counter(run["sample"])
+            other, expected = first.setdefault(fold if part in of_fold else None, (name, samples))
+            if samples != expected:
+                path = Paths(study.scale, study.name).run(arm, fold, seed).predictions
+                raise damaged(path, _maker(study, arm), f"holds different {part} samples from those of {other}")
 
 
 def averaged(predictions: Predictions, keys: list[str], trim: float = 0.0) -> Predictions:

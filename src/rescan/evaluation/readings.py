@@ -54,9 +54,15 @@ def _fault(study: Study, arm: str, posttraining: Posttraining) -> str | None:
             return f"{key} is {getattr(posttraining, key)!r}, not {value!r} as in the study"
     if set(posttraining.temperatures) != set(heads_of_probabilities(study, arm)):
         return "temperatures are not those of the arm's heads"
-    if recipe.posttrain.cuts != "rounding" and not posttraining.cuts:
-        return "cuts is missing"
-    return misfit(posttraining, list(head_columns(study, arm)), len(study.data.classes))
+    names = list(head_columns(study, arm))
+    fitted = posttraining.n > 0 if posttraining.fit_on != "train" else recipe.ensemble is None
+    for key, needed in (
+        ("linear", study.data.ordered and len(names) > 1 and fitted),
+        ("cuts", recipe.posttrain.cuts != "rounding"),
+    ):
+        if needed and getattr(posttraining, key) is None:
+            return f"{key} is missing"
+    return misfit(posttraining, names, len(study.data.classes))
 
 
 def misfit(posttraining: Posttraining, names: Sequence[str], classes: int) -> str | None:

@@ -1,8 +1,6 @@
-"""What forbids or limits an arm's scores: groups on both sides of a split, other samples per run, selection."""
+"""What forbids or limits an arm's scores: groups on both sides of a split, selection."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import pandas as pd
 
@@ -24,22 +22,6 @@ def check_groups(study: Study, rows: pd.DataFrame, folder: str) -> None:
             f"{folder}/fold{fold}_seed{seed}/predictions.csv: group {group!r} is in more than one part "
             f"(as are {int((parts > 1).sum()) - 1} more); make the split again"
         )
-
-
-def check_samples(rows: pd.DataFrame, folder: str) -> None:
-    """Refuse runs that do not share one test set, or runs of a fold that do not share its validation part.
-
-    Their mean and its interval would mean nothing.
-
-    Raises:
-        RescanError: They differ.
-    """
-    for part in ("test", "validation"):
-        first: dict[object, Counter[str]] = {}
-        for (fold, _), own in rows[rows["part"] == part].groupby(["fold", "seed"]):
-            samples = Counter(own["sample"])
-            if first.setdefault(fold if part == "validation" else None, samples) != samples:
-                raise RescanError(f"{folder}: its runs hold different {part} samples; run infer again for all of them")
 
 
 def linked_groups(rows: pd.DataFrame) -> set[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from typing_extensions import Self
 
 from rescan.results.json_result import JsonResult
 
@@ -32,3 +33,9 @@ class Diagnosis(JsonResult):
     train_mode_accuracy: float | None = None
     eval_mode_accuracy: float | None = None
     recalibrated_accuracy: float | None = None
+
+    @model_validator(mode="after")
+    def _collapse_is_described(self) -> Self:
+        if self.collapsed and (missing := set(type(self).model_fields) - self.model_fields_set):
+            raise ValueError(f"a collapse lacks {', '.join(sorted(missing))}")
+        return self
