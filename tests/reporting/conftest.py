@@ -1,4 +1,4 @@
-"""Complete results trees: the evaluation is real, what would need images of patients or a network is made by hand."""
+"""Complete results trees: the evaluation is real, what would need images of patients or a network is synthetic."""
 
 from __future__ import annotations
 
@@ -278,19 +278,19 @@ def _outputs(study: Study, arm: str, target: np.ndarray, random: np.random.Gener
     """Outputs of every head of an arm; of unlabeled rows (target −1) they say nothing."""
     recipe, classes = study.arms[arm], len(study.data.classes)
     strength = STRENGTH[recipe.models or arm]
-    known = np.maximum(target, 0)
+    truth = np.maximum(target, 0)
     logits = random.normal(size=(len(target), classes))
-    logits -= 0.5 * strength * np.abs(np.arange(classes) - known[:, None]) if study.data.ordered else 0
-    logits[np.arange(len(target)), known] += strength
+    logits -= 0.5 * strength * np.abs(np.arange(classes) - truth[:, None]) if study.data.ordered else 0
+    logits[np.arange(len(target)), truth] += strength
     if not strength:
         logits[:, 1] += 20  # collapsed: one class for all
     columns = {f"classification_{k}": logits[:, k] for k in range(classes)}
     if "ordinal" in recipe.network.heads:
         first = 1 if recipe.network.heads["ordinal"].link == "sigmoid" else 0
         for k in range(first, classes):
-            columns[f"ordinal_{k - first}"] = 1.5 * strength * (known - k + 0.5) + random.normal(size=len(target))
+            columns[f"ordinal_{k - first}"] = 1.5 * strength * (truth - k + 0.5) + random.normal(size=len(target))
     if "regression" in recipe.network.heads:
-        columns["regression"] = known + random.normal(0, 1 / (0.4 + strength), len(target))
+        columns["regression"] = truth + random.normal(0, 1 / (0.4 + strength), len(target))
     return pd.DataFrame(columns)
 
 

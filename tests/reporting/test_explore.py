@@ -45,7 +45,7 @@ SHAPE = (20, 24, 32)  # depth, height, width
 
 @contextmanager
 def recorded():
-    """Yield the rows of each grid that is drawn meanwhile, by file name."""
+    """Yield the rows of each grid that is drawn in the meantime, by file name."""
     rows_of = {}
     original = grids.grid
 
@@ -148,7 +148,7 @@ def test_grades_with_unlabeled_and_extra_samples(graded, monkeypatch):
     beside = []
     original = overview_figures.class_distribution
     monkeypatch.setattr(
-        overview_figures, "class_distribution", lambda *given: (beside.append(given[3]), original(*given))
+        overview_figures, "class_distribution", lambda *arguments: (beside.append(arguments[3]), original(*arguments))
     )
     with recorded() as rows_of:
         exploration.explore(study)
@@ -286,8 +286,8 @@ def test_of_several_patches_the_first_is_embedded(tmp_path, monkeypatch):
     with recorded() as rows_of:
         exploration.explore(study)
     assert read_table(Path(paths.explore, "tsne.csv"))["item"].tolist() == list(range(0, 20, 2))
-    shown = [row[1][0].tobytes() for row in rows_of["augmented.png"]]
-    assert set(shown) <= {image.tobytes() for image in images[::2]}
+    originals = {row[1][0].tobytes() for row in rows_of["augmented.png"]}
+    assert originals <= {image.tobytes() for image in images[::2]}
 
 
 def test_projections_become_vectors_in_finer_steps():
@@ -304,10 +304,10 @@ def test_projections_become_vectors_in_finer_steps():
 
 def test_large_volumes_are_averaged_over_blocks():
     item = np.random.default_rng(0).integers(0, 256, (200, 97, 40, 1), np.uint8)
-    seen = looks.small(item)
-    assert seen.shape == (66, 48, 40, 1)
-    assert seen.dtype == np.uint8
-    np.testing.assert_allclose(seen[5, 7, 9, 0], item[15:18, 14:16, 9].mean(), atol=0.51)
+    small = looks.small(item)
+    assert small.shape == (66, 48, 40, 1)
+    assert small.dtype == np.uint8
+    np.testing.assert_allclose(small[5, 7, 9, 0], item[15:18, 14:16, 9].mean(), atol=0.51)
     assert looks.small(item[:96, :96]).shape == (96, 96, 40, 1)
     assert looks.small(item[0]).shape == (97, 40, 1)
 

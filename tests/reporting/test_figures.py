@@ -34,12 +34,12 @@ def canvases(monkeypatch):
     return canvases
 
 
-def history(path, stages=("warm", "main", "main"), kept=1):
+def history(path, stages=("warm", "main", "main"), best=1):
     epochs = np.arange(len(stages))
     columns = {
         f"{part}_{metric}": 0.1 * (epochs + 1) for part in ("train", "validation") for metric in ("loss", "accuracy")
     }
-    pd.DataFrame({"stage": stages, "epoch": epochs, **columns, "kept": (epochs == kept).astype(int)}).to_csv(
+    pd.DataFrame({"stage": stages, "epoch": epochs, **columns, "kept": (epochs == best).astype(int)}).to_csv(
         path, index=False
     )
     return path
@@ -105,7 +105,7 @@ def test_files_are_sharp_and_modest(tmp_path):
 
 
 def test_curves_mark_stages_and_the_kept_epoch(tmp_path, canvases):
-    files = [history(tmp_path / "a.csv"), history(tmp_path / "b.csv", kept=2)]
+    files = [history(tmp_path / "a.csv"), history(tmp_path / "b.csv", best=2)]
     training_figures.curves(files, tmp_path / "out.png")
     loss, accuracy = canvases[0].axes
     dots = [tuple(line.get_xydata()[0]) for line in loss.lines if line.get_marker() == "o"]

@@ -16,6 +16,8 @@ from rescan.paths import Paths
 from rescan.reporting.figures import grids
 from rescan.reporting.page.data_view import FIGURES
 from rescan.reporting.page.report import report
+from rescan.results.metrics_file import Metrics
+from rescan.results.posttraining import Posttraining
 
 HOSTILE = "<script>alert(1)</script>"  # a class of the tree
 VOID = {"meta", "link", "img", "br"}
@@ -98,15 +100,13 @@ def test_hostile_names_are_text(page):
 
 
 def test_it_opens_with_the_answer(page, full_tree):
-    folder, study = full_tree
-    metrics = json.loads((folder / Paths("full", study.name).arm("resnet18") / "metrics.json").read_text())
-    accuracy = metrics["parts"]["test"]["image"]["metrics"]["accuracy"]
-    assert f"to {100 * accuracy['value']:.1f} % (resnet18)" in page.text
+    accuracy = metrics_of(full_tree, "resnet18").estimate("accuracy")
+    assert f"to {100 * accuracy.value:.1f} % (resnet18)" in page.text
     assert page.text.index("Test accuracy of 2 arms goes from 25.0 % (vgg19)") < page.text.index("Data and audit Local")
     assert "Not shown to be better than that constant answer: vgg19." in page.text
     row = next(row for row in page.rows if row[0] == "resnet18")
-    assert row[1] == f"{accuracy['value']:.3f} ({accuracy['low']:.3f}–{accuracy['high']:.3f})"
-    assert row[2:4] == ["2", f"{accuracy['seed_sd']:.3f}"]
+    assert row[1] == text_of(accuracy)
+    assert row[2:4] == ["2", f"{accuracy.seed_sd:.3f}"]
     assert "collapsed in 2 of 2 runs" in next(row for row in page.rows if row[0] == "vgg19")[1]
 
 
@@ -126,7 +126,7 @@ def test_what_did_not_run_is_listed(page):
 
 
 def test_audit_and_warnings_stand_beside_the_numbers(page):
-    for said in (
+    for text in (
         f"train/{HOSTILE}: 38 files, 99 expected",
         "train/glioma/broken.jpg : truncated",
         "5 pairs beside the identical ones, 2 of them mirrored or turned. 3 groups of copies in all, ",
@@ -134,7 +134,7 @@ def test_audit_and_warnings_stand_beside_the_numbers(page):
         "0.0 % in the same orientation, 1.2 % with mirrored and turned copies",
         "Balanced accuracy 0.310 (0.250–0.370) from bytes, cross-validated by group on the labeled samples;",
     ):
-        assert said in page.text
+        assert text in page.text
     answer = page.text[: page.text.index("Against the published numbers")]
     assert "patients unknown" in answer
     assert ["glioma", "30", "8", "20", "58"] in page.rows
@@ -148,23 +148,23 @@ def test_maps_stand_beside_their_references(page):
 
 def test_how_to_run_it_again(page, full_tree):
     folder, study = full_tree
-    chosen = "'seeds=[0, 1]' folds=1 'arms={tumors: [resnet18, vgg19, absent]}'"
-    named = f"'studies=[{study.file}]' {chosen} 'sources={{tumors: {study.data.source.path}}}' weights=none"
-    assert f"snakemake --cores 2 --config scale=full {named}" in page.text
+    arms = "'seeds=[0, 1]' folds=1 'arms={tumors: [resnet18, vgg19, absent]}'"
+    config = f"'studies=[{study.file}]' {arms} 'sources={{tumors: {study.data.source.path}}}' weights=none"
+    assert f"snakemake --cores 2 --config scale=full {config}" in page.text
     assert study.file == str(folder / "tumors.yaml")
     assert "resnet18: rescan 0.1.0, torch 1.12.1" in page.text
     assert ["conv1", "64 × 24 × 24", "3,136"] in page.rows
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("phantom", "synthetic phantoms and a small recipe"), ("path", "real data, small recipe")]
+    ("kind", "data"), [("phantom", "synthetic phantoms and a small recipe"), ("path", "real data, small recipe")]
 )
-def test_a_demo_is_never_compared_with_published_numbers(make_tree, tmp_path, monkeypatch, kind, said):
+def test_a_demo_is_never_compared_with_published_numbers(make_tree, tmp_path, monkeypatch, kind, data):
     monkeypatch.chdir(tmp_path)
     study = make_tree(tmp_path, "demo", kind)
     report([study])
     page = Page("results/demo/index.html")
-    assert f"Demo: {said}; not compared with published numbers." in page.text
+    assert f"Demo: {data}; not compared with published numbers." in page.text
     assert "0.8125" not in page.text
     assert "Against the published numbers" not in page.text
     accuracy = float(next(row for row in page.rows if row[0] == "resnet18")[1].split()[0])
@@ -176,14 +176,14 @@ def test_nothing_ran(full_tree, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report([study])
     page = Page("results/full/index.html")
-    for said in (
+    for text in (
         "No arm has test results yet.",
         "Download: not run.",
         "Split: not run.",
         "Audit: not run.",
         "Exploration: not run.",
     ):
-        assert said in page.text
+        assert text in page.text
     assert page.text.count("Arm: ") == 3
     assert "Of 3 published numbers: 3 not run." in page.text
 
@@ -221,13 +221,13 @@ def retina(graded):
         return Page("results/full/index.html")
 
 
-def metrics_of(graded, arm):
-    folder, study = graded
-    return json.loads((folder / Paths("full", study.name).arm(arm) / "metrics.json").read_text())
+def metrics_of(tree, arm):
+    folder, study = tree
+    return Metrics.read(folder / Paths("full", study.name).arm(arm).metrics)
 
 
-def said(metric):
-    return f"{metric['value']:.3f} ({metric['low']:.3f}–{metric['high']:.3f})"
+def text_of(estimate):
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
 def row_of(page, name, cells=9):
@@ -235,16 +235,21 @@ def row_of(page, name, cells=9):
 
 
 def test_grades_open_with_quadratic_kappa_its_word_and_the_references(retina, graded):
-    found = metrics_of(graded, "multitask")
-    test = found["parts"]["test"]["image"]["metrics"]
+    metrics = metrics_of(graded, "multitask")
+    test = metrics.scores().metrics
     row = row_of(retina, "multitask")
-    assert row[1:5] == [said(test["quadratic_kappa"]), "almost perfect", said(test["accuracy"]), said(test["macro_f1"])]
-    referable = found["endpoints"]["referable"]["parts"]["test"]["image"]["metrics"]["auroc"]
-    assert row[5:] == [said(referable), "linear neuron", "4", f"{test['quadratic_kappa']['seed_sd']:.3f}"]
-    out_of_fold = found["parts"]["out_of_fold"]["image"]
-    row = row_of(retina, f"multitask, out of fold{out_of_fold['n']} images")
-    assert row[1] == said(out_of_fold["metrics"]["quadratic_kappa"])
-    assert (row[5], row[7]) == ("–", "2")  # ranked metrics are not pooled; one value a seed
+    assert row[1:5] == [
+        text_of(test["quadratic_kappa"]),
+        "almost perfect",
+        text_of(test["accuracy"]),
+        text_of(test["macro_f1"]),
+    ]
+    referable = metrics.scores(endpoint="referable").metrics["auroc"]
+    assert row[5:] == [text_of(referable), "linear neuron", "4", f"{test['quadratic_kappa'].seed_sd:.3f}"]
+    out_of_fold = metrics.scores("out_of_fold")
+    row = row_of(retina, f"multitask, out of fold{out_of_fold.n} images")
+    assert row[1] == text_of(out_of_fold.metrics["quadratic_kappa"])
+    assert (row[5], row[7]) == ("–", "2")  # ranked metrics are not pooled; one value per seed
     notes = "bytes; cross-validated on all labeled samples"
     assert row_of(retina, "File metadata alone") == [
         f"File metadata alone{notes}",
@@ -258,11 +263,9 @@ def test_grades_open_with_quadratic_kappa_its_word_and_the_references(retina, gr
     assert row_of(retina, "ensemble")[0] == "ensembletrimmed mean of multitask and lr_bug"
     assert row_of(retina, "cuts")[0] == "cutsreads the models of multitask"
     arms = [arm for arm in graded[1].arms if arm != "absent"]
-    kappas = {arm: metrics_of(graded, arm)["parts"]["test"]["image"]["metrics"]["quadratic_kappa"] for arm in arms}
-    low, high = (choose(kappas, key=lambda arm: kappas[arm]["value"]) for choose in (min, max))
-    ends = [
-        f"{kappas[arm]['value']:.2f} ({arm}, {word})" for arm, word in ((low, "moderate"), (high, "almost perfect"))
-    ]
+    kappas = {arm: metrics_of(graded, arm).estimate("quadratic_kappa").value for arm in arms}
+    low, high = (choose(kappas, key=kappas.get) for choose in (min, max))
+    ends = [f"{kappas[arm]:.2f} ({arm}, {word})" for arm, word in ((low, "moderate"), (high, "almost perfect"))]
     sentence = f"of 6 arms goes from {ends[0]} to {ends[1]}."
     assert f"Test quadratic kappa {sentence}" in retina.text
     assert (
@@ -275,8 +278,8 @@ def test_what_each_choice_costs(retina, graded):
     folder, study = graded
     table = pd.read_csv(folder / Paths("full", study.name).comparison)
     rows = table[(table["kind"] == "arms") & (table["metric"] == "quadratic_kappa") & (table["arm"] == "lr_bug")]
-    found = rows.iloc[0]
-    numbers = [f"{found[name]:.2f}".replace("-", "−") for name in ("difference", "difference_low", "difference_high")]
+    row = rows.iloc[0]
+    numbers = [f"{row[name]:.2f}".replace("-", "−") for name in ("difference", "difference_low", "difference_high")]
     change = f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
     assert f"lr_bug changes test quadratic kappa by {change} against multitask: lower." in retina.text
     assert re.search(r"cuts changes test quadratic kappa by \S+ \(\S+ to \S+\) against multitask: no diff", retina.text)
@@ -284,21 +287,21 @@ def test_what_each_choice_costs(retina, graded):
 
 
 def test_heads_endpoints_and_posttraining_of_an_arm(retina, graded):
-    found = metrics_of(graded, "multitask")
+    metrics = metrics_of(graded, "multitask")
     for head, name in (("linear", "linear neuron on all heads (the arm's own)"), ("ordinal", "ordinal head")):
         for part in ("test", "validation"):
-            metrics = found["heads"][head][part]["metrics"]
-            assert [name, part, *[said(metric) for metric in metrics.values()]] in retina.rows
-    test = found["endpoints"]["any_disease"]["parts"]["test"]["image"]["metrics"]
-    rows = [row for row in retina.rows if len(row) == 5 and row[1] == said(test["sensitivity"])]
+            scores = metrics.heads[head][part]
+            assert [name, part, *[text_of(metric) for metric in scores.metrics.values()]] in retina.rows
+    test = metrics.scores(endpoint="any_disease").metrics
+    rows = [row for row in retina.rows if len(row) == 5 and row[1] == text_of(test["sensitivity"])]
     assert rows[0][0] == "sensitivity"
-    f1 = found["endpoints"]["any_disease"]["parts"]["test"]["image"]["metrics"]["macro_f1"]["classes"]["any_disease"]
-    assert ["F1", said(f1)] in [row[:2] for row in retina.rows]
+    f1 = test["macro_f1"].classes["any_disease"]
+    assert ["F1", text_of(f1)] in [row[:2] for row in retina.rows]
     folder, study = graded
     arm = Paths("full", study.name).arm("multitask")
-    *weights, bias = json.loads((folder / arm / "posttraining.json").read_text())["linear"]["whole"]
-    named = zip(weights, ("class", "regression", "ordinal sum"))
-    formula = " + ".join(f"{weight:.2f} × {name}" for weight, name in named) + f" − {-bias:.2f}"
+    *weights, bias = Posttraining.read(folder / arm.posttraining).linear.whole
+    terms = zip(weights, ("class", "regression", "ordinal sum"))
+    formula = " + ".join(f"{weight:.2f} × {name}" for weight, name in terms) + f" − {-bias:.2f}"
     assert f"Linear neuron: grade = {formula}. The arm is read from it. Fitted on the training part's" in retina.text
     assert "optimized for quadratic kappa on the validation part's predictions (a validation image" in retina.text
     assert f"{arm}/submission.csv" in retina.text
@@ -312,9 +315,9 @@ def test_binary_accuracy_of_one_hot_outputs_is_no_accuracy(retina):
 
 def test_published_numbers_of_an_endpoint_are_compared_with_it(retina, graded):
     rows = [row for row in retina.rows if len(row) == 8 and row[0] == "multitask"]
-    test = metrics_of(graded, "multitask")["endpoints"]["referable"]["parts"]["test"]["image"]["metrics"]
+    accuracy = metrics_of(graded, "multitask").scores(endpoint="referable").metrics["accuracy"]
     assert [row[1] for row in rows] == ["quadratic kappa", "accuracy,referable"]
-    assert float(rows[1][3].split()[0]) == pytest.approx(test["accuracy"]["value"], abs=0.001)
+    assert float(rows[1][3].split()[0]) == pytest.approx(accuracy.value, abs=0.001)
 
 
 def test_unlabeled_and_extra_samples_are_counted_beside(retina):

@@ -6,7 +6,6 @@ import html
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +17,13 @@ from rescan.evaluation.compare import compare
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import posttrain
 from rescan.explanation.browser import browsed
-from rescan.files import read_json, write_json, write_table
+from rescan.files import write_json, write_table
 from rescan.paths import Paths
 from rescan.reporting.figures.autoencoder_figures import reconstructions
 from rescan.reporting.figures.comparison_figures import comparison
 from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.reporting.page.report import report
+from rescan.results.metrics_file import Estimate, Metrics
 from rescan.study import Settings, Study
 from rescan.study.file import load
 
@@ -124,11 +124,11 @@ def tree(folder: Path) -> Study:
     maps = Path(paths.arm("deep"), "gradcam")
     maps.mkdir()
     Image.new("L", (90, 30), 99).save(maps / "sheet.png", dpi=(150, 150))
-    shown = np.random.default_rng(0).random((4, 8, 8)).astype(np.float32)
+    values = np.random.default_rng(0).random((4, 8, 8)).astype(np.float32)
     volume = {
         "title": "s0 </script>",
         "target": "abnormal",
-        **browsed((255 * shown).astype(np.uint8), shown, np.eye(4)),
+        **browsed((255 * values).astype(np.uint8), values, np.eye(4)),
     }
     write_json(maps / "browser.json", {"volumes": [volume]})
     write_json(
@@ -173,13 +173,12 @@ def text(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", visible)).split())
 
 
-def of_arm(octa: tuple[Path, Study], arm: str) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(octa[0] / Paths("demo", "octa").arm(arm) / "metrics.json")
-    return found
+def of_arm(octa: tuple[Path, Study], arm: str) -> Metrics:
+    return Metrics.read(octa[0] / Paths("demo", "octa").arm(arm).metrics)
 
 
-def said(entry: dict[str, Any]) -> str:
-    return f"{entry['value']:.3f} ({entry['low']:.3f}–{entry['high']:.3f})"
+def text_of(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
 def test_claims_are_judged_in_a_sentence_and_a_table(octa: tuple[Path, Study], text: str) -> None:
@@ -199,19 +198,19 @@ def test_claims_are_judged_in_a_sentence_and_a_table(octa: tuple[Path, Study], t
 
 
 def test_what_the_field_of_view_says_alone_stands_beside_the_arms(octa: tuple[Path, Study], text: str) -> None:
-    fov = of_arm(octa, "deep")["baselines"]["fov"]
-    value = fov["test"]["metrics"]["accuracy"]
-    assert f"The field of view alone reaches {100 * value['value']:.1f} %; not shown to be better: flat." in text
-    assert f"Field of view alone the class that is the most frequent with it in training {said(value)}" in text
-    pooled = fov["out_of_fold"]["metrics"]["accuracy"]
+    fov = of_arm(octa, "deep").baselines["fov"]
+    value = fov["test"].metrics["accuracy"]
+    assert f"The field of view alone reaches {100 * value.value:.1f} %; not shown to be better: flat." in text
+    assert f"Field of view alone the class that is the most frequent with it in training {text_of(value)}" in text
+    pooled = fov["out_of_fold"].metrics["accuracy"]
     assert (
-        f"Field of view alone, out of fold the class that is the most frequent with it in training {said(pooled)}"
+        f"Field of view alone, out of fold the class that is the most frequent with it in training {text_of(pooled)}"
         in text
     )
 
 
 def test_levels_of_patches(octa: tuple[Path, Study], text: str) -> None:
-    test = of_arm(octa, "patched")["parts"]["test"]
+    test = of_arm(octa, "patched").parts["test"]
     assert list(test) == ["patch", "image", "patient"]
     section = text[text.index("Arm: patched Test accuracy") :]
     for level, name, n in (
@@ -219,21 +218,21 @@ def test_levels_of_patches(octa: tuple[Path, Study], text: str) -> None:
         ("image", "sample", 40),
         ("patient", "patient, by mean probability", 8),
     ):
-        assert f"{name} test {n} {said(test[level]['metrics']['accuracy'])}" in section
-    assert f"Test accuracy {said(test['image']['metrics']['accuracy'])} on 40 samples." in section
+        assert f"{name} test {n} {text_of(test[level].metrics['accuracy'])}" in section
+    assert f"Test accuracy {text_of(test['image'].metrics['accuracy'])} on 40 samples." in section
 
 
 def test_subgroups_by_field_of_view_are_open_and_the_others_folded(
     octa: tuple[Path, Study], page: str, text: str
 ) -> None:
-    found = of_arm(octa, "flat")["subgroups"]
+    subgroups = of_arm(octa, "flat").subgroups
     assert "<h4>By field of view, test</h4>" in page
     assert "<details><summary>By sex, age and eye, test</summary>" in page
     assert "<details><summary>By sex, age and eye, out of fold</summary>" in page
     for value in ("3mm", "6mm"):
-        entry = found["fov"][value]
-        row = f"{value} {entry['n']} {said(entry['metrics']['accuracy'])} {said(entry['metrics']['balanced_accuracy'])}"
-        assert row in text
+        scores = subgroups["fov"][value]
+        accuracy, balanced = (text_of(scores.metrics[name]) for name in ("accuracy", "balanced_accuracy"))
+        assert f"{value} {scores.n} {accuracy} {balanced}" in text
 
 
 def test_dropped_labels_and_classes_by_field_of_view(text: str) -> None:

@@ -29,7 +29,7 @@ class ArmView:
         recipe: How it is trained and read.
         metrics: Its results.
         reads: Whose models it reads; "" if it has its own.
-        warnings: What limits its results and is not said of all arms, and not among the findings.
+        warnings: What limits its results, without what limits all arms' and what its findings repeat.
         figures: Those that apply to it.
         tables: Its scores.
         posttraining: Sentences about what was fitted after the training.

@@ -1,4 +1,4 @@
-"""The table of a study's arms, and of what they are to be seen beside."""
+"""The table of a study's arms, with references for their scores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ArmsRow:
         notes: Lines below the name.
         link: The id of the arm's section; "" if it has none.
         strong: What must stand beside the first number.
-        reference: Whether it is no arm's own headline, but to be seen beside it.
+        reference: Whether it is a reference, or a second score of the arm above.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ArmsRow:
 
 @dataclass(frozen=True)
 class ArmsTable:
-    """The titles of the columns, and the rows: arms, then references, that no arm is trained for."""
+    """The titles of the columns, and the rows: arms, then references."""
 
     columns: Sequence[str]
     rows: Sequence[ArmsRow]
@@ -113,7 +113,7 @@ def _cells(columns: Sequence[str], arm: Metrics, metrics: Mapping[str, Estimate]
 def _references(
     study: Study, arms: Sequence[Metrics], audit: AuditReport | None, columns: Sequence[str]
 ) -> list[ArmsRow]:
-    """What the arms are to be seen beside: file metadata, repeated labels, one constant answer."""
+    """References for the scores: file metadata, repeated labels, one constant answer."""
     rows = []
 
     def add(name: str, metrics: Mapping[str, Quantity], *notes: str) -> None:

@@ -13,7 +13,7 @@ from rescan.paths import ArmFolder
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.text.words import Quantity, Value, several
 
-MAPS = {  # whose energy inside the lesion is known, the model's own first
+MAPS = {  # the names of shares in summary.json, and their titles
     "energy_inside": "this model's maps",
     "randomized": "maps of networks with random weights",
     "gaussian": "a centered Gaussian",
@@ -30,7 +30,7 @@ class MapsView:
     """The maps of an arm.
 
     Attributes:
-        shares: Of maps, and of what they are to be seen beside: the mean share of their energy inside the lesion.
+        shares: The mean share of a map's energy inside the lesion, of the arm's maps and of references.
         caption: Stands below these.
         sheet: Some samples under their maps.
         volumes: What the slice browser leafs through.

@@ -48,7 +48,7 @@ class ScoreRow:
         texts: What stands in the columns of texts, the row's name first.
         cells: Counts and quantities; None for what does not apply.
         note: What stands behind the name in small.
-        reference: Whether the others are to be seen beside this row.
+        reference: Whether the other rows are compared with this one.
     """
 
     texts: tuple[str, ...]
@@ -187,7 +187,7 @@ def _by_class(metrics: Metrics) -> ScoreTable | None:
 
 
 def _subgroups(study: Study, metrics: Metrics) -> list[ScoreTable]:
-    """For the test part, and out of fold: how images were taken, and what is folded: all other columns."""
+    """For the test part, and out of fold: subgroups by how images were taken, then folded those by other columns."""
     tables = []
     for part, level, columns in (
         ("test", "image", metrics.subgroups),
@@ -209,13 +209,13 @@ def _subgroups(study: Study, metrics: Metrics) -> list[ScoreTable]:
 def _subgroup_rows(
     study: Study, columns: Mapping[str, Mapping[str, Scores]], whole: Scores
 ) -> tuple[list[str], list[ScoreRow]]:
-    """The metrics that are known of subgroups, and a row per subgroup, after that of all; a column's name once."""
+    """The metrics that subgroups have, and a row per subgroup, after that of all; a column's name stands once."""
     entries = [("All", "", whole)]
     for name, values in columns.items():
         titles = [words.column(name), *[""] * (len(values) - 1)]
         entries += [(title, value, scores) for title, (value, scores) in zip(titles, values.items())]
-    known = {name for _, _, scores in entries[1:] for name in scores.metrics}
-    names = [name for name in dict.fromkeys([study.metric, *BY_LEVEL]) if name in known]
+    of_subgroups = {name for _, _, scores in entries[1:] for name in scores.metrics}
+    names = [name for name in dict.fromkeys([study.metric, *BY_LEVEL]) if name in of_subgroups]
     rows = [
         ScoreRow((title, value), [scores.n, *(scores.metrics.get(name) for name in names)], reference=number == 0)
         for number, (title, value, scores) in enumerate(entries)
@@ -232,10 +232,12 @@ def _by_part(study: Study, metrics: Metrics, fitted: Posttraining | None) -> Sco
     }
     if not columns:
         return None
-    known = dict.fromkeys(name for column in columns.values() for name in column)
-    first = [study.metric] if study.metric in known else []
-    names = sorted(dict.fromkeys([*first, *known]), key=lambda name: name == "one_hot_accuracy")  # no accuracy: last
-    rows = [ScoreRow((words.metric(name),), [column.get(name) for column in columns.values()]) for name in names]
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    order = {study.metric: -1, "one_hot_accuracy": 1}  # the first metric; and last what is no accuracy
+    rows = [
+        ScoreRow((words.metric(name),), [column.get(name) for column in columns.values()])
+        for name in sorted(names, key=lambda name: order.get(name, 0))
+    ]
     caption = arm_words.parts_caption(study, metrics, fitted)
     headings = [Heading(title) for title in columns]
     return ScoreTable("All metrics, every part", ("Metric",), headings, rows, [caption], folded=True, stacked=False)

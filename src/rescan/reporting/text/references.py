@@ -1,4 +1,4 @@
-"""What the arms' scores are to be seen beside: one constant answer, metadata, other labels of the same images."""
+"""References for the scores of the arms: one constant answer, metadata, other labels of the same images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def baselines(arms: Sequence[Metrics], part: str = "test") -> dict[str, dict[str
 
 
 def forest_lines(study: Study, arms: Sequence[Metrics], audit: AuditReport | None) -> list[tuple[str, float]]:
-    """The same as lines of the forest plot: label and value of the first metric."""
+    """The references as lines of the forest plot: label and value of the first metric."""
     lines: list[tuple[str, float | None]] = []
     if study.data.ordered:
         metadata = audit.confounds.quadratic_kappa if audit else None

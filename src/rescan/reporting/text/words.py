@@ -11,12 +11,6 @@ from rescan.results.comparison import Comparison
 from rescan.study import Study
 
 PARTS = {"out_of_fold": "out of fold", "test_unlinked": "test, unlinked"}
-MAPS = {
-    "energy_inside": "this model's maps",
-    "randomized": "maps of networks with random weights",
-    "gaussian": "a centered Gaussian",
-    "area_share": "a flat map (the lesion's share of the area)",
-}
 LANDIS_KOCH = ((0.2, "slight"), (0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"), (1.0, "almost perfect"))
 
 
