@@ -33,6 +33,6 @@ def test_volumes_projections_and_autoencoders_fit_together(load, volumes):
     )
     assert study.arms["pretrained"].stages["main"].trainable.from_block == 2
     trained = AutoencoderRun(study, "compressed", 0, 0).settings
-    assert (trained.network.encoder, trained.stages["autoencoder"].epochs, trained.keep.best) == ("cnn5_3d", 3, "loss")
+    assert (trained.encoder, trained.stages["autoencoder"].epochs, trained.keep.best) == ("cnn5_3d", 3, "loss")
     window = study.preparations["volume"].steps[2]
     assert (window["low"], window["high"]) == (-100.0, 300.0)

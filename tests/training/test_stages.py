@@ -17,7 +17,7 @@ from rescan.files import read_json, read_table, write_json, write_table
 from rescan.models import networks
 from rescan.paths import Paths
 from rescan.study import Run
-from rescan.training import state, trainer
+from rescan.training import classification, state, trainer
 from rescan.training.infer import Shown, infer, predict_outputs
 from rescan.training.lease import Machine
 from rescan.training.loader import read_items
@@ -47,14 +47,14 @@ def with_extra(splits):
 def seen_items(monkeypatch):
     """Collect which items each epoch of each stage trains on."""
     seen: list[tuple[str, list[int]]] = []
-    order = trainer.Trainer._order
+    order = classification.Classification.order
 
-    def noted(self):
-        rows = order(self)
-        seen.append((self.stage_name, rows.tolist()))
+    def noted(self, stage, epoch):
+        rows = order(self, stage, epoch)
+        seen.append((stage, rows.tolist()))
         return rows
 
-    monkeypatch.setattr(trainer.Trainer, "_order", noted)
+    monkeypatch.setattr(classification.Classification, "order", noted)
     return seen
 
 
@@ -168,7 +168,12 @@ def test_balanced_sampling_draws_every_class_as_often(make_study, make_store, mo
 
 def test_class_weights_are_inverse_to_the_counts(make_study, make_store, monkeypatch):
     found = []
-    monkeypatch.setattr(trainer, "total", lambda *given: found.append(given[4]) or given[1]["classification"].sum() * 0)
+
+    def spy(_, outputs, __, ___, weights=None):
+        found.append(weights)
+        return outputs["classification"].sum() * 0
+
+    monkeypatch.setattr(classification, "total", spy)
     study = make_study(stages={"main": stage(class_weights="balanced", batch_size=50)})
     splits = make_store(study, per_class=(12, 2, 2))
     gone = splits[(splits["part"] == "train") & (splits["label"] == "a")].index[4:]
@@ -186,7 +191,7 @@ def test_class_weights_within_a_column_are_the_shares_of_the_other_classes(make_
             found.extend(zip(targets.tolist(), np.round(weights.tolist(), 6)))
         return outputs["classification"].sum() * 0
 
-    monkeypatch.setattr(trainer, "total", spy)
+    monkeypatch.setattr(classification, "total", spy)
     study = make_study(stages={"main": stage(class_weights={"within": "body_part"}, batch_size=50)})
     splits = make_store(study, per_class=(12, 2, 2))
     hand = splits["sample"].isin(splits.loc[(splits["label"] == "a") & (splits["part"] == "train"), "sample"][:8])
@@ -278,8 +283,8 @@ def test_validating_on_the_test_part_trains_on_the_rest(make_study, make_store, 
     splits = make_store(study)
     seen = seen_items(monkeypatch)
     scored = []
-    score = trainer.score
-    monkeypatch.setattr(trainer, "score", lambda *given: scored.append(len(given[2])) or score(*given))
+    score = classification.score
+    monkeypatch.setattr(classification, "score", lambda *given: scored.append(len(given[2])) or score(*given))
     train_plain(study)
     assert len(seen[0][1]) == (splits["part"] != "test").sum()
     assert scored == [(splits["part"] == "test").sum()]

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from rescan.errors import RescanError
 from rescan.models import networks
 from rescan.study import Run
-from rescan.training import job, state, trainer
+from rescan.training import classification, job, state, trainer
 from rescan.training.lease import Machine
 from rescan.training.train import train
 
@@ -171,7 +171,7 @@ def test_the_best_weights_survive_an_interruption(make_study, make_store, monkey
     make_store(study)
     fixed = {"accuracy": 0.5, "balanced_accuracy": 0.5, "macro_f1": 0.5}
     values = iter([3.0, 1.0, 2.0, 3.0, 1.0, 2.0])  # the losses of two trainings of three epochs
-    monkeypatch.setattr(trainer, "score", lambda *_: {**fixed, "loss": next(values)})
+    monkeypatch.setattr(classification, "score", lambda *_: {**fixed, "loss": next(values)})
     train_cpu(study)
     uninterrupted = end_outputs()
     shutil.rmtree("results/demo/.state")
@@ -262,7 +262,7 @@ def test_early_stopping_ends_a_stage(make_study, make_store, monkeypatch):
     make_store(study, per_class=(3, 2, 1))
     values = iter([0.5, 0.6, 0.6, 0.55, 0.9])
     fixed = {"loss": 1.0, "balanced_accuracy": 0.5, "macro_f1": 0.5}
-    monkeypatch.setattr(trainer, "score", lambda *_: {**fixed, "accuracy": next(values)})
+    monkeypatch.setattr(classification, "score", lambda *_: {**fixed, "accuracy": next(values)})
     train_cpu(study)
     history = pd.read_csv(RUN / "history.csv")
     assert history["stage"].tolist() == ["one"] * 4 + ["two"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from rescan.models import norms
 from rescan.models.checkpointing import checkpoint_blocks
 from rescan.models.encoder import Encoder
 from rescan.models.head_layers import build_head, hidden_layers
-from rescan.study import FromBlock, Recipe
+from rescan.study import EncoderSettings, FromBlock, Recipe, TrainingStage
 
 
 class Network(nn.Module):
@@ -67,24 +67,28 @@ class Network(nn.Module):
         return {name: head(vectors) for name, head in self.heads.items()}
 
 
-def encoder_of(recipe: Recipe, input_shape: tuple[int, ...]) -> Encoder:
-    """Build an arm's encoder with random weights, drawn from torch's global generator; in eval mode.
+def encoder_of(
+    spec: EncoderSettings, stages: Mapping[str, TrainingStage], preparation: str, input_shape: tuple[int, ...]
+) -> Encoder:
+    """Build an encoder with random weights, drawn from torch's global generator; in eval mode.
 
     Args:
-        recipe: Its `network` names the encoder, its norm, and whether it computes activations twice in training.
+        spec: The encoder, its norm, and whether it computes activations twice in training.
+        stages: How it is to be trained.
+        preparation: The name of the inputs' preparation, for messages.
         input_shape: (C, H, W) of the prepared images, C = 1 or 3, or (1, D, H, W) of volumes.
 
     Raises:
         RescanError: The encoder cannot take or be trained on images of this size, or lacks the blocks of a stage.
     """
-    spec, where = recipe.network, f"preparation {recipe.preparation}: "
+    where = f"preparation {preparation}: "
     make = catalogue.resolve("encoder", spec.encoder)
     encoder: Encoder = make() if spec.blocks is None else make(spec.blocks)
     if encoder.dimensions != len(input_shape) - 1:
         raise RescanError(f"{where}{spec.encoder} is for {encoder.dimensions}D inputs, not of shape {input_shape}")
     if input_shape[0] not in (1, encoder.inputs):
         raise RescanError(f"{where}{spec.encoder} takes gray images; add channels: gray")
-    for name, stage in recipe.stages.items():
+    for name, stage in stages.items():
         try:
             encoder.trainable(stage.trainable)
         except RescanError as error:
@@ -100,7 +104,7 @@ def encoder_of(recipe: Recipe, input_shape: tuple[int, ...]) -> Encoder:
             f"{where}{what.format(_times(input_shape[1:]))} are too small for {spec.encoder}; "
             f"make them {_times(encoder.smallest(input_shape[0]))} or more"
         ) from None
-    alone = any(stage.batch_size == 1 and stage.trainable != "head" for stage in recipe.stages.values())
+    alone = any(stage.batch_size == 1 and stage.trainable != "head" for stage in stages.values())
     if fewest == 1 and (spec.norm == "instance" or (spec.norm == "batch" and alone)):
         why = f"{spec.norm} norm erases maps of one cell" + (", in batches of one" if spec.norm == "batch" else "")
         raise RescanError(f"{where}{spec.encoder}: {why}; prepare larger inputs, or use norm: group")
@@ -121,7 +125,7 @@ def build(recipe: Recipe, classes: int, input_shape: tuple[int, ...]) -> Network
         RescanError: As `encoder_of` does; or the neck's batch norm cannot be trained on batches of one.
     """
     spec = recipe.network
-    encoder = encoder_of(recipe, input_shape)
+    encoder = encoder_of(spec, recipe.stages, recipe.preparation, input_shape)
     if spec.neck["batch_norm"] and any(stage.batch_size == 1 for stage in recipe.stages.values()):
         raise RescanError("network: neck: batch_norm needs a batch_size of 2 or more; accumulate does not help")
     options = {option: value for option, value in spec.neck.items() if option != "name"}

@@ -4,23 +4,14 @@ from rescan.study.autoencoder import Autoencoder
 from rescan.study.data import Data, DataSet, Source, Split
 from rescan.study.explanation import Explanation
 from rescan.study.keys import TRAINING_VERSION
-from rescan.study.network import Block, Head, HeadName, Layers, Network, Norm
+from rescan.study.network import Block, EncoderSettings, Head, HeadName, Layers, Network, Norm
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
-from rescan.study.recipe import (
-    Best,
-    ClassWeights,
-    EarlyStopping,
-    Ensemble,
-    FromBlock,
-    Inference,
-    Posttrain,
-    Recipe,
-    Stage,
-)
+from rescan.study.recipe import ClassWeights, Ensemble, Inference, Posttrain, Recipe, Stage
 from rescan.study.resolved import read, write_resolved
 from rescan.study.runs import AnyRun, AutoencoderRun, Run
 from rescan.study.settings import SCALES, Settings
+from rescan.study.stage import Best, EarlyStopping, FromBlock, TrainingStage
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 from rescan.study.study import Study
 
@@ -40,6 +31,7 @@ __all__ = [
     "Data",
     "DataSet",
     "EarlyStopping",
+    "EncoderSettings",
     "Ensemble",
     "Explanation",
     "FromBlock",
@@ -62,6 +54,7 @@ __all__ = [
     "Stage",
     "Strict",
     "Study",
+    "TrainingStage",
     "read",
     "write_resolved",
 ]

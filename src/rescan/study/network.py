@@ -64,20 +64,25 @@ class Block(Strict):
 Norm = Literal["batch", "instance", "group"]
 
 
-class Network(Layers):
-    """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
+class EncoderSettings(Strict):
+    """An encoder, and how it is built."""
 
     encoder: Annotated[str, NameOf("encoder")]
     blocks: Annotated[list[Block], Field(min_length=1)] | None = Field(default=None, description="of radiograph_cnn")
-    weights: str = Field(default="imagenet", description="imagenet, none, or the name of an autoencoder")
     norm: Norm = "batch"
     checkpointing: bool = Field(default=False, description="compute activations twice rather than keep them")
-    neck: Annotated[dict[str, Any], Named("neck")] = catalogue.NECKS["avg"].fill({})
-    heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}
 
     @model_validator(mode="after")
-    def _blocks_describe_an_encoder(self) -> Network:
+    def _blocks_describe_an_encoder(self) -> EncoderSettings:
         if self.blocks is not None and not catalogue.ENCODERS[self.encoder].from_blocks:
             described = [name for name, record in catalogue.ENCODERS.items() if record.from_blocks]
             raise ValueError(f"{self.encoder} has no blocks; they describe {', '.join(described)}")
         return self
+
+
+class Network(Layers, EncoderSettings):
+    """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
+
+    weights: str = Field(default="imagenet", description="imagenet, none, or the name of an autoencoder")
+    neck: Annotated[dict[str, Any], Named("neck")] = catalogue.NECKS["avg"].fill({})
+    heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}

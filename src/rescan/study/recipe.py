@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Augmentation, Named
 from rescan.study.network import HeadName, Network
+from rescan.study.stage import Best, EarlyStopping, TrainingStage
 from rescan.study.strict import Positive, Strict
-
-
-class FromBlock(Strict):
-    """Train the encoder's blocks from this one on, counted from 1, and all that follows the encoder."""
-
-    from_block: Positive
 
 
 class ClassWeights(Strict):
@@ -27,58 +22,24 @@ class ClassWeights(Strict):
     within: Literal[tuple(catalogue.KNOWN_COLUMNS)]  # type: ignore[valid-type]
 
 
-class Stage(Strict):
-    """One part of a training: some `epochs`, or some `steps` of the optimizer, whose last epoch may be cut short."""
+class Stage(TrainingStage):
+    """A stage of an arm's training."""
 
-    epochs: Positive | None = None
-    steps: Positive | None = None
-    batch_size: Positive = 32
-    accumulate: Positive = 1
-    trainable: Union[Literal["all", "head"], FromBlock] = "all"
     samples: Annotated[list[str], Field(min_length=1, description="own, or names of data.extra")] = ["own"]
     carry: Literal["all", "encoder"] = Field(default="all", description="what of the previous stage's network is kept")
     sampling: Literal["natural", "balanced"] = "natural"
     class_weights: Union[Literal["none", "balanced"], ClassWeights] = "none"
-    optimizer: Annotated[dict[str, Any], Named("optimizer")]
-    schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
     losses: Annotated[dict[HeadName, Annotated[dict[str, Any], Named("loss")]], Field(min_length=1)] = {
         "classification": catalogue.LOSSES["cross_entropy"].fill({})
     }
 
     @model_validator(mode="after")
-    def _has_one_length(self) -> Stage:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("needs epochs or steps, not both; null removes one that is inherited")
-        return self
-
-    @model_validator(mode="after")
     def _losses_fit_their_heads(self) -> Stage:
-        if self.optimizer.get("nesterov") and not self.optimizer["momentum"]:
-            raise ValueError("optimizer: nesterov needs a momentum, such as 0.9")
         for head, loss in self.losses.items():
             if head not in catalogue.LOSSES[loss["name"]].heads:
                 losses = ", ".join(name for name, record in catalogue.LOSSES.items() if head in record.heads)
                 raise ValueError(f"losses: {head}: {loss['name']!r} is no loss of this head; known: {losses}")
         return self
-
-
-if TYPE_CHECKING:
-    EpochMetric = str
-else:
-    EpochMetric = Literal[("loss", *sorted(catalogue.COMPARED_GRADES))]
-
-
-class Best(Strict):
-    """Keep the epoch with the best validation value of a metric."""
-
-    best: EpochMetric
-
-
-class EarlyStopping(Strict):
-    """End a stage after `patience` epochs without a better validation value of a metric."""
-
-    metric: EpochMetric = "loss"
-    patience: Positive = 10
 
 
 class Posttrain(Strict):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from rescan.paths import AutoencoderFolder, Paths, RunFolder, StateFolder, StoreFolder
 from rescan.study.keys import autoencoder_key, recipe_key
+from rescan.study.recipe import ClassWeights
 
 if TYPE_CHECKING:
+    from rescan.study.autoencoder import Autoencoder
     from rescan.study.preparation import Preparation
     from rescan.study.recipe import Recipe
     from rescan.study.study import Study
@@ -33,7 +35,7 @@ class AnyRun(ABC):
 
     @property
     @abstractmethod
-    def settings(self) -> Recipe:
+    def settings(self) -> Recipe | Autoencoder:
         """How it is trained."""
 
     @property
@@ -65,6 +67,26 @@ class AnyRun(ABC):
     @abstractmethod
     def sees_test(self) -> bool:
         """Whether test samples change what comes out."""
+
+    @property
+    def training_samples(self) -> str:
+        """Which of the training part it is trained on (`Recipe.training_samples`)."""
+        return "all"
+
+    @property
+    def extras(self) -> set[str]:
+        """The names of data.extra that it is trained on, too."""
+        return set()
+
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether it is validated on the test part, and trained on the validation part."""
+        return False
+
+    @property
+    def weight_columns(self) -> list[str]:
+        """The columns of the manifest that class weights are taken within."""
+        return []
 
     @property
     def paths(self) -> Paths:
@@ -123,7 +145,28 @@ class Run(AnyRun):
     @property
     def sees_test(self) -> bool:
         """Whether test samples are validated on, or watched."""
-        return self.settings.validation == "test" or "test" in self.settings.watch
+        return self.validates_on_test or "test" in self.settings.watch
+
+    @property
+    def training_samples(self) -> str:
+        """Which of the training part it is trained on."""
+        return self.settings.training_samples
+
+    @property
+    def extras(self) -> set[str]:
+        """The names of data.extra that it is trained on, too."""
+        return self.settings.extras
+
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether it is validated on the test part, and trained on the validation part."""
+        return self.settings.validation == "test"
+
+    @property
+    def weight_columns(self) -> list[str]:
+        """The columns of the manifest that class weights are taken within."""
+        weights = [stage.class_weights for stage in self.settings.stages.values()]
+        return sorted({weighted.within for weighted in weights if isinstance(weighted, ClassWeights)})
 
     @property
     def trained(self) -> Run:
@@ -135,9 +178,9 @@ class AutoencoderRun(AnyRun):
     """An autoencoder trained once."""
 
     @property
-    def settings(self) -> Recipe:
+    def settings(self) -> Autoencoder:
         """How it is trained."""
-        return self.study.autoencoders[self.name].recipe()
+        return self.study.autoencoders[self.name]
 
     @property
     def label(self) -> str:
@@ -167,4 +210,4 @@ class AutoencoderRun(AnyRun):
     @property
     def sees_test(self) -> bool:
         """Whether it is trained on the test part, too."""
-        return self.study.autoencoders[self.name].samples == "all"
+        return self.settings.samples == "all"

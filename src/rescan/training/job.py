@@ -5,30 +5,30 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-from rescan import __version__
 from rescan.files import write_table
 from rescan.log import logger
 from rescan.paths import RunFolder
-from rescan.study import TRAINING_VERSION, AnyRun
+from rescan.study import AnyRun
 from rescan.training import loader, state
 from rescan.training.lease import Machine
+from rescan.training.precision import Precision
+from rescan.training.task import Task
 from rescan.training.trainer import Trainer
 
 
-def train_once(trainer_class: type[Trainer], run: AnyRun, machine: Machine, runtime_minutes: float | None) -> None:
+def train_once(task_class: type[Task], run: AnyRun, machine: Machine, runtime_minutes: float | None) -> None:
     """Train what is to be trained once, or go on where an earlier call was stopped; write its outputs.
 
     On a CPU, a training that was stopped and resumed gives the same model, bit for bit, as one that was not.
 
     Args:
-        trainer_class: `Trainer`, or one for another network.
+        task_class: The task.
         run: What is trained.
         machine: What the job may use. On a CPU another number of threads changes results, so it starts anew.
         runtime_minutes: When the job will be killed, from now: it stops itself two minutes earlier.
@@ -45,42 +45,23 @@ def train_once(trainer_class: type[Trainer], run: AnyRun, machine: Machine, runt
             logger.info("%s: trained already with these settings and data", run.folder)
         else:
             with machine.lease() as device, stop_requests(began, runtime_minutes) as stop_reason:
-                trainer = trainer_class(
-                    run, device=device, images=images, items=items, key=keys[device.type], stop_reason=stop_reason
-                )
-                with closing(trainer.tensorboard):
-                    trainer.run_stages()
-                write_outputs(trainer)
+                task = task_class(run, images, items, Precision(device))
+                trainer = Trainer(task, keys[device.type], stop_reason)
+                trainer.train()
+                write_outputs(task, trainer.progress)
+                state.finish(folder, keys[device.type])
         state.publish(folder, Path(run.folder))
 
 
-def write_outputs(trainer: Trainer) -> None:
-    """Write model, history, losses and the network's summary into the state folder, which is finished then."""
-    run = trainer.run
-    outputs = RunFolder(run.state_folder.outputs)
-    if trainer.best is not None:
-        trainer.network.load_state_dict(trainer.best)
-    header = {
-        "version": __version__,
-        "study": run.study.name,
-        "scale": run.study.scale,
-        "arm": run.name,
-        "fold": run.fold,
-        "seed": run.seed,
-        "recipe": run.settings.model_dump(mode="json"),
-        "classes": run.study.data.classes,
-        "preparation": run.preparation.model_dump(mode="json"),
-        "input": list(trainer.input),
-        "torch": str(torch.__version__),
-        "training_version": TRAINING_VERSION,
-    }
-    trainer.write(Path(outputs), header)
-    history = pd.DataFrame(trainer.progress.history)
-    kept = len(history) - 1 if trainer.progress.best_epoch is None else trainer.progress.best_epoch
+def write_outputs(task: Task, progress: state.Progress) -> None:
+    """Write what the task makes of its network, the history and the losses into the state folder."""
+    outputs = RunFolder(task.run.state_folder.outputs)
+    task.write(outputs)
+    history = pd.DataFrame(progress.history)
+    kept = len(history) - 1 if progress.best_epoch is None else progress.best_epoch
     write_table(outputs.history, history.assign(kept=(history["epoch"] == kept).astype(int)))
-    losses = pd.DataFrame(trainer.progress.losses, columns=["step", "loss"])
+    losses = pd.DataFrame(progress.losses, columns=["step", "loss"])
     write_table(outputs.losses, losses.astype({"step": int}))
-    state.finish(trainer.folder, trainer.key)
 
 
 @contextmanager

@@ -16,10 +16,9 @@ from rescan.data.gray_levels import of_store
 from rescan.data.split import check_no_leak, training_samples
 from rescan.errors import RescanError
 from rescan.log import logger
-from rescan.paths import Paths
 from rescan.preparation.store import open_store
 from rescan.results.agreement import read_manifest, read_splits
-from rescan.study import AnyRun, ClassWeights, Study
+from rescan.study import AnyRun
 
 DEPTH = 3  # batches that wait, cut
 
@@ -41,44 +40,43 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     Raises:
         RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
     """
-    study, paths, recipe, fold = run.study, run.paths, run.settings, run.fold
+    study, path, fold = run.study, run.paths.splits, run.fold
     images, stored = open_store(run.store)
     splits = read_splits(study)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
     rows = splits[splits["fold"] == fold]
-    used = training_samples(splits, fold, recipe.training_samples, run.seed)
+    used = training_samples(splits, fold, run.training_samples, run.seed)
     rows = rows[(rows["part"] != "train") | rows["sample"].isin(used)]
-    rows = rows[(rows["part"] != "extra") | rows["origin"].isin(recipe.extras)]
-    if recipe.validation == "test":
+    rows = rows[(rows["part"] != "extra") | rows["origin"].isin(run.extras)]
+    if run.validates_on_test:
         rows = rows.assign(part=rows["part"].replace("validation", "train"))
     items = stored[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item")
     number = {label: index for index, label in enumerate(study.data.classes)}
     items["target"] = items["label"].map(number).fillna(-1).astype(int)
     for label in study.data.classes:
         if not ((items["part"] == "train") & (items["label"] == label)).any():
-            raise RescanError(f"{paths.splits}: fold {fold} has no training image of class {label!r}; see audit.json")
-    for part in ("test",) if recipe.validation == "test" else ("validation", "test"):
+            raise RescanError(f"{path}: fold {fold} has no training image of class {label!r}; see audit.json")
+    for part in ("test",) if run.validates_on_test else ("validation", "test"):
         if not (items["part"] == part).any():
-            raise RescanError(f"{paths.splits}: fold {fold} has no {part} image; see audit.json")
+            raise RescanError(f"{path}: fold {fold} has no {part} image; see audit.json")
     columns = ["item", "sample", "group", "patient", "eye", "study", "target", "part", "origin", "digest"]
-    weights = [stage.class_weights for stage in recipe.stages.values()]
-    within = sorted({weighed.within for weighed in weights if isinstance(weighed, ClassWeights)})
-    if within:
-        items = items.merge(_known(study, within), on="sample", how="left")
-    return images, items[[*columns, *within]].reset_index(drop=True)
+    if run.weight_columns:
+        items = items.merge(_complete_columns(run), on="sample", how="left")
+    return images, items[[*columns, *run.weight_columns]].reset_index(drop=True)
 
 
-def _known(study: Study, columns: list[str]) -> pd.DataFrame:
-    """Columns of the manifest by sample, which must be there."""
-    path, manifest = Paths(study.scale, study.name).manifest, read_manifest(study)
-    for column in columns:
+def _complete_columns(run: AnyRun) -> pd.DataFrame:
+    """The run's `weight_columns` of the manifest, with `sample`; each must have a value for every sample."""
+    manifest = read_manifest(run.study)
+    for column in run.weight_columns:
         if column not in manifest or (manifest[column] == "").any():
-            known = ", ".join(name for name in KNOWN_COLUMNS if name in manifest and (manifest[name] != "").all())
+            complete = [name for name in KNOWN_COLUMNS if name in manifest and (manifest[name] != "").all()]
             raise RescanError(
-                f"{path}: class_weights: not every sample has a {column!r}; known of all: {known or 'none'}"
+                f"{run.paths.manifest}: class_weights: not every sample has a {column!r}; known of all: "
+                f"{', '.join(complete) or 'none'}"
             )
-    return manifest[["sample", *columns]]
+    return manifest[["sample", *run.weight_columns]]
 
 
 def cut(items: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rescan.study import AutoencoderRun
 from rescan.training.job import train_once
 from rescan.training.lease import Machine
-from rescan.training.pretrainer import Pretrainer
+from rescan.training.reconstruction import Reconstruction
 
 
 def pretrain(run: AutoencoderRun, machine: Machine, runtime_minutes: float | None = None) -> None:
@@ -19,4 +19,4 @@ def pretrain(run: AutoencoderRun, machine: Machine, runtime_minutes: float | Non
     Raises:
         RescanError: As `train_once` does.
     """
-    train_once(Pretrainer, run, machine, runtime_minutes)
+    train_once(Reconstruction, run, machine, runtime_minutes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from rescan.heads import outputs as heads
 from rescan.metrics import counted
 from rescan.metrics.counted import Counts
 from rescan.training.loss_functions import total
+
+Scores = dict[str, Optional[float]]  # by metric; None where undefined
 
 # As scikit-learn defines them: averages over the classes leave out those where a metric is undefined.
 METRICS = {
@@ -25,7 +27,7 @@ METRICS = {
 
 def score(
     losses: Mapping[Any, dict[str, Any]], outputs: dict[str, np.ndarray], targets: np.ndarray, classes: int, head: str
-) -> dict[str, float | None]:
+) -> Scores:
     """Score a network's outputs for the validation images.
 
     Args:
@@ -53,7 +55,7 @@ def _mean_of_defined(values: counted.Array) -> float | None:
     return float(defined.mean()) if defined.size else None
 
 
-def better(metric: str, scores: dict[str, float | None], best: float | None) -> bool:
+def better(metric: str, scores: Scores, best: float | None) -> bool:
     """Whether an epoch's score beats the best before (None: there is none yet)."""
     value = scores[metric]
     if value is None or best is None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rescan.study import Run
+from rescan.training.classification import Classification
 from rescan.training.job import train_once
 from rescan.training.lease import Machine
-from rescan.training.trainer import Trainer
 
 
 def train(run: Run, machine: Machine, runtime_minutes: float | None = None) -> None:
@@ -19,4 +19,4 @@ def train(run: Run, machine: Machine, runtime_minutes: float | None = None) -> N
     Raises:
         RescanError: As `train_once` does.
     """
-    train_once(Trainer, run, machine, runtime_minutes)
+    train_once(Classification, run, machine, runtime_minutes)

@@ -59,7 +59,7 @@ def test_outputs_of_a_pretraining(make_study, make_store):
     assert all(any(np.array_equal(pair[0], image) for image in validation) for pair in pairs)
     with safe_open(RUN / "encoder.safetensors", "pt") as stored:
         header = json.loads(stored.metadata()["rescan"])
-    assert (header["arm"], header["fold"], header["seed"]) == (NAME, 0, 0)
+    assert (header["autoencoder"], header["fold"], header["seed"]) == (NAME, 0, 0)
 
 
 def test_the_loss_is_the_mean_squared_error_of_the_normalized_images(make_study, make_store):

@@ -1,0 +1,60 @@
+"""What a training of any network is told: one or more stages, which epoch is kept, when a stage ends early."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+from pydantic import model_validator
+
+from rescan import catalogue
+from rescan.study.named import Named
+from rescan.study.strict import Positive, Strict
+
+
+class FromBlock(Strict):
+    """Train the encoder's blocks from this one on, counted from 1, and all that follows the encoder."""
+
+    from_block: Positive
+
+
+class TrainingStage(Strict):
+    """One part of a training: some `epochs`, or some `steps` of the optimizer, whose last epoch may be cut short."""
+
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    batch_size: Positive = 32
+    accumulate: Positive = 1
+    trainable: Union[Literal["all", "head"], FromBlock] = "all"
+    optimizer: Annotated[dict[str, Any], Named("optimizer")]
+    schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> TrainingStage:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("needs epochs or steps, not both; null removes one that is inherited")
+        return self
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> TrainingStage:
+        if self.optimizer.get("nesterov") and not self.optimizer["momentum"]:
+            raise ValueError("optimizer: nesterov needs a momentum, such as 0.9")
+        return self
+
+
+if TYPE_CHECKING:
+    EpochMetric = str
+else:
+    EpochMetric = Literal[("loss", *sorted(catalogue.COMPARED_GRADES))]
+
+
+class Best(Strict):
+    """Keep the epoch with the best validation value of a metric."""
+
+    best: EpochMetric
+
+
+class EarlyStopping(Strict):
+    """End a stage after `patience` epochs without a better validation value of a metric."""
+
+    metric: EpochMetric = "loss"
+    patience: Positive = 10

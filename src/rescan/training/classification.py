@@ -1,0 +1,129 @@
+"""The task of an arm: to tell classes or grades apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rescan.errors import RescanError
+from rescan.files import write_json
+from rescan.heads.outputs import HEADS
+from rescan.models import networks
+from rescan.paths import RunFolder
+from rescan.study import ClassWeights, Run, Stage
+from rescan.training.infer import predict_outputs
+from rescan.training.loss_functions import total
+from rescan.training.model_header import header_of
+from rescan.training.precision import Precision
+from rescan.training.randomness import seed_of
+from rescan.training.scores import Scores, score
+from rescan.training.task import Task
+
+
+class Classification(Task):
+    """A network with named heads, and a loss per head.
+
+    Attributes:
+        stage: The stage under way.
+        targets: (N,) int64, the class of each row of `images`.
+        weights: (N,) of each row in the stage's loss; None if all weigh the same.
+    """
+
+    run: Run
+    network: networks.Network
+    stage: Stage
+    weights: np.ndarray | None
+
+    def __init__(self, run: Run, images: np.ndarray, items: pd.DataFrame, precision: Precision) -> None:
+        super().__init__(run, images, items, precision)
+        if run.start_weights:
+            networks.load_encoder_weights(self.network, run.start_weights)
+        self.classes, self.head = len(run.study.data.classes), run.settings.epoch_head
+        self.targets = np.zeros(len(images), dtype=np.int64)
+        self.targets[items["item"]] = items["target"]
+        if run.validates_on_test:
+            self.rows["validation"] = self.rows["test"]
+        self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []  # of the batches since `hits`, with their targets
+
+    def build(self) -> networks.Network:
+        """Build the arm's network."""
+        return networks.build(self.run.settings, len(self.run.study.data.classes), self.input)
+
+    def start_stage(self, name: str, before: str | None) -> None:
+        """Choose the stage's samples and the weights of their classes; start all but the encoder anew if it says so.
+
+        Raises:
+            RescanError: A class has no training sample.
+        """
+        self.stage = self.run.settings.stages[name]
+        if before is not None and self.stage.carry == "encoder":
+            torch.manual_seed(seed_of(self.run.seed, "initialization", name))
+            state = {key: value for key, value in self.build().state_dict().items() if not key.startswith("encoder.")}
+            self.network.load_state_dict(state, strict=False)
+        extra = self.items[self.items["part"] == "extra"]
+        sources = {origin: rows.to_numpy() for origin, rows in extra.groupby("origin")["item"]}
+        sources["own"] = self.rows["train"]
+        self.samples = np.concatenate([sources.get(source, np.empty(0, int)) for source in self.stage.samples])
+        counts = np.bincount(self.targets[self.samples], minlength=self.classes)
+        if not counts.all():
+            text = f"a class has no training sample in {', '.join(self.stage.samples)}"
+            raise RescanError(f"{self.run.label}, stage {name}: {text}")
+        self.weights = None
+        if self.stage.class_weights == "balanced":
+            self.weights = (counts.sum() / (self.classes * counts))[self.targets]
+        elif isinstance(self.stage.class_weights, ClassWeights):
+            self.weights = self._weights_within(self.stage.class_weights.within)
+
+    def _weights_within(self, column: str) -> np.ndarray:
+        """1 minus the share of each item's class among the stage's items with the same value in a column."""
+        value = np.zeros(len(self.images), dtype=np.int64)
+        value[self.items["item"]] = pd.factorize(self.items[column])[0]
+        counts = np.zeros((value.max() + 1, self.classes))
+        np.add.at(counts, (value[self.samples], self.targets[self.samples]), 1)
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        return np.asarray(1 - shares[value, self.targets])
+
+    def compares(self, name: str, before: str) -> bool:
+        """Not with another head, and not by a loss of another kind."""
+        stages, keep = self.run.settings.stages, self.run.settings.keep
+        by_loss = keep != "last" and keep.best == "loss"
+        return stages[name].carry != "encoder" and not (by_loss and stages[name].losses != stages[before].losses)
+
+    def order(self, stage: str, epoch: int) -> np.ndarray:
+        """The epoch's items in the order of training; balanced sampling draws as many, each class as often."""
+        if self.stage.sampling == "natural":
+            return super().order(stage, epoch)
+        targets = self.targets[self.samples]
+        odds = 1 / np.bincount(targets, minlength=self.classes)[targets]
+        return self.generator(stage, epoch).choice(self.samples, len(self.samples), p=odds / odds.sum())
+
+    def loss(self, inputs: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        """The weighted sum of the heads' losses; what is read off the outputs is kept for `hits`."""
+        device = self.precision.device
+        targets = torch.from_numpy(self.targets[rows]).to(device, non_blocking=True)
+        weights = None if self.weights is None else torch.from_numpy(self.weights[rows]).float().to(device)
+        outputs = self.network(inputs)
+        self._outputs.append((outputs[self.head].detach().float(), targets))
+        return total(self.stage.losses, outputs, targets, self.classes, weights)
+
+    def hits(self) -> int:
+        """How many predictions of the batches since the last call were right."""
+        if not self._outputs:
+            return 0
+        outputs, targets = (torch.cat(batches).cpu().numpy() for batches in zip(*self._outputs))
+        self._outputs.clear()
+        return int((HEADS[self.head].decide(outputs, self.classes) == targets).sum())
+
+    def score(self, part: str) -> Scores:
+        """The loss and the metrics of an epoch."""
+        rows, normalization = self.rows[part], self.run.settings.normalization
+        outputs = predict_outputs(self.network, self.images, normalization, self.precision.device, rows=rows)
+        return score(self.stage.losses, outputs, self.targets[rows], self.classes, self.head)
+
+    def write(self, folder: str) -> None:
+        """Write the network, with its header, and its summary."""
+        outputs = RunFolder(folder)
+        networks.save(outputs.model, self.network, header_of(self.run, self.input))
+        *layers, whole = networks.summary(self.network, self.input)
+        write_json(outputs.network, {"total": whole["parameters"], "trainable": whole["trainable"], "layers": layers})

@@ -1,0 +1,53 @@
+"""How a network is computed on a device: half precision and channels-last memory on GPUs, float32 on a CPU."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Precision:
+    """The device of a training, its autocast, and the scaler of its gradients.
+
+    Attributes:
+        device: The device.
+        on_gpu: Whether it is a GPU.
+        scaler: Keeps float16 gradients from vanishing; does nothing with bfloat16 and on a CPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.on_gpu = device.type == "cuda"
+        torch.backends.cudnn.benchmark = self.on_gpu
+        bf16 = self.on_gpu and torch.cuda.get_device_capability() >= (8, 0)  # older cards only emulate it
+        self._half = torch.bfloat16 if bf16 else torch.float16
+        self.scaler = _grad_scaler(enabled=self.on_gpu and not bf16)
+
+    def place(self, network: nn.Module, dimensions: int) -> None:
+        """Move a network for inputs of 2 or 3 spatial dimensions to the device."""
+        network.to(self.device)
+        if self.on_gpu and dimensions == 2:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which outputs and loss are computed."""
+        return torch.autocast("cuda", dtype=self._half) if self.on_gpu else nullcontext()
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add a loss's gradients."""
+        self.scaler.scale(loss).backward()
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take a step of the optimizer and remove the gradients."""
+        self.scaler.step(optimizer)
+        self.scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _grad_scaler(*, enabled: bool) -> Any:
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler("cuda", enabled=enabled)
+    return torch.cuda.amp.GradScaler(enabled=enabled)  # torch < 2.3

@@ -1,0 +1,76 @@
+"""The task of an autoencoder: to reconstruct its inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from rescan.files import writing
+from rescan.models import autoencoders, networks
+from rescan.models.networks import encoder_of
+from rescan.paths import AutoencoderFolder
+from rescan.study import AutoencoderRun
+from rescan.training import loader
+from rescan.training.infer import batch_of
+from rescan.training.model_header import header_of
+from rescan.training.scores import Scores
+from rescan.training.task import Task
+
+SHOWN = 6  # validation images whose reconstructions are kept for the figure
+
+
+class Reconstruction(Task):
+    """An encoder and a decoder; the loss is the mean squared error of the normalized images.
+
+    With `samples: all` it also learns from the validation and the test part: a leak, whose effect is to be measured.
+    """
+
+    run: AutoencoderRun
+    network: autoencoders.Autoencoder
+
+    def build(self) -> autoencoders.Autoencoder:
+        """Build the encoder and its decoder."""
+        settings = self.run.settings
+        encoder = encoder_of(settings, settings.stages, settings.preparation, self.input)
+        return autoencoders.Autoencoder(encoder, self.input, norm=settings.norm)
+
+    def start_stage(self, name: str, before: str | None) -> None:  # noqa: ARG002 - it has one stage
+        """Choose the samples."""
+        parts = ("train", "validation", "test") if self.run.settings.samples == "all" else ("train",)
+        self.samples = np.concatenate([self.rows[part] for part in parts])
+
+    def loss(self, inputs: torch.Tensor, rows: np.ndarray) -> torch.Tensor:  # noqa: ARG002 - it has no targets
+        """The mean squared error."""
+        return functional.mse_loss(self.network(inputs).float(), inputs)
+
+    def score(self, part: str) -> Scores:
+        """The mean squared error."""
+        rows, device = self.rows[part], self.precision.device
+        batches = loader.cut(rows, batch_of(self.images))
+        errors = torch.zeros((), dtype=torch.float64, device=device)
+        self.network.eval()
+        with torch.no_grad(), loader.loading(self.images, batches, pin=self.precision.on_gpu) as loaded:
+            for batch in loaded:
+                inputs = networks.normalize(batch.to(device, non_blocking=True), self.run.settings.normalization)
+                with self.precision.autocast():
+                    outputs = self.network(inputs)
+                errors += len(batch) * functional.mse_loss(outputs.float(), inputs).double()
+        return {"loss": float(errors) / len(rows)}
+
+    def write(self, folder: str) -> None:
+        """Write the encoder, and some validation images with their reconstructions, (n, 2, *spatial, C) uint8."""
+        outputs, normalization = AutoencoderFolder(folder), self.run.settings.normalization
+        autoencoders.save_encoder(outputs.encoder, self.network.encoder, header_of(self.run, self.input))
+        rows = self.rows["validation"]
+        chosen = np.sort(rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)])
+        pairs = []
+        with torch.no_grad():
+            for row in chosen:
+                levels = loader.gray_levels(np.array(self.images[row : row + 1]))
+                images = levels.movedim(-1, 1).to(self.precision.device)
+                reconstructed = self.network.eval()(networks.normalize(images, normalization))
+                pair = torch.cat([images.float(), networks.denormalize(reconstructed, normalization)])
+                pairs.append(pair.round().clamp(0, 255).to(torch.uint8).movedim(1, -1).cpu().numpy())
+        with writing(outputs.reconstructions) as temporary:
+            np.save(temporary, np.stack(pairs), allow_pickle=False)
