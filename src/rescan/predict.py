@@ -268,7 +268,7 @@ def _volumes_in(path: Path) -> list[Path]:
     """The volumes of a folder, however deep: NIfTI files, and folders that hold other files."""
     if not path.is_dir():
         return [path]
-    entries = volumes.listed(path)
+    entries = volumes.files_in(path)
     files = [entry for entry in entries if entry.is_file()]
     nifti = [file for file in files if volumes.is_volume(file)]
     inner = [volume for entry in entries if entry.is_dir() for volume in _volumes_in(entry)]

@@ -20,13 +20,13 @@ Result = TypeVar("Result")
 
 
 def pooled(function: Callable[[Item], Result], items: Sequence[Item], processes: int, what: str) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order, and show how far it is.
+    """Yield `function(item)` for each item, in order, and show the progress.
 
     Args:
-        function: Called in the workers, so it and what it takes and gives must be picklable; results should be small.
+        function: Called in the workers: it, its argument and its result must be picklable; results should be small.
         items: What to call it with.
         processes: Number of worker processes; 1 works in this process.
-        what: What is being done, for the progress line.
+        what: The work in a word, for the progress line.
 
     Raises:
         RescanError: A worker was killed.
@@ -53,7 +53,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """Without this the workers of a killed step wait for work for ever."""
+    """End this worker with its parent; the workers of a killed step would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -20,7 +20,7 @@ ANY_POSITIVE = "any_positive"  # to stratify by: whether a group has a sample of
 
 
 def split(study: Study) -> None:
-    """Write `splits.csv`: for each fold every readable sample's part.
+    """Write `splits.csv` (`SPLITS`): for each fold every readable sample's part.
 
     A published test part stays as it is. Otherwise the test part is cut first, the same for all folds. One fold cuts
     `split.validation` from the rest; k folds cut the rest into k validation parts. Samples without a label are in part
@@ -28,8 +28,8 @@ def split(study: Study) -> None:
     theirs, and not in the others.
 
     Raises:
-        RescanError: The study asks for a published test part and there is none; or it stratifies by a column that is
-            not known; or a class has no training or no test sample.
+        RescanError: The study asks for a published test part and there is none; or it stratifies by an unknown column;
+            or a class has no training or no test sample.
     """
     paths = Paths(study.scale, study.name)
     samples = read_samples(study)
@@ -60,8 +60,7 @@ def split(study: Study) -> None:
         if left_out.any():
             logger.info("fold %d: %d extra samples are left out: it tests on relatives", fold, left_out.sum())
         tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int))[~left_out])
-    columns = ["sample", "group", "label", "patient", "eye", "study", "fold", "part", "linked", "conflict", "origin"]
-    splits = pd.concat(tables)[columns]
+    splits = pd.concat(tables)[[column.name for column in SPLITS.columns]]
     _check_classes(study, splits)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
@@ -77,9 +76,9 @@ def _strata(study: Study, samples: pd.DataFrame) -> pd.Series[str]:
             strata = strata + "/" + positive.groupby(samples["group"]).transform("any").astype(str)
             continue
         if column not in samples or (samples[column] == "").all():
-            known = ", ".join(name for name in KNOWN_COLUMNS if name in samples and (samples[name] != "").any())
+            columns = ", ".join(name for name in KNOWN_COLUMNS if name in samples and (samples[name] != "").any())
             raise RescanError(
-                f"{study.name}: split.stratify_by: no sample has a {column!r}; known of this data: {known or 'none'}"
+                f"{study.name}: split.stratify_by: no sample has a {column!r}; known of this data: {columns or 'none'}"
             )
         strata = strata + "/" + samples[column].astype(str)
     return strata
@@ -99,12 +98,12 @@ def cut(samples: pd.DataFrame, share: float, seed: int) -> set[str]:
     counts = pd.crosstab(samples["group"], samples["stratum"]).sample(frac=1, random_state=seed)
     shares = counts.to_numpy() / counts.sum().to_numpy()
     missing = np.full(shares.shape[1], float(share))
-    taken = set()
-    for group, held in zip(counts.index, shares):
-        if ((missing - held) ** 2).sum() < (missing**2).sum():
-            missing -= held
-            taken.add(group)
-    return taken
+    chosen = set()
+    for group, of_group in zip(counts.index, shares):
+        if ((missing - of_group) ** 2).sum() < (missing**2).sum():
+            missing -= of_group
+            chosen.add(group)
+    return chosen
 
 
 def _check_classes(study: Study, splits: pd.DataFrame) -> None:
@@ -138,9 +137,9 @@ def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
     """
     warnings = []
     own = splits[splits["part"].isin(PARTS)]
-    made = own if not published else own[own["part"] != "test"]
+    cut_by_us = own if not published else own[own["part"] != "test"]
     extra = splits[splits["part"] == EXTRA].merge(own.loc[own["part"] != "train", ["fold", "group"]])
-    parts = made.groupby(["fold", "group"])["part"].nunique()
+    parts = cut_by_us.groupby(["fold", "group"])["part"].nunique()
     leaks = [*parts[parts > 1].index, *extra.groupby(["fold", "group"]).size().index]
     if leaks:
         fold, group = leaks[0]
@@ -165,8 +164,8 @@ def training_samples(splits: pd.DataFrame, fold: int, subset: str, seed: int) ->
     Args:
         splits: `splits.csv`.
         fold: The run's fold.
-        subset: `all`; `leak_free` without the samples whose group has a member in the test part; `size_matched` without
-            as many at random of each class; `clean_labels` without images that also exist under another label.
+        subset: `all`; `leak_free`, without the samples whose group has a member in the test part; `size_matched`,
+            without as many at random of each class; `clean_labels`, without images that also exist under another label.
         seed: The run's seed; only `size_matched` uses it.
 
     Raises:
@@ -174,19 +173,19 @@ def training_samples(splits: pd.DataFrame, fold: int, subset: str, seed: int) ->
     """
     rows = splits[(splits["fold"] == fold) & (splits["part"] == "train")]
     if subset == "leak_free":
-        kept = rows[rows["linked"] == 0]
+        chosen = rows[rows["linked"] == 0]
     elif subset == "clean_labels":
-        kept = rows[rows["conflict"] == 0]
+        chosen = rows[rows["conflict"] == 0]
     elif subset == "size_matched":
         counts = rows["linked"].groupby(rows["label"]).sum()
         rng = np.random.default_rng([SEED, fold, seed])
-        dropped = [rows[rows["label"] == label].sample(count, random_state=rng) for label, count in counts.items()]
-        kept = rows.drop(pd.concat(dropped).index)
+        left_out = [rows[rows["label"] == label].sample(count, random_state=rng) for label, count in counts.items()]
+        chosen = rows.drop(pd.concat(left_out).index)
     else:
-        kept = rows
-    gone = sorted(set(rows["label"]) - set(kept["label"]))
-    if gone:
+        chosen = rows
+    missing = sorted(set(rows["label"]) - set(chosen["label"]))
+    if missing:
         raise RescanError(
-            f"training_samples: {subset}: no training sample of class {gone[0]!r} is left; leave this arm out"
+            f"training_samples: {subset}: no training sample of class {missing[0]!r} is left; leave this arm out"
         )
-    return kept["sample"].tolist()
+    return chosen["sample"].tolist()

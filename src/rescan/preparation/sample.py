@@ -178,10 +178,10 @@ def _read(files: Files, preparation: Preparation) -> Scan:
 
 
 def _read_volume(files: Files) -> Scan:
-    values, affine, about = volumes.read(files.path, files.extent)
+    values, affine, kind = volumes.read(files.path, files.extent)
     mask = None if files.mask is None else _read_volume_mask(files.mask, files.extent, values.shape, affine)
     layers = None if files.layers is None else volumes.read_layers(files.layers, values.shape)
-    measured = about["kind"] != "stack" or files.extent is not None
+    measured = kind != "stack" or files.extent is not None
     return Scan(values, mask, affine, layers, None, measured)
 
 
@@ -209,7 +209,7 @@ def _read_volume_mask(
 
 def _lesion(mask: volumes.Volume) -> np.ndarray:
     """Which voxels are marked: in pictures those brighter than 127, in other files all that are not 0."""
-    return np.where(mask.values > (127 if mask.about["kind"] == "stack" else 0), np.uint8(255), np.uint8(0))
+    return np.where(mask.values > (127 if mask.kind == "stack" else 0), np.uint8(255), np.uint8(0))
 
 
 def _by(shape: tuple[int, ...]) -> str:
@@ -218,7 +218,7 @@ def _by(shape: tuple[int, ...]) -> str:
 
 def _read_image(files: Files, preparation: Preparation) -> Scan:
     try:
-        image, own = images.read(files.path, _at_least(preparation))
+        image, info = images.read(files.path, _at_least(preparation))
     except images.Unreadable:
         if volumes.is_volume(files.path):
             raise images.Unreadable("a volume, not an image: add reads: volume to the preparation") from None
@@ -227,7 +227,7 @@ def _read_image(files: Files, preparation: Preparation) -> Scan:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     elif preparation.channels == "gray" and image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    size = own["height"], own["width"]
+    size = info.height, info.width
     mask = None if files.mask is None else _read_mask(files.mask, size)
     if mask is not None and mask.shape != image.shape[:2]:
         mask = resize(mask, mask, image.shape[:2])[1]

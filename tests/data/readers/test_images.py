@@ -86,20 +86,20 @@ def test_gray_stays_gray_and_color_color(tmp_path):
     image, info = read(tmp_path, png(GRAYS))
     np.testing.assert_array_equal(image, GRAYS)
     assert image.dtype == np.uint8
-    assert info == {"width": 32, "height": 24, "mode": "L"}
+    assert info == (32, 24, "L")
     image, info = read(tmp_path, png(COLORS))
     np.testing.assert_array_equal(image, COLORS)
-    assert info["mode"] == "RGB"
+    assert info.mode == "RGB"
     image, info = read(tmp_path, png(GRAYS > 127))
     np.testing.assert_array_equal(image, np.where(GRAYS > 127, 255, 0))
-    assert info["mode"] == "1"
+    assert info.mode == "1"
 
 
 def test_transparent_is_laid_over_black(tmp_path):
     alpha = np.zeros((24, 32), np.uint8)
     alpha[:, 16:] = 255
     image, info = read(tmp_path, png(np.dstack([COLORS, alpha])))
-    assert info["mode"] == "RGBA"
+    assert info.mode == "RGBA"
     assert (image[:, :16] == 0).all()
     np.testing.assert_array_equal(image[:, 16:], COLORS[:, 16:])
     image, _ = read(tmp_path, png(np.dstack([GRAYS, alpha])))
@@ -114,10 +114,10 @@ def test_palette_and_cmyk_become_rgb(tmp_path):
     Image.fromarray(few).quantize(8, dither=Image.Dither.NONE).save(stream, "PNG")
     image, info = read(tmp_path, stream.getvalue())
     np.testing.assert_array_equal(image, few)
-    assert info["mode"] == "P"
+    assert info.mode == "P"
     smooth = np.tile(np.linspace(40, 200, 32, dtype=np.uint8)[None, :, None], (24, 1, 3))
     image, info = read(tmp_path, jpeg(smooth, "CMYK", quality=95))
-    assert info["mode"] == "CMYK"
+    assert info.mode == "CMYK"
     assert abs(image.astype(int) - smooth).max() < 8
 
 
@@ -126,7 +126,7 @@ def test_exif_orientation_is_applied(tmp_path):
     exif[0x0112] = 6  # turn by 90° clockwise to show
     image, info = read(tmp_path, png(COLORS, exif=exif))
     np.testing.assert_array_equal(image, np.rot90(COLORS, -1))
-    assert (info["width"], info["height"]) == (24, 32)
+    assert (info.width, info.height) == (24, 32)
 
 
 def test_all_black_is_readable(tmp_path):
@@ -145,7 +145,7 @@ def test_a_jpeg_may_be_decoded_smaller(tmp_path, at_least, factor):
         expected = np.rot90(large.reshape(192 // factor, factor, 256 // factor, factor).mean(axis=(1, 3)), turn)
         assert image.shape == expected.shape
         assert abs(image - expected).mean() < 2
-        assert (info["height"], info["width"]) == np.rot90(large, turn).shape
+        assert (info.height, info.width) == np.rot90(large, turn).shape
 
 
 def test_large_images_come_whole(tmp_path):

@@ -46,7 +46,7 @@ def test_b_scans_are_stacked_by_their_number(tmp_path):
     found = volumes.read(tmp_path / "eye", extent=(2, 6, 3))
     assert np.array_equal(found.values, volume)
     assert np.diag(found.affine) == pytest.approx([2 / 6, 6 / 12, 3 / 5, 1])
-    assert found.about == {"depth": 6, "height": 12, "width": 5, "mode": "uint8", "kind": "stack"}
+    assert (found.values.shape, found.values.dtype, found.kind) == ((6, 12, 5), "uint8", "stack")
     assert np.diag(volumes.read(tmp_path / "eye").affine).tolist() == [1, 1, 1, 1]
 
 
@@ -215,7 +215,7 @@ def test_a_dicom_series_is_sorted_by_position(tmp_path):
     # voxel (slice 4, row 2, column 3) as the headers place it, in LPS; the world of NIfTI is RAS
     placed = np.array([10 + 0.6 * 3, 20 + 0.8 * 2, 100 - 1.5 * 4]) * [-1, -1, 1]
     assert world(found.affine, (0, 2, 3)) == pytest.approx(placed)
-    assert found.about["kind"] == "dicom"
+    assert found.kind == "dicom"
 
 
 @pytest.mark.parametrize(

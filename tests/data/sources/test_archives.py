@@ -79,8 +79,8 @@ BAD_NAMES = [
     ("/tmp/evil", "absolute"),
     ("C:/evil", "absolute"),
     ("\\\\host\\evil", "absolute"),
-    ("a\nb", "no sane file name"),
-    ("x" * 300, "no sane file name"),
+    ("a\nb", "no valid file name"),
+    ("x" * 300, "no valid file name"),
 ]
 
 

@@ -1,7 +1,7 @@
-"""Near-duplicate images, mirrored and rotated copies too, and the groups that they make.
+"""Near-duplicate images, mirrored and rotated copies too, and the groups that they form.
 
 A 256-bit perceptual hash (the low frequencies of a discrete cosine transform, DCT, against their median) proposes
-pairs; the correlation of thumbnails decides. Neither sees a change of gain or offset.
+pairs; the correlation of thumbnails decides. Neither depends on gain or offset.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def coefficients(thumbnails: np.ndarray) -> np.ndarray:
 def hashes(coefficients: np.ndarray, orientation: int = 0) -> np.ndarray:
     """Perceptual hashes of images in one orientation, from the coefficients of the images as they are.
 
-    Mirroring an image changes the sign of its odd frequencies and transposing it transposes them: no image is turned.
+    Mirroring an image changes the sign of its odd frequencies, transposing it transposes them: no pixel is moved.
 
     Args:
         coefficients: (N, 16, 16) float32.
@@ -60,10 +60,10 @@ def hashes(coefficients: np.ndarray, orientation: int = 0) -> np.ndarray:
         (N, 256) float32 of ±1, so that a matrix product counts equal bits. The mean brightness's is always -1.
     """
     alternating = np.where(np.arange(HASH_SIDE) % 2, -1, 1).astype(np.float32)
-    turned = coefficients.swapaxes(1, 2) if orientation & 4 else coefficients
-    turned = turned * alternating[:, None] if orientation & 2 else turned
-    turned = turned * alternating if orientation & 1 else turned
-    flat = turned.reshape(len(turned), -1)
+    frequencies = coefficients.swapaxes(1, 2) if orientation & 4 else coefficients
+    frequencies = frequencies * alternating[:, None] if orientation & 2 else frequencies
+    frequencies = frequencies * alternating if orientation & 1 else frequencies
+    flat = frequencies.reshape(len(frequencies), -1)
     bits = flat > np.median(flat[:, 1:], axis=1, keepdims=True)
     bits[:, 0] = False
     return np.where(bits, np.float32(1), np.float32(-1))
@@ -77,27 +77,27 @@ def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
 
     Returns:
         (P, 3) int64 rows of (first, second, orientation), first < second: `second` turned into `orientation` looks like
-        `first`. A pair has a row for every orientation it matches in. Images without any contrast match nothing.
+        `first`. A pair has a row for every orientation it matches in. Images without contrast match nothing.
     """
     frequencies = coefficients(thumbnails)
     upright = hashes(frequencies)
     few = np.ascontiguousarray(upright[:, FEW_BITS])
-    found = [np.empty((0, 3), np.int64)]
+    matches = [np.empty((0, 3), np.int64)]
     starts = range(0, len(thumbnails), BLOCK)
     for start in progress(starts, len(starts), "near-duplicates"):
         block = frequencies[start : start + BLOCK]
-        turned = np.concatenate([hashes(block, orientation) for orientation in range(ORIENTATIONS)])
-        few_turned = np.ascontiguousarray(turned[:, FEW_BITS])
+        all_hashes = np.concatenate([hashes(block, orientation) for orientation in range(ORIENTATIONS)])
+        few_of_all = np.ascontiguousarray(all_hashes[:, FEW_BITS])
         for before in range(0, start + 1, BLOCK):
             # One product for all orientations: while other processes compete for the cores, many small ones wait.
-            close = few_turned @ few[before : before + BLOCK].T >= few.shape[1] - 2 * MAX_DISTANCE
+            close = few_of_all @ few[before : before + BLOCK].T >= few.shape[1] - 2 * MAX_DISTANCE
             row, first = np.divmod(np.flatnonzero(close), close.shape[1])  # much quicker than `np.nonzero`
             orientation, second = np.divmod(row, len(block))
-            near = _near(upright[before : before + BLOCK], turned, np.stack([first, row], axis=1))
+            near = _near(upright[before : before + BLOCK], all_hashes, np.stack([first, row], axis=1))
             pairs = np.stack([first + before, second + start, orientation], axis=1)[near]
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-            found.append(pairs[_correlated(thumbnails, pairs)])
-    return np.concatenate(found)
+            matches.append(pairs[_correlated(thumbnails, pairs)])
+    return np.concatenate(matches)
 
 
 def _near(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -112,8 +112,8 @@ def _correlated(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     for block in _blocks(pairs):
         first, second = thumbnails[block[:, 0]], thumbnails[block[:, 1]]
         for orientation in range(ORIENTATIONS):
-            turned = block[:, 2] == orientation
-            second[turned] = oriented(second[turned], orientation)
+            rows = block[:, 2] == orientation
+            second[rows] = oriented(second[rows], orientation)
         good.append((_standardized(first) * _standardized(second)).sum(axis=1) >= MIN_CORRELATION)
     return np.concatenate(good)
 

@@ -1,10 +1,10 @@
-"""Reading one file for the audit: light, for it is what the audit's workers import."""
+"""Reading one file for the audit. Its imports are light, as each worker of the audit has them."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from rescan.files import sha256
 
 
 class Inspected(NamedTuple):
-    """What one pass over a file tells; of an unreadable one only the problem, the bytes and the SHA-256."""
+    """The results of one pass over a file; of an unreadable one only the problem, the bytes and the SHA-256."""
 
     problem: str
     bytes: int
@@ -35,34 +35,34 @@ def inspect(path: Path) -> Inspected:
         return _unreadable("no such file", 0, "")
     size, digest = _bytes(path)
     try:
-        image, info = _read(path)
+        image, mode, (depth, height, width) = _read(path)
     except images.Unreadable as error:
         return _unreadable(str(error), size, digest)
     pixels = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
     pixels.update(image.data)
     constant = bool(image.min() == image.max())
-    seen = image if not info["depth"] else _projected(image)
-    thumbnail = duplicates.thumbnail(seen)
-    return Inspected("", size, digest, **info, pixels=pixels.hexdigest(), constant=constant, thumbnail=thumbnail)
+    thumbnail = duplicates.thumbnail(image if not depth else _projected(image))
+    return Inspected("", size, digest, width, height, mode, depth, pixels.hexdigest(), constant, thumbnail)
 
 
 def _bytes(path: Path) -> tuple[int, str]:
     """The size of a file, or of a folder's files, and its SHA-256."""
     if not path.is_dir():
         return path.stat().st_size, sha256(path)
-    files = [file for file in volumes.listed(path) if file.is_file()]
+    files = [file for file in volumes.files_in(path) if file.is_file()]
     digests = "".join(sha256(file) for file in files)
     return sum(file.stat().st_size for file in files), hashlib.sha256(digests.encode()).hexdigest()
 
 
-def _read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+def _read(path: Path) -> tuple[np.ndarray, str, tuple[int, ...]]:
+    """The values, the name of their format, and depth, height and width; the depth of an image is 0."""
     if volumes.is_volume(path):
-        volume = volumes.read(path)
-        return volume.values, {name: volume.about[name] for name in ("width", "height", "mode", "depth")}
+        values = volumes.read(path).values
+        return values, str(values.dtype), values.shape
     image, info = images.read(path)
     if image.ndim == 3 and (image == image[..., :1]).all():
         image = np.ascontiguousarray(image[..., 0])
-    return np.ascontiguousarray(image), {**info, "depth": 0}
+    return np.ascontiguousarray(image), info.mode, (0, info.height, info.width)
 
 
 def _projected(values: np.ndarray) -> np.ndarray:

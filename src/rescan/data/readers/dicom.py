@@ -19,10 +19,10 @@ def read_series(files: list[Path], memory: int | None = None) -> tuple[np.ndarra
         memory: As for `volumes.read`.
 
     Returns:
-        Values and affine, turned as `volumes.read` gives them.
+        Values and affine, oriented as those of `volumes.read`.
 
     Raises:
-        Unreadable: Says what is wrong.
+        Unreadable: The reason.
     """
     headers = []
     for file in files:
@@ -33,9 +33,9 @@ def read_series(files: list[Path], memory: int | None = None) -> tuple[np.ndarra
     series = {str(header.get("SeriesInstanceUID", "")) for _, header in headers}
     if len(series) > 1:
         raise Unreadable(f"holds {len(series)} DICOM series; give each a folder of its own")
-    needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+    required = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
     for file, header in headers:
-        if missing := [name for name in needed if name not in header]:
+        if missing := [name for name in required if name not in header]:
             raise Unreadable(f"{file.name} lacks {missing[0]}")
     first = headers[0][1]
     for name in ("ImageOrientationPatient", "PixelSpacing"):
@@ -44,14 +44,14 @@ def read_series(files: list[Path], memory: int | None = None) -> tuple[np.ndarra
                 raise Unreadable(f"{file.name} and {headers[0][0].name} differ in {name}")
     across, down = np.asarray(first.ImageOrientationPatient, float).reshape(2, 3)
     normal = np.cross(across, down)
-    placed = sorted(headers, key=lambda entry: float(normal @ np.asarray(entry[1].ImagePositionPatient, float)))
-    starts = np.array([np.asarray(header.ImagePositionPatient, float) for _, header in placed])
-    step = _even_step(starts, normal, [file.name for file, _ in placed], float(first.get("SliceThickness") or 1))
-    if len({(int(header.Rows), int(header.Columns)) for _, header in placed}) > 1:
+    ordered = sorted(headers, key=lambda entry: float(normal @ np.asarray(entry[1].ImagePositionPatient, float)))
+    starts = np.array([np.asarray(header.ImagePositionPatient, float) for _, header in ordered])
+    step = _even_step(starts, normal, [file.name for file, _ in ordered], float(first.get("SliceThickness") or 1))
+    if len({(int(header.Rows), int(header.Columns)) for _, header in ordered}) > 1:
         raise Unreadable("slices differ in size")
     rows, columns = int(first.Rows), int(first.Columns)
-    check_memory(len(placed) * rows * columns, 4, memory)
-    slices = [_slice(file) for file, _ in placed]
+    check_memory(len(ordered) * rows * columns, 4, memory)
+    slices = [_slice(file) for file, _ in ordered]
     values = np.stack(slices, axis=-1)  # (rows, columns, slices)
     row_size, column_size = (float(value) for value in first.PixelSpacing)
     affine = np.eye(4)
@@ -60,7 +60,7 @@ def read_series(files: list[Path], memory: int | None = None) -> tuple[np.ndarra
 
 
 def _even_step(starts: np.ndarray, normal: np.ndarray, names: list[str], thickness: float) -> np.ndarray:
-    """The vector from a slice to the next, which must be the same for all; of a single slice its thickness."""
+    """The vector from one slice to the next, which must be the same for all; of a single slice its thickness."""
     if len(starts) == 1:
         return normal * thickness
     steps = np.diff(starts @ normal)
@@ -70,17 +70,17 @@ def _even_step(starts: np.ndarray, normal: np.ndarray, names: list[str], thickne
     usual = float(np.median(steps))
     if np.abs(steps - usual).max() > 0.1 * usual:
         place = int(np.abs(steps - usual).argmax())
-        said = f"{steps[place]:.2f} mm between {names[place]} and {names[place + 1]}, else {usual:.2f} mm"
-        raise Unreadable(f"a slice is missing, or slices are uneven: {said}")
+        distances = f"{steps[place]:.2f} mm between {names[place]} and {names[place + 1]}, else {usual:.2f} mm"
+        raise Unreadable(f"a slice is missing, or slices are uneven: {distances}")
     return (starts[-1] - starts[0]) / (len(starts) - 1)
 
 
 def _slice(file: Path) -> np.ndarray:
-    """A slice's values: in its own units where they are rescaled, then float32 unless they stay whole numbers."""
+    """A slice's values: rescaled to its units where the file says so, as float32 unless they stay whole numbers."""
     content = pydicom.dcmread(file)
     try:
         pixels = content.pixel_array
-    except Exception as error:  # noqa: BLE001 - compressed data that nothing here decodes, or too few
+    except Exception as error:  # noqa: BLE001 - data that are truncated or compressed in an unknown way
         raise Unreadable(f"{file.name} cannot be decoded: {' '.join(str(error).split())[:100]}") from None
     if pixels.ndim != 2:
         raise Unreadable(f"{file.name} is no single gray slice")

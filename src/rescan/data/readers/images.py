@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -20,11 +20,19 @@ SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 STRIP = 64  # rows
 
 
+class ImageInfo(NamedTuple):
+    """An image file's own size in pixels, upright, and Pillow's name of its pixel format."""
+
+    width: int
+    height: int
+    mode: str
+
+
 class Unreadable(ValueError):  # noqa: N818 - a finding, not a fault of the program
     """An image file cannot be used; the message is the reason in a few words."""
 
 
-def read(path: str | Path, at_least: int | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+def read(path: str | Path, at_least: int | None = None) -> tuple[np.ndarray, ImageInfo]:
     """Read the first frame of an image file.
 
     EXIF orientation is applied; transparent pixels are laid over black; palette, CMYK and other color modes become RGB.
@@ -35,8 +43,7 @@ def read(path: str | Path, at_least: int | None = None) -> tuple[np.ndarray, dic
             this many pixels: quicker, and much like averaging over blocks of pixels.
 
     Returns:
-        The image, (H, W) for a gray file, else (H, W, 3), uint8 in [0, 255]; and the file's own `width` and `height` in
-        pixels and `mode`, Pillow's name of its pixel format.
+        The image, (H, W) for a gray file, else (H, W, 3), uint8 in [0, 255]; and what the file itself is.
 
     Raises:
         Unreadable: No such file, empty, truncated, no image, too small, too large, or more than 8 bits per channel.
@@ -62,7 +69,7 @@ def read(path: str | Path, at_least: int | None = None) -> tuple[np.ndarray, dic
         raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
 
 
-def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, dict[str, Any]]:
+def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
     mode = file.mode
     if mode in DEEP_MODES or DEEP_RAW_MODE.search(repr(getattr(file, "tile", ""))):
         raise Unreadable("more than 8 bits: a window or percentile is needed")
@@ -71,7 +78,7 @@ def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, dict[s
     size = file.size
     if at_least:
         file.draft(None, (at_least, at_least))
-    turned = file.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
+    is_sideways = file.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
     ImageOps.exif_transpose(file, in_place=True)
     image = file
     if image.has_transparency_data:
@@ -79,8 +86,8 @@ def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, dict[s
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     target = "L" if mode in GRAY_MODES else "RGB"
     image = image if image.mode == target else image.convert(target)  # to convert is to copy
-    width, height = reversed(size) if turned else size
-    return _pixels(image), {"width": width, "height": height, "mode": mode}
+    width, height = reversed(size) if is_sideways else size
+    return _pixels(image), ImageInfo(width, height, mode)
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

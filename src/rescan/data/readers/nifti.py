@@ -1,4 +1,4 @@
-"""NIfTI files, and what all volumes share: how they are turned, and whether they fit the memory."""
+"""NIfTI files, and what all volumes share: their orientation, and whether they fit into memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from rescan.data.readers.images import Unreadable
 from rescan.files import writing
 
-WORKING = 6  # bytes that preparing takes for each voxel, beside the voxels themselves: a copy as float32, and masks
+WORKING = 6  # bytes per voxel that preparing takes beside the voxels themselves: a copy as float32, and masks
 SQUARE = 1e-3  # cosine of the angle of two axes, above which an affine is sheared
 READ_ORDER = ("S", "P", "L")
 MILLIMETERS = {1: 1000.0, 3: 0.001}  # of NIfTI's codes of a unit: meters, micrometers
@@ -44,10 +44,10 @@ def affine_of(image: Any) -> np.ndarray:
 
 
 def read_nifti(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Read values and affine, turned as `volumes.read` gives them.
+    """Read values and affine, oriented as those of `volumes.read`.
 
     Raises:
-        Unreadable: Says what is wrong.
+        Unreadable: The reason.
     """
     image = open_nifti(path)
     shape = image.shape
@@ -76,8 +76,8 @@ def write_nifti(path: str | Path, values: np.ndarray, affine: np.ndarray) -> Non
     """
     import nibabel
 
-    kept = {"bool": np.uint8, "float16": np.float32}.get(values.dtype.name, values.dtype)  # NIfTI lacks these two
-    image = nibabel.Nifti1Image(values.astype(kept, copy=False), affine, dtype=kept)
+    dtype = {"bool": np.uint8, "float16": np.float32}.get(values.dtype.name, values.dtype)  # NIfTI lacks these two
+    image = nibabel.Nifti1Image(values.astype(dtype, copy=False), affine, dtype=dtype)
     image.header.set_xyzt_units("mm")
     content = image.to_bytes()
     with writing(path) as temporary:
@@ -85,7 +85,7 @@ def write_nifti(path: str | Path, values: np.ndarray, affine: np.ndarray) -> Non
 
 
 def oriented(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turn a volume of any axes (I, J, K) to (D, H, W), by flips and by swapping axes only.
+    """Reorder a volume of any axes (I, J, K) to (D, H, W), by flips and by swapping axes only.
 
     Raises:
         Unreadable: The affine is singular or sheared.
@@ -99,17 +99,17 @@ def oriented(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
     cosines = (axes / lengths).T @ (axes / lengths) - np.eye(3)
     if np.abs(cosines).max() > SQUARE:
         raise Unreadable("sheared affine: its axes are not at right angles; resample it first")
-    wanted = orientations.axcodes2ornt(READ_ORDER)
-    turn = orientations.ornt_transform(orientations.io_orientation(affine), wanted)
-    turned = np.ascontiguousarray(orientations.apply_orientation(values, turn))
-    return turned, affine @ orientations.inv_ornt_aff(turn, values.shape)
+    order = orientations.axcodes2ornt(READ_ORDER)
+    turn = orientations.ornt_transform(orientations.io_orientation(affine), order)
+    reordered = np.ascontiguousarray(orientations.apply_orientation(values, turn))
+    return reordered, affine @ orientations.inv_ornt_aff(turn, values.shape)
 
 
 def check_memory(voxels: int, size: int, memory: int | None) -> None:
     """Refuse what would not fit, before it is read.
 
     Raises:
-        Unreadable: It says how much it needs.
+        Unreadable: It needs more memory than there is.
     """
     needed, free = voxels * (size + WORKING), memory if memory is not None else _available()
     if needed > free:

@@ -1,7 +1,7 @@
 """Reading a volume: a stack of B-scans, a NIfTI file, a DICOM series; and writing NIfTI.
 
 A volume is an array (D, H, W): depth or slices, height, width. Its affine takes an index (d, h, w) to world millimeters
-(RAS+, as NIfTI has it). NIfTI and DICOM volumes are turned, exactly, so that slices lie from inferior to superior, rows
+(RAS+, as NIfTI has it). NIfTI and DICOM volumes are reoriented, exactly: slices lie from inferior to superior, rows
 from anterior to posterior, columns from the patient's right to left. In a stack, D is the row of a B-scan, H the number
 of the B-scan, W its column.
 """
@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,13 +22,14 @@ import numpy as np
 from rescan.data.readers.images import Unreadable
 from rescan.data.readers.nifti import affine_of, check_memory, open_nifti, read_nifti, write_nifti
 
-__all__ = ["Volume", "is_volume", "listed", "read", "read_layers", "source_grid", "write_nifti"]
+__all__ = ["Volume", "files_in", "is_volume", "read", "read_layers", "source_grid", "write_nifti"]
 
 SUFFIXES = (".nii", ".nii.gz")
 SCANS = (".bmp", ".png", ".tif", ".tiff")
-NAMED = 5  # files in a message
+EXAMPLES = 5  # files in a message
 CROSSING = 0.1  # share of columns whose surfaces may cross: a segmentation's slips, not another order
-LEFT_BEHIND = {"thumbs.db", "desktop.ini", "dicomdir"}  # in a folder, that are none of its scans
+LEFT_BEHIND = {"thumbs.db", "desktop.ini", "dicomdir"}  # files of a folder that are not its scans
+Kind = Literal["stack", "nifti", "dicom"]
 GRAYS = np.arange(256, dtype=np.uint8)[:, None]
 
 
@@ -38,12 +39,12 @@ class Volume(NamedTuple):
     Attributes:
         values: (D, H, W), of the file's own type; rescaled ones float32.
         affine: (4, 4) float64, from the index to world millimeters.
-        about: `depth`, `height`, `width`, `mode` (the type's name) and `kind` (stack, nifti or dicom).
+        kind: stack, nifti or dicom.
     """
 
     values: np.ndarray
     affine: np.ndarray
-    about: dict[str, Any]
+    kind: Kind
 
 
 def is_volume(path: str | Path) -> bool:
@@ -60,7 +61,7 @@ def read(path: str | Path, extent: Sequence[float] | None = None, memory: int | 
         memory: Bytes that may be used; by default what the machine has available.
 
     Raises:
-        Unreadable: Says what is wrong, in a few words.
+        Unreadable: The reason, in a few words.
     """
     path = Path(path)
     try:
@@ -72,7 +73,7 @@ def read(path: str | Path, extent: Sequence[float] | None = None, memory: int | 
         else:
             from rescan.data.readers import dicom
 
-            values, affine = dicom.read_series(listed(path), memory)
+            values, affine = dicom.read_series(files_in(path), memory)
     except Unreadable:
         raise
     except FileNotFoundError:
@@ -86,17 +87,15 @@ def read(path: str | Path, extent: Sequence[float] | None = None, memory: int | 
         raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise Unreadable("holds voxels that are no finite numbers (NaN)")
-    depth, height, width = values.shape
-    about = {"depth": depth, "height": height, "width": width, "mode": str(values.dtype), "kind": kind}
-    return Volume(values, affine, about)
+    return Volume(values, affine, kind)
 
 
 def source_grid(path: str | Path, extent: Sequence[float] | None = None) -> tuple[tuple[int, ...], np.ndarray]:
-    """The grid of a volume as its file has it: what a map is written back to.
+    """The grid of a volume as in its file, to which maps are written back.
 
     Returns:
-        Shape (I, J, K) and affine (4, 4) of a NIfTI file, as they are there; of a stack or a DICOM series in the order
-        (W, H, D) of what `read` gives.
+        Shape (I, J, K) and affine (4, 4) of a NIfTI file, as in the file; of a stack or a DICOM series those of `read`,
+        in the order (W, H, D).
 
     Raises:
         Unreadable: See `read`.
@@ -106,9 +105,9 @@ def source_grid(path: str | Path, extent: Sequence[float] | None = None) -> tupl
         image = open_nifti(path)
         return tuple(int(size) for size in image.shape[:3]), affine_of(image)
     volume = read(path, extent)
-    turned = volume.affine.copy()
-    turned[:, :3] = volume.affine[:, 2::-1]
-    return volume.values.shape[::-1], turned
+    affine = volume.affine.copy()
+    affine[:, :3] = volume.affine[:, 2::-1]
+    return volume.values.shape[::-1], affine
 
 
 def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
@@ -119,7 +118,7 @@ def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
         shape: (D, H, W) of the volume.
 
     Returns:
-        (S, H, W) float32: the depth of each surface in voxels, the uppermost first; NaN where it is not known, or where
+        (S, H, W) float32: the depth of each surface in voxels, the uppermost first; NaN where it is unknown, or where
         surfaces cross.
 
     Raises:
@@ -153,10 +152,10 @@ def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
     return np.where(crossing, np.float32(np.nan), layers)
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path) -> Kind:
     if not path.is_dir():
         return "nifti"
-    files = listed(path)
+    files = files_in(path)
     if not files:
         raise Unreadable("empty folder")
     scans = [file for file in files if file.suffix.lower() in SCANS]
@@ -166,16 +165,16 @@ def _kind(path: Path) -> str:
     return "stack" if scans else "dicom"
 
 
-def listed(folder: Path) -> list[Path]:
-    """The files of a folder, without hidden ones and what systems leave."""
-    found = sorted(folder.iterdir())
-    return [file for file in found if not file.name.startswith(".") and file.name.lower() not in LEFT_BEHIND]
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder, without hidden ones and those that systems leave behind."""
+    files = sorted(folder.iterdir())
+    return [file for file in files if not file.name.startswith(".") and file.name.lower() not in LEFT_BEHIND]
 
 
 def _read_stack(path: Path, memory: int | None, extent: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray]:
     if extent is not None and not (len(extent) == 3 and all(0 < length < np.inf for length in extent)):
         raise Unreadable("its extent must be three positive numbers, in millimeters")
-    files = _in_order(listed(path))
+    files = _in_order(files_in(path))
     first = _decode(files[0])
     check_memory(len(files) * first.size, 1, memory)
     values = np.empty((first.shape[0], len(files), first.shape[1]), np.uint8)
@@ -190,7 +189,7 @@ def _read_stack(path: Path, memory: int | None, extent: Sequence[float] | None) 
 
 
 def _in_order(files: list[Path]) -> list[Path]:
-    """B-scans by their number, from 0 or 1 on; refuses a gap, and a number that is there twice."""
+    """B-scans by their number, from 0 or 1 on; refuses a gap, and a repeated number."""
     numbers: dict[int, Path] = {}
     for file in files:
         if not re.fullmatch(r"[0-9]+", file.stem):
@@ -202,7 +201,7 @@ def _in_order(files: list[Path]) -> list[Path]:
     first = 0 if 0 in numbers else 1
     missing = sorted(set(range(first, max(numbers) + 1)) - set(numbers))
     if missing:
-        some = ", ".join(map(str, missing[:NAMED])) + (" …" if len(missing) > NAMED else "")
+        some = ", ".join(map(str, missing[:EXAMPLES])) + (" …" if len(missing) > EXAMPLES else "")
         raise Unreadable(f"missing B-scan: {some} of {first} to {max(numbers)}")
     return [numbers[number] for number in sorted(numbers)]
 
@@ -226,7 +225,7 @@ def _decode(file: Path) -> np.ndarray:
 
 
 def _plain_bmp(content: bytes) -> np.ndarray | None:
-    """The pixels of an uncompressed 8-bit gray BMP, (H, W) uint8, without a copy, which would cost most; else None."""
+    """The pixels of an uncompressed 8-bit gray BMP, (H, W) uint8, without a copy, which would be slow; else None."""
     if len(content) < 1078 or content[:2] != b"BM":
         return None
     start, header, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", content, 10)

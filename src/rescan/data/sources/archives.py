@@ -39,12 +39,12 @@ def extract(archive: Path, into: Path) -> None:
     not.
 
     Args:
-        archive: The archive; its kind is seen from its content.
+        archive: The archive; its kind follows from its content.
         into: The folder to make. It is removed if anything goes wrong.
 
     Raises:
         RescanError: The archive is not whole, or larger than the free space, or has a member that is a link or a
-            device, or whose name is absolute, leads out of the folder, is no sane file name, or comes twice.
+            device, or whose name is absolute, leads out of the folder, is no valid file name, or comes twice.
     """
     into.mkdir(parents=True)
     whole = False
@@ -95,7 +95,7 @@ def _is_zip(archive: Path) -> bool:
 
 
 def _size(archive: Path) -> int:
-    """How many bytes a zip archive holds; 0 for a tar, which does not say before it is read."""
+    """How many bytes a zip archive holds; 0 for a tar, whose size is unknown before it is read."""
     if not _is_zip(archive):
         return 0
     with zipfile.ZipFile(archive) as opened:
@@ -104,19 +104,19 @@ def _size(archive: Path) -> int:
 
 def _nested(archive: Path, folder: Path) -> list[list[Path]]:
     """The zip archives at the top of a folder, each as its parts in order."""
-    found: dict[str, list[tuple[str, Path]]] = {}
+    archives: dict[str, list[tuple[str, Path]]] = {}  # number and file of each part
     for file in sorted(folder.iterdir()):
         if (match := NESTED.fullmatch(file.name)) and file.is_file():
-            found.setdefault(match[1], []).append((match[2] or "001", file))
-    for name, parts in found.items():
+            archives.setdefault(match[1], []).append((match[2] or "001", file))
+    for name, parts in archives.items():
         numbers = [number for number, _ in parts]
         if numbers != [f"{number:03d}" for number in range(1, len(parts) + 1)]:
             raise RescanError(f"{archive}: of {name} it holds only the parts {', '.join(numbers)}; get it again")
-    return [[file for _, file in parts] for parts in found.values()]
+    return [[file for _, file in parts] for parts in archives.values()]
 
 
 def _join(parts: list[Path]) -> Path:
-    """Append all parts to the first, each removed once it is there; the first."""
+    """Append all parts to the first, removing each; returns the first."""
     first, *rest = parts
     try:
         with first.open("ab") as out:
@@ -145,7 +145,7 @@ def _checked(member: Member, archive: Path) -> PurePosixPath:
     elif ".." in re.split(r"[/\\]", name):
         reason = "leads out of the folder"
     elif any(c < " " or c == "\\" for c in name) or any(len(os.fsencode(part)) > 255 for part in path.parts):
-        reason = "is no sane file name"
+        reason = "is no valid file name"
     if reason:
         raise RescanError(f"{archive}: the member {name[:100]!a} {reason}; refused, nothing was extracted")
     return path

@@ -1,4 +1,4 @@
-"""Getting a study's data (phantoms, a local folder or archive, an URL, Kaggle), and `source.json`: what came."""
+"""Getting a study's data (phantoms, a local folder or archive, an URL, Kaggle), and `source.json`, what they are."""
 
 from __future__ import annotations
 
@@ -23,22 +23,19 @@ from rescan.results.parts import EXTRA
 from rescan.results.source import Kind, SourceData, SourceReport
 from rescan.study import DataSet, Study
 
-MADE_FROM = ".made_from"  # a file in `raw` that says what filled it; written before `raw` gets its name
+MADE_FROM = ".made_from"  # a file in `raw` with a key of its source; written before `raw` gets its name
 
 
 def download(study: Study) -> None:
-    """Bring a study's data into place, its own and its extra sources, and write `source.json`.
+    """Download a study's data, its own and its extra sources, and write `source.json` (a `SourceReport`).
 
     A local folder is used where it is. All else fills `data/<scale>/<study>/raw` (an extra source: `raw_extra/<name>`)
-    in one step, so that a killed download goes on or starts clean; what is there already is not fetched again.
-
-    Writes:
-        `source.json`, a `SourceReport`.
+    in one step, so that a killed download goes on or starts clean; data that are there are not fetched again.
 
     Raises:
-        RescanError: The data cannot be had, or are not as the layout expects.
+        RescanError: The data cannot be downloaded, or are not as the layout expects.
     """
-    own, manifest = _bring(study)
+    own, manifest = _download(study)
     expected, counts = study.data.expected if own.kind != "phantom" else {}, own.classes
     differs = [
         f"{part}/{name}: {counts.get(part, {}).get(name, 0)} files, {number} expected"
@@ -50,24 +47,24 @@ def download(study: Study) -> None:
         **dict(own),
         differs=differs,
         unlabeled=int((manifest["label"] == "").sum()),
-        extra={name: _bring(study, name)[0] for name in study.data.extra},
+        extra={name: _download(study, name)[0] for name in study.data.extra},
     )
     report.write(Paths(study.scale, study.name).source)
     for difference in differs:
         logger.warning("%s: %s", study.name, difference)
 
 
-def _bring(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]:
-    """Bring the study's own data, or an extra source, into place; what it is, and its samples."""
-    wanted = study.data.extra[origin] if origin else study.data
+def _download(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]:
+    """Download the study's own data, or an extra source; returns its entry of the report, and its samples."""
+    data = study.data.extra[origin] if origin else study.data
     with naming(study):
-        kind, where, root = _fetch(study, wanted, origin)
+        kind, where, root = _fetch(study, data, origin)
     manifest = read_layout(study, root, origin)
     with naming(study):
-        named = {name for column in path_columns(manifest) for name in manifest[column]} - {""}
-        files, size, checksum = _checksum(root, sorted({*named, *tables_of(wanted.layout, root)}))
+        paths = {path for column in path_columns(manifest) for path in manifest[column]} - {""}
+        files, size, checksum = _checksum(root, sorted({*paths, *tables_of(data.layout, root)}))
     logger.info("%s: %d samples in %s", study.name, len(manifest), root)
-    data = SourceData(
+    entry = SourceData(
         kind=kind,
         where=where,
         root=str(root),
@@ -76,16 +73,16 @@ def _bring(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]:
         bytes=size,
         checksum=checksum,
     )
-    return data, manifest
+    return entry, manifest
 
 
-def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[Kind, str, Path]:
-    """Download or make the data; the kind of source, where they come from, and the folder they are in."""
+def _fetch(study: Study, data: DataSet, origin: str) -> tuple[Kind, str, Path]:
+    """Download or make data; returns the kind of source, where they come from, and their folder."""
     paths = Paths(study.scale, study.name)
-    source, raw = wanted.source, Path(paths.raw_of(origin))
+    source, raw = data.source, Path(paths.raw_of(origin))
     downloads = Path(paths.download(origin))
-    if wanted.phantom is not None:
-        phantom, classes = wanted.phantom, study.data.classes
+    if data.phantom is not None:
+        phantom, classes = data.phantom, study.data.classes
         options = {key: value for key, value in phantom.items() if key != "name"}
         make = catalogue.resolve("phantom", phantom["name"])
         key = fingerprint([phantoms.VERSION, phantom, classes])
@@ -118,10 +115,10 @@ def _fetch(study: Study, wanted: DataSet, origin: str) -> tuple[Kind, str, Path]
 
 
 def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
-    """Have `raw` filled by `make`, which gets a folder beside it that takes its name when it is whole."""
+    """Fill `raw` by `make`, unless it bears the key: in a folder beside it, renamed when it is whole."""
     marker = raw / MADE_FROM
     if marker.is_file() and marker.read_text("utf-8") == key:
-        logger.info("%s is there already; delete it to have it made again", raw)
+        logger.info("%s is there already; delete it to make it again", raw)
         return
     if raw.exists() and not marker.is_file():
         raise RescanError(f"{raw}: is there but was not filled by this step; move it away, or give it as the source")
@@ -141,7 +138,7 @@ def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
 
 
 def _unpack(archive: Path, into: Path) -> None:
-    """Extract a downloaded archive; then, or if it is refused, remove it. A full disk doesn't cost the download."""
+    """Extract a downloaded archive; then, or if it is refused, remove it. A full disk does not cost the download."""
     try:
         extract(archive, into)
     except RescanError:
@@ -158,18 +155,18 @@ def _count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _checksum(root: Path, names: list[str]) -> tuple[int, int, str]:
-    """How many files and bytes, and one checksum of names, sizes and contents; of a folder, of the files in it."""
+    """The number of files, their bytes, and one checksum of names, sizes and contents; of folders, of their files."""
 
     def read(name: str) -> list[tuple[str, int, str]]:
         return [(file.relative_to(root).as_posix(), file.stat().st_size, sha256(file)) for file in _files(root / name)]
 
     with ThreadPoolExecutor(8) as pool:
-        found = {file for files in progress(pool.map(read, names), len(names), "checksums") for file in files}
-    lines = sorted(f"{name} {size} {digest}\n" for name, size, digest in found)
+        contents = {file for files in progress(pool.map(read, names), len(names), "checksums") for file in files}
+    lines = sorted(f"{name} {size} {digest}\n" for name, size, digest in contents)
     checksum = hashlib.blake2b("".join(lines).encode(), digest_size=32).hexdigest()
-    return len(found), sum(size for _, size, _ in found), checksum
+    return len(contents), sum(size for _, size, _ in contents), checksum
 
 
 def _files(path: Path) -> list[Path]:
-    """A file, or those in a folder but hidden ones."""
+    """A file itself, or the files in a folder without hidden ones."""
     return [file for file in path.rglob("[!.]*") if file.is_file()] if path.is_dir() else [path]

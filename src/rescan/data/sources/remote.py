@@ -63,11 +63,11 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
         raise RescanError(
             f"{url}: cannot be fetched ({reason}); check the network and run again, it goes on from there"
         ) from None
-    found = sha256(part)
-    if found != digest:
+    actual = sha256(part)
+    if actual != digest:
         part.unlink()
         raise RescanError(
-            f"{url}: its sha256 is {found}, not {digest} as the study says; removed, run again or mend source"
+            f"{url}: its sha256 is {actual}, not {digest} as in the study file; removed, run again or mend source"
         )
     part.rename(file)
     return file
@@ -83,7 +83,7 @@ def fetch_kaggle(data_set: str, otherwise: str, folder: Path) -> Path:
 
     Args:
         data_set: owner/name, as in the data set's address.
-        otherwise: For the messages, what else the user can do.
+        otherwise: What else the user can do, for messages.
         folder: Where to keep the archive.
 
     Returns:
@@ -94,11 +94,13 @@ def fetch_kaggle(data_set: str, otherwise: str, folder: Path) -> Path:
     """
     if data_set.count("/") != 1:
         raise RescanError(f"source.kaggle_dataset: {data_set!r} is not owner/name, as in the data set's address")
-    said = {
+    meanings = {
         403: "access refused (403); check the token, and the data set's terms at kaggle.com",
         404: "no such data set (404); check source.kaggle_dataset",
     }
-    with _client(f"Kaggle data set {data_set}", "source.kaggle_dataset (owner/name)", said, otherwise, folder) as api:
+    with _client(
+        f"Kaggle data set {data_set}", "source.kaggle_dataset (owner/name)", meanings, otherwise, folder
+    ) as api:
         api.dataset_download_files(data_set, path=str(folder), quiet=not sys.stderr.isatty(), unzip=False)
     return folder / f"{data_set.split('/')[1]}.zip"
 
@@ -108,7 +110,7 @@ def fetch_competition(competition: str, otherwise: str, folder: Path) -> Path:
 
     Args:
         competition: Its name, as in its address.
-        otherwise: For the messages, what else the user can do.
+        otherwise: What else the user can do, for messages.
         folder: Where to keep the archive.
 
     Returns:
@@ -122,25 +124,25 @@ def fetch_competition(competition: str, otherwise: str, folder: Path) -> Path:
             f"source.kaggle_competition: {competition!r} is not a competition's name, the last part of its address"
         )
     rules = f"https://www.kaggle.com/competitions/{competition}/rules"
-    said = {
+    meanings = {
         403: f"access refused (403); accept its rules at {rules} with the account that the token is of",
         404: "no such competition (404); check source.kaggle_competition",
     }
-    with _client(f"Kaggle competition {competition}", "source.kaggle_competition", said, otherwise, folder) as api:
+    with _client(f"Kaggle competition {competition}", "source.kaggle_competition", meanings, otherwise, folder) as api:
         api.competition_download_files(competition, path=str(folder), quiet=not sys.stderr.isatty())
     return folder / f"{competition}.zip"
 
 
 @contextlib.contextmanager
-def _client(what: str, key: str, said: dict[int, str], otherwise: str, folder: Path) -> Iterator[Any]:
+def _client(what: str, key: str, meanings: dict[int, str], otherwise: str, folder: Path) -> Iterator[Any]:
     """Kaggle's client, authenticated; whatever goes wrong while it is used becomes a `RescanError` of one line.
 
     Args:
         what: What is fetched.
         key: Where the study file names it.
-        said: What an answer's status means.
+        meanings: What the status of an answer means.
         otherwise: What else the user can do.
-        folder: Where the archive will be; made here.
+        folder: Where the archive will be; created if needed.
     """
     if not has_kaggle_token():
         raise RescanError(
@@ -161,10 +163,10 @@ def _client(what: str, key: str, said: dict[int, str], otherwise: str, folder: P
         raise RescanError(
             f"Kaggle refuses the token; make a new one at https://www.kaggle.com/settings/api, {otherwise}"
         ) from None
-    except Exception as error:  # noqa: BLE001 - the client's own words may hold credentials
+    except Exception as error:  # noqa: BLE001 - the client's own message may hold credentials
         status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in said:
-            reason = said[status]
+        if status in meanings:
+            reason = meanings[status]
         elif status == 401:
             reason = "access refused (401); check the token"
         elif status is not None:
@@ -179,7 +181,7 @@ def _client(what: str, key: str, said: dict[int, str], otherwise: str, folder: P
 
 
 def has_kaggle_token() -> bool:
-    """Whether one of the places that Kaggle's client looks for a token is filled: importing it without one may exit."""
+    """Whether Kaggle's client can find a token: importing it without one may end the process."""
     home = Path("~/.kaggle").expanduser()
     config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "kaggle"
     files = [home / name for name in ("access_token", "access_token.txt", "credentials.json", "kaggle.json")]

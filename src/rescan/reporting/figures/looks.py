@@ -65,7 +65,7 @@ class Source:
             return {"": shrunk(images.read(files.path, LARGE_SIDE)[0])}
         volume = volumes.read(files.path, files.extent)
         depth, height, width = np.linalg.norm(volume.affine[:3, :3], axis=0)
-        stack = volume.about["kind"] == "stack"
+        stack = volume.kind == "stack"
         above, slice_ = (stretched(picture) for picture in views(volume.values, 1 if stack else 0))
         names = STACK if stack else OTHER
         return {
