@@ -36,7 +36,7 @@ def captions(study: Study, arm: str, run: RunId, runs: int) -> dict[str, str]:
         "endpoints": f"ROC, test: {endpoints}; area and 95 % interval.{areas}",
         "roc": f"ROC, test: each class against all others; area and 95 % interval.{areas}",
         "reliability": f"Reliability, test{which}: points below the line are overconfident.",
-        "features": f"t-SNE of what the heads are fed{which}: up to 5,000 items of the validation and test parts.",
+        "features": f"t-SNE of the heads' inputs{which}: up to 5,000 items of the validation and test parts.",
     }
 
 
