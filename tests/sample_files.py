@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rescan.paths import Paths
 from rescan.results.audit_report import GROUPS, AuditReport
 from rescan.results.csv_table import Table
 from rescan.results.manifest import MANIFEST
+from rescan.results.packed_store import ITEMS, PackedStore
 from rescan.results.source import SourceData, SourceReport
 from rescan.results.splits import SPLITS
 
@@ -38,6 +41,33 @@ def write_groups(paths: Paths, table: pd.DataFrame) -> None:
 def write_splits(paths: Paths, table: pd.DataFrame) -> None:
     """Write splits.csv."""
     SPLITS.write(paths.splits, _completed(SPLITS, table))
+
+
+def write_store(folder: str | Path, images: np.ndarray, items: pd.DataFrame, **beside: np.ndarray) -> None:
+    """Write a packed store; items have a row of the images each, and digest "0" if the table has none.
+
+    Args:
+        folder: Of the store.
+        images: As in `images.npy`.
+        items: The columns of items.csv that matter, `sample` at least.
+        **beside: Other arrays: masks, layers, affines.
+    """
+    items = items.assign(**{"item": range(len(items)), "digest": "0", **items})
+    ITEMS.write(Path(folder, "items.csv"), _completed(ITEMS, items))
+    for name, array in {"images": images, **beside}.items():
+        np.save(Path(folder, f"{name}.npy"), array)
+    PackedStore(
+        items=len(items),
+        shape=list(images.shape),
+        dtype=str(images.dtype),
+        dimensions=images.ndim - 2,
+        patches=1,
+        checksum="0",
+        background=0,
+        left_out=[],
+        empty_masks=[],
+        seconds=0.0,
+    ).write(Path(folder, "preparation.json"))
 
 
 def _completed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:

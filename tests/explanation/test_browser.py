@@ -89,7 +89,9 @@ def rendered():
     made = browsed(volume, scaled, STACK)
     one = {"volumes": [{"title": name, "target": "CNV", **made} for name in ("a", "b")]}
     two = {"volumes": [{"title": '</script><b> "x" & y', "target": "<i>", **made}]}
-    environment = Environment(loader=PackageLoader("rescan.reporting", "."), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("rescan.reporting.page", "."), autoescape=True, undefined=StrictUndefined
+    )
     source = (
         '{% from "page_browser.html" import browser, script, style %}<style>{{ style() }}</style>'
         '{{ browser(one, "first") }}{{ browser(two, "second") }}{{ browser(none, "third") }}{{ script() }}'

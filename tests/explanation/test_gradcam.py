@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sample_files import write_store
 
 from rescan.errors import RescanError
 from rescan.explanation import gradcam as overlays
@@ -101,12 +102,7 @@ def made(tmp_path_factory):
             folder / ARM / f"../{arm}/posttraining.json",
             {**fitted, "temperatures": {k: fits for k in heads if k != "regression"}},
         )
-    store = folder / "data/demo/made_up/p"
-    store.mkdir(parents=True)
-    np.save(store / "images.npy", images)
-    np.save(store / "masks.npy", masks)
-    rows[["item", "sample"]].assign(mask=1).to_csv(store / "items.csv", index=False)
-    write_json(store / "preparation.json", {"items": 24, "shape": list(images.shape)})
+    write_store(folder / "data/demo/made_up/p", images, rows[["item", "sample"]].assign(mask=1), masks=masks)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for arm in outputs:

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sample_files import write_manifest, write_source
+from sample_files import write_manifest, write_source, write_store
 from scipy.spatial.transform import Rotation
 
 from rescan.data.index import Files
@@ -25,7 +25,6 @@ from rescan.explanation import maps
 from rescan.explanation.cam import gradcam
 from rescan.explanation.five_panels import peak
 from rescan.explanation.volume_maps import grid_of, to_source, write
-from rescan.files import write_json
 from rescan.heads.outputs import HEADS
 from rescan.models.networks import build, load, normalize, save
 from rescan.paths import Paths
@@ -196,17 +195,10 @@ def made(tmp_path_factory):
         half = np.diag([2.0, 2, 2, 1])
         half[:3, 3] = 0.5
         affines.append(volumes.read(raw / f"{sample}.nii.gz").affine @ half)
-    items = pd.DataFrame({"item": range(12), "sample": samples, "patch": 0, "mask": 1, "digest": ""})
-    projected = (values.mean(1) / 257).round().astype(np.uint8)
-    for preparation, images in (("whole", values), ("flat", projected)):
-        store = folder / "data/demo/made_up" / preparation
-        store.mkdir(parents=True)
-        np.save(store / "images.npy", images)
-        np.save(store / "masks.npy", masks if images.ndim == 5 else masks.max(1))
-        items.to_csv(store / "items.csv", index=False)
-        write_json(store / "preparation.json", {"items": 12, "shape": list(images.shape)})
-    np.save(folder / "data/demo/made_up/whole/affines.npy", np.array(affines))
-    np.save(folder / "data/demo/made_up/whole/layers.npy", layers)
+    items = pd.DataFrame({"sample": samples, "mask": 1})
+    stores = folder / "data/demo/made_up"
+    write_store(stores / "whole", values, items, masks=masks, affines=np.array(affines), layers=layers)
+    write_store(stores / "flat", (values.mean(1) / 257).round().astype(np.uint8), items, masks=masks.max(1))
     rows = pd.DataFrame({"part": ["train"] * 3 + ["test"] * 9, "item": range(12), "sample": samples})
     rows = rows.assign(group="", patient=samples, eye="", study="", fold=0, seed=0, target=target)
     rows[HEADS["classification"].columns(2)] = np.stack(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits
+from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits, write_store
 
 from rescan.evaluation.compare import compare
 from rescan.evaluation.ensemble import ensemble
@@ -208,10 +208,7 @@ def _data(study: Study, table: pd.DataFrame, source_kind: str) -> None:
         (raw / sample).parent.mkdir(parents=True, exist_ok=True)
         picture.save(raw / sample)
         prepared[number] = np.asarray(picture.resize((48, 48)))[..., None]
-    store.mkdir(parents=True)
-    np.save(store / "images.npy", prepared)
-    write_json(store / "preparation.json", {"shape": list(prepared.shape), "items": len(prepared), "left_out": []})
-    write_table(store / "items.csv", pd.DataFrame({"item": range(len(one)), "sample": one["sample"], "mask": 0}))
+    write_store(store, prepared, one[["sample"]])
     content = {"kind": source_kind, "files": len(one), "bytes": 1234567, "checksum": "0123456789abcdef" * 4}
     differs = [f"train/{HOSTILE}: 38 files, 99 expected"] if study.data.expected else []
     write_source(paths, str(raw), extra=dict.fromkeys(study.data.extra, str(raw)), differs=differs, **content)

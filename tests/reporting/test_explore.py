@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits
+from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits, write_store
 
 from rescan.data.gray_levels import stretched
-from rescan.files import read_table, write_json, write_table
+from rescan.files import read_table, write_table
 from rescan.paths import Paths
 from rescan.reporting.figures import explore as exploration
 from rescan.reporting.figures import grids, looks, overview_figures
@@ -202,7 +202,6 @@ def volumes_tree(kind):
     Path("volumes.yaml").write_text(VOLUMES)
     study = load("volumes.yaml", Settings("full"))
     paths, store = Paths("full", "volumes"), Path(Paths("full", "volumes").store("volume"))
-    store.mkdir(parents=True)
     prepared = np.empty((10, 10, 12, 16, 1), np.uint8)
     for number in range(10):
         whole = volume(number)
@@ -215,10 +214,8 @@ def volumes_tree(kind):
             sizes = np.diag([-6 / 32, -3 / 24, 2 / 20, 1])  # i to the left, j to the back: as a slice is looked at
             nibabel.save(nibabel.Nifti1Image(whole.T.astype(np.int16) * 9 - 300, sizes), f"raw/v{number}.nii.gz")
         prepared[number, ..., 0] = whole.reshape(10, 2, 12, 2, 16, 2).mean(axis=(1, 3, 5))
-    np.save(store / "images.npy", prepared)
-    write_json(store / "preparation.json", {"shape": list(prepared.shape), "items": 10, "left_out": []})
     samples = pd.DataFrame({"sample": [f"v{number}" for number in range(10)], "label": ["low", "high"] * 5})
-    write_table(store / "items.csv", samples.reset_index(names="item")[["item", "sample"]].assign(mask=0, patch=0))
+    write_store(store, prepared, samples[["sample"]])
     place = [f"v{number}" + ("" if kind == "stack" else ".nii.gz") for number in range(10)]
     extent = "2 3 6" if kind == "stack" else ""
     write_manifest(paths, samples.assign(path=place, extent=extent, layers=""))
@@ -273,12 +270,8 @@ def test_of_several_patches_the_first_is_embedded(tmp_path, monkeypatch):
     study = study.model_copy(update={"arms": {"flat": study.arms["flat"]}})
     paths = Paths("full", "volumes")
     items = pd.DataFrame({"item": range(20), "sample": [f"v{n // 2}" for n in range(20)], "patch": [0, 1] * 10})
-    store = Path(paths.store("flat"))
-    store.mkdir()
     images = np.random.default_rng(0).integers(0, 255, (20, 12, 16, 1), np.uint8)
-    np.save(store / "images.npy", images)
-    write_json(store / "preparation.json", {"shape": list(images.shape), "items": 20, "left_out": []})
-    write_table(store / "items.csv", items.assign(mask=0))
+    write_store(paths.store("flat"), images, items)
     for number in range(10):
         Image.fromarray(volume(number)[:, 12]).save(f"raw/v{number}.png")
     manifest = read_table(paths.manifest)

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sample_files import write_store
 from torch import nn
 
 from rescan.catalogue import encoders
-from rescan.files import write_json, write_table
+from rescan.files import write_table
 from rescan.log import logger
 from rescan.models.encoder import Encoder
 from rescan.paths import Paths
@@ -66,11 +67,7 @@ def _store(study, per_class=(6, 3, 2)):
     write_table(paths.splits, splits.sort_values("sample"))
     stacked = np.stack(images).astype(np.uint8)
     digests = [hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() for image in stacked]
-    items = {"item": range(len(rows)), "sample": splits["sample"], "mask": 0, "digest": digests}
-    write_table(f"{store}/items.csv", pd.DataFrame(items))
-    np.save(f"{store}/images.npy", stacked)
-    shape = [len(rows), 64, 64, 1]
-    write_json(f"{store}/preparation.json", {"checksum": "0", "shape": shape, "items": len(rows)})
+    write_store(store, stacked, pd.DataFrame({"sample": splits["sample"], "digest": digests}))
     return splits
 
 

@@ -4,8 +4,7 @@
 `masks.npy`: (N, *spatial) uint8 of 0 and 255, where the samples have masks. Of volumes also `affines.npy`: (N, 4, 4)
 float64, from the index (d, h, w, 1) to millimeters; and, where layers of the retina are known, `layers.npy`:
 (N, D, H, W) uint8, 1 in the superficial slab, 2 in the deep one, 0 elsewhere and where they are unknown.
-`items.csv`: item, sample, patch (number within the sample), mask (1 if the sample has one), digest (of the item), low
-and high (what gray levels 0 and 255 are in the source's units; empty unless windowed). `preparation.json`: the rest.
+`items.csv` and `preparation.json`: see `rescan.results.packed_store`.
 """
 
 from __future__ import annotations
@@ -14,15 +13,19 @@ import os
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Literal, NamedTuple, Optional
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.lib.format import open_memmap
 
-from rescan.errors import RescanError
-from rescan.files import read_json, read_table, writing
+from rescan.files import writing
 from rescan.paths import StoreFolder
+from rescan.results.arrays import read_array
+from rescan.results.damage import damaged
+from rescan.results.packed_store import ITEMS, PackedStore
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Rows(NamedTuple):
@@ -56,10 +59,10 @@ class Rows(NamedTuple):
     def keep(self, rows: Sequence[int] | np.ndarray) -> None:
         """Leave only some rows in the file."""
         with writing(self.path) as temporary:
-            kept = self._replace(path=temporary, length=len(rows))
-            kept.create()
+            shorter = self._replace(path=temporary, length=len(rows))
+            shorter.create()
             for target, row in enumerate(rows):
-                kept.write(target, self.read(row))
+                shorter.write(target, self.read(row))
 
 
 def open_store(folder: str | Path) -> tuple[np.ndarray, pd.DataFrame]:
@@ -69,17 +72,35 @@ def open_store(folder: str | Path) -> tuple[np.ndarray, pd.DataFrame]:
         The images, memory-mapped and read-only; and `items.csv`, whose row i is about image i.
 
     Raises:
-        RescanError: The store is not there or not whole.
+        RescanError: A file of the store is missing or damaged, or they do not belong together.
     """
     store = StoreFolder(folder)
-    about = read_json(store.preparation)
-    array, items = np.load(store.images, mmap_mode="r"), read_table(store.items)
-    if list(array.shape) != about["shape"] or len(items) != about["items"]:
-        raise RescanError(f"{folder}: its files do not belong together; run preprocess again")
-    return array, items.astype({"mask": int})
+    about = PackedStore.read(store.preparation)
+    images = _open(store.images, about.dtype, about.shape)
+    items = ITEMS.read(store.items)
+    if items["item"].tolist() != list(range(len(images))):
+        raise damaged(store.items, ITEMS.step, f"its items are not those of the {len(images)} rows of images.npy")
+    return images, items
 
 
-def open_beside(folder: str | Path, name: Literal["masks", "affines", "layers"]) -> Optional[np.ndarray]:
-    """Open what a store holds beside its images, memory-mapped and read-only; None if it has no such thing."""
-    path = Path(getattr(StoreFolder(folder), name))
-    return np.load(path, mmap_mode="r") if path.is_file() else None
+def open_beside(folder: str | Path, name: Literal["masks", "affines", "layers"]) -> np.ndarray | None:
+    """Open what a store holds beside its images, memory-mapped and read-only; None if it has no such array.
+
+    Raises:
+        RescanError: It is damaged, or does not belong to the store's images.
+    """
+    store = StoreFolder(folder)
+    path = Path(getattr(store, name))
+    if not path.is_file():
+        return None
+    shape = PackedStore.read(store.preparation).shape
+    if name == "affines":
+        return _open(path, "float64", [shape[0], 4, 4])
+    return _open(path, "uint8", shape[:-1])
+
+
+def _open(path: str | Path, dtype: str, shape: list[int]) -> np.ndarray:
+    array = read_array(path, PackedStore.step, dtypes=(dtype,))
+    if list(array.shape) != shape:
+        raise damaged(path, PackedStore.step, f"its shape is {list(array.shape)}, not {shape}")
+    return array
