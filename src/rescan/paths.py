@@ -75,13 +75,53 @@ class GradcamFolder(str):
     volumes = _File("volumes")
 
 
+class ExploreFolder(str):
+    """Figures of a study's data."""
+
+    class_distribution = _File("class_distribution.png")
+    samples_raw = _File("samples_raw.png")
+    samples_prepared = _File("samples_prepared.png")
+    augmented = _File("augmented.png")
+    augmentations = _File("augmentations.png")
+    groups = _File("groups.png")
+    tsne = _File("tsne.png")
+    tsne_table = _File("tsne.csv")
+
+
+class ArmFigures(str):
+    """Figures of an arm's training and of its results on the test part."""
+
+    curves = _File("curves.png")
+    losses = _File("losses.png")
+    features = _File("features.png")
+    confusion = _File("confusion.png")
+    roc = _File("roc.png")
+    reliability = _File("reliability.png")
+    grades = _File("grades.png")
+    endpoints = _File("endpoints.png")
+
+
+class ComparisonFolder(str):
+    """Figures of the comparison of a study's arms."""
+
+    forest = _File("forest.png")
+
+    def ablation(self, name: str) -> str:
+        """The curves of an ablation's arms."""
+        return f"{self}/ablation_{name}.png"
+
+
 class ArmFolder(str):
     """The results of an arm over all its runs."""
 
     posttraining = _File("posttraining.json")
     metrics = _File("metrics.json")
     submission = _File("submission.csv")
-    figures = _File("figures")
+
+    @property
+    def figures(self) -> ArmFigures:
+        """The folder of its figures."""
+        return ArmFigures(f"{self}/figures")
 
     @property
     def gradcam(self) -> GradcamFolder:
@@ -167,9 +207,9 @@ class Paths:
         return f"{self.results}/splits.csv"
 
     @property
-    def explore(self) -> str:
+    def explore(self) -> ExploreFolder:
         """The folder of figures of the data."""
-        return f"{self.results}/{EXPLORE}"
+        return ExploreFolder(f"{self.results}/{EXPLORE}")
 
     @property
     def comparison(self) -> str:
@@ -177,9 +217,9 @@ class Paths:
         return f"{self.results}/comparison.csv"
 
     @property
-    def comparison_figures(self) -> str:
+    def comparison_figures(self) -> ComparisonFolder:
         """The folder of its figures."""
-        return f"{self.results}/{COMPARISON_FIGURES}"
+        return ComparisonFolder(f"{self.results}/{COMPARISON_FIGURES}")
 
     @property
     def page(self) -> str:

@@ -1,7 +1,6 @@
 """What the page says of ablations: sentences in points, and a figure of all arms."""
 
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -92,7 +91,7 @@ def test_the_figure_shows_the_mean_of_the_seeds_of_training_and_test(study, monk
             for part, value in (("train", 0.9), ("validation", 0.1), ("test", 0.6)):
                 table[f"{part}_accuracy"], table[f"{part}_loss"] = value + 0.1 * seed, 1 - value
             write_table(f"results/demo/s/{arm}/fold0_seed{seed}/history.csv", table)
-    comparison_figures.ablations(study, list(study.arms), Path(Paths("demo", "s").comparison_figures))
+    comparison_figures.ablations(study, list(study.arms), Paths("demo", "s").comparison_figures)
     assert ablation_views(study, [])[1].figure.width > 300
     accuracy = figures[1].axes[0]
     lines = [(line.get_linestyle(), line.get_label(), line.get_ydata()[0]) for line in accuracy.lines]

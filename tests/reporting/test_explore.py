@@ -14,7 +14,7 @@ from sample_files import write_audit, write_groups, write_manifest, write_source
 
 from rescan.data.gray_levels import stretched
 from rescan.files import read_table, write_table
-from rescan.paths import Paths
+from rescan.paths import ExploreFolder, Paths
 from rescan.reporting.figures import explore as exploration
 from rescan.reporting.figures import grids, looks, overview_figures
 from rescan.study import Settings
@@ -136,7 +136,7 @@ def test_no_groups_and_no_augmentation_leave_a_note(explored, tmp_path):
 def test_tsne_of_very_few_images(full_tree, tmp_path, n):
     images = np.random.default_rng(0).integers(0, 255, (n, 8, 8, 3), np.uint8)
     items = pd.DataFrame({"item": range(n), "sample": [str(i) for i in range(n)], "label": "glioma", "part": "train"})
-    exploration._tsne(images, items, full_tree[1], tmp_path)
+    exploration._tsne(images, items, full_tree[1], ExploreFolder(tmp_path))
     table = read_table(tmp_path / "tsne.csv")
     assert ("x_" in "".join(table)) == (n >= 5)
     assert (tmp_path / "tsne.png").is_file()

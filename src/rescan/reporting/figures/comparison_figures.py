@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rescan.paths import Paths
+from rescan.paths import ComparisonFolder, Paths
 from rescan.reporting.figures import overview_figures, training_figures
 from rescan.reporting.figures.overview_figures import ForestRow
+from rescan.reporting.figures.style import PathLike
 from rescan.reporting.text.references import forest_lines
 from rescan.reporting.text.words import metric
 from rescan.results.audit_report import AuditReport
@@ -25,27 +26,27 @@ def comparison(study: Study, arms: list[str] | None = None) -> None:
         RescanError: A result of a listed arm is missing.
     """
     paths = Paths(study.scale, study.name)
-    folder = Path(paths.comparison_figures)
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("*.png"):
+    folder = paths.comparison_figures
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for stale in Path(folder).glob("*.png"):
         stale.unlink()
     scored = [arm for arm in study.arms if (is_scored(study, arm) if arms is None else arm in arms)]
     if not scored:
         return
-    forest(study, scored, folder / "forest.png")
+    forest(study, scored, folder.forest)
     ablations(study, scored, folder)
 
 
-def ablations(study: Study, arms: list[str], folder: Path) -> None:
+def ablations(study: Study, arms: list[str], folder: ComparisonFolder) -> None:
     """Draw, for each ablation, the curves of those of its arms that have results."""
     paths = Paths(study.scale, study.name)
     for name, ablation in study.ablations.items():
         labels = {arm: label for arm, label in {ablation.base: ablation.base, **ablation.arms}.items() if arm in arms}
         histories = {label: [paths.run(arm, *run).history for run in study.runs(arm)] for arm, label in labels.items()}
-        training_figures.ablation(histories, folder / f"ablation_{name}.png")
+        training_figures.ablation(histories, folder.ablation(name))
 
 
-def forest(study: Study, arms: list[str], out: Path) -> None:
+def forest(study: Study, arms: list[str], out: PathLike) -> None:
     """Draw the first metric of arms beside published values and references."""
     paths = Paths(study.scale, study.name)
     metrics = [Metrics.read(paths.arm(arm).metrics) for arm in arms]

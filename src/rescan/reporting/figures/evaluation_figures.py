@@ -27,30 +27,30 @@ def evaluation(study: Study, arm: str) -> None:
     """
     paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], study.data.classes
     metrics = Metrics.read(paths.arm(arm).metrics)
-    folder = Path(paths.arm(arm).figures)
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("*.png"):
+    folder = paths.arm(arm).figures
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for stale in Path(folder).glob("*.png"):
         stale.unlink()
     ordered = study.data.ordered
     if not recipe.ensemble:
         trained = recipe.models or arm
         runs = [paths.run(trained, *run) for run in study.runs(trained)]
         histories = [run.history for run in runs if Path(run.history).is_file()]
-        training_figures.curves(histories, folder / "curves.png", graded=ordered)
-        training_figures.losses([run.losses for run in runs if Path(run.losses).is_file()], folder / "losses.png")
-        features(study, arm, folder / "features.png")
+        training_figures.curves(histories, folder.curves, graded=ordered)
+        training_figures.losses([run.losses for run in runs if Path(run.losses).is_file()], folder.losses)
+        features(study, arm, folder.features)
     if "test" in metrics.confusion:
-        confusion(metrics.confusion["test"], classes, folder / "confusion.png")
+        confusion(metrics.confusion["test"], classes, folder.confusion)
     curves = metrics.curves
     if lines := curves.roc.get("test"):
         auroc = metrics.estimate("auroc")
         colors = dict(zip(classes, class_colors(classes, ordered)))
-        roc(lines, auroc.classes if auroc else {}, folder / "roc.png", colors if ordered else None)
+        roc(lines, auroc.classes if auroc else {}, folder.roc, colors if ordered else None)
     if bins := curves.reliability.get("test"):
-        reliability(bins, folder / "reliability.png")
+        reliability(bins, folder.reliability)
     if spreads := curves.grades.get("test"):
-        grades(spreads, folder / "grades.png")
-    endpoints(study, metrics, folder / "endpoints.png")
+        grades(spreads, folder.grades)
+    endpoints(study, metrics, folder.endpoints)
 
 
 def endpoints(study: Study, metrics: Metrics, out: PathLike) -> None:

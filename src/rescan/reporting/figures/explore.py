@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,10 +12,11 @@ import pandas as pd
 from rescan.data.gray_levels import STEPS, stretched
 from rescan.files import write_table
 from rescan.log import logger
-from rescan.paths import Paths
+from rescan.paths import ExploreFolder, Paths
 from rescan.preparation.store import open_store
 from rescan.reporting.figures import embedding, grids, overview_figures
 from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, views
+from rescan.reporting.figures.style import PathLike
 from rescan.results.agreement import read_samples, read_splits
 from rescan.results.audit_report import AuditReport
 from rescan.results.parts import EXTRA, UNLABELED
@@ -41,7 +41,7 @@ def explore(study: Study) -> None:
     tsne.csv: item, sample, label, part, then x_P, y_P (without units) for each perplexity P.
     """
     paths = Paths(study.scale, study.name)
-    out = Path(paths.explore)
+    out = paths.explore
     everything = read_splits(study)
     everything = everything[everything["fold"] == 0]
     splits = everything[~everything["part"].isin([UNLABELED, EXTRA])]
@@ -51,20 +51,20 @@ def explore(study: Study) -> None:
     random = np.random.default_rng(study.split.seeds[0])
 
     counts = {str(part): _counts(rows["label"]) for part, rows in splits.groupby("part")}
-    overview_figures.class_distribution(counts, study.data.classes, out / "class_distribution.png", _beside(everything))
+    overview_figures.class_distribution(counts, study.data.classes, out.class_distribution, _beside(everything))
 
     usable = splits[splits["sample"].isin(items["sample"])]
     samples_of = {name: _draw(usable.loc[usable["label"] == name, "sample"], random) for name in study.data.classes}
     fitting = COLUMNS // source.pictures
     raw = {name: [source.read(sample) for sample in samples[:fitting]] for name, samples in samples_of.items()}
-    grids.grid([(name, *_row(looks)) for name, looks in raw.items()], out / "samples_raw.png", COLUMNS)
-    _prepared(source, samples_of, out / "samples_prepared.png")
+    grids.grid([(name, *_row(looks)) for name, looks in raw.items()], out.samples_raw, COLUMNS)
+    _prepared(source, samples_of, out.samples_prepared)
     first = items.drop_duplicates("sample")
     item_of = first.set_index("sample")["item"]
     examples = {name: item_of[samples[0]] for name, samples in samples_of.items() if samples}
     stacks = any(STACK[0] in look for looks in raw.values() for look in looks)
     _augmented(study, store, examples, STACK if stacks else FRONT, out)
-    _groups(study, source, out / "groups.png")
+    _groups(study, source, out.groups)
     _tsne(store, first.merge(splits[["sample", "label", "part"]], on="sample"), study, out)
 
 
@@ -91,7 +91,7 @@ def _row(looks: list[Looks]) -> tuple[list[np.ndarray], list[str]]:
     return pictures, [caption for look in looks for caption in look if caption]
 
 
-def _prepared(source: Source, samples_of: dict[str, list[str]], out: Path) -> None:
+def _prepared(source: Source, samples_of: dict[str, list[str]], out: PathLike) -> None:
     """Some samples of each class, raw and after those steps of the preparation that change the look."""
     looks = {
         name: [look for sample in samples[: COLUMNS // 2] if (look := source.prepared(sample))]
@@ -103,7 +103,7 @@ def _prepared(source: Source, samples_of: dict[str, list[str]], out: Path) -> No
 
 
 def _augmented(
-    study: Study, store: np.ndarray, examples: dict[str, int], view_names: tuple[str, ...], out: Path
+    study: Study, store: np.ndarray, examples: dict[str, int], view_names: tuple[str, ...], out: ExploreFolder
 ) -> None:
     """An item of each class, augmented as the first arm that augments does; and each augmentation by itself."""
     preparation = study.preparations[study.arms[study.first_arm].preparation]
@@ -115,8 +115,8 @@ def _augmented(
         and study.preparations[recipe.preparation].dimensions == preparation.dimensions
     ]
     if not arms or not examples:
-        for name in ("augmented", "augmentations"):
-            overview_figures.note("No arm augments its training images.", out / f"{name}.png")
+        for figure in (out.augmented, out.augmentations):
+            overview_figures.note("No arm augments its training images.", figure)
         return
     from rescan.training.augment import preview, preview_each  # torch: loaded for these figures only
 
@@ -128,7 +128,7 @@ def _augmented(
     for number, name in enumerate(examples):
         items_of_row = [version[number] for version in (originals, *versions)]
         rows += _rows(name, items_of_row, captions, view_names, originals[number])
-    grids.grid(rows, out / "augmented.png", COLUMNS)
+    grids.grid(rows, out.augmented, COLUMNS)
 
     everything, last = _every_augmentation(arms), originals[-1]
     each = [("original", last), *preview_each(last, everything, preparation.background)]
@@ -141,7 +141,7 @@ def _augmented(
     for start in range(0, len(each), columns):
         line = slice(start, start + columns)
         sheet += _rows("", [item for _, item in each[line]], texts[line], view_names, last)
-    grids.grid(sheet, out / "augmentations.png", columns)
+    grids.grid(sheet, out.augmentations, columns)
 
 
 def _rows(
@@ -169,7 +169,7 @@ def _strength(value: Any) -> str:
     return "–".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}"
 
 
-def _groups(study: Study, source: Source, out: Path) -> None:
+def _groups(study: Study, source: Source, out: PathLike) -> None:
     """A contact sheet of groups of duplicates: those of mixed labels first, then the largest.
 
     Where patients are known a group also holds what shares a patient, so then only the mixed ones are shown.
@@ -203,14 +203,14 @@ def _largest_first(groups: list[pd.DataFrame]) -> list[pd.DataFrame]:
     return sorted((rows for rows in groups if len(rows)), key=len, reverse=True)
 
 
-def _tsne(store: np.ndarray, items: pd.DataFrame, study: Study, out: Path) -> None:
+def _tsne(store: np.ndarray, items: pd.DataFrame, study: Study, out: ExploreFolder) -> None:
     """t-SNE of the prepared images, or of the projections of volumes, as gray vectors; seeded."""
     seed = study.split.seeds[0]
     items = items.sample(min(len(items), embedding.MOST_POINTS), random_state=seed).sort_values("item")
     table = items[["item", "sample", "label", "part"]].reset_index(drop=True)
     if len(items) < embedding.FEWEST_POINTS:
-        overview_figures.note("Too few images for t-SNE.", out / "tsne.png")
-        write_table(out / "tsne.csv", table)
+        overview_figures.note("Too few images for t-SNE.", out.tsne)
+        write_table(out.tsne_table, table)
         return
     embeddings = embedding.tsne(_gray(store, items["item"].tolist()), seed, PERPLEXITIES)
     kind = "projections" if store.ndim == 5 else "gray images"
@@ -219,13 +219,13 @@ def _tsne(store: np.ndarray, items: pd.DataFrame, study: Study, out: Path) -> No
     for perplexity, points in embeddings.items():
         for name, values in zip("xy", points.T):
             table[f"{name}_{perplexity:g}"] = values.round(3)
-    write_table(out / "tsne.csv", table)
+    write_table(out.tsne_table, table)
     embedding.scatter(
         embeddings,
         table["label"].tolist(),
         table["part"].tolist(),
         study.data.classes,
-        out / "tsne.png",
+        out.tsne,
         ordered=study.data.ordered,
         title=f"{vectors}, {min(embedding.COMPONENTS, len(items))} principal components",
     )

@@ -55,7 +55,7 @@ def _view(study: Study, name: str, ablation: Ablation, comparison: Sequence[Comp
         sentences=[_sentence(study, ablation, row) for row in rows],
         rows=rows,
         figure=picture(
-            f"{Paths(study.scale, study.name).comparison_figures}/ablation_{name}.png",
+            Paths(study.scale, study.name).comparison_figures.ablation(name),
             f"{ablation.question}: accuracy and loss over the steps.",
             f"{capitalized(ablation.question)}. Accuracy and loss over the steps, mean over the seeds: training "
             "dashed, test solid; the baseline in black. The test part is only watched: nothing is chosen by it.",

@@ -76,7 +76,7 @@ def data_view(study: Study) -> DataView:
     source, audit = SourceReport.read_if_there(paths.source), AuditReport.read_if_there(paths.audit)
     preparation = study.preparations[study.arms[study.first_arm].preparation]
     captions = FIGURES_OF_VOLUMES if preparation.reads == "volume" else FIGURES
-    pictures = [picture(f"{paths.explore}/{name}.png", text, text) for name, text in captions.items()]
+    pictures = [picture(getattr(paths.explore, name), text, text) for name, text in captions.items()]
     return DataView(
         source=source,
         is_phantom=source.kind == "phantom" if source else study.data.phantom is not None,

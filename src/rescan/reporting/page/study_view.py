@@ -132,7 +132,7 @@ def _warnings(arms: Sequence[Metrics]) -> list[ArmWarning]:
 
 def _forest(study: Study) -> Picture | None:
     text = f"Test {words.metric(study.metric)} of each arm with its 95 % interval."
-    return picture(f"{Paths(study.scale, study.name).comparison_figures}/forest.png", text, text)
+    return picture(Paths(study.scale, study.name).comparison_figures.forest, text, text)
 
 
 def _recipe(study: Study, arm: str) -> RecipeView:
