@@ -29,7 +29,7 @@ def inside(image):
     return distance < 0.98, distance > 1.02
 
 
-def found(image, x, y, radius, tolerance=1.5):
+def is_found(image, x, y, radius, tolerance=1.5):
     """Whether the crop is the disc around (x, y): coordinates are marked and followed through the crop."""
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
     pieces = [
@@ -48,7 +48,7 @@ def found(image, x, y, radius, tolerance=1.5):
 @given(st.integers(60, 160), st.floats(0.35, 0.65), st.floats(0.35, 0.65), st.integers(0, 12))
 def test_crop_circle_finds_the_disc_wherever_it_is_and_cut(radius, across, down, border):
     image = disc(240, 320, across * 320, down * 240, radius, border)
-    assert found(image, across * 320, down * 240, radius)
+    assert is_found(image, across * 320, down * 240, radius)
     crop, mask = crop_circle(image, np.full_like(image, 255))
     inner, outer = inside(crop)
     assert (crop[outer] == 0).all()
@@ -88,12 +88,12 @@ def half_lit():
 
 @pytest.mark.parametrize("make", [lettered, notched, specked, noisy, half_lit])
 def test_crop_circle_is_not_moved_by(make):
-    assert found(make(), 420, 300, 260, tolerance=2.5)
+    assert is_found(make(), 420, 300, 260, tolerance=2.5)
 
 
 @pytest.mark.parametrize("radius", [150, 180])
 def test_crop_circle_where_the_disc_touches_every_border(radius):
-    assert found(disc(300, 300, 150, 150, radius), 150, 150, radius)
+    assert is_found(disc(300, 300, 150, 150, radius), 150, 150, radius)
 
 
 def test_crop_circle_is_the_same_at_every_size():
@@ -103,8 +103,8 @@ def test_crop_circle_is_the_same_at_every_size():
         small = cv2.resize(large, (2400 // factor, 1600 // factor), interpolation=cv2.INTER_AREA)
         crops.append(crop_circle(small, None)[0])
         assert abs(len(crops[-1]) * factor - len(crops[0])) <= factor
-    shown = [cv2.resize(crop, (128, 128), interpolation=cv2.INTER_AREA).astype(int) for crop in crops]
-    assert max(abs(image - shown[0]).mean() for image in shown) < 2
+    pictures = [cv2.resize(crop, (128, 128), interpolation=cv2.INTER_AREA).astype(int) for crop in crops]
+    assert max(abs(image - pictures[0]).mean() for image in pictures) < 2
 
 
 def ellipse(width, height):

@@ -67,8 +67,8 @@ def write_data(tmp_path, monkeypatch):
         masks = [f"masks/{path}" if f"masks/{path}" in files else "" for path in samples]
         labels = ["ab"[index % 2] for index in range(len(samples))]
         write_manifest(PATHS, pd.DataFrame({"sample": samples, "label": labels, "mask": masks}))
-        found = [(problems or {}).get(path, "") for path in samples]
-        write_groups(PATHS, pd.DataFrame({"sample": samples, "problem": found}))
+        texts = [(problems or {}).get(path, "") for path in samples]
+        write_groups(PATHS, pd.DataFrame({"sample": samples, "problem": texts}))
         write_source(PATHS)
 
     return write
@@ -133,13 +133,13 @@ def test_what_cannot_be_prepared_is_listed_and_leaves_no_hole(write_data):
 def test_the_checksum_follows_preparation_and_content(write_data):
     files = {f"{index}.png": head(index) for index in range(4)}
     write_data(files)
-    seen = []
+    checksums = []
     for study in (make_study(), make_study(), make_study(channels="gray")):
         preprocess(study, "small", 1)
         about = read_json(STORE / "preparation.json")
-        seen.append(about["checksum"])
-    assert seen[0] == seen[1]
-    assert seen[0] != seen[2]
+        checksums.append(about["checksum"])
+    assert checksums[0] == checksums[1]
+    assert checksums[0] != checksums[2]
     assert open_store(STORE)[0].shape == (4, 24, 32, 1)
 
 
@@ -182,8 +182,8 @@ def test_a_killed_run_leaves_no_store_and_no_workers(write_data):
         "from rescan import study; from rescan.preparation.preprocess import preprocess; "
         f"preprocess(study.read({PATHS.resolved!r}), 'small', 2)"
     )
-    found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", code], env=found, start_new_session=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
     deadline = time.monotonic() + 30
     while not list(STORE.glob(".*.npy")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -279,7 +279,7 @@ def test_a_scaled_decoding_changes_little(tmp_path, size, factor):
     ]
     full, scaled = (Preparation.model_validate({"steps": steps, "decode": decode}) for decode in ("full", "scaled"))
     assert stages_of(tmp_path / "a.jpg", scaled)[0][1].shape == (1800 // factor, 2400 // factor, 3)
-    results = [prepare_image(tmp_path / "a.jpg", chosen, tmp_path / "mask.png") for chosen in (full, scaled)]
+    results = [prepare_image(tmp_path / "a.jpg", preparation, tmp_path / "mask.png") for preparation in (full, scaled)]
     assert abs(results[0][0].astype(int) - results[1][0]).mean() <= 2
     assert (results[0][1] != results[1][1]).mean() < 0.002
     assert results[1][1].any()

@@ -304,8 +304,8 @@ def test_clip_percentiles_as_published(dtype):
     assert clipped.values.dtype == np.float32
     low, high = clipped.window
     source = low + clipped.values / 255 * (high - low)
-    kept = (clipped.values > 0) & (clipped.values < 255)
-    np.testing.assert_allclose(source[kept], values[kept], atol=0.01)
+    inside = (clipped.values > 0) & (clipped.values < 255)
+    np.testing.assert_allclose(source[inside], values[inside], atol=0.01)
 
 
 def test_clip_percentiles_without_zeros_and_below_zero():
@@ -366,10 +366,10 @@ def test_slabs_against_a_loop(slab, first, last):
     layers = wavy(values.shape)
     scan = Scan(values, np.full_like(values, 255), None, layers)
     inside = slabs_by_hand(values, layers, first, last)
-    kept = scans.keep_layers(scan, slab)
-    np.testing.assert_array_equal(kept.values, values * inside)
-    np.testing.assert_array_equal(kept.mask > 0, inside)
-    assert kept.values.dtype == np.uint8
+    layer = scans.keep_layers(scan, slab)
+    np.testing.assert_array_equal(layer.values, values * inside)
+    np.testing.assert_array_equal(layer.mask > 0, inside)
+    assert layer.values.dtype == np.uint8
     if slab == "all":
         return
     for how in ("mean", "max"):

@@ -35,13 +35,13 @@ STEPS = [
 FLAT = [*STEPS, "project", {"name": "patches", "grid": [2, 2]}, {"name": "resize", "size": [16, 20]}]
 
 
-def preparation(steps=STEPS, **given):
-    return Preparation.model_validate({"reads": "volume", "channels": "gray", "steps": steps, **given})
+def preparation(steps=STEPS, **options):
+    return Preparation.model_validate({"reads": "volume", "channels": "gray", "steps": steps, **options})
 
 
-def make_study(steps=STEPS, **given):
-    made = preparation(steps, **given)
-    encoder = "cnn5_3d" if made.dimensions == 3 else "cnn5"
+def make_study(steps=STEPS, **options):
+    settings = preparation(steps, **options)
+    encoder = "cnn5_3d" if settings.dimensions == 3 else "cnn5"
     arm = {
         "preparation": "p",
         "network": {"encoder": encoder, "weights": "none"},
@@ -53,7 +53,7 @@ def make_study(steps=STEPS, **given):
             "scale": "demo",
             "title": "Eyes",
             "data": {"source": {"path": "raw"}, "layout": "table", "classes": ["a", "b"]},
-            "preparations": {"p": made.model_dump()},
+            "preparations": {"p": settings.model_dump()},
             "arms": {"x": arm},
         }
     )
@@ -87,8 +87,8 @@ def _here(tmp_path, monkeypatch):
 def write_tables(**columns):
     """The tables of samples in raw/, given by columns of the manifest, of which `path` is one; labels alternate."""
     table = pd.DataFrame(columns)
-    known = {"mask": "", "layers": "", "extent": EXTENT, "sample": [f"s{number}" for number in range(len(table))]}
-    table = table.assign(**{name: value for name, value in known.items() if name not in table})
+    defaults = {"mask": "", "layers": "", "extent": EXTENT, "sample": [f"s{number}" for number in range(len(table))]}
+    table = table.assign(**{name: value for name, value in defaults.items() if name not in table})
     table["label"] = ["ab"[number % 2] for number in range(len(table))]
     write_manifest(PATHS, table)
     write_groups(PATHS, table[["sample"]])
@@ -129,10 +129,10 @@ def test_a_store_of_volumes(processes):
         hashlib.blake2b(volume.tobytes(), digest_size=8).hexdigest() for volume in volumes
     ]
     for number in range(1, 4):
-        made = prepare(Files(Path("raw", str(number)), extent=(2, 3, 3)), preparation())
-        np.testing.assert_array_equal(volumes[number], made.items[0])
-        np.testing.assert_array_equal(affines[number], made.affine)
-        assert (items["low"][number], items["high"][number]) == pytest.approx(made.window)
+        prepared = prepare(Files(Path("raw", str(number)), extent=(2, 3, 3)), preparation())
+        np.testing.assert_array_equal(volumes[number], prepared.items[0])
+        np.testing.assert_array_equal(affines[number], prepared.affine)
+        assert (items["low"][number], items["high"][number]) == pytest.approx(prepared.window)
     # the middle of the layers is row 18: 16 rows from row 10 on; then voxels of 3 / 12 and 3 / 10 mm
     d, h, w = 2 / 40, 3 / 12, 3 / 10
     expected = [[d, 0, 0, 10 * d], [0, h, 0, (h - 3 / 20) / 2], [0, 0, w, (w - 3 / 18) / 2], [0, 0, 0, 1]]
@@ -163,8 +163,8 @@ def test_patches_are_several_items_of_a_sample():
     assert items["mask"].tolist() == [1] * 4 + [0] * 4 + [1] * 4
     assert items["item"].tolist() == list(range(12))
     for start, name in ((0, "0"), (4, "2"), (8, "1")):
-        made = prepare(Files(Path("raw", name), extent=(2, 3, 3)), preparation(FLAT))
-        np.testing.assert_array_equal(images[start : start + 4], made.items)
+        prepared = prepare(Files(Path("raw", name), extent=(2, 3, 3)), preparation(FLAT))
+        np.testing.assert_array_equal(images[start : start + 4], prepared.items)
     lit = [False, False, True, False]
     assert stored("masks").any(axis=(1, 2)).tolist() == [*lit, *[False] * 4, *lit]
     assert stored("affines") is None
@@ -176,8 +176,8 @@ def test_patches_are_several_items_of_a_sample():
 def test_patches_join_to_the_image_that_they_were_cut_from():
     write_stack(Path("raw/0"), eye(0))
     whole = prepare(Files(Path("raw/0")), preparation([*STEPS, "project"])).items[0]
-    made = prepare(Files(Path("raw/0")), preparation([*STEPS, "project", {"name": "patches", "grid": [2, 2]}]))
-    rows = [np.concatenate(made.items[start : start + 2], axis=1) for start in (0, 2)]
+    prepared = prepare(Files(Path("raw/0")), preparation([*STEPS, "project", {"name": "patches", "grid": [2, 2]}]))
+    rows = [np.concatenate(prepared.items[start : start + 2], axis=1) for start in (0, 2)]
     np.testing.assert_array_equal(np.concatenate(rows), whole)
 
 
@@ -248,10 +248,10 @@ def test_a_mask_must_lie_where_the_volume_lies():
     write_nifti(Path("raw/small.nii"), labels[1:])
     write_nifti(Path("raw/turned.nii.gz"), labels[::-1], np.diag([0.5, 0.6, 2, 1]) @ flip(18))
     steps = preparation([{"name": "window", "low": 0.0, "high": 900.0}])
-    made = prepare(Files(Path("raw/v.nii"), Path("raw/m.nii")), steps)
-    np.testing.assert_array_equal(made.masks[0], labels.transpose(2, 1, 0)[:, ::-1, ::-1] // 2 * 255)
+    prepared = prepare(Files(Path("raw/v.nii"), Path("raw/m.nii")), steps)
+    np.testing.assert_array_equal(prepared.masks[0], labels.transpose(2, 1, 0)[:, ::-1, ::-1] // 2 * 255)
     turned = prepare(Files(Path("raw/v.nii"), Path("raw/turned.nii.gz")), steps)
-    np.testing.assert_array_equal(turned.masks[0], made.masks[0])
+    np.testing.assert_array_equal(turned.masks[0], prepared.masks[0])
     for name, problem in {
         "moved.nii": "mask lies elsewhere",
         "small.nii": "mask has 16x20x17 voxels, the volume 16x20x18",
@@ -277,17 +277,17 @@ def test_images_of_a_known_extent_can_be_cropped_until_they_are_resized():
     files = Files(Path("raw/e.png"), Path("raw/lesion"), extent=(2, 6, 6))
     box, patches, size = {"name": "crop_center"}, {"name": "patches"}, {"name": "resize", "size": [50, 50]}
     steps = {"reads": "image", "channels": "gray"}
-    made = prepare(files, Preparation.model_validate({**steps, "steps": ["clahe", box, patches]}))
-    assert [item.shape for item in made.items] == [(100, 100, 1)] * 4
+    prepared = prepare(files, Preparation.model_validate({**steps, "steps": ["clahe", box, patches]}))
+    assert [item.shape for item in prepared.items] == [(100, 100, 1)] * 4
     expected = lesion.max(axis=0)[100:300, 100:300]
-    np.testing.assert_array_equal(np.block([made.masks[:2], made.masks[2:]]), expected)
+    np.testing.assert_array_equal(np.block([prepared.masks[:2], prepared.masks[2:]]), expected)
     plain = prepare(files, Preparation.model_validate({**steps, "steps": [box, patches]}))
     np.testing.assert_array_equal(
         np.block([[p[..., 0] for p in plain.items[:2]], [p[..., 0] for p in plain.items[2:]]]), values[100:300, 100:300]
     )
-    for given, order in ((files, [size, box]), (files._replace(extent=None), [box])):
+    for sample, order in ((files, [size, box]), (files._replace(extent=None), [box])):
         with pytest.raises(CannotPrepare, match="size in millimeters is unknown"):
-            prepare(given, Preparation.model_validate({**steps, "steps": order}))
+            prepare(sample, Preparation.model_validate({**steps, "steps": order}))
 
 
 def test_a_volume_is_no_image():
@@ -310,8 +310,8 @@ def test_stages_are_pictures_of_the_middle():
     shapes = [picture.shape for _, picture in stages]
     assert shapes == [(40, 18), (16, 18), (16, 10), (16, 10), (12, 10), (6, 5), (16, 20)]
     assert all(picture.dtype == np.uint8 for _, picture in stages)
-    made = prepare(Files(Path("raw/0")), preparation(FLAT))
-    np.testing.assert_array_equal(stages[-1][1], made.items[0][..., 0])
+    prepared = prepare(Files(Path("raw/0")), preparation(FLAT))
+    np.testing.assert_array_equal(stages[-1][1], prepared.items[0][..., 0])
     raw = stages_of("raw/v.nii", preparation([{"name": "pad_volume", "size": [16, 20, 18]}]))[0][1]
     assert raw.shape == (20, 18)  # a slice across the depth
     assert (raw.min(), raw.max()) == (0, 255)

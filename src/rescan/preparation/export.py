@@ -13,6 +13,8 @@ from rescan.errors import RescanError
 from rescan.log import logger, progress
 from rescan.paths import Paths
 from rescan.preparation.store import open_beside, open_store
+from rescan.results.damage import missing
+from rescan.results.packed_store import ITEMS
 from rescan.study import Study
 
 
@@ -25,7 +27,7 @@ def export(study: Study, preparation: str, out: str | Path, samples: Sequence[st
         study: The study.
         preparation: Its preparation.
         out: The folder, made if needed.
-        samples: Which; all if none is named.
+        samples: Their names; all samples if empty.
 
     Raises:
         RescanError: The preparation makes images, its store is not there, or it lacks a sample.
@@ -35,15 +37,15 @@ def export(study: Study, preparation: str, out: str | Path, samples: Sequence[st
         raise RescanError(f"{where}: makes images, which have no place in the world; only volumes can be exported")
     folder = Paths(study.scale, study.name).store(preparation)
     (volumes, items), affines = open_store(folder), open_beside(folder, "affines")
-    known = items["sample"].tolist()
+    if affines is None:
+        raise missing(folder.affines, ITEMS.step)
+    names = items["sample"].tolist()
     for sample in samples:
-        if sample not in known:
-            raise RescanError(f"{where}: its store has no sample {sample!r}{catalogue.suggest(sample, known)}")
-    chosen = [item for item, sample in enumerate(known) if not samples or sample in samples]
-    if affines is None or len(affines) != len(items):
-        raise RescanError(f"{folder}: its files do not belong together; run preprocess again")
-    for item in progress(chosen, len(chosen), f"export {preparation}"):
-        values = of_store(volumes[item, ..., 0].T)
-        name = re.sub(r"\.nii(\.gz)?$", "", known[item]).replace("..", "_").lstrip("/")
-        write_nifti(Path(out, f"{name}.nii.gz"), values, affines[item][:, [2, 1, 0, 3]])
-    logger.info("%s: %d volumes of %s", out, len(chosen), preparation)
+        if sample not in names:
+            raise RescanError(f"{where}: its store has no sample {sample!r}{catalogue.suggest(sample, names)}")
+    rows = [row for row, name in enumerate(names) if not samples or name in samples]
+    for row in progress(rows, len(rows), f"export {preparation}"):
+        values = of_store(volumes[row, ..., 0].T)
+        name = re.sub(r"\.nii(\.gz)?$", "", names[row]).replace("..", "_").lstrip("/")
+        write_nifti(Path(out, f"{name}.nii.gz"), values, affines[row][:, [2, 1, 0, 3]])
+    logger.info("%s: %d volumes of %s", out, len(rows), preparation)

@@ -1,4 +1,4 @@
-"""Operators for fundus photographs: a bright disc on black. Signature and contracts as in `operators`.
+"""Operators for fundus photographs: a bright disc on black. Signature and contracts as in `image_operators`.
 
 "The article" is the APTOS study's, whose code `crop_gray`, `circle_mask`, `enhance` and `swap_channels` repeat.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from rescan.preparation.image_operators import CannotPrepare, Pair
+from rescan.preparation.image_operators import CannotPrepare, Pair, to_gray
 
 SMALL_SIDE = 512  # pixels: least longest side of the halved copy on which the disc is looked for
 EDGE_POINTS, TRIPLES = 150, 150  # of the disc's edge, and the circles that are tried through three of them
@@ -51,7 +51,7 @@ def crop_gray(image: np.ndarray, mask: np.ndarray | None, threshold: int = 7) ->
     Raises:
         CannotPrepare: Nothing exceeds the threshold.
     """
-    left, top, width, height = cv2.boundingRect(cv2.threshold(_gray(image), threshold, 255, cv2.THRESH_BINARY)[1])
+    left, top, width, height = cv2.boundingRect(cv2.threshold(to_gray(image), threshold, 255, cv2.THRESH_BINARY)[1])
     if not width:
         raise CannotPrepare(f"no pixel exceeds the threshold {threshold}")
     box = slice(top, top + height), slice(left, left + width)
@@ -104,10 +104,6 @@ def swap_channels(image: np.ndarray, mask: np.ndarray | None) -> Pair:
     return (image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)), mask
 
 
-def _gray(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-
-
 def _window(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
     """A square part of an image, black where it goes beyond."""
     height, width = image.shape[:2]
@@ -127,8 +123,8 @@ class _Circle(NamedTuple):
 
 
 def _small_gray(image: np.ndarray) -> tuple[np.ndarray, int]:
-    """A gray copy, halved until it is small, without specks; and how many pixels a side one of its pixels covers."""
-    gray, scale = _gray(image), 1
+    """A gray copy, halved until it is small, without specks; and how many pixels per side one of its pixels covers."""
+    gray, scale = to_gray(image), 1
     while max(gray.shape) >= 2 * SMALL_SIDE:
         height, width = (side // 2 for side in gray.shape)
         gray = cv2.resize(gray[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
@@ -183,9 +179,9 @@ def _consensus(points: np.ndarray, least: float, most: float) -> tuple[_Circle, 
     circle = _Circle(float(centers[best, 0]), float(centers[best, 1]), float(radii[best]))
     for _ in range(3):
         distances = np.hypot(*(points - circle[:2]).T)
-        chosen = points[abs(distances - circle.radius) <= 1 + ROUNDNESS * circle.radius]
-        circle = _least_squares(chosen)
-    return circle, len(chosen) / len(points)
+        near_points = points[abs(distances - circle.radius) <= 1 + ROUNDNESS * circle.radius]
+        circle = _least_squares(near_points)
+    return circle, len(near_points) / len(points)
 
 
 def _least_squares(points: np.ndarray) -> _Circle:

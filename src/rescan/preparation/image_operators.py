@@ -1,4 +1,4 @@
-"""Operators of a preparation: each takes an image and its lesion mask, if any, and gives both back.
+"""Operators of a preparation: each takes an image and its lesion mask, if any, and returns both.
 
 image: (H, W) or (H, W, 3) uint8. mask: (H, W) uint8 of 0 and 255, or None.
 """
@@ -18,6 +18,16 @@ class CannotPrepare(ValueError):  # noqa: N818 - a finding, not a fault of the p
     """Why an image cannot be prepared, in a few words."""
 
 
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """An image, (H, W) or (H, W, 3), in gray: (H, W)."""
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
+
+def to_mask(values: np.ndarray, above: float = 127) -> np.ndarray:
+    """A mask, uint8 of 255 where values exceed `above`, else 0."""
+    return np.where(values > above, np.uint8(255), np.uint8(0))
+
+
 def crop_brain(image: np.ndarray, mask: np.ndarray | None, threshold: int = 45, margin: int = 0) -> Pair:
     """Crop to the bounding box of the largest bright region.
 
@@ -28,12 +38,12 @@ def crop_brain(image: np.ndarray, mask: np.ndarray | None, threshold: int = 45, 
         image: The image.
         mask: Its mask, cropped likewise.
         threshold: Gray value that a pixel must exceed, 0–255.
-        margin: Pixels kept around the box, as far as the image goes.
+        margin: Pixels left around the box, as far as the image goes.
 
     Raises:
         CannotPrepare: Nothing exceeds the threshold.
     """
-    gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    gray = to_gray(image)
     bright = cv2.threshold(cv2.GaussianBlur(gray, (3, 3), 0), threshold, 255, cv2.THRESH_BINARY)[1]
     square = np.ones((3, 3), np.uint8)
     bright = cv2.dilate(cv2.erode(bright, square, iterations=2), square, iterations=2)
@@ -63,18 +73,19 @@ def resize(
     if keep_aspect:
         scale = min(height / image.shape[0], width / image.shape[1])
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    image = _scaled(image, height, width)
-    mask = None if mask is None else np.where(_scaled(mask, height, width) > 127, np.uint8(255), np.uint8(0))
+    image = _scale(image, height, width)
+    mask = None if mask is None else to_mask(_scale(mask, height, width))
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     pad = ((top, size[0] - height - top), (left, size[1] - width - left))
     image = np.pad(image, (*pad, (0, 0))[: image.ndim])
     return image, None if mask is None else np.pad(mask, pad)
 
 
-def _scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def _scale(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize to (height, width)."""
     # OpenCV's area averaging needs both sides to shrink, so they shrink first and grow after.
-    shrunk = cv2.resize(image, (min(width, image.shape[1]), min(height, image.shape[0])), interpolation=cv2.INTER_AREA)
-    return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)
+    smaller = cv2.resize(image, (min(width, image.shape[1]), min(height, image.shape[0])), interpolation=cv2.INTER_AREA)
+    return cv2.resize(smaller, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def clahe(image: np.ndarray, mask: np.ndarray | None, clip: float = 2.0, tiles: int = 8) -> Pair:

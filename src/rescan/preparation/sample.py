@@ -14,14 +14,14 @@ from rescan import catalogue
 from rescan.data.gray_levels import stretched, to_uint16
 from rescan.data.index import Files
 from rescan.data.readers import images, volumes
-from rescan.preparation.image_operators import CannotPrepare, resize
+from rescan.preparation.image_operators import CannotPrepare, resize, to_gray, to_mask
 from rescan.preparation.retina import NUMBERS
 from rescan.preparation.scan_operators import Scan, in_slab
 from rescan.study import Preparation
 
 # What a scaled decoding leaves of the shorter side: this many times the size that the steps resize to, and at least so
 # many pixels. Full-size fundus photographs, cropped and enhanced, differ by half a gray level on average.
-DECODED, DECODED_LEAST = 1.75, 768
+DECODED, LEAST_DECODED = 1.75, 768
 SAME_PLACE = 0.1  # voxels: how far apart a volume and its mask may lie
 
 
@@ -30,7 +30,7 @@ class Prepared(NamedTuple):
 
     Attributes:
         items: (H, W, C) or (D, H, W, 1) each, of the preparation's dtype; one, or as many as it cuts patches.
-        masks: (H, W) or (D, H, W) uint8 of 0 and 255, an item each; None: the sample has no mask.
+        masks: (H, W) or (D, H, W) uint8 of 0 and 255, one per item; None if the sample has no mask.
         affine: (4, 4) from a volume's index (d, h, w, 1) to millimeters.
         layers: (D, H, W) uint8, of a volume whose layers are known: 1 superficial, 2 deep, 0 elsewhere.
         window: What the gray levels 0 and 255 are in the source's units, if it was windowed.
@@ -63,7 +63,7 @@ def prepare(files: Files, preparation: Preparation) -> Prepared:
     first = scans[0]
     flat = preparation.dimensions == 2
     return Prepared(
-        [_stored(scan, preparation.dtype) for scan in scans],
+        [_pack(scan, preparation.dtype) for scan in scans],
         None if first.mask is None else [cast("np.ndarray", scan.mask) for scan in scans],
         None if flat else first.affine,
         None if flat or first.layers is None else _slab_numbers(first),
@@ -74,7 +74,7 @@ def prepare(files: Files, preparation: Preparation) -> Prepared:
 def prepare_image(
     path: str | Path, preparation: Preparation, mask_path: str | Path | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The same of an image file that is one item.
+    """Take an image file that is one item through the steps of a preparation.
 
     Args:
         path: The image file.
@@ -96,7 +96,7 @@ def stages_of(files: Files | str | Path, preparation: Preparation) -> list[tuple
     """A sample as read ("raw"), then after each step of the preparation, by the operator's name, as pictures.
 
     Of a stack of B-scans the picture is the middle B-scan, of other volumes the middle slice across the depth; of
-    patches the first. What is no gray level yet is shown from its 0.5th to its 99.5th percentile.
+    patches the first. Values that are not gray levels yet are stretched from their 0.5th to their 99.5th percentile.
 
     Args:
         files: The sample's files, or its file.
@@ -145,7 +145,7 @@ def _gray_levels(scan: Scan) -> np.ndarray:
     """A scan's values as uint8 gray levels.
 
     Raises:
-        NeedsWindow: They are none.
+        NeedsWindow: They have more than 8 bits and no window.
     """
     if scan.values.dtype == np.uint8:
         return scan.values
@@ -154,7 +154,7 @@ def _gray_levels(scan: Scan) -> np.ndarray:
     return scan.values.round().clip(0, 255).astype(np.uint8)
 
 
-def _stored(scan: Scan, dtype: str) -> np.ndarray:
+def _pack(scan: Scan, dtype: str) -> np.ndarray:
     """A scan's values as the store holds them, with a last axis of channels: gray levels, or STEPS times as much."""
     if dtype == "uint8" or scan.values.dtype == np.uint8:
         values = _gray_levels(scan)
@@ -209,7 +209,7 @@ def _read_volume_mask(
 
 def _lesion(mask: volumes.Volume) -> np.ndarray:
     """Which voxels are marked: in pictures those brighter than 127, in other files all that are not 0."""
-    return np.where(mask.values > (127 if mask.kind == "stack" else 0), np.uint8(255), np.uint8(0))
+    return to_mask(mask.values, 127 if mask.kind == "stack" else 0)
 
 
 def _by(shape: tuple[int, ...]) -> str:
@@ -225,8 +225,8 @@ def _read_image(files: Files, preparation: Preparation) -> Scan:
         raise
     if preparation.channels == "rgb" and image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    elif preparation.channels == "gray" and image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    elif preparation.channels == "gray":
+        image = to_gray(image)
     size = info.height, info.width
     mask = None if files.mask is None else _read_mask(files.mask, size)
     if mask is not None and mask.shape != image.shape[:2]:
@@ -236,11 +236,11 @@ def _read_image(files: Files, preparation: Preparation) -> Scan:
 
 
 def _at_least(preparation: Preparation) -> int | None:
-    """Pixels of the shorter side that a scaled decoding must leave; None: decode at full size."""
+    """Pixels of the shorter side that a scaled decoding must leave; None to decode at full size."""
     sizes = [max(step["size"]) for step in preparation.steps if step["name"] == "resize"]
     if preparation.decode == "full" or not sizes:
         return None
-    return max(DECODED_LEAST, round(DECODED * sizes[0]))
+    return max(LEAST_DECODED, round(DECODED * sizes[0]))
 
 
 def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -250,4 +250,4 @@ def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if mask.shape[:2] != shape:
         raise CannotPrepare(f"mask is {mask.shape[1]}x{mask.shape[0]} pixels, image {shape[1]}x{shape[0]}")
     mask = mask if mask.ndim == 2 else mask.max(axis=2)
-    return np.where(mask > 127, np.uint8(255), np.uint8(0))
+    return to_mask(mask)

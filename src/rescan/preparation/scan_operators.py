@@ -1,6 +1,6 @@
-"""Operators for scans: volumes and images whose place in the world, in millimeters, is known and kept.
+"""Operators for scans: volumes and images whose place in the world, in millimeters, is known, and stays known.
 
-Each takes a scan and gives one back, with values, mask, affine and layers changed alike; `patches` gives several.
+Each takes a scan and returns one, with values, mask, affine and layers changed alike; `patches` returns several.
 8-bit values stay 8-bit where they are cropped, resampled or projected; others become float32.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from rescan.preparation.image_operators import CannotPrepare
+from rescan.preparation.image_operators import CannotPrepare, to_mask
 from rescan.preparation.resampling import resample as resample_values
 from rescan.preparation.retina import SLABS
 
@@ -64,16 +64,16 @@ def crop_center(scan: Scan, millimeters: Sequence[float] = (0.0, 3.0, 3.0)) -> S
         CannotPrepare: The voxel sizes are unknown, or the scan is smaller than the box by more than a voxel.
     """
     sizes = []
-    for old, voxel, wanted in zip(scan.shape, scan.voxel, millimeters[-len(scan.shape) :]):
-        size = max(1, round(wanted / voxel)) if wanted else old
+    for old, voxel, length in zip(scan.shape, scan.voxel, millimeters[-len(scan.shape) :]):
+        size = max(1, round(length / voxel)) if length else old
         if size > old + 1:
-            raise CannotPrepare(f"smaller than the box: {old * voxel:.3g} of {wanted:g} mm")
+            raise CannotPrepare(f"smaller than the box: {old * voxel:.3g} of {length:g} mm")
         sizes.append(min(old, size))
     return _box(scan, [(old - size) // 2 for old, size in zip(scan.shape, sizes)], sizes)
 
 
 def crop_retina(scan: Scan, depth: int = 256, by: str = "brightness") -> Scan:
-    """Keep so many rows around the retina; rows beyond the scan are 0.
+    """Keep `depth` rows around the retina; rows beyond the scan are 0.
 
     Args:
         scan: A volume.
@@ -123,7 +123,7 @@ def resample(scan: Scan, millimeters: Sequence[float] = (0.0, 1.0, 1.0)) -> Scan
     Raises:
         CannotPrepare: The voxel sizes are unknown.
     """
-    steps = [wanted / voxel if wanted else 1.0 for wanted, voxel in zip(millimeters, scan.voxel)]
+    steps = [length / voxel if length else 1.0 for length, voxel in zip(millimeters, scan.voxel)]
     return _regrid(scan, [max(1, round(old / step)) for old, step in zip(scan.shape, steps)], steps)
 
 
@@ -162,7 +162,7 @@ def clip_percentiles(scan: Scan, low: float = 5.0, high: float = 99.9) -> Scan:
         raise CannotPrepare(f"constant: percentiles {low:g} and {high:g} are both {least:.4g}")
     clipped = scan.values.astype(np.float32)
     clipped[clipped < least] = min(0.0, least)
-    return _scaled(scan, clipped, float(clipped.min()), most)
+    return _scale(scan, clipped, float(clipped.min()), most)
 
 
 def window(scan: Scan, low: float = -1000.0, high: float = 400.0) -> Scan:
@@ -176,7 +176,7 @@ def window(scan: Scan, low: float = -1000.0, high: float = 400.0) -> Scan:
     if scan.window is not None:  # values are gray levels of another window
         start, scale = scan.window[0], 255 / (scan.window[1] - scan.window[0])
         low, high = (low - start) * scale, (high - start) * scale
-    return _scaled(scan, scan.values.astype(np.float32), low, high)
+    return _scale(scan, scan.values.astype(np.float32), low, high)
 
 
 def project(scan: Scan, slab: str = "all", how: str = "mean") -> Scan:
@@ -241,7 +241,7 @@ def _box(scan: Scan, starts: Sequence[int], sizes: Sequence[int]) -> Scan:
     return scan._replace(
         values=_cut(scan.values, starts, sizes),
         mask=None if scan.mask is None else _cut(scan.mask, starts, sizes),
-        affine=_moved(scan.affine, starts, [1] * len(starts)),
+        affine=_move(scan.affine, starts, [1] * len(starts)),
         layers=layers,
     )
 
@@ -264,14 +264,14 @@ def _regrid(scan: Scan, sizes: Sequence[int], steps: Sequence[float]) -> Scan:
     values = _of_type(resample_values(scan.values, sizes, starts, steps), scan.values.dtype)
     mask, layers = scan.mask, scan.layers
     if mask is not None:
-        mask = np.where(resample_values(mask, sizes, starts, steps) > 127, np.uint8(255), np.uint8(0))
+        mask = to_mask(resample_values(mask, sizes, starts, steps))
     if layers is not None:
         layers = resample_values(layers, (len(layers), *sizes[1:]), (0, *starts[1:]), (1, *steps[1:]))
         layers = ((layers - starts[0]) / steps[0]).astype(np.float32)
-    return scan._replace(values=values, mask=mask, affine=_moved(scan.affine, starts, steps), layers=layers)
+    return scan._replace(values=values, mask=mask, affine=_move(scan.affine, starts, steps), layers=layers)
 
 
-def _moved(affine: np.ndarray | None, starts: Sequence[float], steps: Sequence[float]) -> np.ndarray | None:
+def _move(affine: np.ndarray | None, starts: Sequence[float], steps: Sequence[float]) -> np.ndarray | None:
     """The affine of voxels whose index i is that of the old ones at start + step · i, along the last axes."""
     if affine is None:
         return None
@@ -281,12 +281,12 @@ def _moved(affine: np.ndarray | None, starts: Sequence[float], steps: Sequence[f
     return affine @ change
 
 
-def _of_type(values: np.ndarray, wanted: np.dtype) -> np.ndarray:
+def _of_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Gray levels of 8 bits rounded to 8 bits again; all else float32."""
-    return values.round().astype(np.uint8) if wanted == np.uint8 else values.astype(np.float32, copy=False)
+    return values.round().astype(np.uint8) if dtype == np.uint8 else values.astype(np.float32, copy=False)
 
 
-def _scaled(scan: Scan, values: np.ndarray, low: float, high: float) -> Scan:
+def _scale(scan: Scan, values: np.ndarray, low: float, high: float) -> Scan:
     """Gray levels from `low` and `high`, in the units of the scan's values, which are clipped in place."""
     np.clip(values, low, high, out=values)
     values -= np.float32(low)
