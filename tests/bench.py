@@ -22,7 +22,8 @@ from rescan.data.sources.download import download
 from rescan.data.split import split
 from rescan.explanation.cam import gradcam
 from rescan.files import read_table
-from rescan.models.networks import build, normalize
+from rescan.models.networks import build
+from rescan.models.normalization import normalize
 from rescan.paths import Paths
 from rescan.preparation.preprocess import preprocess
 from rescan.preparation.sample import prepare_image

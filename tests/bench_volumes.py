@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from rescan.data.readers import volumes
 from rescan.explanation.cam import gradcam
-from rescan.models.networks import Network, build, normalize
+from rescan.models.networks import Network, build
+from rescan.models.normalization import normalize
 from rescan.study import Recipe
 from rescan.training import loader
 from rescan.training.augment import augment

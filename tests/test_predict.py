@@ -11,7 +11,9 @@ from scipy.special import softmax
 
 from rescan import predict as module
 from rescan.errors import RescanError
-from rescan.models.networks import build, normalize, save
+from rescan.models.model_files import save
+from rescan.models.networks import build
+from rescan.models.normalization import normalize
 from rescan.predict import predict
 from rescan.preparation.sample import prepare_image
 from rescan.study import Inference, Preparation, Recipe

@@ -121,7 +121,7 @@ def predict(
 
 def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
     """The networks that an arm's predictions are averaged from."""
-    from rescan.models.networks import load
+    from rescan.models.model_files import load
 
     models = [Model(*load(arm_folder / entry.file), entry.inference) for entry in posttraining.models]
     if any(model.header["classes"] != models[0].header["classes"] for model in models):

@@ -24,7 +24,9 @@ from rescan.explanation.maps import head_of
 from rescan.explanation.selection import choose, one_a_sample
 from rescan.files import write_json
 from rescan.heads.outputs import HEADS
-from rescan.models.networks import build, load, normalize, save
+from rescan.models.model_files import load, save
+from rescan.models.networks import build
+from rescan.models.normalization import normalize
 from rescan.study import Study
 from rescan.training.lease import Machine
 

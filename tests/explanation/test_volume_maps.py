@@ -26,7 +26,9 @@ from rescan.explanation.cam import gradcam
 from rescan.explanation.five_panels import peak
 from rescan.explanation.volume_maps import grid_of, to_source, write
 from rescan.heads.outputs import HEADS
-from rescan.models.networks import build, load, normalize, save
+from rescan.models.model_files import load, save
+from rescan.models.networks import build
+from rescan.models.normalization import normalize
 from rescan.paths import Paths
 from rescan.results.posttraining import Fits, NetworkFile, Posttraining
 from rescan.study import Study

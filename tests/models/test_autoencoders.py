@@ -10,8 +10,9 @@ from safetensors import safe_open
 from torch import nn
 
 from rescan import catalogue
-from rescan.models.autoencoders import Autoencoder, doublings, save_encoder
-from rescan.models.networks import build, load_encoder_weights
+from rescan.models.autoencoders import Autoencoder, doublings
+from rescan.models.model_files import load_encoder_weights, save
+from rescan.models.networks import build
 from rescan.models.norms import InstanceNorm, replace
 from rescan.study import Recipe
 
@@ -83,9 +84,9 @@ def test_a_saved_encoder_starts_an_arms_network(tmp_path, encoder, norm):
     }
     shape = (1, 32, 32, 32) if encoder.endswith("3d") else (1, 32, 32)
     pretrained, network = (build(Recipe.model_validate(described), 2, shape) for _ in range(2))
-    save_encoder(tmp_path / "encoder.safetensors", pretrained.encoder, {"arm": "autoencoders/small"})
+    save(tmp_path / "encoder.safetensors", pretrained.encoder.body, {"autoencoder": "small"})
     with safe_open(str(tmp_path / "encoder.safetensors"), "pt") as stored:
-        assert json.loads(stored.metadata()["rescan"]) == {"arm": "autoencoders/small"}
+        assert json.loads(stored.metadata()["rescan"]) == {"autoencoder": "small"}
     image = torch.rand(1, *shape)
     with torch.no_grad():
         wanted = pretrained.eval().encoder(image)

@@ -12,18 +12,11 @@ from torch import nn
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.models.networks import (
-    build,
-    denormalize,
-    encoder_of,
-    load,
-    load_encoder_weights,
-    normalize,
-    save,
-    set_trainable,
-    set_training,
-    summary,
-)
+from rescan.models import networks
+from rescan.models.model_files import load, load_encoder_weights, save
+from rescan.models.networks import build, set_trainable, set_training
+from rescan.models.normalization import denormalize, normalize
+from rescan.models.summary import summary
 from rescan.study import FromBlock, Recipe
 
 VOLUMES = [name for name, record in catalogue.ENCODERS.items() if record.dimensions == 3]
@@ -202,6 +195,10 @@ def one_by_one(described):
     return Recipe.model_validate(whole)
 
 
+def encoder_of(described, shape):
+    return networks.encoder_of(described.network, described.stages, described.preparation, shape)
+
+
 def test_norms_that_would_see_one_value_are_said_in_one_line():
     small = (1, 16, 16, 16)  # one cell in the last residual blocks
     assert encoder_of(recipe("resnet10_3d"), small)
@@ -316,7 +313,8 @@ def test_denormalize_undoes_normalize(name, channels):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_normalize_by_hand(name, channels):
     images = torch.arange(2 * channels * 4 * 5, dtype=torch.uint8).view(2, channels, 4, 5) * 2
-    scale, mean, std = catalogue.NORMALIZATIONS[name]
+    constants = catalogue.NORMALIZATIONS[name]
+    scale, mean, std = constants.scale, constants.mean, constants.std
     if channels == 1:
         mean, std = [np.mean(mean)], [np.mean(std)]
     expected = np.stack([(images[:, c].numpy() / 255 * scale - mean[c]) / std[c] for c in range(channels)], axis=1)

@@ -7,6 +7,7 @@ from torch.nn import functional
 from rescan.errors import RescanError
 from rescan.models import networks
 from rescan.models.radiograph_cnn import HANDOUT, Residual, radiograph_cnn
+from rescan.models.summary import summary
 from rescan.study import Block, Recipe, Settings
 from rescan.study.file import load
 
@@ -29,7 +30,7 @@ def recipe(**network):
 def test_the_handout_s_network_has_its_layers_and_parameters():
     network = networks.build(recipe(), 2, (1, 227, 227))
     assert sum(parameter.numel() for parameter in network.parameters()) == 28_557_697
-    rows = networks.summary(network, (1, 227, 227))
+    rows = summary(network, (1, 227, 227))
     assert [(row["layer"], row["output"]) for row in rows[:6]] == [
         ("block1", [64, 57, 57]),
         ("block2", [128, 14, 14]),

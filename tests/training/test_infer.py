@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rescan.models import networks
+from rescan.models import model_files, networks
+from rescan.models.normalization import normalize
 from rescan.study import Run
 from rescan.training.infer import infer, predict_outputs
 from rescan.training.lease import Machine
@@ -21,9 +22,9 @@ RUN = Path("results/demo/toy/plain/fold0_seed0")
 
 def rewrite_model(change):
     """Change the trained weights in place."""
-    network, header = networks.load(RUN / "model.safetensors")
+    network, header = model_files.load(RUN / "model.safetensors")
     change(network)
-    networks.save(RUN / "model.safetensors", network, header)
+    model_files.save(RUN / "model.safetensors", network, header)
 
 
 @pytest.fixture
@@ -46,10 +47,10 @@ def test_predictions_of_every_item(trained):
     assert dict(zip(table["sample"], table["part"])) == dict(zip(splits["sample"], splits["part"]))
 
     # By hand: each image alone through the network, in eval mode, without augmentation.
-    network, _ = networks.load(RUN / "model.safetensors")
+    network, _ = model_files.load(RUN / "model.safetensors")
     images = torch.from_numpy(np.load("data/demo/toy/small/images.npy")).permute(0, 3, 1, 2)
     with torch.no_grad():
-        fed = networks.normalize(images[table["item"]], "imagenet")
+        fed = normalize(images[table["item"]], "imagenet")
         expected = torch.cat([network(image[None])["classification"] for image in fed]).numpy()
     np.testing.assert_allclose(table[logits].to_numpy(), expected, atol=1e-4)
     history = pd.read_csv(RUN / "history.csv")
@@ -63,7 +64,7 @@ def test_logits_are_written_in_full(trained):
     study, _ = trained
     infer(Run(study, "plain", 0, 0), CPU)
     table = pd.read_csv(RUN / "predictions.csv")
-    network, _ = networks.load(RUN / "model.safetensors")
+    network, _ = model_files.load(RUN / "model.safetensors")
     images = np.load("data/demo/toy/small/images.npy", mmap_mode="r")
     logits = predict_outputs(network, images, "imagenet", "cpu", rows=table["item"].to_numpy())
     written = table[[f"classification_{k}" for k in range(3)]].to_numpy().astype(np.float32)

@@ -14,7 +14,8 @@ from sample_files import write_manifest
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import read_json, read_table, write_json, write_table
-from rescan.models import networks
+from rescan.models import model_files
+from rescan.models.normalization import normalize
 from rescan.paths import Paths
 from rescan.study import Run
 from rescan.training import classification, state, trainer
@@ -228,7 +229,7 @@ def test_watched_parts_are_scored_as_the_model_is_and_change_nothing(make_study,
     train_plain(study)
     folder = Path("results/demo/toy/plain/fold0_seed0")
     watched, last = (folder / "model.safetensors"), pd.read_csv(folder / "history.csv").iloc[-1]
-    network, _ = networks.load(watched)
+    network, _ = model_files.load(watched)
     images, items = read_items(Run(study, "plain", 0, 0))
     for part in ("train", "validation", "test"):
         own = items[items["part"] == part]
@@ -238,7 +239,7 @@ def test_watched_parts_are_scored_as_the_model_is_and_change_nothing(make_study,
     weights = network.state_dict()
     plain = make_study(stages={"main": stage(epochs=2)})
     train_plain(plain)
-    again, _ = networks.load(watched)
+    again, _ = model_files.load(watched)
     assert all(torch.equal(weights[key], value) for key, value in again.state_dict().items())
 
 
@@ -329,14 +330,14 @@ def test_copies_of_an_image_are_averaged_and_drawn_alike_each_time(make_study, m
     once = (RUN / "predictions.csv").read_bytes()
     infer(Run(study, "plain", 0, 0), CPU)
     assert (RUN / "predictions.csv").read_bytes() == once
-    from rescan.models import networks
+    from rescan.models import model_files
 
-    network, _ = networks.load(RUN / "model.safetensors")
+    network, _ = model_files.load(RUN / "model.safetensors")
     images = np.load("data/demo/toy/small/images.npy")
     shown = Shown(study.arms["plain"].inference, 0)
     batch = torch.from_numpy(images[:4]).permute(0, 3, 1, 2)
     with torch.no_grad():
-        each = [network(networks.normalize(version, "imagenet")) for version in shown.versions(batch, 0)]
+        each = [network(normalize(version, "imagenet")) for version in shown.versions(batch, 0)]
     assert len(each) == 4
     found = predict_outputs(network, images[:4], "imagenet", "cpu", shown=shown)
     expected = torch.stack([one["classification"].softmax(1) for one in each]).mean(0)

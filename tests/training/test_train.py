@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from rescan.errors import RescanError
-from rescan.models import networks
+from rescan.models import model_files, networks
 from rescan.study import Run
 from rescan.training import classification, job, state, trainer
 from rescan.training.lease import Machine
@@ -106,7 +106,7 @@ def test_outputs_of_a_training(make_study, make_store):
         "classes": ["a", "b", "c"],
         "input": [1, 64, 64],
     }
-    network, _ = networks.load(RUN / "model.safetensors")
+    network, _ = model_files.load(RUN / "model.safetensors")
     sizes = json.loads((RUN / "network.json").read_text())
     assert sizes["total"] == sum(weight.numel() for weight in network.parameters())
     assert {"layer", "output", "parameters"} <= set(sizes["layers"][0])
@@ -285,7 +285,7 @@ def test_out_of_memory_is_one_line(make_study, make_store, monkeypatch):
     def allocate(*_):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(trainer.networks, "normalize", allocate)
+    monkeypatch.setattr(trainer, "normalize", allocate)
     with pytest.raises(RescanError, match="batch_size 4; divide batch_size and multiply accumulate"):
         train_cpu(study)
 

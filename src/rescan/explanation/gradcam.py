@@ -41,7 +41,8 @@ from rescan.explanation.selection import (
 from rescan.files import write_json, write_table, writing
 from rescan.heads.outputs import HEADS
 from rescan.log import logger
-from rescan.models.networks import Network, load
+from rescan.models.model_files import load
+from rescan.models.networks import Network
 from rescan.paths import GradcamFolder, Paths
 from rescan.preparation.store import open_beside, open_store
 from rescan.study import Study

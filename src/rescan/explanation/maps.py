@@ -14,7 +14,8 @@ from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import short
 from rescan.heads.outputs import HEADS
 from rescan.log import progress
-from rescan.models.networks import Network, normalize
+from rescan.models.networks import Network
+from rescan.models.normalization import normalize
 from rescan.training import loader
 
 Images = NDArray[Any]  # of a store: (N, *spatial, C) uint8, or uint16 in 257 times finer steps

@@ -21,7 +21,7 @@ from rescan.explanation.five_panels import Beside, Panel, panels, peak
 from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of
 from rescan.explanation.selection import described
 from rescan.files import write_json
-from rescan.models.networks import load
+from rescan.models.model_files import load
 from rescan.paths import GradcamFolder, Paths
 from rescan.preparation import retina
 from rescan.preparation.store import open_beside, open_store

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rescan.models import networks, norms
+from rescan.models import norms
 from rescan.models.encoder import Encoder
 
 WIDEST, NARROWEST = 256, 16  # channels of a decoder's maps: halved with each doubling of their size
@@ -80,8 +77,3 @@ class Autoencoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct (B, C, *spatial), normalized, in the same shape."""
         return self.decoder(self.encoder.features(images))
-
-
-def save_encoder(path: str | Path, encoder: Encoder, header: dict[str, Any]) -> None:
-    """Write an encoder's weights, for `network.load_encoder_weights`, with a header (`network.save`)."""
-    networks.save(path, encoder.body, header)

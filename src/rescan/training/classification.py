@@ -9,7 +9,9 @@ import torch
 from rescan.errors import RescanError
 from rescan.files import write_json
 from rescan.heads.outputs import HEADS
-from rescan.models import networks
+from rescan.models import model_files, networks
+from rescan.models.model_files import load_encoder_weights
+from rescan.models.summary import summary
 from rescan.paths import RunFolder
 from rescan.study import ClassWeights, Run, Stage
 from rescan.training.infer import predict_outputs
@@ -38,7 +40,7 @@ class Classification(Task):
     def __init__(self, run: Run, images: np.ndarray, items: pd.DataFrame, precision: Precision) -> None:
         super().__init__(run, images, items, precision)
         if run.start_weights:
-            networks.load_encoder_weights(self.network, run.start_weights)
+            load_encoder_weights(self.network, run.start_weights)
         self.classes, self.head = len(run.study.data.classes), run.settings.epoch_head
         self.targets = np.zeros(len(images), dtype=np.int64)
         self.targets[items["item"]] = items["target"]
@@ -124,6 +126,6 @@ class Classification(Task):
     def write(self, folder: str) -> None:
         """Write the network, with its header, and its summary."""
         outputs = RunFolder(folder)
-        networks.save(outputs.model, self.network, header_of(self.run, self.input))
-        *layers, whole = networks.summary(self.network, self.input)
+        model_files.save(outputs.model, self.network, header_of(self.run, self.input))
+        *layers, whole = summary(self.network, self.input)
         write_json(outputs.network, {"total": whole["parameters"], "trainable": whole["trainable"], "layers": layers})

@@ -13,8 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from rescan.files import write_json, write_table, writing
 from rescan.heads import outputs as heads
 from rescan.log import logger
-from rescan.models import networks
+from rescan.models import model_files
 from rescan.models.networks import Network
+from rescan.models.normalization import normalize
 from rescan.results.diagnosis_file import COLLAPSED
 from rescan.results.predictions_file import KEYS
 from rescan.study import Inference, Run
@@ -45,7 +46,7 @@ def infer(run: Run, machine: Machine) -> None:
     images, items = loader.read_items(run)
     items = items[items["part"] != "extra"].reset_index(drop=True)
     with machine.lease() as device:
-        network, _ = networks.load(run.trained.folder.model)
+        network, _ = model_files.load(run.trained.folder.model)
         network.to(device)
         rows, normalization = items["item"].to_numpy(), recipe.normalization
         shown = Shown(recipe.inference, run.preparation.background)
@@ -214,7 +215,7 @@ def _forward(
     with torch.no_grad(), loader.loading(images, cut, pin=pin) as batches:
         for number, batch in enumerate(batches):
             versions = shown.versions(batch.to(device, non_blocking=True), number)
-            fed = [network.vectors(networks.normalize(version, normalization)) for version in versions]
+            fed = [network.vectors(normalize(version, normalization)) for version in versions]
             read = [{head: output.float().cpu().numpy() for head, output in network.read(one).items()} for one in fed]
             outputs = {head: [one[head] for one in read] for head in read[0]}
             found.append(read[0] if len(read) == 1 else heads.average(outputs))

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional
 
 from rescan.files import writing
-from rescan.models import autoencoders, networks
+from rescan.models import autoencoders, model_files
 from rescan.models.networks import encoder_of
+from rescan.models.normalization import denormalize, normalize
 from rescan.paths import AutoencoderFolder
 from rescan.study import AutoencoderRun
 from rescan.training import loader
@@ -52,7 +53,7 @@ class Reconstruction(Task):
         self.network.eval()
         with torch.no_grad(), loader.loading(self.images, batches, pin=self.precision.on_gpu) as loaded:
             for batch in loaded:
-                inputs = networks.normalize(batch.to(device, non_blocking=True), self.run.settings.normalization)
+                inputs = normalize(batch.to(device, non_blocking=True), self.run.settings.normalization)
                 with self.precision.autocast():
                     outputs = self.network(inputs)
                 errors += len(batch) * functional.mse_loss(outputs.float(), inputs).double()
@@ -61,7 +62,7 @@ class Reconstruction(Task):
     def write(self, folder: str) -> None:
         """Write the encoder, and some validation images with their reconstructions, (n, 2, *spatial, C) uint8."""
         outputs, normalization = AutoencoderFolder(folder), self.run.settings.normalization
-        autoencoders.save_encoder(outputs.encoder, self.network.encoder, header_of(self.run, self.input))
+        model_files.save(outputs.encoder, self.network.encoder.body, header_of(self.run, self.input))
         rows = self.rows["validation"]
         chosen = np.sort(rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)])
         pairs = []
@@ -69,8 +70,8 @@ class Reconstruction(Task):
             for row in chosen:
                 levels = loader.gray_levels(np.array(self.images[row : row + 1]))
                 images = levels.movedim(-1, 1).to(self.precision.device)
-                reconstructed = self.network.eval()(networks.normalize(images, normalization))
-                pair = torch.cat([images.float(), networks.denormalize(reconstructed, normalization)])
+                reconstructed = self.network.eval()(normalize(images, normalization))
+                pair = torch.cat([images.float(), denormalize(reconstructed, normalization)])
                 pairs.append(pair.round().clamp(0, 255).to(torch.uint8).movedim(1, -1).cpu().numpy())
         with writing(outputs.reconstructions) as temporary:
             np.save(temporary, np.stack(pairs), allow_pickle=False)

@@ -18,6 +18,7 @@ from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.models import networks
+from rescan.models.normalization import normalize
 from rescan.study import TrainingStage
 from rescan.training import loader, state
 from rescan.training.augment import augment
@@ -142,7 +143,7 @@ class Trainer:
         augmented = augment(images, self.settings.augmentation, seed, self.run.preparation.background)
         torch.manual_seed(seed_of(self.run.seed, "dropout", *place))
         with self.precision.autocast():
-            loss = self.task.loss(networks.normalize(augmented, self.settings.normalization), rows)
+            loss = self.task.loss(normalize(augmented, self.settings.normalization), rows)
         self.precision.backward(loss * share)
         self.books.add(loss, len(rows))
 

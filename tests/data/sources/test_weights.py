@@ -21,7 +21,8 @@ from torchvision.models.vision_transformer import MLPBlock
 from rescan.catalogue.encoders import ENCODERS, PYTORCH
 from rescan.data.sources import weights
 from rescan.errors import RescanError
-from rescan.models.networks import build, load_encoder_weights
+from rescan.models.model_files import load_encoder_weights
+from rescan.models.networks import build
 from rescan.study import Recipe
 
 # Files under the names that older versions of torchvision give them.

@@ -1,0 +1,85 @@
+"""Model files: a network's weights as safetensors, with a header from which the network can be built again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rescan.errors import RescanError
+from rescan.files import writing
+from rescan.models.networks import Network, build
+from rescan.study import Recipe
+
+
+def save(path: str | Path, network: nn.Module, header: dict[str, Any]) -> None:
+    """Write a network's state as safetensors, with `header` as JSON under "rescan" in the file's metadata."""
+    # A copy each: safetensors refuses tensors that share memory, and those that are not contiguous (channels last).
+    state = {
+        key: value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+        for key, value in network.state_dict().items()
+    }
+    with writing(path) as temporary:  # one key: several are written in a random order, and equal files shall be equal
+        save_file(state, str(temporary), metadata={"rescan": json.dumps(header, ensure_ascii=False)})
+
+
+def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors, on the CPU, and its metadata."""
+    try:
+        with safe_open(str(path), framework="pt") as stored:
+            return {key: stored.get_tensor(key) for key in stored.keys()}, stored.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise RescanError(f"{path}: no such file; run the step that makes it first") from None
+    except (SafetensorError, OSError) as error:
+        raise RescanError(f"{path}: not a safetensors file ({error}); make it again") from None
+
+
+def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
+    """Read a model file and build its network from the header alone.
+
+    Returns:
+        The network, on the CPU and in eval mode, and the header.
+
+    Raises:
+        RescanError: No such file, or not a model file that this version of Rescan can read.
+    """
+    state, metadata = _read(path)
+    if "rescan" not in metadata:
+        raise RescanError(
+            f"{path}: holds weights but not a Rescan model (no header); give a model.safetensors that `train` wrote"
+        )
+    try:
+        header = json.loads(metadata["rescan"])
+        network = build(Recipe.model_validate(header["recipe"]), len(header["classes"]), tuple(header["input"]))
+        network.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, ValidationError, RuntimeError, RescanError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RescanError(f"{path}: this version of Rescan cannot read this model ({reason}); train it again") from None
+    return network.eval(), header
+
+
+def load_encoder_weights(network: Network, path: str | Path) -> None:
+    """Load pretrained weights, as the step `weights` names them, into the encoder; the old head's are ignored.
+
+    Raises:
+        RescanError: No such file, or it lacks weights of this encoder, or they have other shapes.
+    """
+    state, _ = _read(path)
+    body = network.encoder.body
+    # Files older than torch 0.4.1 hold no count of batches, which only cumulative batch norm uses.
+    wanted = {key: value for key, value in body.state_dict().items() if not key.endswith("num_batches_tracked")}
+    missing = [key for key in wanted if key not in state]
+    different = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+    if missing or different:
+        what = f"lacks {missing[0]}" if missing else f"has another shape of {different[0]}"
+        count = len(missing) + len(different)
+        raise RescanError(
+            f"{path}: {what} ({count} of {len(wanted)} weights do not fit); it belongs to another encoder"
+        )
+    body.load_state_dict({key: state[key] for key in wanted}, strict=False)

@@ -1,0 +1,39 @@
+"""From pixel values to what a network takes, and back (catalogue.NORMALIZATIONS)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rescan import catalogue
+
+
+def normalize(images: Tensor, normalization: str) -> Tensor:
+    """Turn pixel values into what the network is fed: (x / 255 · scale − mean) / std, by catalogue.NORMALIZATIONS.
+
+    Args:
+        images: (B, C, …) uint8, or floating point on the same 0–255 scale; C = 1 or 3. One channel takes the mean of
+            the three channels' constants.
+        normalization: A name of catalogue.NORMALIZATIONS.
+
+    Returns:
+        Of the same shape, float32.
+    """
+    scale, mean, std = _constants(images, normalization)
+    return (images.float() * (scale / 255) - mean) / std
+
+
+def denormalize(fed: Tensor, normalization: str) -> Tensor:
+    """Turn what the network is fed, or an autoencoder returns, back into pixel values on the 0–255 scale, float32."""
+    scale, mean, std = _constants(fed, normalization)
+    return (fed.float() * std + mean) * (255 / scale)
+
+
+def _constants(images: Tensor, normalization: str) -> tuple[float, Tensor, Tensor]:
+    """A normalization's scale, mean and standard deviation, the latter two shaped to fit images (B, C, …)."""
+    constants = catalogue.NORMALIZATIONS[normalization]
+    mean, std = (torch.tensor(values, device=images.device) for values in (constants.mean, constants.std))
+    if images.shape[1] == 1:
+        mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+    shape = (1, -1) + (1,) * (images.ndim - 2)
+    return constants.scale, mean.view(shape), std.view(shape)
