@@ -11,6 +11,7 @@ import pandas as pd
 from rescan.paths import Paths
 from rescan.results.audit_report import GROUPS, AuditReport
 from rescan.results.csv_table import Table
+from rescan.results.history_files import HISTORY
 from rescan.results.manifest import MANIFEST
 from rescan.results.packed_store import ITEMS, PackedStore
 from rescan.results.source import SourceData, SourceReport
@@ -68,6 +69,12 @@ def write_store(folder: str | Path, images: np.ndarray, items: pd.DataFrame, **b
         empty_masks=[],
         seconds=0.0,
     ).write(Path(folder, "preparation.json"))
+
+
+def write_history(path: str | Path, epochs: int, **columns: Any) -> None:
+    """Write the history.csv of a training of one stage, all numbers 0 but for `columns`."""
+    defaults = {"stage": "main", "epoch": range(epochs), "step": range(epochs)}
+    HISTORY.write(path, _completed(HISTORY, pd.DataFrame({**defaults, **columns})))
 
 
 def _completed(table: Table, frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import write_history
 
 from rescan.evaluation.diagnosis import collapsed, diagnose, dropped, fitting
 from rescan.evaluation.readings import Reading
-from rescan.files import write_table
 from rescan.results.diagnosis_file import Diagnosis
 from rescan.results.metrics_file import Interval
 
@@ -103,7 +103,7 @@ def test_diagnose_reads_the_files_of_each_run(cases: SimpleNamespace) -> None:
     folder = "results/full/heads/one/fold0_seed"
     accuracies = {"train_mode_accuracy": 0.9, "eval_mode_accuracy": 0.2, "recalibrated_accuracy": 0.2}
     checked(**accuracies).write(f"{folder}0/diagnosis.json")
-    write_table(f"{folder}1/history.csv", pd.DataFrame({"validation_accuracy": [0.2, 0.9, 0.1, 0.9]}))
+    write_history(f"{folder}1/history.csv", 4, validation_accuracy=[0.2, 0.9, 0.1, 0.9])
     found = diagnose(study, "one", reading, {})
     assert [(finding.finding, finding.seed) for finding in found] == [("collapsed", 0), ("drop", 1)]
     assert "train mode 0.90" in found[0].text

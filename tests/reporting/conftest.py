@@ -319,6 +319,7 @@ def _trained(folder: Path, arm: str, random: np.random.Generator, stages: list[s
     history = {
         "stage": stages,
         "epoch": epochs,
+        "step": 10 * (epochs + 1),
         "lr": 1e-3,
         "train_loss": 0.2 + falling,
         "train_accuracy": 0.95 - 0.6 * falling,

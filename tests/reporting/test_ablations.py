@@ -3,10 +3,9 @@
 from contextlib import contextmanager
 
 import numpy as np
-import pandas as pd
 import pytest
+from sample_files import write_history
 
-from rescan.files import write_table
 from rescan.paths import Paths
 from rescan.reporting.figures import comparison_figures, style, training_figures
 from rescan.reporting.page.ablation_view import ablation_views
@@ -87,10 +86,10 @@ def test_the_figure_shows_the_mean_of_the_seeds_of_training_and_test(study, monk
     monkeypatch.setattr(training_figures, "canvas", canvas)
     for arm in study.arms:
         for seed in (0, 1):
-            table = pd.DataFrame({"step": [10, 20], "epoch": [0, 1]})
+            columns = {}
             for part, value in (("train", 0.9), ("validation", 0.1), ("test", 0.6)):
-                table[f"{part}_accuracy"], table[f"{part}_loss"] = value + 0.1 * seed, 1 - value
-            write_table(f"results/demo/s/{arm}/fold0_seed{seed}/history.csv", table)
+                columns |= {f"{part}_accuracy": value + 0.1 * seed, f"{part}_loss": 1 - value}
+            write_history(f"results/demo/s/{arm}/fold0_seed{seed}/history.csv", 2, step=[10, 20], **columns)
     comparison_figures.ablations(study, list(study.arms), Paths("demo", "s").comparison_figures)
     assert ablation_views(study, [])[1].figure.width > 300
     accuracy = figures[1].axes[0]

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 from PIL import Image
+from sample_files import write_history
 
 from rescan.paths import Paths
 from rescan.reporting.figures import embedding, grids, overview_figures, style, training_figures
@@ -39,9 +40,7 @@ def history(path, stages=("warm", "main", "main"), best=1):
     columns = {
         f"{part}_{metric}": 0.1 * (epochs + 1) for part in ("train", "validation") for metric in ("loss", "accuracy")
     }
-    pd.DataFrame({"stage": stages, "epoch": epochs, **columns, "kept": (epochs == best).astype(int)}).to_csv(
-        path, index=False
-    )
+    write_history(path, len(stages), stage=stages, kept=(epochs == best).astype(int), **columns)
     return path
 
 

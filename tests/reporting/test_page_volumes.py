@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sample_files import write_audit, write_manifest, write_source
+from sample_files import write_audit, write_history, write_manifest, write_source
 
 from rescan.evaluation.compare import compare
 from rescan.evaluation.evaluate import evaluate
@@ -89,16 +89,14 @@ def _run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame) -> N
     folder = Paths(study.scale, study.name).run(arm, fold, seed)
     write_table(f"{folder}/predictions.csv", rows)
     curve = np.array([0.9, 0.5])
-    history = {"stage": "main", "epoch": [0, 1], "train_loss": curve, "validation_loss": curve, "kept": [0, 1]}
     accuracies = {"train_accuracy": 1 - curve, "validation_accuracy": 1 - curve}
-    write_table(f"{folder}/history.csv", pd.DataFrame({**history, **accuracies}))
+    write_history(folder.history, 2, train_loss=curve, validation_loss=curve, kept=[0, 1], **accuracies)
 
 
 def _autoencoder(study: Study, name: str) -> None:
     folder = Path(Paths(study.scale, study.name).autoencoder(name, 0, 0))
     losses = [0.5, 0.0125, 0.02]
-    history = {"stage": "autoencoder", "epoch": [0, 1, 2], "train_loss": losses, "validation_loss": losses}
-    write_table(folder / "history.csv", pd.DataFrame({**history, "kept": [1, 1, 0]}))
+    write_history(folder / "history.csv", 3, train_loss=losses, validation_loss=losses, kept=[1, 1, 0])
     volumes = np.random.default_rng(0).integers(0, 255, (3, 2, 8, 8, 8, 1)).astype(np.uint8)
     np.save(folder / "reconstructions.npy", volumes)
     reconstructions(folder / "reconstructions.npy", folder / "reconstructions.png")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from rescan.evaluation.readings import Reading
-from rescan.files import read_table
 from rescan.paths import Paths
 from rescan.results.diagnosis_file import COLLAPSED, Diagnosis
+from rescan.results.history_files import read_history
 from rescan.results.metrics_file import Finding, Interval, Levels
 from rescan.study import Study
 
@@ -37,7 +37,7 @@ def diagnose(study: Study, arm: str, images: Reading, parts: dict[str, Levels]) 
         checked = None if study.arms[arm].ensemble else Diagnosis.read_if_there(run.diagnosis)
         of_run = [collapsed(own, study.data.classes, checked)]
         if Path(run.history).exists():
-            of_run.append(dropped(read_table(run.history)["validation_accuracy"].to_numpy(float)))
+            of_run.append(dropped(read_history(run.history)["validation_accuracy"].to_numpy(float)))
         findings += [
             finding.model_copy(update={"fold": fold, "seed": seed, "text": f"fold {fold}, seed {seed}: {finding.text}"})
             for finding in of_run

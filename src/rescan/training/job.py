@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from rescan.files import write_table
 from rescan.log import logger
 from rescan.paths import RunFolder
+from rescan.results.history_files import HISTORY, LOSSES
 from rescan.study import AnyRun
 from rescan.training import loader, state
 from rescan.training.lease import Machine
@@ -59,9 +59,9 @@ def write_outputs(task: Task, progress: state.Progress) -> None:
     task.write(outputs)
     history = pd.DataFrame(progress.history)
     kept = len(history) - 1 if progress.best_epoch is None else progress.best_epoch
-    write_table(outputs.history, history.assign(kept=(history["epoch"] == kept).astype(int)))
+    HISTORY.write(outputs.history, history.assign(kept=(history["epoch"] == kept).astype(int)))
     losses = pd.DataFrame(progress.losses, columns=["step", "loss"])
-    write_table(outputs.losses, losses.astype({"step": int}))
+    LOSSES.write(outputs.losses, losses.astype({"step": int}))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.reporting.figures.style import COLORS, PathLike, canvas, legend_above, short
+from rescan.results.history_files import read_history, read_losses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
         graded: Whether to draw the validation part's quadratic kappa, too.
     """
     files = [histories] if isinstance(histories, (str, Path)) else histories
-    tables = [table for file in files if len(table := pd.read_csv(file))]
+    tables = [table for file in files if len(table := read_history(file))]
     read = not tables or "train_accuracy" in tables[0]  # an autoencoder reads no class
     metrics = list(PANELS)[: 1 if not read else 3 if graded else 2]
     stages = [*dict.fromkeys(tables[0]["stage"])] if tables else []
@@ -91,7 +92,7 @@ def losses(files: Sequence[PathLike], out: PathLike) -> None:
         files: losses.csv of each run. Nothing is drawn without any.
         out: The PNG.
     """
-    tables = [table for file in files if len(table := pd.read_csv(file))]
+    tables = [table for file in files if len(table := read_losses(file))]
     if not tables:
         return
     with canvas(out, 3.0) as figure:
@@ -118,7 +119,7 @@ def ablation(arms: Mapping[str, Sequence[PathLike]], out: PathLike) -> None:
         panels = figure.subplots(2, 1, sharex=True)
         highest = 0.0
         for number, (name, files) in enumerate(arms.items()):
-            tables = [pd.read_csv(file) for file in files if Path(file).is_file()]
+            tables = [read_history(file) for file in files if Path(file).is_file()]
             if not tables:
                 continue
             mean = pd.concat(tables).select_dtypes("number").groupby(level=0).mean()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rescan.files import read_table
 from rescan.paths import Paths
 from rescan.reporting.page.picture import Picture, picture
+from rescan.results.history_files import read_history
 from rescan.study import Study
 
 FIGURES = {
@@ -57,7 +57,7 @@ def autoencoder_views(study: Study) -> list[AutoencoderView]:
 def _view(study: Study, name: str, arms: list[str]) -> AutoencoderView:
     fold, seed = study.runs(arms[0])[0]
     run = Paths(study.scale, study.name).autoencoder(name, fold, seed)
-    history = read_table(run.history) if Path(run.history).is_file() else None
+    history = read_history(run.history) if Path(run.history).is_file() else None
     epoch, loss = math.nan, math.nan
     if history is not None and (history["kept"] == 1).any():
         epoch, loss = history.loc[history["kept"] == 1, ["epoch", "validation_loss"]].to_numpy(float)[-1]
