@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from rescan.evaluation import predictions
 from rescan.evaluation.readings import Reading, by_sample, read_posttraining
 from rescan.evaluation.scoring import of_part
-from rescan.paths import Paths
 from rescan.results.comparison import Comparison
-from rescan.results.damage import damaged
-from rescan.results.metrics_file import Metrics, Scores
+from rescan.results.metrics_file import Metrics, Scores, read_metrics
 from rescan.study import Study
 
 PART, LEVEL = "test", "image"
@@ -37,7 +35,7 @@ class ScoredArms:
         Raises:
             RescanError: A file is missing or damaged.
         """
-        metrics = {arm: _metrics(study, arm) for arm in arms}
+        metrics = {arm: read_metrics(study, arm) for arm in arms}
         return cls(study, metrics, {arm: _held_out(study, arm) for arm in arms})
 
     def reading(self, arm: str, part: str = PART) -> Reading | None:
@@ -68,14 +66,6 @@ def with_value(row: Comparison, scores: Scores) -> Comparison:
     """The row with the value of its metric and its interval."""
     estimate = scores.metrics.get(row.metric)
     return replace(row, value=estimate.value, low=estimate.low, high=estimate.high) if estimate else row
-
-
-def _metrics(study: Study, arm: str) -> Metrics:
-    path = Paths(study.scale, study.name).arm(arm).metrics
-    metrics = Metrics.read(path)
-    if (metrics.study, metrics.arm, metrics.classes) != (study.name, arm, study.data.classes):
-        raise damaged(path, Metrics.step, "is of another study or arm, or of other classes")
-    return metrics
 
 
 def _held_out(study: Study, arm: str) -> Reading:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from rescan.files import read_json
 from rescan.paths import Paths
+from rescan.results.damage import damaged
 from rescan.results.json_result import JsonResult, Part
 from rescan.results.posttraining import RunId
 from rescan.study import Study
@@ -216,6 +217,22 @@ class Metrics(JsonResult):
         return scores.metrics.get(metric) if scores else None
 
 
+def read_metrics(study: Study, arm: str) -> Metrics:
+    """Read an arm's metrics.json.
+
+    Raises:
+        RescanError: It is missing or damaged, or does not belong to the study's arm.
+    """
+    path = Paths(study.scale, study.name).arm(arm).metrics
+    metrics = Metrics.read(path)
+    own = (study.name, arm, study.data.classes, study.arms[arm].head)
+    if (metrics.study, metrics.arm, metrics.classes, metrics.head) != own:
+        raise damaged(path, Metrics.step, "is of another study or arm, or of other classes")
+    if {*metrics.endpoints, *metrics.curves.endpoints} - {*study.data.endpoints}:
+        raise damaged(path, Metrics.step, "has an endpoint that the study has not")
+    return metrics
+
+
 def is_scored(study: Study, arm: str) -> bool:
     """Whether there is a metrics.json of the arm as its recipe is now (relative to the working folder).
 
@@ -225,5 +242,8 @@ def is_scored(study: Study, arm: str) -> bool:
         RescanError: It is not JSON.
     """
     path = Path(Paths(study.scale, study.name).arm(arm).metrics)
-    content = read_json(path) if path.is_file() else None
+    try:
+        content = json.loads(path.read_bytes()) if path.is_file() else None
+    except ValueError as error:
+        raise damaged(path, Metrics.step, f"not valid JSON ({error})") from None
     return isinstance(content, dict) and content.get("result_key") == result_key(study, arm)

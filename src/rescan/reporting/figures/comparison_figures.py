@@ -11,7 +11,7 @@ from rescan.reporting.figures.style import PathLike
 from rescan.reporting.text.references import forest_lines
 from rescan.reporting.text.words import metric
 from rescan.results.audit_report import AuditReport
-from rescan.results.metrics_file import Metrics, is_scored
+from rescan.results.metrics_file import is_scored, read_metrics
 from rescan.study import Study
 
 
@@ -49,7 +49,7 @@ def ablations(study: Study, arms: list[str], folder: ComparisonFolder) -> None:
 def forest(study: Study, arms: list[str], out: PathLike) -> None:
     """Draw the first metric of arms beside published values and references."""
     paths = Paths(study.scale, study.name)
-    metrics = [Metrics.read(paths.arm(arm).metrics) for arm in arms]
+    metrics = [read_metrics(study, arm) for arm in arms]
     published = [
         entry
         for entry in study.published

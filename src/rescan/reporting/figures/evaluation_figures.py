@@ -11,7 +11,7 @@ from rescan.paths import Paths
 from rescan.reporting.figures import embedding, training_figures
 from rescan.reporting.figures.style import COLORS, LINES, WIDTH, PathLike, canvas, class_colors, legend_above, short
 from rescan.reporting.text.words import Quantity, interval, number, spaced
-from rescan.results.metrics_file import Bin, Metrics, RocCurve, Spread
+from rescan.results.metrics_file import Bin, Metrics, RocCurve, Spread, read_metrics
 from rescan.results.predictions_file import PREDICTIONS, read_vectors
 from rescan.study import Study
 
@@ -26,7 +26,7 @@ def evaluation(study: Study, arm: str) -> None:
         RescanError: A result is missing or damaged.
     """
     paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], study.data.classes
-    metrics = Metrics.read(paths.arm(arm).metrics)
+    metrics = read_metrics(study, arm)
     folder = paths.arm(arm).figures
     Path(folder).mkdir(parents=True, exist_ok=True)
     for stale in Path(folder).glob("*.png"):

@@ -56,6 +56,7 @@ def _view(study: Study, name: str, ablation: Ablation, comparison: Sequence[Comp
         rows=rows,
         figure=picture(
             Paths(study.scale, study.name).comparison_figures.ablation(name),
+            "compare",
             f"{ablation.question}: accuracy and loss over the steps.",
             f"{capitalized(ablation.question)}. Accuracy and loss over the steps, mean over the seeds: training "
             "dashed, test solid; the baseline in black. The test part is only watched: nothing is chosen by it.",

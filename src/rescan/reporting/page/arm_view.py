@@ -82,7 +82,9 @@ def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str
     fitted = Posttraining.read_if_there(folder.posttraining)
     elsewhere = {*everywhere, *(finding.text for finding in metrics.diagnosis)}
     captions = arm_words.captions(study, arm, metrics.curves.run, len(metrics.runs))
-    pictures = [picture(getattr(folder.figures, name), f"{arm}: {name}", text) for name, text in captions.items()]
+    pictures = [
+        picture(getattr(folder.figures, name), "evaluate", f"{arm}: {name}", text) for name, text in captions.items()
+    ]
     trained = recipe.models or arm
     networks = [paths.run(trained, *run).network for run in study.runs(trained)]
     models = [paths.run(arm, *run).model for run in study.runs(arm)]

@@ -61,7 +61,7 @@ def _view(study: Study, name: str, arms: list[str]) -> AutoencoderView:
     epoch, loss = math.nan, math.nan
     if history is not None and (history["kept"] == 1).any():
         epoch, loss = history.loc[history["kept"] == 1, ["epoch", "validation_loss"]].to_numpy(float)[-1]
-    pictures = [picture(getattr(run, file), f"{name}: {text}", text) for file, text in FIGURES.items()]
+    pictures = [picture(getattr(run, file), "pretrain", f"{name}: {text}", text) for file, text in FIGURES.items()]
     return AutoencoderView(
         name=name,
         arms=arms,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.reporting.page.picture import Picture, picture
 from rescan.results.agreement import read_splits
-from rescan.results.audit_report import AuditReport, UnreadableSample
+from rescan.results.audit_report import AuditReport
+from rescan.results.packed_store import LeftOut, PackedStore
 from rescan.results.parts import EXTRA, PARTS, UNLABELED
 from rescan.results.source import SourceReport
 from rescan.study import Study
@@ -66,7 +66,7 @@ class DataView:
     is_phantom: bool
     counts: Counts | None
     audit: AuditReport | None
-    left_out: Sequence[UnreadableSample]
+    left_out: Sequence[LeftOut]
     figures: Sequence[Picture]
 
 
@@ -76,7 +76,7 @@ def data_view(study: Study) -> DataView:
     source, audit = SourceReport.read_if_there(paths.source), AuditReport.read_if_there(paths.audit)
     preparation = study.preparations[study.arms[study.first_arm].preparation]
     captions = FIGURES_OF_VOLUMES if preparation.reads == "volume" else FIGURES
-    pictures = [picture(getattr(paths.explore, name), text, text) for name, text in captions.items()]
+    pictures = [picture(getattr(paths.explore, name), "explore", text, text) for name, text in captions.items()]
     return DataView(
         source=source,
         is_phantom=source.kind == "phantom" if source else study.data.phantom is not None,
@@ -104,12 +104,10 @@ def _counts(study: Study) -> Counts | None:
     return Counts(rows, extra, int((splits["part"] == UNLABELED).sum()))
 
 
-def _left_out(study: Study, audit: AuditReport | None) -> list[UnreadableSample]:
+def _left_out(study: Study, audit: AuditReport | None) -> list[LeftOut]:
     """Readable samples that a preparation could not prepare."""
     paths = Paths(study.scale, study.name)
     unreadable = {entry.sample for entry in audit.unreadable} if audit else set()
-    stores = sorted({recipe.preparation for recipe in study.arms.values()})
-    files = [paths.store(name).preparation for name in stores]
-    entries = [entry for file in files if Path(file).is_file() for entry in read_json(file)["left_out"]]
-    samples = [UnreadableSample(**entry) for entry in entries]
-    return [entry for entry in samples if entry.sample not in unreadable]
+    preparations = sorted({recipe.preparation for recipe in study.arms.values()})
+    stores = [PackedStore.read_if_there(paths.store(name).preparation) for name in preparations]
+    return [entry for store in stores if store for entry in store.left_out if entry.sample not in unreadable]

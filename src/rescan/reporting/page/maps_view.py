@@ -50,7 +50,7 @@ def maps_view(folder: ArmFolder, arm: str) -> MapsView | None:
     browser = read_json(folder.gradcam.browser) if Path(folder.gradcam.browser).is_file() else {"volumes": ()}
     energies = {name: Value(entry["value"], entry["low"], entry["high"]) for name, entry in summary["energies"].items()}
     shares = [(title, energies[name]) for name, title in MAPS.items() if name in energies]
-    sheet = picture(folder.gradcam.sheet, f"{arm}: Grad-CAM", _sheet_caption(summary))
+    sheet = picture(folder.gradcam.sheet, "gradcam", f"{arm}: Grad-CAM", _sheet_caption(summary))
     return MapsView(shares, _shares_caption(summary), sheet, browser["volumes"])
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from rescan.results.damage import damaged
+
 CSS_PIXELS = 112  # that an inch of a figure gets on a wide screen: 11 points are then 17 pixels high
 
 
@@ -22,13 +24,21 @@ class Picture:
     caption: str
 
 
-def picture(path: str | Path, alt: str, caption: str) -> Picture | None:
-    """Read a PNG; None if there is none."""
+def picture(path: str | Path, step: str, alt: str, caption: str) -> Picture | None:
+    """Read a PNG that a step draws; None if there is none.
+
+    Raises:
+        RescanError: It is damaged.
+    """
     path = Path(path)
     if not path.is_file():
         return None
-    with Image.open(path) as file:
-        width, height = file.size
-        scale = CSS_PIXELS / file.info["dpi"][0] if "dpi" in file.info else 1
+    try:
+        with Image.open(path, formats=["PNG"]) as file:
+            width, height = file.size
+            scale = CSS_PIXELS / file.info["dpi"][0] if "dpi" in file.info else 1
+            file.verify()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise damaged(path, step, f"not a whole PNG ({error})") from None
     source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     return Picture(source, alt, round(width * scale), round(height * scale), caption)

@@ -146,7 +146,7 @@ def _with_f1(scores: Scores, endpoint: str) -> Mapping[str, Quantity]:
 def _by_level(study: Study, metrics: Metrics) -> ScoreTable | None:
     """A row per level of the test part, and out of fold, where patches, eyes or patients differ from samples."""
     test = metrics.parts.get("test", {})
-    if len({scores.n for scores in test.values()}) < 2:
+    if "image" not in test or len({scores.n for scores in test.values()}) < 2:
         return None
     by_rule = any(scores.majority or scores.consistent for scores in test.values())
     columns = dict.fromkeys([study.metric, *(BY_RULE if by_rule else BY_LEVEL)])
@@ -177,7 +177,8 @@ def _by_class(metrics: Metrics) -> ScoreTable | None:
     of_classes = {name: metric for name, metric in test.metrics.items() if metric.classes} if test else {}
     if not of_classes:
         return None
-    counts = [round(sum(row)) for row in metrics.confusion["test"]]
+    confusion = metrics.confusion.get("test")
+    counts = [round(sum(row)) for row in confusion] if confusion else [None] * len(metrics.classes)
     rows = [
         ScoreRow((name,), [n, *(metric.classes.get(name) for metric in of_classes.values())])
         for name, n in zip(metrics.classes, counts)
@@ -196,10 +197,11 @@ def _subgroups(study: Study, metrics: Metrics) -> list[ScoreTable]:
     ):
         for acquisition in (True, False):
             own = {name: of for name, of in columns.items() if words.is_of_acquisition(name) == acquisition}
-            if own:
+            whole = metrics.scores(part, level)
+            if own and whole:
                 by = words.listed([words.known_column(name) for name in own])
                 title = f"By {by}, {words.part(part, level, 'image')}"
-                names, rows = _subgroup_rows(study, own, metrics.parts[part][level])
+                names, rows = _subgroup_rows(study, own, whole)
                 folded = not acquisition or len(rows) > LONG
                 heads = ("Subgroup", "")
                 tables.append(ScoreTable(title, heads, _headings(names, n=True), rows, [SUBGROUPS], folded))

@@ -19,7 +19,7 @@ from rescan.reporting.page.published_rows import claim_rows, published_rows
 from rescan.reporting.text import recipe_words, words
 from rescan.reporting.text.answer import answer, costs
 from rescan.results.comparison import Comparison, read_comparison
-from rescan.results.metrics_file import Metrics, is_scored
+from rescan.results.metrics_file import Metrics, is_scored, read_metrics
 from rescan.study import Study
 
 
@@ -92,7 +92,7 @@ def study_view(study: Study) -> StudyView:
     paths, data = Paths(study.scale, study.name), data_view(study)
     scored = [arm for arm in study.arms if is_scored(study, arm)]
     missing = [arm for arm in study.arms if arm not in scored]
-    metrics = {f"{study.name}-arm-{number}": Metrics.read(paths.arm(arm).metrics) for number, arm in enumerate(scored)}
+    metrics = {f"{study.name}-arm-{number}": read_metrics(study, arm) for number, arm in enumerate(scored)}
     warnings = _warnings(list(metrics.values()))
     everywhere = [warning.text for warning in warnings if len(warning.arms) == len(scored) > 1]
     comparison = read_comparison(paths.comparison) if Path(paths.comparison).is_file() else []
@@ -132,7 +132,7 @@ def _warnings(arms: Sequence[Metrics]) -> list[ArmWarning]:
 
 def _forest(study: Study) -> Picture | None:
     text = f"Test {words.metric(study.metric)} of each arm with its 95 % interval."
-    return picture(Paths(study.scale, study.name).comparison_figures.forest, text, text)
+    return picture(Paths(study.scale, study.name).comparison_figures.forest, "compare", text, text)
 
 
 def _recipe(study: Study, arm: str) -> RecipeView:

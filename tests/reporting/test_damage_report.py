@@ -1,0 +1,58 @@
+"""A damaged file gives one line with the file and the step that makes it, or a page; never a traceback."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from damages import faults, of_bytes, of_csv, of_json
+
+from rescan.paths import ArmFolder, Paths
+from rescan.reporting.page.report import report
+from rescan.study import Study
+
+
+@pytest.fixture(scope="module")
+def study(full_tree: tuple[Path, Study], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    """A study with all its files, in whose folder the tests run."""
+    folder, study = full_tree
+    copy = tmp_path_factory.mktemp("damaged")
+    for name in ("results", "data"):
+        shutil.copytree(folder / name, copy / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(copy)
+        yield study
+
+
+def check(study: Study, file: str, maker: str) -> None:
+    path = Path(file)
+    damages = {".csv": of_csv, ".json": of_json}.get(path.suffix, of_bytes)(path.read_bytes())
+    assert "\n".join(faults(path, damages, lambda: report([study]), [], maker)) == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "maker"),
+    [
+        ("source", "download"),
+        ("audit", "audit"),
+        ("splits", "split"),
+        ("comparison", "compare"),
+    ],
+)
+def test_files_of_the_study(study: Study, file: str, maker: str) -> None:
+    check(study, getattr(Paths(study.scale, study.name), file), maker)
+
+
+@pytest.mark.parametrize(("file", "maker"), [("metrics", "evaluate"), ("posttraining", "posttrain")])
+def test_files_of_an_arm(study: Study, file: str, maker: str) -> None:
+    check(study, getattr(Paths(study.scale, study.name).arm("resnet18"), file), maker)
+
+
+def test_other_files(study: Study) -> None:
+    paths = Paths(study.scale, study.name)
+    arm: ArmFolder = paths.arm("resnet18")
+    check(study, paths.store("small").preparation, "preprocess")
+    check(study, f"{arm.figures}/confusion.png", "evaluate")
+    check(study, f"{paths.comparison_figures}/forest.png", "compare")
