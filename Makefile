@@ -20,11 +20,12 @@ test: $(BIN)/.ready-dev ## Run the tests
 test-floor: ## Run the tests with Python 3.9 and torch 1.12.1, the oldest versions that are supported
 	bash envs/test_floor.sh
 
-lint: $(BIN)/.ready-dev ## Check style, types, imports between rooms, the workflow, the study files and the tables of the docs
+lint: $(BIN)/.ready-dev ## Check style, types, imports between rooms, length of files, workflow, study files, tables of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
+	@awk 'FNR == 301 {print FILENAME ": more than 300 lines; split it"; long = 1} END {exit long}' $$(find src -name '*.py' -o -name '*.html' -o -name '*.css')
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/rescan check studies/*.yaml docs/examples/*.yaml
