@@ -171,12 +171,12 @@ def compare_trees(old: Path, new: Path) -> tuple[dict[str, list[Difference]], Co
     for place in sorted({*before, *after}):
         comparer = next((function for pattern, function in COMPARERS if re.search(pattern, f"/{place}")), compare_bytes)
         if place in before and place in after:
-            found = list(comparer(before[place], after[place]))
+            lines = list(comparer(before[place], after[place]))
             kinds[comparer.__name__.removeprefix("compare_")] += 1
         else:
-            found = [Difference(f"only in the {'old' if place in before else 'new'} tree", comparer != compare_figures)]
-        if found:
-            differences[place] = found
+            lines = [Difference(f"only in the {'old' if place in before else 'new'} tree", comparer != compare_figures)]
+        if lines:
+            differences[place] = lines
     return differences, kinds
 
 
