@@ -225,7 +225,7 @@ def _draw(
     model: Model, shown: list[Prepared], sources: list[Files], titles: list[str], reading: Reading, folder: Path
 ) -> None:
     """Draw the first network's maps: of a sample's patches, that of the first; a volume's also as a NIfTI file."""
-    from rescan.explanation.gradcam import draw_predictions
+    from rescan.explanation.new_maps import draw_predictions
 
     probabilities = None if reading.log_probabilities is None else np.exp(reading.log_probabilities)
     affines = [prepared.affine for prepared in shown if prepared.affine is not None]

@@ -16,17 +16,18 @@ from sample_files import write_store
 
 from rescan.errors import RescanError
 from rescan.explanation import gradcam as overlays
-from rescan.explanation import selection
+from rescan.explanation import new_maps, selection
 from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import Tile, draw, overlay
-from rescan.explanation.map_scores import SCORES
 from rescan.explanation.maps import head_of
-from rescan.explanation.selection import choose, one_a_sample
+from rescan.explanation.new_maps import draw_predictions
+from rescan.explanation.selection import choose, one_per_sample
 from rescan.files import write_json
 from rescan.heads.outputs import HEADS
 from rescan.models.model_files import load, save
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
+from rescan.results.map_files import SHARES
 from rescan.study import Study
 from rescan.training.lease import Machine
 
@@ -108,7 +109,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for arm in outputs:
-            overlays.make(study, arm, Machine("cpu"))
+            overlays.gradcam(study, arm, Machine("cpu"))
     return study, folder
 
 
@@ -155,7 +156,7 @@ def test_make_writes_what_it_says():
     assert scores["energy_inside"].dropna().between(0, 1).all()
     assert summary["n"] + summary["empty"] == 12
     for name, entry in summary["energies"].items():
-        assert entry["value"] == pytest.approx(scores.dropna(subset=SCORES)[name].mean())
+        assert entry["value"] == pytest.approx(scores.dropna(subset=list(SHARES))[name].mean())
         assert entry["low"] <= entry["value"] + 1e-12
         assert entry["high"] >= entry["value"] - 1e-12
     with Image.open(folder / "sheet.png") as sheet, Image.open(folder / chosen["picture"][0]) as picture:
@@ -203,13 +204,13 @@ def test_a_head_of_grades_is_explained_by_what_speaks_for_a_higher_and_for_a_low
     inside = (maps * (masks[items] > 0)).sum((1, 2)) / maps.sum((1, 2)).clip(1e-30)
     np.testing.assert_allclose(scores["energy_inside"].fillna(0), inside, rtol=1e-3, atol=1e-4)
 
-    wished = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"head": "ordinal"})})
-    overlays.make(wished, "graded", Machine("cpu"))
+    other_head = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"head": "ordinal"})})
+    overlays.gradcam(other_head, "graded", Machine("cpu"))
     assert json.loads((folder / "summary.json").read_text())["head"] == "ordinal"
     assert np.abs(np.load(folder / "maps.npy") - raw).max() > 0
 
 
-def test_the_head_is_the_wished_one_or_the_classification_or_the_first():
+def test_the_head_is_the_preferred_one_or_the_classification_or_the_first():
     heads = ["regression", "classification", "ordinal"]
     assert head_of(heads, "ordinal") == "ordinal"
     assert head_of(heads) == "classification"
@@ -252,7 +253,7 @@ def test_the_same_twice_and_nothing_stale_or_global_stays(study):
     folder = ARM / "gradcam"
     first = {name: (folder / name).read_bytes() for name in ("chosen.csv", "scores.csv", "summary.json", "maps.npy")}
     (folder / "images/stale.png").write_bytes(b"")
-    overlays.make(study, "small", Machine("cpu"))
+    overlays.gradcam(study, "small", Machine("cpu"))
     assert {name: (folder / name).read_bytes() for name in first} == first
     assert not (folder / "images/stale.png").exists()
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
@@ -260,7 +261,7 @@ def test_the_same_twice_and_nothing_stale_or_global_stays(study):
 
 def test_without_masks_there_are_pictures_and_an_empty_table(study):
     Path("data/demo/made_up/p/masks.npy").unlink()
-    overlays.make(study, "small", Machine("cpu"))
+    overlays.gradcam(study, "small", Machine("cpu"))
     assert pd.read_csv(ARM / "gradcam/scores.csv").empty
     summary = json.loads((ARM / "gradcam/summary.json").read_text())
     assert summary["energies"] == {}
@@ -268,14 +269,14 @@ def test_without_masks_there_are_pictures_and_an_empty_table(study):
     assert summary["chosen"]
 
 
-def test_what_is_missing_is_said(study):
+def test_a_missing_file_is_named(study):
     table = pd.read_csv(ARM / "fold0_seed4/predictions.csv")
     Path("data/demo/made_up/p/preparation.json").rename("away")
     with pytest.raises(RescanError, match=r"preparation\.json: no such file"):
-        overlays.make(study, "small", Machine("cpu"))
+        overlays.gradcam(study, "small", Machine("cpu"))
     table[table["part"] == "train"].to_csv(ARM / "fold0_seed4/predictions.csv", index=False)
     with pytest.raises(RescanError, match="no test images"):
-        overlays.make(study, "small", Machine("cpu"))
+        overlays.gradcam(study, "small", Machine("cpu"))
 
 
 def test_the_choice_is_spread_over_confidence_and_does_not_depend_on_order():
@@ -297,7 +298,7 @@ def test_draw_predictions_names_a_file_for_each_image():
     network, _ = load(ARM / "fold0_seed4/model.safetensors")
     images = np.load("data/demo/made_up/p/images.npy")[:2]
     probabilities = np.array([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
-    overlays.draw_predictions(network, images, ["one", "two"], probabilities, CLASSES, "imagenet", Path("out"))
+    draw_predictions(network, images, ["one", "two"], probabilities, CLASSES, "imagenet", Path("out"))
     assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
 
 
@@ -305,12 +306,12 @@ def test_draw_predictions_names_a_file_for_each_image():
 def test_draw_predictions_without_probabilities_explains_a_head_of_grades():
     network, _ = load(ARM.with_name("graded") / "fold0_seed4/model.safetensors")
     images = np.load("data/demo/made_up/p/images.npy")[:1]
-    drawn = []
+    pictures = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overlays, "draw", lambda path, rows: drawn.append((path, rows)))
+        patch.setattr(new_maps, "draw", lambda path, rows: pictures.append((path, rows)))
         folder, predicted = Path("out"), np.array([2])
-        overlays.draw_predictions(network, images, ["one"], None, CLASSES, "imagenet", folder, predicted=predicted)
-    ((path, [(_, [tile])]),) = drawn
+        draw_predictions(network, images, ["one"], None, CLASSES, "imagenet", folder, predicted=predicted)
+    ((path, [(_, [tile])]),) = pictures
     assert path == Path("out/one.png")
     assert tile.title == "prepared image\nread: ü"
     assert [title.replace(" (empty map)", "") for title, _ in tile.maps] == [
@@ -336,21 +337,21 @@ def test_draw_takes_rows_without_tiles_and_other_shapes(tmp_path):
         assert picture.width > 100
 
 
-def test_of_patches_one_a_sample_is_shown_each_in_turn():
+def test_of_patches_one_per_sample_is_shown_each_in_turn():
     rows = pd.DataFrame({"sample": [f"s{number // 4}" for number in range(20)], "item": range(20)})
-    assert one_a_sample(rows).tolist() == [0, 5, 10, 15, 16]
+    assert one_per_sample(rows).tolist() == [0, 5, 10, 15, 16]
     alone = pd.DataFrame({"sample": ["b", "a", "c"], "item": [3, 5, 7]})
-    assert one_a_sample(alone).tolist() == [0, 1, 2]
+    assert one_per_sample(alone).tolist() == [0, 1, 2]
 
 
-def test_patches_are_shown_one_a_sample_and_said_so(study):
+def test_patches_are_shown_one_per_sample_and_said_so(study):
     for seed in (4, 5):
         path = ARM / f"fold0_seed{seed}/predictions.csv"
         table = pd.read_csv(path, keep_default_na=False)
         table["sample"] = [f"{item // 6}.png" for item in table["item"]]  # six patches each, of every class
         table["target"] = table["item"] // 6 % 3
         table.to_csv(path, index=False)
-    overlays.make(study, "small", Machine("cpu"))
+    overlays.gradcam(study, "small", Machine("cpu"))
     chosen, summary = pd.read_csv(ARM / "gradcam/chosen.csv"), json.loads((ARM / "gradcam/summary.json").read_text())
     assert not chosen["sample"].duplicated().any()
     assert "sample's 6 patches" in summary["rule"]

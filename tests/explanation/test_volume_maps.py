@@ -24,6 +24,7 @@ from rescan.explanation import gradcam as overlays
 from rescan.explanation import maps
 from rescan.explanation.cam import gradcam
 from rescan.explanation.five_panels import peak
+from rescan.explanation.new_maps import draw_predictions
 from rescan.explanation.volume_maps import grid_of, to_source, write
 from rescan.heads.outputs import HEADS
 from rescan.models.model_files import load, save
@@ -228,7 +229,7 @@ def made(tmp_path_factory):
                 ensemble=False,
                 trim=0.0,
             ).write(FOLDER / arm / "posttraining.json")
-        overlays.make(study, "volumes", Machine("cpu"))
+        overlays.gradcam(study, "volumes", Machine("cpu"))
     return study, folder
 
 
@@ -304,10 +305,10 @@ def test_the_browser_gets_one_that_is_right_and_one_that_is_not():
     chosen = pd.read_csv(FOLDER / "volumes/gradcam/chosen.csv")
     right = chosen["true"] == chosen["predicted"]
     assert set(right) == {True, False}
-    leafed = json.loads((FOLDER / "volumes/gradcam/browser.json").read_text())["volumes"]
-    assert len(leafed) == 2
-    assert sorted("right" in volume["title"] for volume in leafed) == [False, True]
-    for volume in leafed:
+    browsed = json.loads((FOLDER / "volumes/gradcam/browser.json").read_text())["volumes"]
+    assert len(browsed) == 2
+    assert sorted("right" in volume["title"] for volume in browsed) == [False, True]
+    for volume in browsed:
         row = chosen.set_index("sample").loc[volume["title"].partition(":")[0]]
         assert row["predicted"] in volume["target"]
         assert volume["spacing"] == pytest.approx([8, 3, 4])
@@ -315,18 +316,18 @@ def test_the_browser_gets_one_that_is_right_and_one_that_is_not():
 
 
 def test_the_map_of_the_arm_beside_is_that_of_its_own_network_and_image(study, monkeypatch):
-    seen = {}
+    calls = []
     original = overlays.volume_maps.panels
     monkeypatch.setattr(
-        overlays.volume_maps, "panels", lambda *given: seen.setdefault(len(seen), given) and original(*given)
+        overlays.volume_maps, "panels", lambda *arguments: calls.append(arguments) or original(*arguments)
     )
     monkeypatch.setattr(overlays.volume_maps.five_panels, "draw", lambda *_: None)
-    overlays.make(study, "volumes", Machine("cpu"))
+    overlays.gradcam(study, "volumes", Machine("cpu"))
     chosen = pd.read_csv(FOLDER / "volumes/gradcam/chosen.csv")
     network, _ = load(FOLDER / "projections/fold0_seed0/model.safetensors")
     images = np.load("data/demo/made_up/flat/images.npy")
     for number, row in enumerate(chosen.itertuples()):
-        item, beside = int(row.sample[1:]), seen[number][-1]
+        item, beside = int(row.sample[1:]), calls[number][-1]
         fed = normalize(torch.from_numpy(np.moveaxis(images[item], -1, 0)[None].copy()), "unit")
         alone = gradcam(network, fed, torch.tensor([CLASSES.index(row.predicted)]))[1][0]
         assert beside.arm == "projections"
@@ -339,14 +340,14 @@ def test_the_same_twice_and_without_masks_layers_and_an_arm_beside(study, monkey
     folder = FOLDER / "volumes/gradcam"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     (folder / "volumes/stale.nii.gz").write_bytes(b"")
-    overlays.make(study, "volumes", Machine("cpu"))
+    overlays.gradcam(study, "volumes", Machine("cpu"))
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     monkeypatch.setattr(overlays.volume_maps.five_panels, "draw", lambda *_: None)
     for name in ("masks", "layers"):
         Path(f"data/demo/made_up/whole/{name}.npy").unlink()
     alone = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"beside": None})})
     shutil.rmtree(FOLDER / "projections")
-    overlays.make(alone, "volumes", Machine("cpu"))
+    overlays.gradcam(alone, "volumes", Machine("cpu"))
     assert pd.read_csv(folder / "chosen.csv")["map_deep"].isna().all()
     assert json.loads((folder / "summary.json").read_text())["energies"] == {}
 
@@ -358,13 +359,13 @@ def test_draw_predictions_writes_five_panels_and_a_map_beside():
     probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
     sources = [Files(Path(f"data/demo/made_up/raw/s{number}.nii.gz")) for number in range(2)]
     given = (network, images, ["one", "two"], probabilities, header["classes"], "unit", Path("out"))
-    overlays.draw_predictions(*given, affines=affines, sources=sources)
+    draw_predictions(*given, affines=affines, sources=sources)
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("one.png", "one_map.nii.gz", "two.png", "two_map.nii.gz")
     ]
     expected = to_source(the_map(1, 1)[1], affines[1], (2 * W, 2 * H, 2 * D), LPS)
     np.testing.assert_allclose(nibabel.load("out/two_map.nii.gz").get_fdata(), expected, atol=1e-3)
-    overlays.draw_predictions(*given[:-1], Path("pictures"))
+    draw_predictions(*given[:-1], Path("pictures"))
     assert sorted(path.name for path in Path("pictures").iterdir()) == ["one.png", "two.png"]
 
 

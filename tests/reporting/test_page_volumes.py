@@ -16,13 +16,14 @@ from sample_files import write_audit, write_history, write_manifest, write_sourc
 from rescan.evaluation.compare import compare
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import posttrain
-from rescan.explanation.browser import browsed
+from rescan.explanation.browser import browse
 from rescan.files import write_json, write_table
 from rescan.paths import Paths
 from rescan.reporting.figures.autoencoder_figures import reconstructions
 from rescan.reporting.figures.comparison_figures import comparison
 from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.reporting.page.report import report
+from rescan.results.map_files import MapBrowser
 from rescan.results.metrics_file import Estimate, Metrics
 from rescan.study import Settings, Study
 from rescan.study.file import load
@@ -123,12 +124,8 @@ def tree(folder: Path) -> Study:
     maps.mkdir()
     Image.new("L", (90, 30), 99).save(maps / "sheet.png", dpi=(150, 150))
     values = np.random.default_rng(0).random((4, 8, 8)).astype(np.float32)
-    volume = {
-        "title": "s0 </script>",
-        "target": "abnormal",
-        **browsed((255 * values).astype(np.uint8), values, np.eye(4)),
-    }
-    write_json(maps / "browser.json", {"volumes": [volume]})
+    volume = browse("s0 </script>", "abnormal", (255 * values).astype(np.uint8), values, np.eye(4))
+    MapBrowser(volumes=[volume]).write(maps / "browser.json")
     write_json(
         maps / "summary.json",
         {

@@ -28,10 +28,7 @@ def test_every_command_of_a_step_is_a_rule():
     assert sorted(RULES) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [pytest.param(rule, marks=[pytest.mark.xfail(reason="not yet")] if rule == "gradcam" else []) for rule in RULES],
-)
+@pytest.mark.parametrize("rule", RULES)
 def test_the_command_of_a_rule_calls_the_function_of_its_name_in_the_module_of_its_name(rule):
     (module,) = [path for path in MODULES if path.stem == rule]
     assert rule in {node.name for node in ast.parse(module.read_text()).body if isinstance(node, ast.FunctionDef)}

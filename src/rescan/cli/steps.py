@@ -198,11 +198,11 @@ def gradcam(
 ) -> None:
     """Draw Grad-CAM maps of right and wrong test images, and score them where lesion masks are known."""
     start(log)
-    from rescan.explanation.gradcam import make
+    from rescan.explanation.gradcam import gradcam
     from rescan.study import read
     from rescan.training.lease import Machine
 
-    make(read(study, arm), arm, Machine(device, threads, jobs_per_gpu))
+    gradcam(read(study, arm), arm, Machine(device, threads, jobs_per_gpu))
 
 
 def compare(

@@ -76,7 +76,7 @@ def mean_interval(
     """
     _, unit = np.unique(np.asarray(units), return_inverse=True)
     sums, counts = np.bincount(unit, values), np.bincount(unit)
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    resampled = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
+    means = sums[resampled].sum(1) / counts[resampled].sum(1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(values.mean()), float(low), float(high)

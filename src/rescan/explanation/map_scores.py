@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from rescan.explanation import faithfulness
 from rescan.explanation.maps import Explained, Images, in_batches, targets_of
 from rescan.models.networks import build
+from rescan.results.map_files import SHARES, Mean
 from rescan.study import Recipe
 
 SCORED = 200  # test items with a lesion mask whose maps are scored, at most
 RANDOMIZED = 3  # networks with fresh random weights (Adebayo et al. 2018): a single one can have empty maps for a class
-SCORES = ["energy_inside", "area_share", "gaussian", "randomized"]
 
 
 def score(
@@ -32,12 +32,12 @@ def score(
         header: Of the model's file: the recipe, classes and input of the random networks.
 
     Returns:
-        A row for each scored item: which it is, and SCORES; an energy is NaN where the map is zero everywhere.
+        One row per scored item, the columns of MAP_SCORES; an energy is NaN where the map is zero everywhere.
     """
     columns = ["sample", "group", "patient", "target", "predicted"]
     lesions = [] if masks is None else [place for place, item in enumerate(rows["item"]) if masks[item].any()]
     if masks is None or not lesions:
-        return pd.DataFrame(columns=[*columns, *SCORES])
+        return pd.DataFrame(columns=[*columns, *SHARES])
     places = np.linspace(0, len(lesions) - 1, min(SCORED, len(lesions))).round().astype(int)
     scored = rows.iloc[np.asarray(lesions)[places]].reset_index(drop=True)
     items = scored["item"].to_numpy()
@@ -56,23 +56,24 @@ def score(
         randomized.append(energies(explained._replace(network=fresh.eval().to(device))))
     values = np.ma.masked_invalid(randomized).mean(0).filled(np.nan)
     bump = faithfulness.centered_gaussian(masks.shape[1:])
-    still = [
+    references = [
         (faithfulness.area_share(masks[[item]]), faithfulness.energy_inside(bump, masks[[item]])) for item in items
     ]
-    areas, gaussian = (np.concatenate(column) for column in zip(*still))
-    return scored[columns].assign(**dict(zip(SCORES, (energies(explained), areas, gaussian, values))))
+    areas, gaussian = (np.concatenate(column) for column in zip(*references))
+    return scored[columns].assign(**dict(zip(SHARES, (energies(explained), areas, gaussian, values))))
 
 
-def means(scores: pd.DataFrame) -> tuple[dict[str, dict[str, float]], int]:
+def average(scores: pd.DataFrame) -> tuple[dict[str, Mean], int]:
     """Average the scores of the maps that point somewhere.
 
     Returns:
-        Each score's `value`, `low` and `high` (see `faithfulness.mean_interval`), by patient or, where patients are
-        unknown, by group; nothing if there is no such map. And how many such maps there are.
+        The mean of each of SHARES, with an interval by patient or, where patients are unknown, by group; nothing if
+        there is no such map. And how many such maps there are.
     """
-    complete = scores.dropna(subset=SCORES)
+    complete = scores.dropna(subset=list(SHARES))
     if complete.empty:
         return {}, 0
     units = complete["patient"].where(complete["patient"] != "", complete["group"]).to_numpy(str)
-    found = {name: faithfulness.mean_interval(complete[name].to_numpy(), units) for name in SCORES}
-    return {name: dict(zip(("value", "low", "high"), values)) for name, values in found.items()}, len(complete)
+    intervals = {name: faithfulness.mean_interval(complete[name].to_numpy(), units) for name in SHARES}
+    means = {name: Mean(value=value, low=low, high=high) for name, (value, low, high) in intervals.items()}
+    return means, len(complete)

@@ -39,10 +39,10 @@ class Explained(NamedTuple):
     head: str = "classification"
 
 
-def head_of(heads: Iterable[str], wanted: str | None = None) -> str:
-    """The head to explain: the wanted one if the network has it, else the classification, else the first."""
+def head_of(heads: Iterable[str], preferred: str | None = None) -> str:
+    """The head to explain: the preferred one if the network has it, else the classification, else the first."""
     heads = list(heads)
-    return next(head for head in (wanted, "classification", heads[0]) if head in heads)
+    return next(head for head in (preferred, "classification", heads[0]) if head in heads)
 
 
 def targets_of(head: str, predicted: NDArray[np.integer], other: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -90,16 +90,16 @@ def in_batches(
     for start in progress(starts, len(starts), "Grad-CAM (batches)"):
         here = slice(start, start + size)
         batch = np.stack([images[item] for item in items[here]])
-        fed = normalize(loader.gray_levels(batch).movedim(-1, 1).contiguous().to(device), normalization)
+        inputs = normalize(loader.gray_levels(batch).movedim(-1, 1).contiguous().to(device), normalization)
         maps = np.empty((2, len(batch), targets.shape[1], *batch.shape[1:-1]), np.float32)
         for place in range(targets.shape[1]):
-            wanted = torch.from_numpy(targets[here, place].astype(np.int64)).to(device)
-            for which, found in enumerate(gradcam(network, fed, wanted, head)):
-                maps[which, :, place] = found.cpu().numpy()
+            own = torch.from_numpy(targets[here, place].astype(np.int64)).to(device)
+            for which, batch_maps in enumerate(gradcam(network, inputs, own, head)):
+                maps[which, :, place] = batch_maps.cpu().numpy()
         yield here, maps[0], maps[1]
 
 
 def compute_maps(explained: Explained, images: Images, targets: NDArray[np.integer]) -> tuple[Maps, Maps]:
     """Compute several targets' maps of all images: raw and scaled, each (N, M, *spatial) float32 (see `in_batches`)."""
-    found = list(in_batches(explained, images, range(len(images)), targets))
-    return np.concatenate([raw for _, raw, _ in found]), np.concatenate([scaled for _, _, scaled in found])
+    batches = list(in_batches(explained, images, range(len(images)), targets))
+    return np.concatenate([raw for _, raw, _ in batches]), np.concatenate([scaled for _, _, scaled in batches])

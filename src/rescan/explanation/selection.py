@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from rescan.evaluation import predictions
 from rescan.evaluation.readings import by_item, read_posttraining
 from rescan.heads.outputs import HEADS
 from rescan.paths import Paths
+from rescan.results.map_files import ChosenItem
 from rescan.study import Study
 
 RULE = (
@@ -30,9 +30,9 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
     """Read the test predictions of an arm's first run, as the arm reads them.
 
     Returns:
-        By item: `item`, `sample`, `group`, `patient`, `target`, `predicted`; `other`, the true class where the
+        One row per item: `item`, `sample`, `group`, `patient`, `target`, `predicted`; `other`, the true class where the
         prediction is wrong, else the runner-up of a head of classes (−1 without such a head); `confidence`, the
-        probability of the predicted class; and a `probability_<k>` for each class. Where the reading gives no
+        probability of the predicted class; and a `probability_<k>` per class. Where the reading gives no
         probabilities, there are no such columns, and `confidence` is the negative distance between the grade and the
         predicted class.
 
@@ -40,19 +40,19 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
         RescanError: The predictions or the post-training are missing, or there is no test image.
     """
     paths, (fold, seed) = Paths(study.scale, study.name), study.runs(arm)[0]
-    given = predictions.read(study, arm)
-    of_run = (given.rows["fold"] == fold) & (given.rows["seed"] == seed)
-    given = given.where(of_run & (given.rows["part"] == "test"))
-    if given.rows.empty:
+    all_runs = predictions.read(study, arm)
+    of_run = (all_runs.rows["fold"] == fold) & (all_runs.rows["seed"] == seed)
+    tested = all_runs.where(of_run & (all_runs.rows["part"] == "test"))
+    if tested.rows.empty:
         raise RescanError(f"{paths.run(arm, fold, seed).predictions}: no test images to explain; check the split")
-    reading = by_item(read_posttraining(study, arm), given)
+    reading = by_item(read_posttraining(study, arm), tested)
     predicted = reading.predicted
-    rows = given.rows[["item", "sample", "group", "patient", "target"]].reset_index(drop=True).fillna({"patient": ""})
+    rows = tested.rows[["item", "sample", "group", "patient", "target"]].reset_index(drop=True).fillna({"patient": ""})
     rows = rows.assign(predicted=predicted, other=-1, confidence=-np.abs(reading.grade - predicted))
-    if "classification" in given.outputs:
-        ranked = np.argsort(-given.outputs["classification"], axis=1, kind="stable")
+    if "classification" in tested.outputs:
+        ranked = np.argsort(-tested.outputs["classification"], axis=1, kind="stable")
         rows["other"] = np.where(ranked[:, 0] == predicted, ranked[:, 1], ranked[:, 0])
-    elif "binary" in given.outputs:
+    elif "binary" in tested.outputs:
         rows["other"] = 1 - predicted
     rows["other"] = rows["other"].where(rows["predicted"] == rows["target"], rows["target"])
     if reading.log_probabilities is not None:
@@ -78,34 +78,34 @@ def choose(
     Returns:
         Positions, by class, right ones first, most confident first.
     """
-    chosen: list[int] = []
+    positions: list[int] = []
     for label in np.unique(target):
         for right in (True, False):
-            found = np.flatnonzero((target == label) & ((predicted == target) == right))
-            ranked = found[np.argsort(-confidence[found], kind="stable")]
-            shown = min(n, len(ranked))
-            chosen += [int(ranked[int((place + 0.5) * len(ranked) / shown)]) for place in range(shown)]
-    return chosen
+            candidates = np.flatnonzero((target == label) & ((predicted == target) == right))
+            ranked = candidates[np.argsort(-confidence[candidates], kind="stable")]
+            count = min(n, len(ranked))
+            positions += [int(ranked[int((place + 0.5) * len(ranked) / count)]) for place in range(count)]
+    return positions
 
 
-def one_a_sample(rows: pd.DataFrame) -> NDArray[np.intp]:
-    """Positions of one row of each sample: of the first sample its first patch, of the second its second … in turn."""
+def one_per_sample(rows: pd.DataFrame) -> NDArray[np.intp]:
+    """Positions of one row per sample: of the first sample its first patch, of the second its second, and so on."""
     of_sample = rows.groupby("sample", sort=False)
     turn = of_sample.ngroup() % of_sample["item"].transform("size")
     return np.flatnonzero(of_sample.cumcount() == turn)
 
 
-def described(rows: pd.DataFrame, classes: Sequence[str], head: str) -> list[dict[str, Any]]:
-    """Say of each chosen row what `chosen.csv` does: its picture's name, sample, classes and probability."""
-    probable = "probability_0" in rows
+def describe(rows: pd.DataFrame, classes: Sequence[str], head: str) -> list[ChosenItem]:
+    """Describe each chosen row: its picture's name, sample, classes and probability."""
+    has_probability = "probability_0" in rows
     return [
-        {
-            "picture": f"images/{row['item']:06d}.png",
-            "sample": row["sample"],
-            "true": classes[row["target"]],
-            "predicted": classes[row["predicted"]],
-            "other": classes[row["other"]] if HEADS[head].of_classes else "",
-            "probability": round(float(row["confidence"]), 4) if probable else None,
-        }
+        ChosenItem(
+            picture=f"images/{row['item']:06d}.png",
+            sample=row["sample"],
+            true=classes[row["target"]],
+            predicted=classes[row["predicted"]],
+            other=classes[row["other"]] if HEADS[head].of_classes else "",
+            probability=round(float(row["confidence"]), 4) if has_probability else None,
+        )
         for row in rows.to_dict("records")
     ]

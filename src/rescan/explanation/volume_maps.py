@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,23 +15,25 @@ from rescan.data.readers import volumes
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
 from rescan.explanation import five_panels
-from rescan.explanation.browser import browsed
+from rescan.explanation.browser import browse
 from rescan.explanation.five_panels import Beside, Panel, panels, peak
 from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of
-from rescan.explanation.selection import described
-from rescan.files import write_json
+from rescan.explanation.selection import describe
 from rescan.models.model_files import load
 from rescan.paths import GradcamFolder, Paths
 from rescan.preparation import retina
 from rescan.preparation.store import open_beside, open_store
 from rescan.results.agreement import read_manifest
+from rescan.results.damage import missing
+from rescan.results.map_files import BrowsedVolume, ChosenItem, MapBrowser
+from rescan.results.packed_store import ITEMS
 from rescan.study import Study
 
 Floats = NDArray[np.float32]
 Affine = NDArray[np.float64]
 Grid = tuple[tuple[int, ...], Affine]
 HOW = {True: "right", False: "wrong"}
-SHOWN = {True: "the predicted class", False: "evidence for a higher grade"}  # whether of the classification head
+SHOWN = {True: "the predicted class", False: "evidence for a higher grade"}  # whether of a head of classes
 
 
 def to_source(scaled: Floats, affine: Affine, shape: Sequence[int], source_affine: Affine) -> Floats:
@@ -48,7 +49,7 @@ def to_source(scaled: Floats, affine: Affine, shape: Sequence[int], source_affin
         (*shape) float32: trilinear between the centers of the prepared voxels, 0 outside those voxels.
     """
     onto = np.linalg.inv(affine) @ source_affine  # source index to prepared index
-    found = np.zeros(shape, np.float32)
+    whole = np.zeros(shape, np.float32)
     # Only where the prepared field lies in the source: often a small part of it.
     ends = np.stack([np.full(3, -0.5), np.array(scaled.shape) - 0.5])
     corners = np.array(np.meshgrid(*ends.T, indexing="ij")).reshape(3, -1)
@@ -56,12 +57,12 @@ def to_source(scaled: Floats, affine: Affine, shape: Sequence[int], source_affin
     first = np.clip(np.floor(inside.min(1)), 0, shape).astype(int)
     last = np.clip(np.ceil(inside.max(1)) + 1, 0, shape).astype(int)
     if (first >= last).any():
-        return found
+        return whole
     matrix, offset, size = onto[:3, :3], onto[:3, :3] @ first + onto[:3, 3], tuple(last - first)
     values = affine_transform(scaled, matrix, offset, size, order=1, mode="nearest")
-    known = affine_transform(np.ones(scaled.shape, np.uint8), matrix, offset, size, order=0, mode="grid-constant")
-    found[tuple(map(slice, first, last))] = values * known
-    return found
+    covered = affine_transform(np.ones(scaled.shape, np.uint8), matrix, offset, size, order=0, mode="grid-constant")
+    whole[tuple(map(slice, first, last))] = values * covered
+    return whole
 
 
 def grid_of(source: Files) -> Grid:
@@ -90,8 +91,8 @@ def show(
     images: Images,
     masks: Images | None,
     explained: Explained,
-) -> list[dict[str, Any]]:
-    """Write what is shown of the chosen volumes and their maps: of the predicted class, or of a higher grade.
+) -> list[ChosenItem]:
+    """Write pictures and maps of the chosen volumes: the map of the predicted class, or of a higher grade.
 
     `images/<item>.png` has the five panels of a volume, `sheet.png` those of all. `volumes/<item>_map.nii.gz` is the
     map on the source's grid, in [0, 1], and `volumes/<item>_map_<slab>.nii.gz` the same, zero outside the slab
@@ -108,45 +109,44 @@ def show(
         explained: The network and its head.
 
     Returns:
-        What is said of each volume (see `selection.described`); beside, `raw_maximum`, what 1 is in the map, `depth`
-        and `row`, where it is highest, and the NIfTI files, `map` and `map_<slab>` ("" where layers are unknown).
+        The description of each volume, with the fields of its map.
 
     Raises:
-        RescanError: An input is missing.
+        RescanError: An input is missing or damaged.
     """
     paths, preparation, slab = Paths(study.scale, study.name), study.arms[owner].preparation, study.gradcam.slab
-    store, item = Path(paths.store(preparation)), rows["item"].to_numpy(np.intp)
+    store, item = paths.store(preparation), rows["item"].to_numpy(np.intp)
     affines, layers = open_beside(store, "affines"), open_beside(store, "layers")
     if affines is None:
-        raise RescanError(f"{store}: no affines.npy in it; run preprocess again")
+        raise missing(store.affines, ITEMS.step)
     sources = _sources(study, rows["sample"], study.preparations[preparation].modality)
     targets = targets_of(explained.head, rows["predicted"].to_numpy(), rows["other"].to_numpy())[:, :1]
     others = _beside(study, rows, explained) if study.gradcam.beside else {}
-    chosen, probabilities = described(rows, study.data.classes, explained.head), rows.filter(like="probability_")
-    drawn: list[tuple[str, list[Panel]]] = []
-    leafed: list[dict[str, Any]] = []
+    chosen, probabilities = describe(rows, study.data.classes, explained.head), rows.filter(like="probability_")
+    figures: list[tuple[str, list[Panel]]] = []
+    browsed: list[BrowsedVolume] = []
     in_browser = _one_right_one_wrong(chosen)
     for place, raw, scaled in each(explained, images, item, targets):
         entry, affine = chosen[place], affines[item[place]]
         volume, mask = gray_levels(images[item[place]][..., 0]), None if masks is None else masks[item[place]]
         target = target_name(explained.head, targets[place, 0], study.data.classes, probabilities.to_numpy()[place])
         heading = _heading(entry)
-        row = panels(volume, scaled, affine, target, mask, others.get(entry["sample"]))
-        five_panels.draw(f"{folder}/{entry['picture']}", [(heading, row)])
-        drawn.append((heading, row))
+        figure = panels(volume, scaled, affine, target, mask, others.get(entry.sample))
+        five_panels.draw(f"{folder}/{entry.picture}", [(heading, figure)])
+        figures.append((heading, figure))
         name = f"volumes/{item[place]:06d}_map"
         grid = grid_of(sources[place])
         write(Path(f"{folder}/{name}.nii.gz"), scaled, affine, grid)
-        masked = f"{name}_{slab}.nii.gz" if layers is not None and layers[item[place]].any() else ""
-        if layers is not None and masked:
-            write(Path(folder, masked), scaled * (layers[item[place]] == retina.NUMBERS[slab]), affine, grid)
+        of_slab = f"{name}_{slab}.nii.gz" if layers is not None and layers[item[place]].any() else ""
+        if layers is not None and of_slab:
+            write(Path(folder, of_slab), scaled * (layers[item[place]] == retina.NUMBERS[slab]), affine, grid)
         depth, height, _ = peak(scaled)
-        entry.update(raw_maximum=float(raw.max()), depth=depth, row=height)
-        entry.update({"map": f"{name}.nii.gz", f"map_{slab}": masked})
+        fields = {"raw_maximum": float(raw.max()), "depth": depth, "row": height, "map": f"{name}.nii.gz"}
+        chosen[place] = entry.model_copy(update={**fields, f"map_{slab}": of_slab})
         if place in in_browser:
-            leafed.append({"title": heading, "target": target, **browsed(volume, scaled, affine)})
-    five_panels.draw(folder.sheet, _with_what_is_missing(drawn, chosen))
-    write_json(folder.browser, {"volumes": leafed})
+            browsed.append(browse(heading, target, volume, scaled, affine))
+    five_panels.draw(folder.sheet, _with_missing(figures, chosen))
+    MapBrowser(volumes=browsed).write(folder.browser)
     return chosen
 
 
@@ -158,60 +158,56 @@ def each(
         yield from zip(range(here.start, here.start + len(raw)), raw[:, 0], scaled[:, 0])
 
 
-def _heading(entry: dict[str, Any]) -> str:
-    said = "" if entry["probability"] is None else f" ({100 * entry['probability']:.0f} %)"
-    if entry["true"] == entry["predicted"]:
-        return f"{entry['sample']}: {entry['true']}, classified right{said}"
-    return f"{entry['sample']}: {entry['true']}, classified wrong as {entry['predicted']}{said}"
+def _heading(entry: ChosenItem) -> str:
+    probability = "" if entry.probability is None else f" ({100 * entry.probability:.0f} %)"
+    if entry.right:
+        return f"{entry.sample}: {entry.true}, classified right{probability}"
+    return f"{entry.sample}: {entry.true}, classified wrong as {entry.predicted}{probability}"
 
 
-def _with_what_is_missing(
-    drawn: list[tuple[str, list[Panel]]], chosen: list[dict[str, Any]]
-) -> list[tuple[str, list[Panel]]]:
+def _with_missing(figures: list[tuple[str, list[Panel]]], chosen: list[ChosenItem]) -> list[tuple[str, list[Panel]]]:
     """Add, behind each class's volumes, a heading for each of right and wrong that no volume of it is classified."""
-    found: list[tuple[str, list[Panel]]] = []
-    for name in dict.fromkeys(entry["true"] for entry in chosen):
-        of_class = [place for place, entry in enumerate(chosen) if entry["true"] == name]
-        found += [drawn[place] for place in of_class]
-        ways = {chosen[place]["predicted"] == name for place in of_class}
-        found += [
-            (f"{name}: no test volume is classified {how}", []) for right, how in HOW.items() if right not in ways
-        ]
-    return found
+    rows: list[tuple[str, list[Panel]]] = []
+    for name in dict.fromkeys(entry.true for entry in chosen):
+        of_class = [place for place, entry in enumerate(chosen) if entry.true == name]
+        rows += [figures[place] for place in of_class]
+        ways = {chosen[place].right for place in of_class}
+        rows += [(f"{name}: no test volume is classified {how}", []) for right, how in HOW.items() if right not in ways]
+    return rows
 
 
-def _one_right_one_wrong(chosen: list[dict[str, Any]]) -> list[int]:
+def _one_right_one_wrong(chosen: list[ChosenItem]) -> list[int]:
     """Places of the two that the page leafs through: the last that is right, the last that is wrong; else the first."""
-    last = {entry["true"] == entry["predicted"]: place for place, entry in enumerate(chosen)}
+    last = {entry.right: place for place, entry in enumerate(chosen)}
     return sorted({*last.values()} if len(last) == 2 else {0, len(chosen) - 1})
 
 
 def _sources(study: Study, samples: pd.Series[str], modality: str) -> list[Files]:
     """The files that the samples were prepared from."""
     paths, manifest = Paths(study.scale, study.name), read_manifest(study).set_index("sample", drop=False)
-    found = files_of(paths, manifest.loc[list(samples)], modality)
-    if None in found:
-        raise RescanError(f"{paths.manifest}: no file of {samples.iloc[found.index(None)]}; run preprocess again")
-    return [files for files in found if files is not None]
+    sources = files_of(paths, manifest.loc[list(samples)], modality)
+    if None in sources:
+        raise RescanError(f"{paths.manifest}: no file of {samples.iloc[sources.index(None)]}; run preprocess again")
+    return [files for files in sources if files is not None]
 
 
 def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str, Beside]:
     """By sample, the map of study.gradcam.beside for what the volume's map is evidence for."""
     arm = str(study.gradcam.beside)
     paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
-    store = Path(paths.store(study.arms[owner].preparation))
+    store = paths.store(study.arms[owner].preparation)
     images, items = open_store(store)
     network, header = load(Path(paths.run(owner, fold, seed).model))
     network = network.to(next(explained.network.parameters()).device)
-    theirs = Explained(network, header["recipe"]["normalization"], head_of(network.heads, explained.head))
+    explained_beside = Explained(network, header["recipe"]["normalization"], head_of(network.heads, explained.head))
     places = items.reset_index(names="place").set_index("sample")["place"]
-    shown = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
-    targets = targets_of(theirs.head, shown["predicted"].to_numpy(), shown["other"].to_numpy())[:, :1]
-    here = places[shown["sample"]].to_numpy(np.intp)
+    shared = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
+    targets = targets_of(explained_beside.head, shared["predicted"].to_numpy(), shared["other"].to_numpy())[:, :1]
+    here = places[shared["sample"]].to_numpy(np.intp)
     masks = open_beside(store, "masks")
     return {
-        shown["sample"][place]: Beside(
+        shared["sample"][place]: Beside(
             arm, gray_levels(images[here[place]]), scaled, None if masks is None else masks[here[place]]
         )
-        for place, _, scaled in each(theirs, images, here, targets)
+        for place, _, scaled in each(explained_beside, images, here, targets)
     }
