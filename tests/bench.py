@@ -21,13 +21,14 @@ from rescan.data.readers.images import read
 from rescan.data.sources.download import download
 from rescan.data.split import split
 from rescan.explanation.cam import gradcam
-from rescan.files import read_table
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
 from rescan.paths import Paths
 from rescan.preparation.preprocess import preprocess
 from rescan.preparation.sample import prepare_image
 from rescan.preparation.store import open_store
+from rescan.results.history_files import HISTORY
+from rescan.results.manifest import MANIFEST
 from rescan.study import Preparation, Run, Settings
 from rescan.study.file import load
 from rescan.training.augment import augment
@@ -155,7 +156,7 @@ def main() -> None:
         os.chdir(folder)
         made = seconds(lambda: download(study))
         index(study)
-        files = [Path(paths.raw) / path for path in read_table(paths.manifest)["path"]]
+        files = [Path(paths.raw) / path for path in MANIFEST.read(paths.manifest)["path"]]
         decoding = seconds(lambda: [read(file) for file in files])
         say("phantoms", f"{SAMPLES / made:.0f} images/s")
         say("audit", f"{SAMPLES / seconds(lambda: audit(study, 1)):.0f} images/s")
@@ -179,7 +180,7 @@ def main() -> None:
         seconds(step, 3)
         one_step = seconds(step, 15)
         train(Run(study, arm, 0, 0), Machine("cpu", THREADS))
-        history = read_table(Path(paths.run(arm, 0, 0)) / "history.csv")
+        history = HISTORY.read(paths.run(arm, 0, 0).history)
         fixed = len(batch) / one_step
         say(f"training {recipe.network.encoder}, a fixed batch", f"{fixed:.0f} images/s")
         share = history["images_per_second"].median() / fixed

@@ -116,3 +116,37 @@ def write_audit(paths: Paths, **changes: Any) -> None:
         part = report[key]
         report[key] = {**part, **change} if isinstance(part, dict) and isinstance(change, dict) else change
     AuditReport(**report).write(paths.audit)
+
+
+TEXT_COLUMNS = [
+    "sample",
+    "path",
+    "label",
+    "patient",
+    "eye",
+    "study",
+    "site",
+    "device",
+    "sex",
+    "fov",
+    "body_part",
+    "extent",
+    "layers",
+    "group",
+    "part",
+    "published_part",
+    "mask",
+    "origin",
+    "problem",
+    "digest",
+]
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read any CSV that a step wrote: identifier columns as text ("007" stays "007"; empty is "")."""
+    modalities = [name for name in pd.read_csv(path, nrows=0) if str(name).startswith("path_")]
+    types = dict.fromkeys([*TEXT_COLUMNS, *modalities], str)
+    table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])  # a class may be called NA
+    text = table.columns.intersection(list(types))
+    table[text] = table[text].fillna("")
+    return table

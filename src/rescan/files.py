@@ -64,48 +64,6 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-TEXT_COLUMNS = dict.fromkeys(
-    [
-        "sample",
-        "path",
-        "label",
-        "patient",
-        "eye",
-        "study",
-        "site",
-        "device",
-        "sex",
-        "fov",
-        "body_part",
-        "extent",
-        "layers",
-        "group",
-        "part",
-        "published_part",
-        "mask",
-        "origin",
-        "problem",
-        "digest",
-    ],
-    str,
-)
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV that a Rescan step wrote: identifier columns as text ("007" stays "007"; empty is "")."""
-    import pandas as pd
-
-    try:
-        modalities = [name for name in pd.read_csv(path, nrows=0) if str(name).startswith("path_")]
-        types: dict[Any, Any] = {**TEXT_COLUMNS, **dict.fromkeys(modalities, str)}
-        table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])  # a class may be called NA
-    except FileNotFoundError:
-        raise RescanError(f"{path}: no such file; run the step that makes it first") from None
-    text = table.columns.intersection(list(types))
-    table[text] = table[text].fillna("")
-    return table
-
-
 def sha256(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's content, read in blocks."""
     digest = hashlib.sha256()

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from sample_files import write_groups, write_manifest, write_source
+from sample_files import read_table, write_groups, write_manifest, write_source
 
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
-from rescan.files import read_json, read_table
+from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.preprocess import preprocess

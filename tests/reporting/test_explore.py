@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits, write_store
+from sample_files import read_table, write_audit, write_groups, write_manifest, write_source, write_splits, write_store
 
 from rescan.data.gray_levels import stretched
-from rescan.files import read_table, write_table
+from rescan.files import write_table
 from rescan.paths import ExploreFolder, Paths
 from rescan.reporting.figures import explore as exploration
 from rescan.reporting.figures import grids, looks, overview_figures

@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_files import read_table
 
 from rescan.errors import RescanError
-from rescan.files import read_table, write_table
+from rescan.files import write_table
 from rescan.study import Run
 from rescan.training.loader import DEPTH, cut, loading, read_items
 

@@ -8,8 +8,9 @@ import sys
 
 import pandas as pd
 import pytest
+from sample_files import read_table
 
-from rescan.files import read_json, read_table
+from rescan.files import read_json
 
 pytest.importorskip("snakemake")
 

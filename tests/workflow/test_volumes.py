@@ -7,8 +7,9 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import read_table
 
-from rescan.files import read_json, read_table
+from rescan.files import read_json
 
 pytest.importorskip("snakemake")
 
