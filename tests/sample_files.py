@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rescan.paths import Paths
+from rescan.paths import AUTOENCODERS, Paths
 from rescan.results.audit_report import GROUPS, AuditReport
 from rescan.results.csv_table import Table
-from rescan.results.history_files import HISTORY
+from rescan.results.history_files import ACCURACIES, HISTORY
 from rescan.results.manifest import MANIFEST
 from rescan.results.packed_store import ITEMS, PackedStore
 from rescan.results.source import SourceData, SourceReport
@@ -74,6 +74,8 @@ def write_store(folder: str | Path, images: np.ndarray, items: pd.DataFrame, **b
 def write_history(path: str | Path, epochs: int, **columns: Any) -> None:
     """Write the history.csv of a training of one stage, all numbers 0 but for `columns`."""
     defaults = {"stage": "main", "epoch": range(epochs), "step": range(epochs)}
+    if AUTOENCODERS not in Path(path).parts:
+        defaults |= dict.fromkeys(ACCURACIES, 0.5)
     HISTORY.write(path, _completed(HISTORY, pd.DataFrame({**defaults, **columns})))
 
 

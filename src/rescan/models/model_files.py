@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.models.networks import Network, build
+from rescan.results.damage import damaged, missing
 from rescan.study import Recipe
 
 
@@ -29,15 +30,15 @@ def save(path: str | Path, network: nn.Module, header: dict[str, Any]) -> None:
         save_file(state, str(temporary), metadata={"rescan": json.dumps(header, ensure_ascii=False)})
 
 
-def _read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file: its tensors, on the CPU, and its metadata."""
+def _read(path: str | Path, step: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file that `step` makes: its tensors, on the CPU, and its metadata."""
     try:
         with safe_open(str(path), framework="pt") as stored:
             return {key: stored.get_tensor(key) for key in stored.keys()}, stored.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise RescanError(f"{path}: no such file; run the step that makes it first") from None
+        raise missing(path, step) from None
     except (SafetensorError, OSError) as error:
-        raise RescanError(f"{path}: not a safetensors file ({error}); make it again") from None
+        raise damaged(path, step, f"not a safetensors file ({error})") from None
 
 
 def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
@@ -49,7 +50,7 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
     Raises:
         RescanError: No such file, or not a model file that this version of Rescan can read.
     """
-    state, metadata = _read(path)
+    state, metadata = _read(path, "train")
     if "rescan" not in metadata:
         raise RescanError(
             f"{path}: holds weights but not a Rescan model (no header); give a model.safetensors that `train` wrote"
@@ -60,7 +61,9 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
         network.load_state_dict(state)
     except (ValueError, KeyError, TypeError, ValidationError, RuntimeError, RescanError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise RescanError(f"{path}: this version of Rescan cannot read this model ({reason}); train it again") from None
+        raise RescanError(
+            f"{path}: this version of Rescan cannot read this model ({reason}); run train again"
+        ) from None
     return network.eval(), header
 
 
@@ -70,16 +73,16 @@ def load_encoder_weights(network: Network, path: str | Path) -> None:
     Raises:
         RescanError: No such file, or it lacks weights of this encoder, or they have other shapes.
     """
-    state, _ = _read(path)
+    state, _ = _read(path, "weights or pretrain")
     body = network.encoder.body
     # Files older than torch 0.4.1 hold no count of batches, which only cumulative batch norm uses.
-    wanted = {key: value for key, value in body.state_dict().items() if not key.endswith("num_batches_tracked")}
-    missing = [key for key in wanted if key not in state]
-    different = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
-    if missing or different:
-        what = f"lacks {missing[0]}" if missing else f"has another shape of {different[0]}"
-        count = len(missing) + len(different)
+    expected = {key: value for key, value in body.state_dict().items() if not key.endswith("num_batches_tracked")}
+    absent = [key for key in expected if key not in state]
+    different = [key for key in expected if key in state and state[key].shape != expected[key].shape]
+    if absent or different:
+        what = f"lacks {absent[0]}" if absent else f"has another shape of {different[0]}"
+        count = len(absent) + len(different)
         raise RescanError(
-            f"{path}: {what} ({count} of {len(wanted)} weights do not fit); it belongs to another encoder"
+            f"{path}: {what} ({count} of {len(expected)} weights do not fit); it belongs to another encoder"
         )
-    body.load_state_dict({key: state[key] for key in wanted}, strict=False)
+    body.load_state_dict({key: state[key] for key in expected}, strict=False)

@@ -31,6 +31,8 @@ HISTORY = Table(
     key=("epoch",),
 )
 
+ACCURACIES = ("train_accuracy", "validation_accuracy")  # an arm has these, an autoencoder does not
+
 # The mean loss since the row before, of each step of the optimizer or of as many as are looked at together.
 LOSSES = Table("train", (Column("step", "integer", low=1), Column("loss", "number", empty=True)), key=("step",))
 
@@ -43,8 +45,11 @@ def read_history(path: str | Path) -> pd.DataFrame:
     """
     table = replace(HISTORY, step=_maker(path))
     history = table.read(path)
-    if history["epoch"].tolist() != list(range(len(history))):
+    if history.empty or history["epoch"].tolist() != list(range(len(history))):
         raise damaged(path, table.step, "its epochs are not 0, 1, 2 …")
+    for name in ACCURACIES if table.step == HISTORY.step else ():
+        if name not in history:
+            raise damaged(path, table.step, f"the column {name!r} is missing")
     return history
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rescan.catalogue import HEADS
 from rescan.results.arrays import read_array
 from rescan.results.csv_table import Column, Table
+from rescan.results.damage import damaged
 from rescan.results.parts import PARTS, UNLABELED
 
 if TYPE_CHECKING:
@@ -42,14 +43,20 @@ KEYS = [column.name for column in PREDICTIONS.columns if not column.optional]  #
 SUBMISSION = Table("evaluate", (Column("id_code"), Column("diagnosis", "integer", low=0)), key=("id_code",))
 
 
-def read_vectors(path: str | Path, rows: int | None = None) -> np.ndarray:
+MOST_VECTORS = 5000  # rows of vectors.npy: for a look at what a network has learned
+
+
+def read_vectors(path: str | Path, least: int = 0) -> np.ndarray:
     """Memory-map what a run's heads are fed for the first validation and test items: (n, D) float16.
 
     Args:
         path: `vectors.npy`.
-        rows: The n that it must have; any if not given.
+        least: The least n that it must have.
 
     Raises:
         RescanError: It is missing or damaged.
     """
-    return read_array(path, "infer", dtypes=("float16",), dimensions=2, rows=rows)
+    vectors = read_array(path, PREDICTIONS.step, dtypes=("float16",), dimensions=2)
+    if len(vectors) < least:
+        raise damaged(path, PREDICTIONS.step, f"has {len(vectors)} rows, {least} are expected")
+    return vectors

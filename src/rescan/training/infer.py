@@ -17,7 +17,7 @@ from rescan.models import model_files
 from rescan.models.networks import Network
 from rescan.models.normalization import normalize
 from rescan.results.diagnosis_file import COLLAPSED
-from rescan.results.predictions_file import KEYS
+from rescan.results.predictions_file import KEYS, MOST_VECTORS
 from rescan.study import Inference, Run
 from rescan.training import loader
 from rescan.training.augment import augment
@@ -26,7 +26,6 @@ from rescan.training.randomness import seed_of
 
 Outputs = dict[str, np.ndarray]  # (n, K_head) float32 by head
 MOST_IMAGES = 64  # that go through a network at a time, at 256 × 256 pixels
-MOST_VECTORS = 5000  # that are kept for a look at what the network has learned
 
 
 def infer(run: Run, machine: Machine) -> None:

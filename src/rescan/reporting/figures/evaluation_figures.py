@@ -12,7 +12,7 @@ from rescan.reporting.figures import embedding, training_figures
 from rescan.reporting.figures.style import COLORS, LINES, WIDTH, PathLike, canvas, class_colors, legend_above, short
 from rescan.reporting.text.words import Quantity, interval, number, spaced
 from rescan.results.metrics_file import Bin, Metrics, RocCurve, Spread, read_metrics
-from rescan.results.predictions_file import PREDICTIONS, read_vectors
+from rescan.results.predictions_file import MOST_VECTORS, PREDICTIONS, read_vectors
 from rescan.study import Study
 
 
@@ -191,9 +191,9 @@ def features(study: Study, arm: str, out: PathLike) -> None:
     run = Paths(study.scale, study.name).run(arm, *study.runs(arm)[0])
     if not Path(run.vectors).is_file():
         return
-    vectors = np.nan_to_num(read_vectors(run.vectors).astype(np.float32))
     rows = PREDICTIONS.read(run.predictions)
-    rows = rows[rows["part"].isin(["validation", "test"])].head(len(vectors))
+    rows = rows[rows["part"].isin(["validation", "test"])].head(MOST_VECTORS)
+    vectors = np.nan_to_num(read_vectors(run.vectors, least=len(rows)).astype(np.float32))
     if len(rows) < max(embedding.FEWEST_POINTS, len(vectors)):  # too few, or of another inference
         return
     points = embedding.tsne(vectors, study.split.seeds[0])

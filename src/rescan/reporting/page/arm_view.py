@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from rescan.reporting.page.maps_view import MapsView, maps_view
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.page.score_tables import ScoreTable, score_tables
 from rescan.reporting.text import arm_words
-from rescan.results.arrays import read_metadata
 from rescan.results.metrics_file import Metrics, Scores
 from rescan.results.posttraining import Posttraining
+from rescan.results.trained_model import TrainedModel, read_trained_model
 from rescan.study import Recipe, Study
 
 
@@ -50,7 +49,7 @@ class ArmView:
     maps: MapsView | None
     submission: str
     network: dict[str, Any] | None
-    model: dict[str, Any] | None
+    model: TrainedModel | None
 
     @property
     def name(self) -> str:
@@ -102,5 +101,5 @@ def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str
         maps=maps_view(folder, arm),
         submission=folder.submission if Path(folder.submission).is_file() else "",
         network=read_json(network) if network else None,
-        model=json.loads(read_metadata(model, "train")["rescan"]) if model else None,
+        model=read_trained_model(model) if model else None,
     )
