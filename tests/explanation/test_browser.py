@@ -86,8 +86,8 @@ def test_even_noise_fits_the_budget_and_slices_are_few_and_small(shape):
 def rendered():
     """A page with two browsers, one of two volumes, one of one whose title must be escaped."""
     volume, scaled = (255 * smooth((9, 20, 20))).astype(np.uint8), smooth((9, 20, 20), 1).astype(np.float32)
-    one = [browse(name, "CNV", volume, scaled, STACK).model_dump() for name in ("a", "b")]
-    two = [browse('</script><b> "x" & y', "<i>", volume, scaled, STACK).model_dump()]
+    one = [browse(name, "CNV", volume, scaled, STACK) for name in ("a", "b")]
+    two = [browse('</script><b> "x" & y', "<i>", volume, scaled, STACK)]
     environment = Environment(
         loader=PackageLoader("rescan.reporting.page", "."), autoescape=True, undefined=StrictUndefined
     )
@@ -108,7 +108,7 @@ def test_the_page_has_all_that_the_script_looks_for(rendered):
     assert page.count('type="range"') == 6
     assert page.count("<noscript>") == 2
     data = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
-    assert [json.loads(text) for text in data][-1] == volumes[0]
+    assert [json.loads(text) for text in data][-1] == volumes[0].model_dump()
     assert "<b>" not in page
     assert "<i>" not in page
     assert not re.search(r'(src|href)="?http|url\(|@import|fetch\(|XMLHttp', page)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from rescan.catalogue import READERS
-from rescan.files import read_json
 from rescan.paths import ArmFolder
 from rescan.reporting.page.picture import Picture, picture
-from rescan.reporting.text.words import Quantity, Value, several
+from rescan.reporting.text.words import Quantity, several
+from rescan.results.damage import damaged
+from rescan.results.map_files import BrowsedVolume, MapBrowser, MapSummary
 
 MAPS = {  # the names of shares in summary.json, and their titles
     "energy_inside": "this model's maps",
@@ -39,37 +38,41 @@ class MapsView:
     shares: Sequence[tuple[str, Quantity]]
     caption: str
     sheet: Picture | None
-    volumes: Sequence[dict[str, Any]]
+    volumes: Sequence[BrowsedVolume]
 
 
 def maps_view(folder: ArmFolder, arm: str) -> MapsView | None:
-    """Collect what the page shows of an arm's maps; None if there are none."""
-    if not Path(folder.gradcam.summary).is_file():
+    """Collect what the page shows of an arm's maps; None if there are none.
+
+    Raises:
+        RescanError: A file of them is damaged.
+    """
+    summary = MapSummary.read_if_there(folder.gradcam.summary)
+    if summary is None:
         return None
-    summary = read_json(folder.gradcam.summary)
-    browser = read_json(folder.gradcam.browser) if Path(folder.gradcam.browser).is_file() else {"volumes": ()}
-    energies = {name: Value(entry["value"], entry["low"], entry["high"]) for name, entry in summary["energies"].items()}
-    shares = [(title, energies[name]) for name, title in MAPS.items() if name in energies]
+    if summary.head not in READERS:
+        raise damaged(folder.gradcam.summary, MapSummary.step, f"no head {summary.head!r}")
+    browser = MapBrowser.read_if_there(folder.gradcam.browser)
+    shares = [(title, summary.energies[name]) for name, title in MAPS.items() if name in summary.energies]
     sheet = picture(folder.gradcam.sheet, "gradcam", f"{arm}: Grad-CAM", _sheet_caption(summary))
-    return MapsView(shares, _shares_caption(summary), sheet, browser["volumes"])
+    return MapsView(shares, _shares_caption(summary), sheet, browser.volumes if browser else ())
 
 
-def _shares_caption(summary: dict[str, Any]) -> str:
-    if not summary["energies"]:
-        return f"No lesion is known in these {summary['kind']}, so the maps are not scored."
-    noun = summary["kind"].rstrip("s")
-    empty = f"; {several(summary['empty'], noun)} with an empty map left out" if summary["empty"] else ""
+def _shares_caption(summary: MapSummary) -> str:
+    if not summary.energies:
+        return f"No lesion is known in these {summary.kind}, so the maps are not scored."
+    noun = summary.kind.rstrip("s")
+    empty = f"; {several(summary.empty, noun)} with an empty map left out" if summary.empty else ""
     return (
-        f"{several(summary['n'], f'test {noun}')} with a known lesion{empty}; {summary['scored']} is scored. A map "
-        "says something about the lesion only as far as its share exceeds those below it."
+        f"{several(summary.n, f'test {noun}')} with a known lesion{empty}; {summary.scored} is scored. A map says "
+        "something about the lesion only as far as its share exceeds those below it."
     )
 
 
-def _sheet_caption(summary: dict[str, Any]) -> str:
-    panels = PANELS if summary["kind"] == "volumes" else "Test images under the maps of"
-    run, cells = summary["run"], " × ".join(map(str, summary["cells"]))
-    head = READERS[summary["head"]].title
+def _sheet_caption(summary: MapSummary) -> str:
+    panels = PANELS if summary.kind == "volumes" else "Test images under the maps of"
+    run, cells, head = summary.run, " × ".join(map(str, summary.cells)), READERS[summary.head].title
     return (
-        f"{panels} {summary['shown']}; {head}, fold {run['fold']}, seed {run['seed']}. The network's maps have {cells} "
-        f"cells and are smoothed. {summary['rule']}"
+        f"{panels} {summary.shown}; {head}, fold {run.fold}, seed {run.seed}. The network's maps have {cells} cells "
+        f"and are smoothed. {summary.rule}"
     )
