@@ -134,8 +134,8 @@ def test_the_file_and_the_summary_of_a_multi_task_network(tmp_path):
     with torch.no_grad():
         for name, output in network(images).items():
             torch.testing.assert_close(again(images)[name], output)
-    *layers, total = summary(network, (3, 64, 64))
-    assert [(row["layer"], row["type"], row["output"]) for row in layers[8:]] == [
+    listed = summary(network, (3, 64, 64))
+    assert [(row.layer, row.type, row.output) for row in listed.layers[8:]] == [
         ("neck", "AvgMax", [1024]),
         ("hidden.0", "Linear", [30]),
         ("hidden.1", "ReLU", [30]),
@@ -152,7 +152,7 @@ def test_the_file_and_the_summary_of_a_multi_task_network(tmp_path):
         ("heads.ordinal.1", "ReLU", [6]),
         ("heads.ordinal.2", "Linear", [4]),
     ]
-    assert total["parameters"] == sum(row["parameters"] for row in layers) == count(network)
+    assert listed.total == sum(row.parameters for row in listed.layers) == count(network)
 
 
 def test_building_leaves_batch_norm_untouched_and_follows_the_seed():
@@ -401,7 +401,7 @@ def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
     resnet18.encoder.body.bn1.eval()
     try:
         before = json.dumps({key: value.sum().item() for key, value in resnet18.state_dict().items()})
-        rows = summary(resnet18, (3, 64, 64))
+        listed = summary(resnet18, (3, 64, 64))
         assert json.dumps({key: value.sum().item() for key, value in resnet18.state_dict().items()}) == before
         assert not resnet18.encoder.body.bn1.training
         assert resnet18.encoder.body.bn1 is not None
@@ -409,15 +409,16 @@ def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
     finally:
         resnet18.encoder.requires_grad_(True)
         resnet18.train()
-    *layers, total = rows
-    assert [row["layer"] for row in layers] == [
+    layers = listed.layers
+    assert [row.layer for row in layers] == [
         *("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"),
         *("neck", "hidden.0", "hidden.1", "heads.classification.0"),
     ]
-    assert layers[0] == {"layer": "conv1", "type": "Conv2d", "output": [64, 32, 32], "parameters": 9408, "trainable": 0}
-    assert total["parameters"] == sum(row["parameters"] for row in layers) == RESNET18 + 512 * 10 + 10 + 33
-    assert total["trainable"] == 512 * 10 + 10 + 33
-    assert total["output"] == [3]
+    first = {"layer": "conv1", "type": "Conv2d", "output": [64, 32, 32], "parameters": 9408, "trainable": 0}
+    assert layers[0].model_dump() == first
+    assert listed.total == sum(row.parameters for row in layers) == RESNET18 + 512 * 10 + 10 + 33
+    assert listed.trainable == 512 * 10 + 10 + 33
+    assert layers[-1].output == [3]
 
 
 @pytest.mark.parametrize(
@@ -436,7 +437,7 @@ def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
 def test_summary_leaves_no_parameter_out(encoder, first):
     shape = SHAPES.get(encoder, (1, 96, 96))
     network = build(recipe(encoder), 2, shape)
-    rows = summary(network, shape)
-    assert rows[0]["layer"] == first
-    assert rows[-1]["parameters"] == sum(row["parameters"] for row in rows[:-1]) == count(network)
-    assert len(rows) > 6 or encoder == "vit_b_16"
+    listed = summary(network, shape)
+    assert listed.layers[0].layer == first
+    assert listed.total == sum(row.parameters for row in listed.layers) == count(network)
+    assert len(listed.layers) > 5 or encoder == "vit_b_16"

@@ -30,8 +30,8 @@ def recipe(**network):
 def test_the_handout_s_network_has_its_layers_and_parameters():
     network = networks.build(recipe(), 2, (1, 227, 227))
     assert sum(parameter.numel() for parameter in network.parameters()) == 28_557_697
-    rows = summary(network, (1, 227, 227))
-    assert [(row["layer"], row["output"]) for row in rows[:6]] == [
+    layers = summary(network, (1, 227, 227)).layers
+    assert [(row.layer, row.output) for row in layers[:6]] == [
         ("block1", [64, 57, 57]),
         ("block2", [128, 14, 14]),
         ("block3", [256, 14, 14]),

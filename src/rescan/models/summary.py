@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rescan.models.networks import Network
+from rescan.results.network_summary import LayerSummary, NetworkSummary
 
 
-def summary(network: Network, input_shape: tuple[int, ...]) -> list[dict[str, Any]]:
-    """List the network's top-level layers, in order, and a total.
+def summary(network: Network, input_shape: tuple[int, ...]) -> NetworkSummary:
+    """List the network's top-level layers, in order, and count its parameters.
 
     Args:
         network: The network; its mode and state stay as they are.
         input_shape: (C, *spatial).
-
-    Returns:
-        Rows of `layer` (name), `type` (class), `output` (shape without the batch), `parameters` and `trainable`
-        (counts). The last row is `total`; its `output` is the last head's.
     """
-    rows: list[dict[str, Any]] = []
+    layers: list[LayerSummary] = []
 
     def add(name: str, layer: nn.Module, output: Tensor) -> None:
-        rows.append({"layer": name, "type": type(layer).__name__, "output": list(output.shape[1:]), **_count(layer)})
+        kind, shape = type(layer).__name__, list(output.shape[1:])
+        layers.append(LayerSummary(layer=name, type=kind, output=shape, **_count(layer)))
 
     hooks = [
         layer.register_forward_hook(lambda layer, _, output, name=name: add(name, layer, output))
@@ -40,7 +37,8 @@ def summary(network: Network, input_shape: tuple[int, ...]) -> list[dict[str, An
             hook.remove()
         for module, training in modes:
             module.training = training
-    return [*rows, {"layer": "total", "type": "", "output": rows[-1]["output"], **_count(network)}]
+    whole = _count(network)
+    return NetworkSummary(total=whole["parameters"], trainable=whole["trainable"], layers=layers)
 
 
 def _layers(network: Network) -> Iterator[tuple[str, nn.Module]]:

@@ -21,7 +21,7 @@ HISTORY = Table(
         Column("epoch", "integer", low=0),
         Column("step", "integer", low=0),  # of the optimizer, at the end of the epoch
         Column("lr", "number"),
-        Column("train_loss", "number"),
+        Column("train_loss", "number", empty=True),  # of a watched training part: may be undefined
         Column("validation_loss", "number", empty=True),
         *(Column(f"{part}_*", "number", empty=True, optional=True) for part in ("train", "validation", "test")),
         Column("seconds", "number"),

@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 
 from rescan.errors import RescanError
-from rescan.files import write_json
 from rescan.heads.outputs import HEADS
 from rescan.models import model_files, networks
 from rescan.models.model_files import load_encoder_weights
@@ -127,5 +126,4 @@ class Classification(Task):
         """Write the network, with its header, and its summary."""
         outputs = RunFolder(folder)
         model_files.save(outputs.model, self.network, header_of(self.run, self.input))
-        *layers, whole = summary(self.network, self.input)
-        write_json(outputs.network, {"total": whole["parameters"], "trainable": whole["trainable"], "layers": layers})
+        summary(self.network, self.input).write(outputs.network)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rescan.files import write_json, write_table, writing
+from rescan.files import writing
 from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.models import model_files
 from rescan.models.networks import Network
 from rescan.models.normalization import normalize
-from rescan.results.diagnosis_file import COLLAPSED
-from rescan.results.predictions_file import KEYS, MOST_VECTORS
+from rescan.results.diagnosis_file import COLLAPSED, Diagnosis
+from rescan.results.predictions_file import KEYS, MOST_VECTORS, PREDICTIONS
 from rescan.study import Inference, Run
 from rescan.training import loader
 from rescan.training.augment import augment
@@ -59,21 +59,19 @@ def infer(run: Run, machine: Machine) -> None:
             items,
             predicted,
             head=recipe.epoch_head,
-            classes=len(classes),
+            classes=classes,
             normalization=normalization,
             device=device,
             seed=run.seed,
         )
-    if diagnosis["collapsed"]:
-        diagnosis["class"] = classes[diagnosis["class"]]
-        logger.warning(
-            "%s: collapsed: %.0f %% of validation is called %s", folder, 100 * diagnosis["share"], diagnosis["class"]
-        )
+    if diagnosis.collapsed:
+        share = 100 * (diagnosis.share or 0)
+        logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)
     keys = items.assign(fold=run.fold, seed=run.seed)[KEYS]
-    write_table(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
+    PREDICTIONS.write(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
     with writing(folder.vectors) as temporary:
         np.save(temporary, vectors, allow_pickle=False)
-    write_json(folder.diagnosis, diagnosis)
+    diagnosis.write(folder.diagnosis)
 
 
 def batch_of(images: np.ndarray, most: int = MOST_IMAGES) -> int:
@@ -136,11 +134,11 @@ def diagnose(
     predicted: np.ndarray,
     *,
     head: str,
-    classes: int,
+    classes: Sequence[str],
     normalization: str,
     device: torch.device,
     seed: int,
-) -> dict[str, Any]:
+) -> Diagnosis:
     """Tell whether nearly all validation images get one class and, if so, whether batch norm's statistics may be why.
 
     Args:
@@ -155,14 +153,14 @@ def diagnose(
         seed: Mixes the images of the batches whose statistics are used.
 
     Returns:
-        `collapsed`; if true also `class` (index), `share` and the validation accuracy in eval mode, with each batch's
-        own statistics (batch norm alone in train mode), and with statistics estimated again over the training images.
+        Of a collapse also its class and share, and the validation accuracy in eval mode, with each batch's own
+        statistics (batch norm alone in train mode), and with statistics estimated again over the training images.
     """
     part = "validation" if (items["part"] == "validation").any() else "test"
-    counts = np.bincount(predicted[items["part"] == part], minlength=classes)
+    counts = np.bincount(predicted[items["part"] == part], minlength=len(classes))
     share = float(counts.max() / counts.sum())
     if share < COLLAPSED:
-        return {"collapsed": False}
+        return Diagnosis(collapsed=False)
     targets = dict(zip(items["item"], items["target"]))
     generator = np.random.default_rng(seed_of(seed, "diagnosis"))
     mixed = {part: generator.permutation(rows.to_numpy()) for part, rows in items.groupby("part")["item"]}
@@ -171,7 +169,7 @@ def diagnose(
         return _forward(model, images, mixed[part], normalization, device, batch_size=batch_of(images, 32))[0][head]
 
     def accuracy(output: np.ndarray) -> float:
-        return float(np.mean(heads.HEADS[head].decide(output, classes) == [targets[item] for item in mixed[part]]))
+        return float(np.mean(heads.HEADS[head].decide(output, len(classes)) == [targets[item] for item in mixed[part]]))
 
     batchwise = copy.deepcopy(network).eval()
     recalibrated = copy.deepcopy(network).eval()
@@ -181,14 +179,14 @@ def diagnose(
             layer.reset_running_stats()
             layer.momentum = None  # the mean over all batches
     outputs(recalibrated, "train")
-    return {
-        "collapsed": True,
-        "class": int(counts.argmax()),
-        "share": share,
-        "train_mode_accuracy": accuracy(outputs(batchwise, part)),
-        "eval_mode_accuracy": accuracy(outputs(network.eval(), part)),
-        "recalibrated_accuracy": accuracy(outputs(recalibrated.eval(), part)),
-    }
+    return Diagnosis(
+        collapsed=True,
+        label=classes[int(counts.argmax())],
+        share=share,
+        train_mode_accuracy=accuracy(outputs(batchwise, part)),
+        eval_mode_accuracy=accuracy(outputs(network.eval(), part)),
+        recalibrated_accuracy=accuracy(outputs(recalibrated.eval(), part)),
+    )
 
 
 def _forward(

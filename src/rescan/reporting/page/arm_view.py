@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.reporting.page.maps_view import MapsView, maps_view
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.page.score_tables import ScoreTable, score_tables
 from rescan.reporting.text import arm_words
 from rescan.results.metrics_file import Metrics, Scores
+from rescan.results.network_summary import NetworkSummary
 from rescan.results.posttraining import Posttraining
 from rescan.results.trained_model import TrainedModel, read_trained_model
 from rescan.study import Recipe, Study
@@ -48,7 +47,7 @@ class ArmView:
     posttraining: Sequence[str]
     maps: MapsView | None
     submission: str
-    network: dict[str, Any] | None
+    network: NetworkSummary | None
     model: TrainedModel | None
 
     @property
@@ -100,6 +99,6 @@ def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str
         posttraining=arm_words.posttraining(study, arm, fitted),
         maps=maps_view(folder, arm),
         submission=folder.submission if Path(folder.submission).is_file() else "",
-        network=read_json(network) if network else None,
+        network=NetworkSummary.read(network) if network else None,
         model=read_trained_model(model) if model else None,
     )
