@@ -98,9 +98,9 @@ def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
     network = {"encoder": "resnet18", "weights": "none", "heads": heads}
     recipe = Recipe.model_validate({"preparation": "p", "network": network, "stages": {"main": stage}})
     torch.manual_seed(0)
-    made = build(recipe, 3, (3, 32, 32))
+    network_of_grades = build(recipe, 3, (3, 32, 32))
     about = {"recipe": recipe.model_dump(mode="json"), "preparation": PREPARATION.model_dump(mode="json")}
-    save(tmp_path / "other/model.safetensors", made, {**about, "classes": CLASSES, "input": [3, 32, 32]})
+    save(tmp_path / "other/model.safetensors", network_of_grades, {**about, "classes": CLASSES, "input": [3, 32, 32]})
     (tmp_path / "arm").mkdir()
     inference = Inference.model_validate({"copies": 2, "augmentation": {"rotation": 90}}).model_dump()
     fitted = {
@@ -123,7 +123,7 @@ def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
     assert set(table["predicted"]) == {"dog"}
     batch = torch.from_numpy(np.stack([prepare_image(path, PREPARATION)[0] for path in sorted(images.glob("*.*"))]))
     shown = Shown(Inference.model_validate(inference))
-    outputs = predict_outputs(made, batch.numpy(), "imagenet", "cpu", shown=shown)
+    outputs = predict_outputs(network_of_grades, batch.numpy(), "imagenet", "cpu", shown=shown)
     assert table["grade"][:2].tolist() == pytest.approx((outputs["regression"][:, 0] + 5).tolist(), abs=0.05)
     assert len(list((tmp_path / "maps").iterdir())) == 3
 
@@ -138,12 +138,12 @@ def test_unreadable_images_stay_in_the_table_and_chunks_change_nothing(arm, imag
     assert one["problem"].tolist() == ["", "", "not an image", "constant image", ""]
     assert one["predicted"][2] == ""
     assert one.drop(columns=CLASSES).equals(many.drop(columns=CLASSES))
-    drawn = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("maps", "maps in chunks")]
-    assert drawn[0] == drawn[1] == ["00000_a.png", "00001_b ü.png", "00004_c.png"]
+    pictures = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("maps", "maps in chunks")]
+    assert pictures[0] == pictures[1] == ["00000_a.png", "00001_b ü.png", "00004_c.png"]
 
 
 @pytest.mark.parametrize(
-    ("folder", "image", "said"),
+    ("folder", "image", "message"),
     [
         ("nowhere", "a.png", "no posttraining.json in it"),
         ("arm", "nowhere.png", "no such file or folder"),
@@ -151,12 +151,12 @@ def test_unreadable_images_stay_in_the_table_and_chunks_change_nothing(arm, imag
         ("arm", "bad.jpg", "bad.jpg: not an image"),
     ],
 )
-def test_mistakes_are_said_in_one_line(arm, images, tmp_path, folder, image, said):
+def test_mistakes_give_one_line(arm, images, tmp_path, folder, image, message):
     (images / "empty").mkdir()
     (images / "bad.jpg").write_text("no image")
     with pytest.raises(RescanError) as caught:
         predict(arm.parent / folder, [images / image], tmp_path / "out.csv", None, "cpu")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "out.csv").exists()
 
@@ -183,5 +183,5 @@ def test_patients_are_read_by_majority_and_by_the_mean_probability(arm, tmp_path
     (tmp_path / "out_patients.csv").unlink()
     predict(arm, [tree], tmp_path / "out.csv", None, "cpu", patient="case.*")
     assert not (tmp_path / "out_patients.csv").exists()
-    with pytest.raises(RescanError, match="--patient: '\\(' is no regular expression"):
+    with pytest.raises(RescanError, match="--patient: '\\(' is not a regular expression"):
         predict(arm, [tree], tmp_path / "out.csv", None, "cpu", patient="(")

@@ -57,7 +57,7 @@ def predict(
     extent: tuple[float, ...] | None = None,
     patient: str = PATIENT,
 ) -> None:
-    """Write a table of predictions, one row an image; `problem` says why an image could not be read.
+    """Write a table of predictions, one row per image; `problem` says why an image could not be read.
 
     The outputs of all the arm's networks are averaged, and read with what its post-training fitted.
 
@@ -65,14 +65,14 @@ def predict(
         arm_folder: An arm's folder of results. Its networks lie in it; those of an arm that reads others' beside it.
         images: Image files and folders, which are searched through. Of an arm that reads volumes: NIfTI files, folders
             of B-scans or of DICOM slices, and folders of these.
-        out: The table: image, predicted, grade (on the line of the classes' numbers, where it is read from grades), a
-            column a class (where there are probabilities), problem.
+        out: The table: image, predicted, grade (on the line of the classes' numbers, where it is read from grades),
+            one column per class (where there are probabilities), problem.
         gradcam: Where to draw the first network's Grad-CAM, if given.
         device: auto, cpu or cuda.
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
         patient: A regular expression of what patients' folders are called. Where images lie in such folders, each
             patient's prediction is written to `<out>_patients.csv`: patient, images, predicted (by majority, a tie by
-            the mean probability; of grades the highest), by_mean_probability, and a column a class.
+            the mean probability; of grades the highest), by_mean_probability, and one column per class.
 
     Raises:
         RescanError: No finished arm in the folder, no image found, or none could be read.
@@ -90,33 +90,34 @@ def predict(
     size = CHUNK_OF_VOLUMES if reads_volumes else CHUNK
     classes = models[0].header["classes"]
     rows: list[dict[str, object]] = []
-    with Machine(device, threads=None).lease() as where:
+    with Machine(device, threads=None).lease() as torch_device:
         for model in models:
-            model.network.to(where)
+            model.network.to(torch_device)
         for start in progress(range(0, len(paths), size), -(-len(paths) // size), f"predicting (chunks of {size})"):
             chunk = [Files(path, extent=extent) for path in paths[start : start + size]]
-            found, good, outputs = _outputs(models, chunk, where)
-            rows += [{"image": files.path.as_posix(), "problem": found[place]} for place, files in enumerate(chunk)]
-            if not good:
+            samples, readable, outputs = _outputs(models, chunk, torch_device)
+            rows += [{"image": files.path.as_posix(), "problem": samples[place]} for place, files in enumerate(chunk)]
+            if not readable:
                 continue
             reading = of_new(posttraining, outputs)
-            for number, place in enumerate(good):
+            for number, place in enumerate(readable):
                 rows[start + place].update(_row(reading, number, classes), problem="")
             if gradcam is not None:
-                titles = [f"{start + place:05d}_{chunk[place].path.name.partition('.')[0]}" for place in good]
-                shown = [prepared for place in good if isinstance(prepared := found[place], Prepared)]
-                _draw(models[0], shown, [chunk[place] for place in good], titles, reading, gradcam)
-    known = {name for row in rows for name in row}
-    columns = ["image", "predicted", *(name for name in ("grade", *classes) if name in known), "problem"]
+                names = [f"{start + place:05d}_{chunk[place].path.name.partition('.')[0]}" for place in readable]
+                prepared = [sample for place in readable if isinstance(sample := samples[place], Prepared)]
+                _draw(models[0], prepared, [chunk[place] for place in readable], names, reading, gradcam)
+    filled = {name for row in rows for name in row}
+    columns = ["image", "predicted", *(name for name in ("grade", *classes) if name in filled), "problem"]
     table = pd.DataFrame(rows, columns=columns)
-    bad = table[table["problem"] != ""]
-    if len(bad) == len(table):
-        raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in bad.itertuples()))
+    unread = table[table["problem"] != ""]
+    if len(unread) == len(table):
+        raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))
     write_table(out, table)
     _write_patients(out, table[table["problem"] == ""], classes, pattern)
-    for row in bad.itertuples():
+    for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
-    logger.info("%s: %d images, %d predicted by %d networks", out, len(table), len(table) - len(bad), len(models))
+    count = len(table) - len(unread)
+    logger.info("%s: %d images, %d predicted by %d networks", out, len(table), count, len(models))
 
 
 def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
@@ -133,33 +134,40 @@ def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
 
 
 def _outputs(
-    models: list[Model], chunk: list[Files], where: Any
+    models: list[Model], chunk: list[Files], torch_device: Any
 ) -> tuple[list[Prepared | str], list[int], list[Predictions]]:
-    """Each sample as the first model takes it, or why not; which are good for all; each model's outputs of those."""
+    """Prepare samples and compute the networks' outputs.
+
+    Returns:
+        Each sample as the first model takes it, or why a model cannot take it; the places of those that all models
+        take; and each model's outputs of these.
+    """
     from rescan.training.infer import Shown, predict_outputs
 
     inputs = {model.input: model for model in models}
-    prepared = {key: [_prepared(files, model) for files in chunk] for key, model in inputs.items()}
-    problems = [
-        next((of[place] for of in prepared.values() if isinstance(of[place], str)), None) for place in range(len(chunk))
-    ]
-    good = [place for place, problem in enumerate(problems) if problem is None]
-    found = [prepared[models[0].input][place] if problem is None else problem for place, problem in enumerate(problems)]
+    prepared = {key: [_prepare(files, model) for files in chunk] for key, model in inputs.items()}
+    samples = list(prepared[models[0].input])
+    for alternative in prepared.values():
+        samples = [
+            other if isinstance(sample, Prepared) and isinstance(other, str) else sample
+            for sample, other in zip(samples, alternative)
+        ]
+    readable = [place for place, sample in enumerate(samples) if isinstance(sample, Prepared)]
     outputs: list[Predictions] = []
-    for seed, model in enumerate(models if good else []):
-        items = [one.items for place in good if isinstance(one := prepared[model.input][place], Prepared)]
+    for seed, model in enumerate(models if readable else []):
+        items = [sample.items for place in readable if isinstance(sample := prepared[model.input][place], Prepared)]
         shown = Shown(model.inference, model.header["preparation"]["background"])
         normalization = model.header["recipe"]["normalization"]
-        patches = np.stack([one for of_sample in items for one in of_sample])
-        own = predict_outputs(model.network, patches, normalization, where, shown=shown)
-        samples = np.repeat(np.arange(len(items)), [len(of_sample) for of_sample in items])
-        rows = {"part": "new", "fold": 0, "seed": seed, "sample": samples, "item": np.arange(len(samples)), "group": ""}
+        patches = np.stack([patch for of_sample in items for patch in of_sample])
+        own = predict_outputs(model.network, patches, normalization, torch_device, shown=shown)
+        numbers = np.repeat(np.arange(len(items)), [len(of_sample) for of_sample in items])
+        rows = {"part": "new", "fold": 0, "seed": seed, "sample": numbers, "item": np.arange(len(numbers)), "group": ""}
         outputs.append(Predictions(pd.DataFrame(rows), {head: own[head] for head in heads.HEADS if head in own}))
-    return found, good, outputs
+    return samples, readable, outputs
 
 
-def _prepared(files: Files, model: Model) -> Prepared | str:
-    """A sample, prepared; or why it cannot be."""
+def _prepare(files: Files, model: Model) -> Prepared | str:
+    """Prepare a sample as a model takes it; or say why it cannot be."""
     shape = tuple(model.header["input"])
     try:
         prepared = prepare(files, Preparation.model_validate(model.header["preparation"]))
@@ -176,7 +184,7 @@ def _pattern(patient: str) -> re.Pattern[str]:
     try:
         return re.compile(patient, re.IGNORECASE)
     except re.error as error:
-        raise RescanError(f"--patient: {patient!r} is no regular expression ({error})") from None
+        raise RescanError(f"--patient: {patient!r} is not a regular expression ({error})") from None
 
 
 def _write_patients(out: Path, table: pd.DataFrame, classes: list[str], pattern: re.Pattern[str]) -> None:
@@ -195,7 +203,7 @@ def _patient(path: str, pattern: re.Pattern[str]) -> str:
 
 
 def _by_patient(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """A row a patient, read off the rows of the images as the evaluation reads them."""
+    """One row per patient, from the images' rows, as the evaluation reads them."""
     graded = "grade" in table
     predicted = table["predicted"].map(classes.index).to_numpy(np.intp)
     grade = table["grade"].to_numpy(float) if graded else predicted.astype(float)
@@ -204,13 +212,13 @@ def _by_patient(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     reading = Reading(rows.reset_index(drop=True), predicted, grade, probabilities)
     units, _ = by_unit(reading, "patient", len(classes), ordered=graded, majority=True)
     names = units.rows["patient"].to_numpy()
-    made = pd.DataFrame({"patient": names, "images": table.groupby("patient").size()[names].to_numpy()})
-    made["predicted"] = [classes[number] for number in units.predicted]
+    patients = pd.DataFrame({"patient": names, "images": table.groupby("patient").size()[names].to_numpy()})
+    patients["predicted"] = [classes[number] for number in units.predicted]
     if units.log_probabilities is None:
-        return made.assign(grade=units.grade.round(4))
+        return patients.assign(grade=units.grade.round(4))
     mean = np.exp(units.log_probabilities)
-    made["by_mean_probability"] = [classes[number] for number in mean.argmax(1)]
-    return made.assign(**dict(zip(classes, mean.round(6).T)))
+    patients["by_mean_probability"] = [classes[number] for number in mean.argmax(1)]
+    return patients.assign(**dict(zip(classes, mean.round(6).T)))
 
 
 def _row(reading: Reading, number: int, classes: list[str]) -> dict[str, object]:
@@ -222,17 +230,17 @@ def _row(reading: Reading, number: int, classes: list[str]) -> dict[str, object]
 
 
 def _draw(
-    model: Model, shown: list[Prepared], sources: list[Files], titles: list[str], reading: Reading, folder: Path
+    model: Model, samples: list[Prepared], sources: list[Files], names: list[str], reading: Reading, folder: Path
 ) -> None:
     """Draw the first network's maps: of a sample's patches, that of the first; a volume's also as a NIfTI file."""
     from rescan.explanation.new_maps import draw_predictions
 
     probabilities = None if reading.log_probabilities is None else np.exp(reading.log_probabilities)
-    affines = [prepared.affine for prepared in shown if prepared.affine is not None]
+    affines = [prepared.affine for prepared in samples if prepared.affine is not None]
     draw_predictions(
         model.network,
-        np.stack([prepared.items[0] for prepared in shown]),
-        titles,
+        np.stack([prepared.items[0] for prepared in samples]),
+        names,
         probabilities,
         model.header["classes"],
         model.header["recipe"]["normalization"],
@@ -244,24 +252,25 @@ def _draw(
 
 
 def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
-    found: list[Path] = []
+    """The files of the images or volumes to predict."""
+    paths: list[Path] = []
     for image in images:
         if not image.exists():
             raise RescanError(f"{image}: no such file or folder; give image files or folders of them")
         if reads_volumes:
-            found += _volumes_in(image)
+            paths += _volumes_in(image)
         elif image.is_dir():
-            found += sorted(path for path in image.rglob("*") if path.suffix.lower() in SUFFIXES)
+            paths += sorted(path for path in image.rglob("*") if path.suffix.lower() in SUFFIXES)
         else:
-            found.append(image)
-    if not found:
-        what = (
+            paths.append(image)
+    if not paths:
+        fault = (
             "no volumes in it (NIfTI files, or folders of B-scans or of DICOM slices)"
             if reads_volumes
             else (f"no images in it ({', '.join(sorted(SUFFIXES))})")
         )
-        raise RescanError(f"{images[0]}: {what}; give image files or folders of them")
-    return found
+        raise RescanError(f"{images[0]}: {fault}; give image files or folders of them")
+    return paths
 
 
 def _volumes_in(path: Path) -> list[Path]:
