@@ -54,8 +54,8 @@ def captums(network, images, targets, head):
         scores = lambda x: network(x)[head]  # noqa: E731
     else:
         scores, targets = lambda x, signs=targets: network(x)[head].sum(1) * signs, None
-    found = LayerGradCam(scores, network.target_layer).attribute(images, target=targets, relu_attributions=True)
-    return LayerAttribution.interpolate(found, images.shape[2:], UPSAMPLING[images.ndim - 2])[:, 0]
+    attributions = LayerGradCam(scores, network.target_layer).attribute(images, target=targets, relu_attributions=True)
+    return LayerAttribution.interpolate(attributions, images.shape[2:], UPSAMPLING[images.ndim - 2])[:, 0]
 
 
 @pytest.mark.parametrize("head", ["classification", "regression", "ordinal"])
@@ -106,7 +106,7 @@ def test_nothing_is_kept_of_what_comes_before_the_target(case):
     network, images = case
     tracked = []
     hooks = [
-        layer.register_forward_hook(lambda *given: tracked.append(given[2].requires_grad))
+        layer.register_forward_hook(lambda *arguments: tracked.append(arguments[2].requires_grad))
         for layer in (network.first, network.hidden)
     ]
     gradcam(network, images, TARGETS)
@@ -124,10 +124,10 @@ def test_scaling_is_a_map_of_its_own_and_zero_stays_zero():
     assert torch.equal(scaled, torch.zeros_like(scaled))
     assert torch.equal(raw, scaled)
     raw, scaled = gradcam(network, torch.rand(8, 1, 20, 26), torch.tensor([0, 2] * 4))
-    for one, its in zip(raw, scaled):
-        if one.max() > 0:
-            assert its.max() == 1
-            torch.testing.assert_close(its * one.max(), one)
+    for raw_map, scaled_map in zip(raw, scaled):
+        if raw_map.max() > 0:
+            assert scaled_map.max() == 1
+            torch.testing.assert_close(scaled_map * raw_map.max(), raw_map)
     assert scaled.min() >= 0
 
 

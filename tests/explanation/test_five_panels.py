@@ -52,12 +52,12 @@ def test_each_panel_shows_what_its_title_says(case):
 
 def test_heads_are_up_and_no_word_of_b_scans_where_slices_lie_in_a_patient(case):
     volume, scaled, _ = case
-    shown = panels(volume, scaled, PATIENT, "DCM")
-    np.testing.assert_array_equal(shown[0].image, volume[::-1, 3])
-    assert shown[0].mark == (8 - 1 - 2, "D")
-    np.testing.assert_array_equal(shown[0].image[shown[0].mark[0]], volume[2, 3])
-    assert not any(word in panel.title for panel in shown for word in ("B-scan", "en-face"))
-    assert all(panel.mask is None for panel in shown)
+    figure = panels(volume, scaled, PATIENT, "DCM")
+    np.testing.assert_array_equal(figure[0].image, volume[::-1, 3])
+    assert figure[0].mark == (8 - 1 - 2, "D")
+    np.testing.assert_array_equal(figure[0].image[figure[0].mark[0]], volume[2, 3])
+    assert not any(word in panel.title for panel in figure for word in ("B-scan", "en-face"))
+    assert all(panel.mask is None for panel in figure)
 
 
 def test_a_flat_section_is_stretched_and_says_so(case):
@@ -70,10 +70,10 @@ def test_a_flat_section_is_stretched_and_says_so(case):
 
 def test_an_empty_map_is_said_and_shows_the_middle(case):
     volume, scaled, _ = case
-    shown = panels(volume, 0 * scaled, STACK, "x")
-    assert "empty map" in shown[4].title
+    figure = panels(volume, 0 * scaled, STACK, "x")
+    assert "empty map" in figure[4].title
     assert peak(0 * scaled) == (4, 6, 5)
-    np.testing.assert_array_equal(shown[3].image, volume[4])
+    np.testing.assert_array_equal(figure[3].image, volume[4])
 
 
 def test_the_arm_beside_is_named_and_shown_as_it_is(case):
@@ -91,8 +91,8 @@ def test_titles_fit_their_panels(case):
     name = "a class whose name has very many words 100 %"
     large = np.zeros((256, 200, 200), np.uint8)
     for affine in (STACK, PATIENT, np.diag([1e-3, 1, 1, 1])):
-        for made in (panels(volume, scaled, affine, name), panels(large, 0 * large.astype(np.float32), affine, name)):
-            for panel in made:
+        for figure in (panels(volume, scaled, affine, name), panels(large, 0 * large.astype(np.float32), affine, name)):
+            for panel in figure:
                 lines = panel.title.split("\n")
                 assert len(lines) <= 2
                 for line in lines:

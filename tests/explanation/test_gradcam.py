@@ -46,7 +46,7 @@ FITTED = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def finished(tmp_path_factory):
     """A made-up study in a folder of its own: 24 gray images, 18 of them test, masks on two of three classes.
 
     Arm `small` classifies; `graded` has two heads of grades, and is read from its regression.
@@ -114,11 +114,11 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def study(made, tmp_path, monkeypatch):
+def study(finished, tmp_path, monkeypatch):
     """The study, explained, in a copy of its folder as the current one."""
-    shutil.copytree(made[1], tmp_path, dirs_exist_ok=True)
+    shutil.copytree(finished[1], tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    return made[0]
+    return finished[0]
 
 
 @pytest.mark.usefixtures("study")

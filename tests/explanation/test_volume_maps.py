@@ -103,20 +103,20 @@ def test_what_is_only_turned_and_cropped_comes_back_exactly_and_the_rest_is_zero
         index[old, axis] = sign
         index[old, 3] = first[old] if sign > 0 else last[old] - 1
     prepared = full[box].transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
-    found = to_source(prepared, source_affine @ index, shape, source_affine)
+    on_source = to_source(prepared, source_affine @ index, shape, source_affine)
     expected = np.zeros_like(full)
     expected[box] = full[box]
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(on_source, expected, atol=1e-3)
 
 
 def test_prepared_voxels_reach_to_their_edges_and_not_beyond():
     """A prepared voxel of 2 covers the source voxels 2 and 3, whose centers lie a quarter of it off its own."""
     affine = np.diag([2.0, 1, 1, 1])
     affine[0, 3] = 2.5
-    found = to_source(np.ones((2, 3, 4), np.float32), affine, (9, 3, 5), np.eye(4))
+    on_source = to_source(np.ones((2, 3, 4), np.float32), affine, (9, 3, 5), np.eye(4))
     expected = np.zeros((9, 3, 5), np.float32)
     expected[2:6, :, :4] = 1
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(on_source, expected)
     affine[0, 3] = 100
     assert not to_source(np.ones((2, 3, 4), np.float32), affine, (9, 3, 5), np.eye(4)).any()
 
@@ -149,7 +149,7 @@ FOLDER = Path("results/demo/made_up")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def finished(tmp_path_factory):
     """A made-up study in a folder of its own: 12 volumes from NIfTI files, 9 of them test, with masks and layers.
 
     Arm `volumes` is explained with arm `projections` beside it.
@@ -234,11 +234,11 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def study(made, tmp_path, monkeypatch):
+def study(finished, tmp_path, monkeypatch):
     """The study, explained, in a copy of its folder as the current one."""
-    shutil.copytree(made[1], tmp_path, dirs_exist_ok=True)
+    shutil.copytree(finished[1], tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    return made[0]
+    return finished[0]
 
 
 def the_map(item, target):
@@ -262,8 +262,8 @@ def test_make_writes_what_it_says():
     assert (folder / "sheet.png").is_file()
     affines, layers = (np.load(f"data/demo/made_up/whole/{name}.npy") for name in ("affines", "layers"))
     source_affine = nibabel.load("data/demo/made_up/raw/s0.nii.gz").affine
-    named = chosen["map"].tolist() + chosen["map_deep"].dropna().tolist()
-    assert sorted(named) == sorted(f"volumes/{path.name}" for path in (folder / "volumes").iterdir())
+    files = chosen["map"].tolist() + chosen["map_deep"].dropna().tolist()
+    assert sorted(files) == sorted(f"volumes/{path.name}" for path in (folder / "volumes").iterdir())
     for row in chosen.itertuples():
         item = int(row.sample[1:])
         raw, scaled = the_map(item, CLASSES.index(row.predicted))
@@ -358,14 +358,14 @@ def test_draw_predictions_writes_five_panels_and_a_map_beside():
     images, affines = (np.load(f"data/demo/made_up/whole/{name}.npy")[:2] for name in ("images", "affines"))
     probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
     sources = [Files(Path(f"data/demo/made_up/raw/s{number}.nii.gz")) for number in range(2)]
-    given = (network, images, ["one", "two"], probabilities, header["classes"], "unit", Path("out"))
-    draw_predictions(*given, affines=affines, sources=sources)
+    arguments = (network, images, ["one", "two"], probabilities, header["classes"], "unit", Path("out"))
+    draw_predictions(*arguments, affines=affines, sources=sources)
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("one.png", "one_map.nii.gz", "two.png", "two_map.nii.gz")
     ]
     expected = to_source(the_map(1, 1)[1], affines[1], (2 * W, 2 * H, 2 * D), LPS)
     np.testing.assert_allclose(nibabel.load("out/two_map.nii.gz").get_fdata(), expected, atol=1e-3)
-    draw_predictions(*given[:-1], Path("pictures"))
+    draw_predictions(*arguments[:-1], Path("pictures"))
     assert sorted(path.name for path in Path("pictures").iterdir()) == ["one.png", "two.png"]
 
 

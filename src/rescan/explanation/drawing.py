@@ -27,7 +27,7 @@ class Tile(NamedTuple):
     """What is shown of one image.
 
     Attributes:
-        title: Of the panel without a map. A title has room for 24 characters a line.
+        title: Of the panel without a map. A title has room for 24 characters per line.
         image: (H, W, C) uint8, C = 1 or 3.
         maps: Title and map (H, W) in [0, 1] of each further panel.
         mask: (H, W), nonzero inside the lesion, or None without a known one.

@@ -158,10 +158,10 @@ def _aspect(row: Sequence[Panel]) -> float:
 def _show(axes: Axes, panel: Panel) -> None:
     (height, width), pixels = panel.size, panel.image
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    shown: NDArray[Any] = np.broadcast_to(pixels / 255, (*pixels.shape[:2], 3))
+    blended: NDArray[Any] = np.broadcast_to(pixels / 255, (*pixels.shape[:2], 3))
     if panel.scaled is not None:
-        shown = overlay(pixels, panel.scaled)
-    axes.imshow(shown, interpolation="nearest", extent=(0, width, height, 0))
+        blended = overlay(pixels, panel.scaled)
+    axes.imshow(blended, interpolation="nearest", extent=(0, width, height, 0))
     axes.set_axis_off()
     axes.set_anchor("N")
     axes.set_title(panel.title, size=8.5, pad=3, loc="left", parse_math=False)

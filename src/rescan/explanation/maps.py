@@ -93,8 +93,8 @@ def in_batches(
         inputs = normalize(loader.gray_levels(batch).movedim(-1, 1).contiguous().to(device), normalization)
         maps = np.empty((2, len(batch), targets.shape[1], *batch.shape[1:-1]), np.float32)
         for place in range(targets.shape[1]):
-            own = torch.from_numpy(targets[here, place].astype(np.int64)).to(device)
-            for which, batch_maps in enumerate(gradcam(network, inputs, own, head)):
+            target = torch.from_numpy(targets[here, place].astype(np.int64)).to(device)
+            for which, batch_maps in enumerate(gradcam(network, inputs, target, head)):
                 maps[which, :, place] = batch_maps.cpu().numpy()
         yield here, maps[0], maps[1]
 
