@@ -45,6 +45,7 @@ def test_a_table_comes_back_as_text_and_numbers(tmp_path):
         (",p1,0,", ",p1,-1,", "line 3: fold is -1, not a number from 0 to inf"),
         (",p1,0,", ",p1,,", "line 3: fold is empty, not a whole number"),
         (",1.5,", ",old,", "line 2: age is 'old', not a number"),
+        (",p1,0,,", ",p1", "line 3: has 3 fields, not 6"),
         ("sample,", "name,", "the column 'sample' is missing"),
         ("age,", "mood,", "unknown column 'mood'"),
         ("NA,test", "007,test", "line 3: a second row of sample 007, fold 0"),

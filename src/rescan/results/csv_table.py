@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ class Table:
             raise damaged(path, self.step, f"not a CSV table ({error})") from None
         frame[list(text)] = frame[list(text)].fillna("")
         fault = None if whole else "its last line is cut off"
-        fault = fault or self._fault_of_columns(names)
+        fault = fault or self._fault_of_columns(names) or _fault_of_rows(path, len(names))
         fault = fault or next(filter(None, (self._fault_of_values(frame[name]) for name in names)), None)
         if fault is None and self.key and (repeated := frame.duplicated(list(self.key)).to_numpy()).any():
             row = int(repeated.argmax())
@@ -146,3 +147,16 @@ class Table:
         if not column.empty and empty.any():
             return f"line {int(empty.to_numpy().argmax()) + 2}: {name} is empty"
         return None
+
+
+def _fault_of_rows(path: str | Path, width: int) -> str | None:
+    """The first row with more or fewer fields than there are columns: pandas fills the missing ones silently."""
+    with Path(path).open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream)
+        try:
+            for row in rows:
+                if len(row) != width:
+                    return f"line {rows.line_num}: has {len(row)} fields, not {width}"
+        except csv.Error as error:
+            return f"not a CSV table ({error})"
+    return None
