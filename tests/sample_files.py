@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.paths import AUTOENCODERS, Paths
+from rescan.results.agreement import class_counts
 from rescan.results.audit_report import GROUPS, AuditReport
 from rescan.results.csv_table import Table
 from rescan.results.history_files import ACCURACIES, HISTORY
@@ -18,14 +19,26 @@ from rescan.results.source import SourceData, SourceReport
 from rescan.results.splits import SPLITS
 
 
-def write_source(paths: Paths, root: str = "raw", *, extra: dict[str, str] | None = None, **changes: Any) -> None:
-    """Write source.json of a local folder, and of extra sources: name → folder."""
+def write_source(
+    paths: Paths,
+    root: str = "raw",
+    *,
+    extra: dict[str, str] | None = None,
+    manifest: pd.DataFrame | None = None,
+    **changes: Any,
+) -> None:
+    """Write source.json of a local folder, and of extra sources: name → folder; with the counts of a manifest."""
+    samples = pd.DataFrame(columns=["label", "published_part", "origin"]) if manifest is None else manifest
+    origins = samples["origin"] if "origin" in samples else pd.Series("", samples.index)
 
-    def data(folder: str) -> dict[str, Any]:
-        return {"kind": "path", "from": "raw", "root": folder, "classes": {}, "files": 0, "bytes": 0, "checksum": "c"}
+    def data(folder: str, origin: str) -> dict[str, Any]:
+        counted = {"classes": class_counts(samples[origins == origin]), "files": 0, "bytes": 0, "checksum": "c"}
+        return {"kind": "path", "from": "raw", "root": folder, **counted}
 
-    extras = {name: SourceData(**data(folder)) for name, folder in (extra or {}).items()}
-    SourceReport(**{**data(root), "differs": [], "unlabeled": 0, "extra": extras, **changes}).write(paths.source)
+    extras = {name: SourceData(**data(folder, name)) for name, folder in (extra or {}).items()}
+    unlabeled = int((samples["label"] == "").sum())
+    content = {**data(root, ""), "differs": [], "unlabeled": unlabeled, "extra": extras}
+    SourceReport(**{**content, **changes}).write(paths.source)
 
 
 def write_manifest(paths: Paths, table: pd.DataFrame) -> None:

@@ -70,8 +70,9 @@ def write_data(tmp_path, monkeypatch):
                 data = content if isinstance(content, bytes) else cv2.imencode(".png", content)[1].tobytes()
                 file.write_bytes(data)
         table = pd.DataFrame([{"sample": path, "path": path, "label": label, **more} for path, label, _, more in rows])
-        write_manifest(paths, table.fillna(""))
-        write_source(paths)
+        table = table.assign(published_part=table.get("published_part", ""), origin="").fillna("")
+        write_manifest(paths, table)
+        write_source(paths, manifest=table)
         return paths
 
     return write

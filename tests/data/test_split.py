@@ -121,7 +121,8 @@ def test_samples_without_a_label_and_of_extra_sources(tmp_path, monkeypatch, stu
     columns = [list(column) for column in zip(*[*zip(groups, labels, parts, [""] * 240), *added])]
     write(tmp_path, monkeypatch, *columns[:3], origins=columns[3])
     with caplog.at_level(logging.INFO, "rescan"):
-        splits = run(study(test="published" if published else 0.2, folds=3))
+        extra = {name: {"source": {"path": name}, "layout": "table"} for name in ("more", "other")}
+        splits = run(study({"extra": extra}, test="published" if published else 0.2, folds=3))
     own = splits[~splits["part"].isin(["unlabeled", "extra"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(own, alone)  # they change nothing of the study's own split
     assert (splits["part"] == "unlabeled").sum() == 3 * sum(part == "unlabeled" for _, _, part, _ in added)

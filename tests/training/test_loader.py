@@ -12,8 +12,11 @@ from sample_files import read_table
 
 from rescan.errors import RescanError
 from rescan.files import write_table
+from rescan.results.packed_store import LeftOut, PackedStore
 from rescan.study import Run
 from rescan.training.loader import DEPTH, cut, loading, read_items
+
+OTHERS = {"others": {"source": {"path": "y"}, "layout": "class_folders"}}
 
 
 def loader_threads():
@@ -77,15 +80,23 @@ def test_what_fails_in_the_thread_is_raised():
     assert not loader_threads()
 
 
+def leave_out(samples):
+    """Write down that the store could not prepare some samples."""
+    path = "data/demo/toy/small/preparation.json"
+    left_out = [LeftOut(sample=sample, problem="damaged") for sample in samples]
+    PackedStore.read(path).model_copy(update={"left_out": left_out}).write(path)
+
+
 def test_items_of_a_run(make_study, make_store):
-    study = make_study(training_samples="leak_free")
+    study = make_study(data={"extra": OTHERS}, training_samples="leak_free")
     splits = make_store(study)
     splits.loc[splits["sample"] == "train/b/000.png", "linked"] = 1
     write_table("results/demo/toy/splits.csv", splits)
     items = read_table("data/demo/toy/small/items.csv")
-    gone = items[items["sample"] == "validation/c/001.png"].index  # an image that could not be prepared
-    items.loc[gone, "sample"] = "other.png"
+    place = items.index[items["sample"] == "validation/c/001.png"]  # an image that could not be prepared
+    items.loc[place, "sample"] = "others/1.png"
     write_table("data/demo/toy/small/items.csv", items)
+    leave_out(["validation/c/001.png"])
 
     images, used = read_items(Run(study, "plain", 0, 0))
     assert images.shape == (33, 64, 64, 1)
@@ -100,11 +111,12 @@ def test_items_of_a_run(make_study, make_store):
 
 @pytest.mark.parametrize(("part", "label"), [("train", "b"), ("validation", None)])
 def test_a_part_or_class_without_images(make_study, make_store, part, label):
-    study = make_study()
+    study = make_study(data={"extra": OTHERS})
     splits = make_store(study)
     dropped = (splits["part"] == part) & ((splits["label"] == label) if label else True)
     items = read_table("data/demo/toy/small/items.csv")
-    write_table("data/demo/toy/small/items.csv", items.assign(sample=splits["sample"].where(~dropped, "x")))
+    write_table("data/demo/toy/small/items.csv", items.assign(sample=splits["sample"].where(~dropped, "others/x")))
+    leave_out(splits.loc[dropped, "sample"])
     with pytest.raises(RescanError, match=f"no training image of class '{label}'" if label else "no validation image"):
         read_items(Run(study, "plain", 0, 0))
 

@@ -45,6 +45,13 @@ def with_extra(splits):
     return splits.loc[last, "sample"].tolist()
 
 
+def unlabel(splits, rows):
+    """Take samples out of the training part."""
+    splits = splits.copy()
+    splits.loc[rows, ["part", "label"]] = ["unlabeled", ""]
+    write_table(SPLITS, splits)
+
+
 def seen_items(monkeypatch):
     """Collect which items each epoch of each stage trains on."""
     seen: list[tuple[str, list[int]]] = []
@@ -82,7 +89,7 @@ def test_a_stage_trains_on_the_sources_that_it_names(make_study, make_store, mon
 
 
 def test_extra_samples_that_no_stage_names_are_not_read(make_study, make_store):
-    study = make_study(stages={"main": stage()})
+    study = make_study(data={"extra": OTHERS}, stages={"main": stage()})
     with_extra(make_store(study))
     assert set(read_items(Run(study, "plain", 0, 0))[1]["part"]) == {"train", "validation", "test"}
 
@@ -110,7 +117,7 @@ def test_only_the_encoder_goes_on(make_study, make_store):
 
 def test_only_what_is_learned_makes_another_training(make_study, make_store):
     """New unlabelled, extra or test images leave a finished training as it is; a new training image does not."""
-    study = make_study(stages={"main": stage()})
+    study = make_study(data={"extra": OTHERS}, stages={"main": stage()})
     splits = make_store(study)
 
     def key():
@@ -124,7 +131,7 @@ def test_only_what_is_learned_makes_another_training(make_study, make_store):
     def changed(sample):
         return items.assign(digest=items["digest"].where(items["sample"] != sample, "other"))
 
-    first = items.iloc[:1].assign(sample="000")  # before all others: their numbers change
+    first = items.iloc[:1].assign(sample="others/000")  # before all others: their numbers change
     shifted = pd.concat([first, items]).reset_index(drop=True).assign(item=range(len(items) + 1))
     stored = np.load("data/demo/toy/small/images.npy")
     np.save("data/demo/toy/small/images.npy", np.concatenate([stored[:1], stored]))
@@ -156,8 +163,7 @@ def test_epochs_of_other_losses_do_not_compare(make_study, make_store):
 def test_balanced_sampling_draws_every_class_as_often(make_study, make_store, monkeypatch):
     study = make_study(stages={"main": stage(epochs=40, sampling="balanced")})
     splits = make_store(study, per_class=(12, 2, 2))
-    gone = splits[(splits["part"] == "train") & (splits["label"] == "a")].index[2:]
-    write_table(SPLITS, splits.drop(gone))
+    unlabel(splits, splits[(splits["part"] == "train") & (splits["label"] == "a")].index[2:])
     seen = seen_items(monkeypatch)
     train_plain(study)
     _, items = read_items(Run(study, "plain", 0, 0))
@@ -177,8 +183,7 @@ def test_class_weights_are_inverse_to_the_counts(make_study, make_store, monkeyp
     monkeypatch.setattr(classification, "total", spy)
     study = make_study(stages={"main": stage(class_weights="balanced", batch_size=50)})
     splits = make_store(study, per_class=(12, 2, 2))
-    gone = splits[(splits["part"] == "train") & (splits["label"] == "a")].index[4:]
-    write_table(SPLITS, splits.drop(gone))
+    unlabel(splits, splits[(splits["part"] == "train") & (splits["label"] == "a")].index[4:])
     train_plain(study)
     assert sorted(found[0].tolist()) == pytest.approx(sorted([28 / 12] * 4 + [28 / 36] * 24))
     assert found[0].mean().item() == pytest.approx(1)

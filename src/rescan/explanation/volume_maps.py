@@ -23,7 +23,7 @@ from rescan.models.model_files import load
 from rescan.paths import GradcamFolder, Paths
 from rescan.preparation import retina
 from rescan.preparation.store import open_beside, open_store
-from rescan.results.agreement import read_manifest
+from rescan.results.agreement import check_samples, read_manifest
 from rescan.results.damage import missing
 from rescan.results.map_files import BrowsedVolume, ChosenItem, MapBrowser
 from rescan.results.packed_store import ITEMS
@@ -185,6 +185,7 @@ def _one_right_one_wrong(chosen: list[ChosenItem]) -> list[int]:
 def _sources(study: Study, samples: pd.Series[str], modality: str) -> list[Files]:
     """The files that the samples were prepared from."""
     paths, manifest = Paths(study.scale, study.name), read_manifest(study).set_index("sample", drop=False)
+    check_samples(paths.manifest, manifest["sample"], "predictions.csv", samples, "index and run infer")
     sources = files_of(paths, manifest.loc[list(samples)], modality)
     if None in sources:
         raise RescanError(f"{paths.manifest}: no file of {samples.iloc[sources.index(None)]}; run preprocess again")

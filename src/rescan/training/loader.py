@@ -17,7 +17,7 @@ from rescan.data.split import check_no_leak, training_samples
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.preparation.store import open_store
-from rescan.results.agreement import read_manifest, read_splits
+from rescan.results.agreement import check_items, read_manifest, read_splits
 from rescan.study import AnyRun
 
 DEPTH = 3  # batches that wait, cut
@@ -43,6 +43,7 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     study, path, fold = run.study, run.paths.splits, run.fold
     images, stored = open_store(run.store)
     splits = read_splits(study)
+    check_items(study, splits, stored, run.store)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
     rows = splits[splits["fold"] == fold]

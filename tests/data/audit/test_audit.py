@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from sample_files import write_source
+from sample_files import write_manifest, write_source
 from sklearn.metrics import cohen_kappa_score
 
 from rescan.data.audit.audit import audit
@@ -130,7 +130,6 @@ def test_samples_without_a_label_and_of_extra_sources(write_data, study, texture
             ("u3.png", "", b"", unlabeled),
         ]
     )
-    write_source(paths, extra={"more": "elsewhere"})
     Path("elsewhere").mkdir()
     manifest = MANIFEST.read(paths.manifest)
     added = {
@@ -143,6 +142,7 @@ def test_samples_without_a_label_and_of_extra_sources(write_data, study, texture
         row = {"sample": f"more/{name}", "path": f"{name}.png", "label": label, **extra}
         manifest = pd.concat([manifest, pd.DataFrame([row])])
     MANIFEST.write(paths.manifest, manifest.fillna(""))
+    write_source(paths, extra={"more": "elsewhere"}, manifest=manifest)
     layout = {"source": {"path": "elsewhere"}, "layout": "class_folders"}
     report, groups = run(paths, study({"extra": {"more": layout}}))
     assert report["samples"] == 37
@@ -306,7 +306,8 @@ def test_volumes_are_called_so(write_data, study, textures):
     scans = [{"path": f"{number:02d}", "label": ("cat", "dog")[number % 2]} for number in range(len(stacks))]
     scans[8]["label"] = "cat"
     manifest = pd.DataFrame([{"sample": scan["path"], **scan} for scan in scans])
-    MANIFEST.write(paths.manifest, manifest.reindex(columns=MANIFEST.read(paths.manifest).columns, fill_value=""))
+    write_manifest(paths, manifest)
+    write_source(paths, manifest=manifest.assign(published_part=""))
     report, groups = run(paths, study())
     assert report["samples"] == report["volumes"] == 10
     # The rows of the B-scans are the depth.

@@ -16,7 +16,7 @@ from rescan.data.pool import pooled
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
-from rescan.results.agreement import read_manifest
+from rescan.results.agreement import check_counts, read_manifest
 from rescan.results.audit_report import GROUPS, AuditReport, ClassCounts, NearDuplicates, Unlisted, UnreadableSample
 from rescan.results.manifest import DroppedSamples
 from rescan.results.parts import EXTRA, UNLABELED
@@ -41,6 +41,7 @@ def audit(study: Study, processes: int) -> None:
     """
     paths = Paths(study.scale, study.name)
     manifest, dropped = read_manifest(study), DroppedSamples.read(paths.dropped)
+    check_counts(study, manifest)
     samples, thumbnails = _inspected(manifest, cast("list[Path]", locate(paths, manifest)), processes)
     _check_readable(study, samples[_own(samples)])
 

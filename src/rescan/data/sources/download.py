@@ -19,7 +19,7 @@ from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256
 from rescan.log import logger, progress
 from rescan.paths import Paths
-from rescan.results.parts import EXTRA
+from rescan.results.agreement import class_counts
 from rescan.results.source import Kind, SourceData, SourceReport
 from rescan.study import DataSet, Study
 
@@ -68,7 +68,7 @@ def _download(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]
         kind=kind,
         where=where,
         root=str(root),
-        classes=_count(manifest),
+        classes=class_counts(manifest),
         files=files,
         bytes=size,
         checksum=checksum,
@@ -145,13 +145,6 @@ def _unpack(archive: Path, into: Path) -> None:
         shutil.rmtree(archive.parent)
         raise
     shutil.rmtree(archive.parent)
-
-
-def _count(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {}
-    for (part, label), rows in manifest[manifest["label"] != ""].groupby(["published_part", "label"]):
-        counts.setdefault("all" if part in ("", EXTRA) else str(part), {})[str(label)] = len(rows)
-    return counts
 
 
 def _checksum(root: Path, names: list[str]) -> tuple[int, int, str]:

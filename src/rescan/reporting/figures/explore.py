@@ -17,7 +17,7 @@ from rescan.preparation.store import open_store
 from rescan.reporting.figures import embedding, grids, overview_figures
 from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, views
 from rescan.reporting.figures.style import PathLike
-from rescan.results.agreement import read_samples, read_splits
+from rescan.results.agreement import check_items, check_splits, read_samples, read_splits
 from rescan.results.audit_report import AuditReport
 from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Recipe, Study
@@ -42,11 +42,13 @@ def explore(study: Study) -> None:
     """
     paths = Paths(study.scale, study.name)
     out = paths.explore
-    everything = read_splits(study)
+    samples, everything = read_samples(study), read_splits(study)
+    check_splits(study, samples, everything)
     everything = everything[everything["fold"] == 0]
     splits = everything[~everything["part"].isin([UNLABELED, EXTRA])]
     name = study.arms[study.first_arm].preparation
     store, items = open_store(paths.store(name))
+    check_items(study, everything, items, paths.store(name))
     source = Source(study, study.preparations[name])
     random = np.random.default_rng(study.split.seeds[0])
 
@@ -64,7 +66,7 @@ def explore(study: Study) -> None:
     examples = {name: item_of[samples[0]] for name, samples in samples_of.items() if samples}
     stacks = any(STACK[0] in look for looks in raw.values() for look in looks)
     _augmented(study, store, examples, STACK if stacks else FRONT, out)
-    _groups(study, source, out.groups)
+    _groups(study, samples, source, out.groups)
     _tsne(store, first.merge(splits[["sample", "label", "part"]], on="sample"), study, out)
 
 
@@ -169,13 +171,12 @@ def _strength(value: Any) -> str:
     return "–".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}"
 
 
-def _groups(study: Study, source: Source, out: PathLike) -> None:
+def _groups(study: Study, samples: pd.DataFrame, source: Source, out: PathLike) -> None:
     """A contact sheet of groups of duplicates: those of mixed labels first, then the largest.
 
     Where patients are known a group also holds what shares a patient, so then only the mixed ones are shown.
     """
     paths = Paths(study.scale, study.name)
-    samples = read_samples(study)
     table = samples[samples["problem"] == ""].set_index("sample", drop=False)
     mixed = [table.loc[table.index.intersection(names)] for names in AuditReport.read(paths.audit).mixed_label_groups]
     of_mixed = {sample for rows in mixed for sample in rows["sample"]}
