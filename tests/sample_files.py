@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from rescan.results.manifest import MANIFEST
 from rescan.results.packed_store import ITEMS, PackedStore
 from rescan.results.source import SourceData, SourceReport
 from rescan.results.splits import SPLITS
+from rescan.results.trained_model import ModelHeader
+from rescan.study import Preparation, Recipe
 
 
 def write_source(
@@ -165,3 +168,22 @@ def read_table(path: str | Path) -> pd.DataFrame:
     text = table.columns.intersection(list(types))
     table[text] = table[text].fillna("")
     return table
+
+
+def model_header(recipe: Recipe, classes: Sequence[str], shape: Sequence[int], **changes: Any) -> ModelHeader:
+    """The header of a model file: a network of this recipe for inputs of (C, *spatial)."""
+    header = {
+        "version": "0",
+        "study": "made_up",
+        "scale": "demo",
+        "arm": "one",
+        "fold": 0,
+        "seed": 0,
+        "recipe": recipe,
+        "classes": list(classes),
+        "preparation": Preparation(steps=["resize"]),
+        "input": list(shape),
+        "torch": "2",
+        "training_version": 0,
+    }
+    return ModelHeader(**{**header, **changes})

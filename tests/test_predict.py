@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sample_files import model_header
 from scipy.special import softmax
 
 from rescan import predict as module
@@ -36,12 +37,7 @@ def arm(tmp_path):
     folder = tmp_path / "arm"
     for seed in (0, 1):
         torch.manual_seed(seed)
-        header = {
-            "recipe": RECIPE.model_dump(mode="json"),
-            "preparation": PREPARATION.model_dump(mode="json"),
-            "classes": CLASSES,
-            "input": [3, 32, 32],
-        }
+        header = model_header(RECIPE, CLASSES, (3, 32, 32), preparation=PREPARATION)
         save(folder / f"fold0_seed{seed}/model.safetensors", build(RECIPE, 3, (3, 32, 32)), header)
     (folder / "posttraining.json").write_text(
         json.dumps(
@@ -99,8 +95,8 @@ def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
     recipe = Recipe.model_validate({"preparation": "p", "network": network, "stages": {"main": stage}})
     torch.manual_seed(0)
     network_of_grades = build(recipe, 3, (3, 32, 32))
-    about = {"recipe": recipe.model_dump(mode="json"), "preparation": PREPARATION.model_dump(mode="json")}
-    save(tmp_path / "other/model.safetensors", network_of_grades, {**about, "classes": CLASSES, "input": [3, 32, 32]})
+    header = model_header(recipe, CLASSES, (3, 32, 32), preparation=PREPARATION)
+    save(tmp_path / "other/model.safetensors", network_of_grades, header)
     (tmp_path / "arm").mkdir()
     inference = Inference.model_validate({"copies": 2, "augmentation": {"rotation": 90}}).model_dump()
     fitted = {

@@ -25,7 +25,8 @@ from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import Prepared, prepare
 from rescan.results.damage import damaged
 from rescan.results.posttraining import Posttraining
-from rescan.study import Inference, Preparation
+from rescan.results.trained_model import ModelHeader
+from rescan.study import Inference
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
 CHUNK = 256  # images held in memory at once …
@@ -39,13 +40,13 @@ class Model(NamedTuple):
     """A trained network, what its file says of it, and what it is shown of an image."""
 
     network: Network
-    header: dict[str, Any]
+    header: ModelHeader
     inference: Inference
 
     @property
     def input(self) -> str:
         """What tells apart models that need images prepared in other ways."""
-        return repr((self.header["preparation"], self.header["input"]))
+        return repr((self.header.preparation, self.header.input))
 
 
 def predict(
@@ -85,10 +86,10 @@ def predict(
     pattern = _pattern(patient)
     posttraining = Posttraining.read(path)
     models = _load(arm_folder, posttraining)
-    reads_volumes = models[0].header["preparation"].get("reads") == "volume"
+    reads_volumes = models[0].header.preparation.reads == "volume"
     paths = _find(images, reads_volumes)
     size = CHUNK_OF_VOLUMES if reads_volumes else CHUNK
-    classes = models[0].header["classes"]
+    classes = models[0].header.classes
     rows: list[dict[str, object]] = []
     with Machine(device, threads=None).lease() as torch_device:
         for model in models:
@@ -125,10 +126,10 @@ def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
     from rescan.models.model_files import load
 
     models = [Model(*load(arm_folder / entry.file), entry.inference) for entry in posttraining.models]
-    if any(model.header["classes"] != models[0].header["classes"] for model in models):
+    if any(model.header.classes != models[0].header.classes for model in models):
         raise RescanError(f"{arm_folder}: its networks were trained with different classes; run the arm again")
     shared = [head for head in heads.HEADS if all(head in model.network.heads for model in models)]
-    if fault := misfit(posttraining, shared, len(models[0].header["classes"])):
+    if fault := misfit(posttraining, shared, len(models[0].header.classes)):
         raise damaged(ArmFolder(arm_folder).posttraining, Posttraining.step, fault)
     return models
 
@@ -156,8 +157,8 @@ def _outputs(
     outputs: list[Predictions] = []
     for seed, model in enumerate(models if readable else []):
         items = [sample.items for place in readable if isinstance(sample := prepared[model.input][place], Prepared)]
-        shown = Shown(model.inference, model.header["preparation"]["background"])
-        normalization = model.header["recipe"]["normalization"]
+        shown = Shown(model.inference, model.header.preparation.background)
+        normalization = model.header.recipe.normalization
         patches = np.stack([patch for of_sample in items for patch in of_sample])
         own = predict_outputs(model.network, patches, normalization, torch_device, shown=shown)
         numbers = np.repeat(np.arange(len(items)), [len(of_sample) for of_sample in items])
@@ -168,9 +169,9 @@ def _outputs(
 
 def _prepare(files: Files, model: Model) -> Prepared | str:
     """Prepare a sample as a model takes it; or say why it cannot be."""
-    shape = tuple(model.header["input"])
+    shape = tuple(model.header.input)
     try:
-        prepared = prepare(files, Preparation.model_validate(model.header["preparation"]))
+        prepared = prepare(files, model.header.preparation)
     except (Unreadable, CannotPrepare) as error:
         return str(error)
     if all(item.min() == item.max() for item in prepared.items):
@@ -242,8 +243,8 @@ def _draw(
         np.stack([prepared.items[0] for prepared in samples]),
         names,
         probabilities,
-        model.header["classes"],
-        model.header["recipe"]["normalization"],
+        model.header.classes,
+        model.header.recipe.normalization,
         folder,
         predicted=reading.predicted,
         affines=np.stack(affines) if affines else None,

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from sample_files import write_store
+from sample_files import model_header, write_store
 
 from rescan.errors import RescanError
 from rescan.explanation import gradcam as overlays
@@ -89,7 +89,7 @@ def finished(tmp_path_factory):
     rows = rows.assign(group="", patient=[f"p{i // 2}" for i in range(24)], eye="", study="", fold=0, target=target)
     for arm, heads in outputs.items():
         torch.manual_seed(0)
-        header = {"recipe": study.arms[arm].model_dump(mode="json"), "classes": CLASSES, "input": [1, SIZE, SIZE]}
+        header = model_header(study.arms[arm], CLASSES, (1, SIZE, SIZE))
         save(
             folder / ARM / f"../{arm}/fold0_seed4/model.safetensors", build(study.arms[arm], 3, (1, SIZE, SIZE)), header
         )

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sample_files import write_manifest, write_source, write_store
+from sample_files import model_header, write_manifest, write_source, write_store
 from scipy.spatial.transform import Rotation
 
 from rescan.data.index import Files
@@ -215,7 +215,7 @@ def finished(tmp_path_factory):
         for arm in networks:
             torch.manual_seed(1)
             recipe, shape = study.arms[arm], (1, D, H, W) if arm == "volumes" else (1, H, W)
-            header = {"recipe": recipe.model_dump(mode="json"), "classes": CLASSES, "input": list(shape)}
+            header = model_header(recipe, CLASSES, shape)
             save(FOLDER / arm / "fold0_seed0/model.safetensors", build(recipe, 2, shape), header)
             rows.to_csv(FOLDER / arm / "fold0_seed0/predictions.csv", index=False)
             Posttraining(
@@ -358,7 +358,7 @@ def test_draw_predictions_writes_five_panels_and_a_map_beside():
     images, affines = (np.load(f"data/demo/made_up/whole/{name}.npy")[:2] for name in ("images", "affines"))
     probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
     sources = [Files(Path(f"data/demo/made_up/raw/s{number}.nii.gz")) for number in range(2)]
-    arguments = (network, images, ["one", "two"], probabilities, header["classes"], "unit", Path("out"))
+    arguments = (network, images, ["one", "two"], probabilities, header.classes, "unit", Path("out"))
     draw_predictions(*arguments, affines=affines, sources=sources)
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("one.png", "one_map.nii.gz", "two.png", "two_map.nii.gz")

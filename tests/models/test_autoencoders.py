@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
+from sample_files import model_header
 from torch import nn
 
 from rescan import catalogue
@@ -84,9 +85,10 @@ def test_a_saved_encoder_starts_an_arms_network(tmp_path, encoder, norm):
     }
     shape = (1, 32, 32, 32) if encoder.endswith("3d") else (1, 32, 32)
     pretrained, network = (build(Recipe.model_validate(described), 2, shape) for _ in range(2))
-    save(tmp_path / "encoder.safetensors", pretrained.encoder.body, {"autoencoder": "small"})
+    header = model_header(Recipe.model_validate(described), "ab", shape)
+    save(tmp_path / "encoder.safetensors", pretrained.encoder.body, header)
     with safe_open(str(tmp_path / "encoder.safetensors"), "pt") as stored:
-        assert json.loads(stored.metadata()["rescan"]) == {"autoencoder": "small"}
+        assert json.loads(stored.metadata()["rescan"]) == header.model_dump(mode="json")
     image = torch.rand(1, *shape)
     with torch.no_grad():
         wanted = pretrained.eval().encoder(image)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sample_files import model_header
 from torch import nn
 
 from rescan import catalogue
@@ -47,9 +48,9 @@ def recipe(encoder="resnet18", **network):
     )
 
 
-def header_of(described, shape=(3, 64, 64), classes=("a", "b", "c")):
+def header_of(described, shape=(3, 64, 64), classes=("a", "b", "c"), **changes):
     """A model file's header."""
-    return {"recipe": described.model_dump(mode="json"), "classes": list(classes), "input": list(shape)}
+    return model_header(described, classes, shape, **changes)
 
 
 def count(module):
@@ -228,7 +229,7 @@ def test_norm_and_checkpointing_are_the_recipes(tmp_path):
     assert len(computed) == 2
     save(tmp_path / "model.safetensors", network, header_of(described, shape=(1, 32, 32, 32), classes="ab"))
     again, header = load(tmp_path / "model.safetensors")
-    assert header["input"] == [1, 32, 32, 32]
+    assert header.input == [1, 32, 32, 32]
     volumes = torch.rand(2, 1, 32, 32, 32)
     with torch.no_grad():
         expected = network.eval()(volumes)["classification"]
@@ -330,7 +331,7 @@ def test_save_and_load_give_the_same_network_and_header(tmp_path):
     described = recipe(neck="avg", hidden=[10])
     network = build(described, 3, (3, 64, 64)).to(memory_format=torch.channels_last)
     assert not network.encoder.body.layer1[0].conv1.weight.is_contiguous()
-    header = {**header_of(described), "study": "prüfung"}
+    header = header_of(described, study="prüfung")
     save(tmp_path / "model.safetensors", network, header)
     again, found = load(tmp_path / "model.safetensors")
     assert found == header
@@ -345,7 +346,7 @@ def test_save_and_load_give_the_same_network_and_header(tmp_path):
 def test_save_takes_tensors_that_share_memory(tmp_path):
     tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     tied[1].weight = tied[0].weight
-    save(tmp_path / "tied.safetensors", tied, {})
+    save(tmp_path / "tied.safetensors", tied, header_of(recipe()))
     assert (tmp_path / "tied.safetensors").exists()
 
 
@@ -359,7 +360,8 @@ def test_files_that_are_no_models_are_said_in_one_line(tmp_path, resnet18):
     with pytest.raises(RescanError, match="no header"):
         load(tmp_path / "bare.safetensors")
     for change in ({"classes": ["a"]}, {"recipe": {}}, {"input": [3]}):
-        save(tmp_path / "other.safetensors", resnet18, {**header_of(recipe(hidden=[10])), **change})
+        content = {**header_of(recipe(hidden=[10])).model_dump(mode="json"), **change}
+        save_file(resnet18.state_dict(), str(tmp_path / "other.safetensors"), metadata={"rescan": json.dumps(content)})
         with pytest.raises(RescanError, match="cannot read this model") as caught:
             load(tmp_path / "other.safetensors")
         assert "\n" not in str(caught.value)

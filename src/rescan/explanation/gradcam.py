@@ -64,11 +64,11 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     with machine.lease() as device:
         network, header = load(Path(paths.run(owner, fold, seed).model))
         head = head_of(network.heads, study.gradcam.head)
-        explained = Explained(network.to(device), header["recipe"]["normalization"], head)
+        explained = Explained(network.to(device), header.recipe.normalization, head)
         chosen_rows = candidates.iloc[positions].reset_index(drop=True)
         chosen = drawing.show(folder, study, owner, chosen_rows, images, masks, explained)
         scores = score(rows, images, masks, explained, header)
-        grid = cells(network, torch.zeros(1, *header["input"], device=device))
+        grid = cells(network, torch.zeros(1, *header.input, device=device))
     CHOSEN.write(folder.chosen, pd.DataFrame([item.model_dump(exclude_unset=True) for item in chosen]))
     MAP_SCORES.write(folder.scores, scores)
     energies, complete = average(scores)

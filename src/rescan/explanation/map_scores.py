@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
@@ -13,14 +11,14 @@ from rescan.explanation import faithfulness
 from rescan.explanation.maps import Explained, Images, in_batches, targets_of
 from rescan.models.networks import build
 from rescan.results.map_files import SHARES, Mean
-from rescan.study import Recipe
+from rescan.results.trained_model import ModelHeader
 
 SCORED = 200  # test items with a lesion mask whose maps are scored, at most
 RANDOMIZED = 3  # networks with fresh random weights (Adebayo et al. 2018): a single one can have empty maps for a class
 
 
 def score(
-    rows: pd.DataFrame, images: Images, masks: Images | None, explained: Explained, header: dict[str, Any]
+    rows: pd.DataFrame, images: Images, masks: Images | None, explained: Explained, header: ModelHeader
 ) -> pd.DataFrame:
     """Score the first map of test items with a lesion mask, evenly spaced over the items.
 
@@ -52,7 +50,7 @@ def score(
     for seed in range(RANDOMIZED):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            fresh = build(Recipe.model_validate(header["recipe"]), len(header["classes"]), tuple(header["input"]))
+            fresh = build(header.recipe, len(header.classes), tuple(header.input))
         randomized.append(energies(explained._replace(network=fresh.eval().to(device))))
     values = np.ma.masked_invalid(randomized).mean(0).filled(np.nan)
     bump = faithfulness.centered_gaussian(masks.shape[1:])

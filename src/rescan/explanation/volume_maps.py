@@ -200,7 +200,7 @@ def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str,
     images, items = open_store(store)
     network, header = load(Path(paths.run(owner, fold, seed).model))
     network = network.to(next(explained.network.parameters()).device)
-    explained_beside = Explained(network, header["recipe"]["normalization"], head_of(network.heads, explained.head))
+    explained_beside = Explained(network, header.recipe.normalization, head_of(network.heads, explained.head))
     places = items.reset_index(names="place").set_index("sample")["place"]
     shared = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
     targets = targets_of(explained_beside.head, shared["predicted"].to_numpy(), shared["other"].to_numpy())[:, :1]

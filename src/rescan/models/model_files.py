@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,18 +14,19 @@ from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.models.networks import Network, build
 from rescan.results.damage import damaged, missing
-from rescan.study import Recipe
+from rescan.results.trained_model import EncoderHeader, ModelHeader
 
 
-def save(path: str | Path, network: nn.Module, header: dict[str, Any]) -> None:
+def save(path: str | Path, network: nn.Module, header: ModelHeader | EncoderHeader) -> None:
     """Write a network's state as safetensors, with `header` as JSON under "rescan" in the file's metadata."""
     # A copy each: safetensors refuses tensors that share memory, and those that are not contiguous (channels last).
     state = {
         key: value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         for key, value in network.state_dict().items()
     }
+    text = json.dumps(header.model_dump(mode="json"), ensure_ascii=False)
     with writing(path) as temporary:  # one key: several are written in a random order, and equal files shall be equal
-        save_file(state, str(temporary), metadata={"rescan": json.dumps(header, ensure_ascii=False)})
+        save_file(state, str(temporary), metadata={"rescan": text})
 
 
 def _read(path: str | Path, step: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -41,7 +40,7 @@ def _read(path: str | Path, step: str) -> tuple[dict[str, Tensor], dict[str, str
         raise damaged(path, step, f"not a safetensors file ({error})") from None
 
 
-def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
+def load(path: str | Path) -> tuple[Network, ModelHeader]:
     """Read a model file and build its network from the header alone.
 
     Returns:
@@ -56,10 +55,10 @@ def load(path: str | Path) -> tuple[Network, dict[str, Any]]:
             f"{path}: holds weights but not a Rescan model (no header); give a model.safetensors that `train` wrote"
         )
     try:
-        header = json.loads(metadata["rescan"])
-        network = build(Recipe.model_validate(header["recipe"]), len(header["classes"]), tuple(header["input"]))
+        header = ModelHeader.model_validate_json(metadata["rescan"])
+        network = build(header.recipe, len(header.classes), tuple(header.input))
         network.load_state_dict(state)
-    except (ValueError, KeyError, TypeError, ValidationError, RuntimeError, RescanError) as error:
+    except (ValueError, TypeError, RuntimeError, RescanError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RescanError(
             f"{path}: this version of Rescan cannot read this model ({reason}); run train again"

@@ -1,4 +1,4 @@
-"""What a model file says of its making, read without torch."""
+"""The headers of model files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pydantic import ConfigDict, ValidationError
 from rescan.results.arrays import read_metadata
 from rescan.results.damage import damaged
 from rescan.results.json_result import Part
+from rescan.study import Autoencoder, Preparation, Recipe
 
 STEP = "train"
 
 
 class TrainedModel(Part):
-    """The part of a model file's header that the page shows; the rest builds the network (`models.model_files`).
+    """The part of a model file's header that the page shows, whatever version wrote it.
 
     Attributes:
         version: Of Rescan.
@@ -25,6 +26,58 @@ class TrainedModel(Part):
 
     version: str
     torch: str
+
+
+class _Origin(Part):
+    """Where a network comes from.
+
+    Attributes:
+        version: Of Rescan.
+        study: The study.
+        scale: Its scale.
+        fold: The fold.
+        seed: The seed.
+        preparation: How its inputs are prepared.
+        input: (C, *spatial) of what it takes.
+        torch: Torch's version.
+        training_version: The trainer's version.
+    """
+
+    version: str
+    study: str
+    scale: str
+    fold: int
+    seed: int
+    preparation: Preparation
+    input: list[int]
+    torch: str
+    training_version: int
+
+
+class ModelHeader(_Origin):
+    """The header of an arm's model: what is needed to build its network and to use it.
+
+    Attributes:
+        arm: The arm.
+        recipe: Its recipe.
+        classes: The classes, in the order of the outputs.
+    """
+
+    arm: str
+    recipe: Recipe
+    classes: list[str]
+
+
+class EncoderHeader(_Origin):
+    """The header of an autoencoder's encoder.
+
+    Attributes:
+        autoencoder: The autoencoder.
+        settings: Its settings.
+    """
+
+    autoencoder: str
+    settings: Autoencoder
 
 
 def read_trained_model(path: str | Path) -> TrainedModel:

@@ -12,10 +12,10 @@ from rescan.models import model_files, networks
 from rescan.models.model_files import load_encoder_weights
 from rescan.models.summary import summary
 from rescan.paths import RunFolder
+from rescan.results.trained_model import ModelHeader
 from rescan.study import ClassWeights, Run, Stage
 from rescan.training.infer import predict_outputs
 from rescan.training.loss_functions import total
-from rescan.training.model_header import header_of
 from rescan.training.precision import Precision
 from rescan.training.randomness import seed_of
 from rescan.training.scores import Scores, score
@@ -125,5 +125,7 @@ class Classification(Task):
     def write(self, folder: str) -> None:
         """Write the network, with its header, and its summary."""
         outputs = RunFolder(folder)
-        model_files.save(outputs.model, self.network, header_of(self.run, self.input))
+        run = self.run
+        header = ModelHeader(**self.origin, arm=run.name, recipe=run.settings, classes=run.study.data.classes)
+        model_files.save(outputs.model, self.network, header)
         summary(self.network, self.input).write(outputs.network)

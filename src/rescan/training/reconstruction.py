@@ -11,10 +11,10 @@ from rescan.models import autoencoders, model_files
 from rescan.models.networks import encoder_of
 from rescan.models.normalization import denormalize, normalize
 from rescan.paths import AutoencoderFolder
+from rescan.results.trained_model import EncoderHeader
 from rescan.study import AutoencoderRun
 from rescan.training import loader
 from rescan.training.infer import batch_of
-from rescan.training.model_header import header_of
 from rescan.training.scores import Scores
 from rescan.training.task import Task
 
@@ -62,7 +62,8 @@ class Reconstruction(Task):
     def write(self, folder: str) -> None:
         """Write the encoder, and some validation images with their reconstructions, (n, 2, *spatial, C) uint8."""
         outputs, normalization = AutoencoderFolder(folder), self.run.settings.normalization
-        model_files.save(outputs.encoder, self.network.encoder.body, header_of(self.run, self.input))
+        header = EncoderHeader(**self.origin, autoencoder=self.run.name, settings=self.run.settings)
+        model_files.save(outputs.encoder, self.network.encoder.body, header)
         rows = self.rows["validation"]
         chosen = np.sort(rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)])
         pairs = []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from rescan.study import AnyRun
+from rescan import __version__
+from rescan.study import TRAINING_VERSION, AnyRun
 from rescan.training.precision import Precision
 from rescan.training.randomness import seed_of
 from rescan.training.scores import Scores
@@ -79,6 +81,21 @@ class Task(ABC):
     @abstractmethod
     def score(self, part: str) -> Scores:
         """Score the network on a part: `loss`, and other metrics by name; None where undefined."""
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The fields that headers of models and of encoders share."""
+        return {
+            "version": __version__,
+            "study": self.run.study.name,
+            "scale": self.run.study.scale,
+            "fold": self.run.fold,
+            "seed": self.run.seed,
+            "preparation": self.run.preparation,
+            "input": list(self.input),
+            "torch": str(torch.__version__),
+            "training_version": TRAINING_VERSION,
+        }
 
     @abstractmethod
     def write(self, folder: str) -> None:
