@@ -140,5 +140,5 @@ def test_the_key_of_an_arm_holds_the_encoder_that_it_starts_from(make_study, mak
     for epochs in (1, 2):
         pretrain_cpu(with_autoencoder(make_study(), epochs=epochs))
         _, items = read_items(Run(study, "plain", 0, 0))
-        keys.append(state.key_of(Run(study, "plain", 0, 0), items, device="cpu", threads=1)["pretrained weights"])
+        keys.append(state.key_of(Run(study, "plain", 0, 0), items, device="cpu", threads=1).pretrained_weights)
     assert keys[0] != keys[1]

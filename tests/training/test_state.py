@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -9,11 +8,23 @@ import torch
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.results import json_result
+from rescan.results.training_state import Progress, TrainingKey
 from rescan.study import Run
 from rescan.training import state
 from rescan.training.loader import read_items
 
-KEY = {"recipe": "r", "threads": 1}
+KEY = TrainingKey(
+    recipe="r",
+    images="i",
+    split="s",
+    fold=0,
+    seed=0,
+    pretrained_weights="",
+    version_of_the_trainer=1,
+    device="cpu",
+    threads=1,
+)
 HOLD = """
 import sys, pathlib
 from rescan.training import state
@@ -44,9 +55,7 @@ def test_optimizers_resume_bit_for_bit(tmp_path, name, options):
     network = small_network(0)
     optimizer = make(network.parameters(), lr=0.01, weight_decay=0.1, **options)
     steps(network, optimizer, 3, seed=1)
-    progress = state.Progress(
-        stage=1, epoch=2, step=3, sums=[0.1, 2.0, 3.0], best=1 / 3, best_epoch=0, history=[{"lr": 0.1}]
-    )
+    progress = Progress(stage=1, epoch=2, step=3, sums=[0.1, 2.0, 3.0], best=1 / 3, best_epoch=0, history=[{"lr": 0.1}])
     best = {key: value.clone() for key, value in network.state_dict().items()}
     with state.locked(tmp_path):
         state.save(tmp_path, KEY, progress, network, optimizer, best=best)
@@ -68,16 +77,16 @@ def test_optimizers_resume_bit_for_bit(tmp_path, name, options):
 def test_a_save_cut_short_leaves_the_earlier_state(tmp_path, monkeypatch):
     network = small_network(0)
     optimizer = torch.optim.Adam(network.parameters())
-    state.save(tmp_path, KEY, state.Progress(step=1), network, optimizer, best=None)
+    state.save(tmp_path, KEY, Progress(step=1), network, optimizer, best=None)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     steps(network, optimizer, 1, seed=0)
 
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(state, "write_json", fail)
+    monkeypatch.setattr(json_result, "write_json", fail)
     with pytest.raises(KeyboardInterrupt):
-        state.save(tmp_path, KEY, state.Progress(step=2), network, optimizer, best=None)
+        state.save(tmp_path, KEY, Progress(step=2), network, optimizer, best=None)
     progress, saved = state.load(tmp_path, KEY)
     assert progress.step == 1
     assert all(torch.equal(saved["network"][key], value) for key, value in before.items())
@@ -87,7 +96,7 @@ def test_old_generations_are_removed(tmp_path):
     network = small_network(0)
     optimizer = torch.optim.Adam(network.parameters())
     for step in range(4):
-        progress = state.Progress(step=step, best_epoch=step // 2)
+        progress = Progress(step=step, best_epoch=step // 2)
         state.save(tmp_path, KEY, progress, network, optimizer, best=network.state_dict())
     assert len(list(tmp_path.glob("*.safetensors"))) == 3
     state.finish(tmp_path, KEY)
@@ -96,9 +105,9 @@ def test_old_generations_are_removed(tmp_path):
 
 def test_another_key_starts_anew_and_says_why(tmp_path, caplog):
     network = small_network(0)
-    state.save(tmp_path, KEY, state.Progress(), network, torch.optim.SGD(network.parameters(), 0.1), best=None)
+    state.save(tmp_path, KEY, Progress(), network, torch.optim.SGD(network.parameters(), 0.1), best=None)
     with caplog.at_level("INFO", "rescan"):
-        assert state.load(tmp_path, {**KEY, "threads": 2}) is None
+        assert state.load(tmp_path, KEY.model_copy(update={"threads": 2})) is None
     assert "another threads" in caplog.text
     assert not list(tmp_path.glob("*.safetensors"))
 
@@ -106,7 +115,7 @@ def test_another_key_starts_anew_and_says_why(tmp_path, caplog):
 @pytest.mark.parametrize("damage", ["state.json", "network-0-0-0.safetensors"])
 def test_a_damaged_state_starts_anew(tmp_path, damage):
     network = small_network(0)
-    state.save(tmp_path, KEY, state.Progress(), network, torch.optim.SGD(network.parameters(), 0.1), best=None)
+    state.save(tmp_path, KEY, Progress(), network, torch.optim.SGD(network.parameters(), 0.1), best=None)
     (tmp_path / damage).write_text("{")
     assert state.load(tmp_path, KEY) is None
 
@@ -135,7 +144,7 @@ def test_key_holds_what_the_result_depends_on(make_study, make_store):
         run = Run(study, "plain", arguments.pop("fold"), arguments.pop("seed"))
         return state.key_of(run, items, **arguments)
 
-    assert json.loads(json.dumps(key())) == key()
+    assert TrainingKey.model_validate_json(key().model_dump_json(by_alias=True)) == key()
     assert key(study.model_copy(update={"title": "Another"})) == key()
     without_test = items[items["part"] != "test"]
     assert key(items=without_test) == key()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Literal, Union
+from typing import Any, Literal, Optional, Union, cast
 
 import torch
 
+from rescan.results.training_state import Progress
 from rescan.study import Best, EarlyStopping
 from rescan.training.scores import Scores, better
-from rescan.training.state import Progress
 
 MOST_LOSSES = 4000  # losses of single steps; if there are more, each two neighbors become their mean
 
@@ -80,6 +80,11 @@ class Bookkeeping:
         }
         progress.history.append(row)
         return row
+
+    def validation_losses(self, stage: str) -> list[float | None]:
+        """The validation loss of each epoch of a stage so far."""
+        rows = [row for row in self.progress.history if row["stage"] == stage]
+        return [cast(Optional[float], row["validation_loss"]) for row in rows]
 
     def is_best(self, keep: Union[Literal["last"], Best], scores: Scores) -> bool:
         """Whether the last epoch of the history is the one to keep, by its scores; then it is noted as such."""

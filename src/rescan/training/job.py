@@ -14,6 +14,7 @@ import pandas as pd
 from rescan.log import logger
 from rescan.paths import RunFolder
 from rescan.results.history_files import HISTORY, LOSSES
+from rescan.results.training_state import Progress
 from rescan.study import AnyRun
 from rescan.training import loader, state
 from rescan.training.lease import Machine
@@ -53,7 +54,7 @@ def train_once(task_class: type[Task], run: AnyRun, machine: Machine, runtime_mi
         state.publish(folder, Path(run.folder))
 
 
-def write_outputs(task: Task, progress: state.Progress) -> None:
+def write_outputs(task: Task, progress: Progress) -> None:
     """Write what the task makes of its network, the history and the losses into the state folder."""
     outputs = RunFolder(task.run.state_folder.outputs)
     task.write(outputs)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,30 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
-from rescan.files import fingerprint, sha256, write_json, writing
+from rescan.files import fingerprint, sha256, writing
 from rescan.log import logger
 from rescan.paths import StateFolder
+from rescan.results.training_state import Progress, TrainingKey, TrainingState
 from rescan.study import TRAINING_VERSION, AnyRun
-
-
-@dataclasses.dataclass
-class Progress:
-    """Where a training stands. JSON keeps all of it exactly."""
-
-    stage: int = 0  # number of the stage
-    epoch: int = 0  # within the stage
-    step: int = 0  # batches of this epoch that are done
-    sums: list[float] = dataclasses.field(default_factory=lambda: [0.0] * 3)  # of this epoch: loss, correct, images
-    updates: int = 0  # steps of the optimizer, in all
-    before: int = 0  # those of the stages before
-    seconds: float = 0.0  # spent on this epoch
-    waited: int = 0  # epochs since the stage's best, for early stopping
-    stage_best: float | None = None
-    best: float | None = None
-    best_epoch: int | None = None  # row of the history whose weights are kept
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    losses: list[list[float]] = dataclasses.field(default_factory=list)  # of the optimizer's steps: number, loss
-    scaler: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @contextmanager
@@ -68,7 +47,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None) -> dict[str, Any]:
+def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None) -> TrainingKey:
     """Collect all that a training's result depends on.
 
     Args:
@@ -86,41 +65,43 @@ def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None
         raise RescanError(f"{start}: no such file; run `rescan {step}`, or train from scratch with weights=none")
     learned = items[~items["part"].isin(["unlabeled"] if run.sees_test else ["unlabeled", "test"])]
     described = ["sample", "target", "part", "origin", *(name for name in KNOWN_COLUMNS if name in items)]
-    return {
-        "recipe": run.key,
-        "images": fingerprint(learned["digest"].tolist()),
-        "split": fingerprint(learned[described].to_numpy().tolist()),
-        "fold": run.fold,
-        "seed": run.seed,
-        "pretrained weights": sha256(Path(start)) if start else "",
-        "version of the trainer": TRAINING_VERSION,
-        "device": device,
-        "threads": threads if device == "cpu" else 0,
-    }
+    return TrainingKey(
+        recipe=run.key,
+        images=fingerprint(learned["digest"].tolist()),
+        split=fingerprint(learned[described].to_numpy().tolist()),
+        fold=run.fold,
+        seed=run.seed,
+        pretrained_weights=sha256(Path(start)) if start else "",
+        version_of_the_trainer=TRAINING_VERSION,
+        device=device,
+        threads=threads if device == "cpu" else 0,
+    )
 
 
-def finished(folder: Path, key: dict[str, Any]) -> bool:
+def finished(folder: Path, key: TrainingKey) -> bool:
     """Whether the folder holds the outputs of a finished training with this key."""
-    saved = _read(folder)
-    return saved.get("key") == key and saved.get("finished", False) and Path(StateFolder(folder).outputs).is_dir()
+    state = _read(folder)
+    return state is not None and state.finished and state.key == key and Path(StateFolder(folder).outputs).is_dir()
 
 
-def load(folder: Path, key: dict[str, Any]) -> tuple[Progress, dict[str, Any]] | None:
+def load(folder: Path, key: TrainingKey) -> tuple[Progress, dict[str, Any]] | None:
     """Read an unfinished training with this key: its progress and what was saved with it (see `save`).
 
     Returns:
         None if there is none: then the folder is emptied.
     """
-    saved = _read(folder)
-    if saved.get("key") == key:
+    state = _read(folder)
+    if state is not None and state.key != key:
+        differences = " and ".join(key.differences(state.key))
+        logger.info("an earlier training of this run had another %s: training starts anew", differences)
+    elif state is not None and state.progress is not None:
         try:
-            tensors = {name: load_file(folder / file) for name, file in saved["files"].items()}
-            return Progress(**saved["progress"]), {**tensors, "optimizer options": saved["optimizer"]}
-        except (OSError, SafetensorError, KeyError, TypeError):
-            logger.warning("%s: cannot be read: training starts anew", folder)
-    elif saved:
-        other = [name for name in key if saved.get("key", {}).get(name) != key[name]]
-        logger.info("an earlier training of this run had another %s: training starts anew", " and ".join(other))
+            tensors = {name: load_file(folder / file) for name, file in state.files.items()}
+            if {"network", "optimizer"} <= set(tensors):
+                return state.progress, {**tensors, "optimizer options": state.optimizer}
+        except (OSError, SafetensorError):
+            pass
+        logger.warning("%s: cannot be read: training starts anew", folder)
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -131,7 +112,7 @@ def load(folder: Path, key: dict[str, Any]) -> tuple[Progress, dict[str, Any]] |
 
 def save(
     folder: Path,
-    key: dict[str, Any],
+    key: TrainingKey,
     progress: Progress,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -148,14 +129,14 @@ def save(
         files["best"] = f"best-{progress.best_epoch}.safetensors"
         if not (folder / files["best"]).exists():
             _write(folder / files["best"], best)
-    content = {"key": key, "finished": False, "progress": dataclasses.asdict(progress)}
-    write_json(Path(StateFolder(folder).state), {**content, "files": files, "optimizer": options})
+    state = TrainingState(key=key, finished=False, progress=progress, files=files, optimizer=options)
+    state.write(StateFolder(folder).state)
     _remove_tensors(folder, except_for=set(files.values()))
 
 
-def finish(folder: Path, key: dict[str, Any]) -> None:
+def finish(folder: Path, key: TrainingKey) -> None:
     """Mark the training as finished; its outputs lie in the folder's `outputs`."""
-    write_json(Path(StateFolder(folder).state), {"key": key, "finished": True})
+    TrainingState(key=key, finished=True).write(StateFolder(folder).state)
     _remove_tensors(folder, except_for=set())
 
 
@@ -188,12 +169,13 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], o
     optimizer.load_state_dict({"state": state, "param_groups": options["groups"]})
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    path = Path(StateFolder(folder).state)
+def _read(folder: Path) -> TrainingState | None:
+    """Read the state; None if there is none, or none that can be used."""
     try:
-        return json.loads(path.read_text("utf-8")) if path.exists() else {}
-    except ValueError:
-        return {}
+        return TrainingState.read_if_there(StateFolder(folder).state)
+    except RescanError:
+        logger.warning("%s: cannot be read: training starts anew", folder)
+        return None
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:

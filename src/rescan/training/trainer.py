@@ -19,6 +19,7 @@ from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.models import networks
 from rescan.models.normalization import normalize
+from rescan.results.training_state import Progress, TrainingKey
 from rescan.study import TrainingStage
 from rescan.training import loader, state
 from rescan.training.augment import augment
@@ -44,7 +45,7 @@ class Trainer:
     epochs: int  # of the stage; the last may be cut short
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, task: Task, key: dict[str, Any], stop_reason: Callable[[], str | None]) -> None:
+    def __init__(self, task: Task, key: TrainingKey, stop_reason: Callable[[], str | None]) -> None:
         """Take up the training of this key in the state folder, if there is one.
 
         Args:
@@ -54,7 +55,7 @@ class Trainer:
         """
         self.task, self.run, self.settings, self.precision = task, task.run, task.run.settings, task.precision
         self.folder, self.key, self.stop_reason = Path(task.run.state_folder), key, stop_reason
-        self.progress, self.saved = state.load(self.folder, key) or (state.Progress(), {})
+        self.progress, self.saved = state.load(self.folder, key) or (Progress(), {})
         if self.saved:
             task.network.load_state_dict(self.saved["network"])
         self.best: dict[str, torch.Tensor] | None = self.saved.get("best")
@@ -151,7 +152,7 @@ class Trainer:
         """Take the optimizer's step of a number in the epoch."""
         schedule, progress = dict(self.stage.schedule), self.progress
         factor = catalogue.resolve("schedule", schedule.pop("name"))
-        losses = [row["validation_loss"] for row in progress.history if row["stage"] == self.stage_name]
+        losses = self.books.validation_losses(self.stage_name)
         step = progress.epoch * self.steps_per_epoch + number
         rate = factor(Moment(step, self.steps, self.steps_per_epoch, progress.before, losses), **schedule)
         progress.updates += 1
