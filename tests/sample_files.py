@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,8 @@ def model_header(recipe: Recipe, classes: Sequence[str], shape: Sequence[int], *
         "training_version": 0,
     }
     return ModelHeader(**{**header, **changes})
+
+
+def read_json(path: str | Path) -> Any:
+    """Read any JSON file that a step wrote."""
+    return json.loads(Path(path).read_text("utf-8"))

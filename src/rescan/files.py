@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescan.errors import RescanError
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -42,20 +40,6 @@ def write_json(path: str | Path, content: Any) -> None:
     """Write `content` as indented UTF-8 JSON."""
     with writing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
-
-
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        RescanError: The file is missing or is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError:
-        raise RescanError(f"{path}: no such file; run the step that makes it first") from None
-    except ValueError as error:
-        raise RescanError(f"{path}: not valid JSON ({error}); delete it and run the step that makes it again") from None
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from sample_files import write_source
+from sample_files import read_json, write_source
 from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score
@@ -16,7 +16,6 @@ from sklearn.metrics import accuracy_score
 from rescan.errors import RescanError
 from rescan.evaluation.compare import compare, leak_pairs
 from rescan.evaluation.evaluate import evaluate
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.results.comparison import Comparison
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from sample_files import read_table
+from sample_files import read_json, read_table
 from scipy.special import softmax
 
 from rescan.errors import RescanError
@@ -15,7 +15,6 @@ from rescan.evaluation.compare import compare
 from rescan.evaluation.ensemble import ensemble
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import posttrain
-from rescan.files import read_json
 
 ARMS = {"one": {}, "two": {"normalization": "unit"}, "both": {"ensemble": {"members": ["one", "two"]}}}
 

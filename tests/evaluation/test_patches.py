@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import read_json
 from scipy.special import expit, softmax
 
 from rescan.errors import RescanError
@@ -17,7 +18,6 @@ from rescan.evaluation.ensemble import ensemble
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import optimized_cuts
 from rescan.evaluation.predictions import Predictions
-from rescan.files import read_json
 from rescan.results.posttraining import Posttraining
 from rescan.study import Inference
 

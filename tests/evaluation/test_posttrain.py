@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sample_files import read_json
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LinearRegression
 
@@ -17,7 +18,6 @@ from rescan.evaluation import predictions
 from rescan.evaluation.posttrain import neuron, posttrain, temperature
 from rescan.evaluation.predictions import Predictions, combine
 from rescan.evaluation.readings import by_item
-from rescan.files import read_json
 from rescan.results.posttraining import Fits, Posttraining
 from rescan.study import Study
 

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sample_files import write_manifest
+from sample_files import read_json, write_manifest
 from sklearn.metrics import roc_auc_score
 
 from rescan.evaluation.baselines import predict
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.subgroups import age_bands, columns_of_groups
-from rescan.files import read_json
 from rescan.paths import Paths
 
 NUMBER = np.arange(260)  # of the samples that conftest makes: train 120, validation 60, test 80

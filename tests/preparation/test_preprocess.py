@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from sample_files import read_table, write_groups, write_manifest, write_source
+from sample_files import read_json, read_table, write_groups, write_manifest, write_source
 
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.preprocess import preprocess
@@ -31,14 +30,14 @@ STORE = Path(PATHS.store("small"))
 CROP_AND_RESIZE = [{"name": "crop_brain", "threshold": 45}, {"name": "resize", "size": [24, 32]}]
 
 
-def make_study(steps=CROP_AND_RESIZE, channels="rgb"):
+def make_study(steps=CROP_AND_RESIZE, channels="rgb", **data):
     stages = {"main": {"epochs": 1, "optimizer": "adam"}}
     return Study.model_validate(
         {
             "name": "heads",
             "scale": "demo",
             "title": "Heads",
-            "data": {"source": {"path": "raw"}, "layout": "class_folders", "classes": ["a", "b"]},
+            "data": {"source": {"path": "raw"}, "layout": "class_folders", "classes": ["a", "b"], **data},
             "preparations": {"small": {"steps": steps, "channels": channels}},
             "arms": {"x": {"preparation": "small", "network": {"encoder": "resnet18"}, "stages": stages}},
         }
@@ -234,12 +233,15 @@ def test_extra_and_unlabeled_samples_are_prepared_too(write_data, tmp_path):
     manifest.loc[3, ["label", "published_part"]] = ["", "unlabeled"]
     manifest.loc[3, "path"] = "black.png"
     cv2.imwrite(str(tmp_path / "raw/black.png"), np.zeros((60, 70), np.uint8))
-    extra = pd.DataFrame({"sample": ["more/9.png"], "path": "9.png", "label": "b", "origin": "more"})
+    extra = pd.DataFrame(
+        {"sample": ["more/9.png"], "path": "9.png", "label": "b", "origin": "more", "published_part": "extra"}
+    )
     write_manifest(PATHS, pd.concat([manifest, extra]).fillna(""))
     groups = GROUPS.read(PATHS.groups)
     write_groups(PATHS, pd.concat([groups, groups[:1].assign(sample="more/9.png")]))
     write_source(PATHS, extra={"more": "elsewhere"})
-    preprocess(make_study(), "small", 1)
+    extra = {"more": {"source": {"path": "elsewhere"}, "layout": "class_folders"}}
+    preprocess(make_study(extra=extra), "small", 1)
     array, items = open_store(STORE)
     assert items["sample"].tolist() == ["0.png", "1.png", "2.png", "more/9.png"]
     expected = prepare_image(tmp_path / "elsewhere/9.png", make_study().preparations["small"])[0]

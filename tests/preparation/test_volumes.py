@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine
-from sample_files import write_groups, write_manifest, write_source
+from sample_files import read_json, write_groups, write_manifest, write_source
 
 from rescan.data.index import Files
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
-from rescan.files import read_json
 from rescan.paths import Paths
 from rescan.preparation.export import export
 from rescan.preparation.image_operators import CannotPrepare

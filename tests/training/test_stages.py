@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from sample_files import read_table, write_manifest
+from sample_files import read_json, read_table, write_manifest
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import read_json, write_json, write_table
+from rescan.files import write_json, write_table
 from rescan.models import model_files
 from rescan.models.normalization import normalize
 from rescan.paths import Paths

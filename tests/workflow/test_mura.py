@@ -8,9 +8,7 @@ import sys
 
 import pandas as pd
 import pytest
-from sample_files import read_table
-
-from rescan.files import read_json
+from sample_files import read_json, read_table
 
 pytest.importorskip("snakemake")
 

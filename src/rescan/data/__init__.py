@@ -1,1 +1,1 @@
-"""Download, layouts, phantoms, manifest, audit and split."""
+"""Download, layouts, manifest, audit and split."""

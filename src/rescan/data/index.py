@@ -100,8 +100,8 @@ def files_of(paths: Paths, manifest: pd.DataFrame, modality: str = "") -> list[F
     column = f"{OTHER_PATH}{modality}" if modality else "path"
     if column not in manifest or (manifest[column] == "").all():
         others = [name[len(OTHER_PATH) :] for name in map(str, manifest) if name.startswith(OTHER_PATH)]
-        known = ", ".join(others) or "none"
-        raise RescanError(f"{paths.manifest}: no sample has a file of modality {modality!r}; known: {known}")
+        there = ", ".join(others) or "none"
+        raise RescanError(f"{paths.manifest}: no sample has a file of modality {modality!r}; known: {there}")
     nothing = [None] * len(manifest)
     masks, layers = (locate(paths, manifest, name) if name in manifest else nothing for name in ("mask", "layers"))
     extents = manifest["extent"] if "extent" in manifest else [""] * len(manifest)

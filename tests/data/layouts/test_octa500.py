@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from openpyxl import Workbook
+from sample_files import read_json
 
 from rescan.data.layouts.folders import COLUMNS, path_columns
 from rescan.data.layouts.reading import read_layout, tables_of
 from rescan.data.sources.download import download
 from rescan.errors import RescanError
-from rescan.files import read_json
 from rescan.study import Data, Split, Study
 
 HEADER = ["ID", "Sex", "OS/OD", "Age", "Disease"]
@@ -275,7 +275,7 @@ def test_labels_and_volumes_without_each_other(tmp_path, said):
 def test_nothing_that_can_be_used(tmp_path):
     root = fill(tmp_path / "raw")
     write_labels(root / "Text labels.xlsx", [[1, "F", "OS", 54, "NORMAL"]])
-    assert "no volume has a label; its folder must be called by the ID" in faults(root)[0]
+    assert "no volume has a label; its folder must bear the ID" in faults(root)[0]
     for folder in ("OCTA_3M", "OCTA_6M"):
         shutil.rmtree(root / folder / "OCTA")
     assert (

@@ -8,13 +8,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from sample_files import read_json
 
 from rescan.catalogue import PHANTOMS
 from rescan.data.sources import download as module
 from rescan.data.sources import remote
 from rescan.data.sources.download import download
 from rescan.errors import RescanError
-from rescan.files import read_json
 from rescan.study import Data, Split, Study
 
 CLASSES = ["glioma", "notumor"]

@@ -124,10 +124,10 @@ def _classes(study: Study, rows: pd.DataFrame) -> ClassCounts:
 
 def _subgroups(study: Study, labeled: pd.DataFrame) -> dict[str, dict[str, ClassCounts]]:
     """Samples per class by each value of those of SUBGROUPS that are known: column → value → class → samples."""
-    known = [name for name in SUBGROUPS if name in labeled and (labeled[name] != "").any()]
-    values = {name: labeled[name].replace("", "unknown") for name in known}
+    columns = [name for name in SUBGROUPS if name in labeled and (labeled[name] != "").any()]
+    values = {name: labeled[name].replace("", "unknown") for name in columns}
     return {
-        name: {str(value): _classes(study, rows) for value, rows in labeled.groupby(values[name])} for name in known
+        name: {str(value): _classes(study, rows) for value, rows in labeled.groupby(values[name])} for name in columns
     }
 
 

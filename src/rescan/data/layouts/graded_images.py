@@ -44,12 +44,12 @@ def read_rows(top: Path, file: str, columns: Sequence[str], folder: str, data: D
     images = _images(top / folder, faults)
     rows["path"] = rows["sample"].map(images)
 
-    named = rows[rows["sample"] != ""]
-    first = named.reset_index(names="line").drop_duplicates("sample").set_index("sample")
-    repeated = named[named["sample"].duplicated()]
+    with_name = rows[rows["sample"] != ""]
+    first = with_name.reset_index(names="line").drop_duplicates("sample").set_index("sample")
+    repeated = with_name[with_name["sample"].duplicated()]
     contradicting = repeated[repeated["label"] != repeated["sample"].map(first["label"])]
-    wrong = dict.fromkeys(rows.index.difference(named.index), f"no {columns[0]}; fill it in")
-    for line, sample in named.loc[named["path"].isna() & bool(images), "sample"].items():
+    wrong = dict.fromkeys(rows.index.difference(with_name.index), f"no {columns[0]}; fill it in")
+    for line, sample in with_name.loc[with_name["path"].isna() & bool(images), "sample"].items():
         wrong[line] = f"no image {sample!r} in {folder}; add the file, or take out the row"
     for line, sample in contradicting["sample"].items():
         wrong[line] = f"{sample!r} is in line {first['line'][sample]} too, with another {columns[-1]}; keep one of them"

@@ -80,14 +80,14 @@ def octa500(root: Path, data: Data, modality: str = "octa") -> pd.DataFrame:
     _warn(top, scans.loc[scans[own] == "", "sample"], f"volumes have nothing in {VOLUMES[own]} and are left out")
     scans = scans[~unlabeled & (scans[own] != "")]
     if scans.empty:
-        raise RescanError(f"{top}: no volume has a label; its folder must be called by the ID in {TABLES[0]!r}")
+        raise RescanError(f"{top}: no volume has a label; its folder must bear the ID of {TABLES[0]!r}")
     for column, folder in {**VOLUMES, **PROJECTIONS, "layers": LAYERS[0]}.items():
         lacking = scans.loc[scans[column] == "", "sample"]
         if len(lacking) < len(scans):
             _warn(top, lacking, f"volumes have nothing in {folder}")
     manifest = scans.assign(path=scans[own]).join(labels, on="patient")
-    known = [*COLUMNS, "fov", "age", "sex", "extent", "layers", *VOLUMES, *PROJECTIONS]
-    return manifest.reindex(columns=known, fill_value="")
+    columns = [*COLUMNS, "fov", "age", "sex", "extent", "layers", *VOLUMES, *PROJECTIONS]
+    return manifest.reindex(columns=columns, fill_value="")
 
 
 def _top(root: Path) -> Path:
