@@ -18,7 +18,7 @@ from rescan.models.normalization import normalize
 from rescan.predict import predict
 from rescan.preparation.sample import prepare_image
 from rescan.study import Inference, Preparation, Recipe
-from rescan.training.infer import Shown, predict_outputs
+from rescan.training.forward_pass import Versions, predict_outputs
 
 CLASSES = ["cat", "dog", "NA"]
 PREPARATION = Preparation.model_validate({"steps": [{"name": "resize", "size": [32, 32]}]})
@@ -118,8 +118,8 @@ def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
     assert list(table) == ["image", "predicted", "grade", "problem"]
     assert set(table["predicted"]) == {"dog"}
     batch = torch.from_numpy(np.stack([prepare_image(path, PREPARATION)[0] for path in sorted(images.glob("*.*"))]))
-    shown = Shown(Inference.model_validate(inference))
-    outputs = predict_outputs(network_of_grades, batch.numpy(), "imagenet", "cpu", shown=shown)
+    versions = Versions(Inference.model_validate(inference))
+    outputs = predict_outputs(network_of_grades, batch.numpy(), "imagenet", "cpu", versions=versions)
     assert table["grade"][:2].tolist() == pytest.approx((outputs["regression"][:, 0] + 5).tolist(), abs=0.05)
     assert len(list((tmp_path / "maps").iterdir())) == 3
 

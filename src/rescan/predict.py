@@ -143,7 +143,7 @@ def _outputs(
         Each sample as the first model takes it, or why a model cannot take it; the places of those that all models
         take; and each model's outputs of these.
     """
-    from rescan.training.infer import Shown, predict_outputs
+    from rescan.training.forward_pass import Versions, predict_outputs
 
     inputs = {model.input: model for model in models}
     prepared = {key: [_prepare(files, model) for files in chunk] for key, model in inputs.items()}
@@ -157,10 +157,10 @@ def _outputs(
     outputs: list[Predictions] = []
     for seed, model in enumerate(models if readable else []):
         items = [sample.items for place in readable if isinstance(sample := prepared[model.input][place], Prepared)]
-        shown = Shown(model.inference, model.header.preparation.background)
+        versions = Versions(model.inference, model.header.preparation.background)
         normalization = model.header.recipe.normalization
         patches = np.stack([patch for of_sample in items for patch in of_sample])
-        own = predict_outputs(model.network, patches, normalization, torch_device, shown=shown)
+        own = predict_outputs(model.network, patches, normalization, torch_device, versions=versions)
         numbers = np.repeat(np.arange(len(items)), [len(of_sample) for of_sample in items])
         rows = {"part": "new", "fold": 0, "seed": seed, "sample": numbers, "item": np.arange(len(numbers)), "group": ""}
         outputs.append(Predictions(pd.DataFrame(rows), {head: own[head] for head in heads.HEADS if head in own}))

@@ -140,9 +140,11 @@ def test_gradcam_maps_are_those_without():
         torch.manual_seed(1)
         head = nn.Linear(512, 3)
         nn.init.uniform_(head.weight)  # all evidence is positive
-        network = Network(encoder, catalogue.resolve("neck", "avg")(512, 1, 1, 1), nn.Identity(), {"a": head})
+        network = Network(
+            encoder, catalogue.resolve("neck", "avg")(512, 1, 1, 1), nn.Identity(), {"classification": head}
+        )
         volumes = torch.randn(2, 1, 32, 32, 48)
-        maps.append(gradcam(network.eval(), volumes, torch.tensor([0, 2]), "a")[0])
+        maps.append(gradcam(network.eval(), volumes, torch.tensor([0, 2]))[0])
     assert maps[0].amax() > 0
     torch.testing.assert_close(maps[1], maps[0])
 

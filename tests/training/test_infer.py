@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from rescan.models import model_files, networks
 from rescan.models.normalization import normalize
 from rescan.study import Run
-from rescan.training.infer import infer, predict_outputs
+from rescan.training.forward_pass import predict_outputs
+from rescan.training.infer import infer
 from rescan.training.lease import Machine
 from rescan.training.train import train
 

@@ -15,7 +15,7 @@ from rescan.training.loss_functions import (
     mae,
     mse,
     one_hot_cross_entropy,
-    passed,
+    threshold_targets,
     total,
 )
 
@@ -56,12 +56,12 @@ def test_log_odds_are_those_of_the_softmax_even_where_it_saturates():
 
 def test_thresholds_that_grades_pass():
     grades = torch.tensor([0, 1, 2])
-    assert passed(grades, 2, 1).tolist() == [[0, 0], [1, 0], [1, 1]]
-    assert passed(grades, 3, 0).tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]  # [1] * (k + 1), as published
+    assert threshold_targets(grades, 2, 1).tolist() == [[0, 0], [1, 0], [1, 1]]
+    assert threshold_targets(grades, 3, 0).tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]  # [1] * (k + 1), as published
 
 
 def test_ordinal_losses_by_hand():
-    wanted = passed(torch.tensor([1, 2]), 2, 1)
+    wanted = threshold_targets(torch.tensor([1, 2]), 2, 1)
     first = -(math.log(0.9) + math.log(0.8)) / 2
     second = -(math.log(0.6) + math.log(0.5)) / 2
     assert binary_cross_entropy(THRESHOLDS, wanted).tolist() == pytest.approx([first, second], abs=1e-6)
@@ -89,7 +89,7 @@ def test_total_adds_up_heads_by_their_weights():
     }
     outputs = {"classification": LOGITS, "regression": torch.tensor([[1.0], [3.0]]), "ordinal": THRESHOLDS}
     items = 2 * cross_entropy(LOGITS, TARGETS) + torch.tensor([1.0, 4.0])
-    items += 0.5 * binary_cross_entropy(THRESHOLDS, passed(TARGETS, 2, 1))
+    items += 0.5 * binary_cross_entropy(THRESHOLDS, threshold_targets(TARGETS, 2, 1))
     assert total(losses, outputs, TARGETS, 3).item() == pytest.approx(items.mean().item())
     weighted = total(losses, outputs, TARGETS, 3, torch.tensor([0.5, 1.5]))
     assert weighted.item() == pytest.approx((0.5 * items[0] + 1.5 * items[1]).item() / 2)

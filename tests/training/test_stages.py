@@ -19,7 +19,8 @@ from rescan.models.normalization import normalize
 from rescan.paths import Paths
 from rescan.study import Run
 from rescan.training import classification, state, trainer
-from rescan.training.infer import Shown, infer, predict_outputs
+from rescan.training.forward_pass import Versions, predict_outputs
+from rescan.training.infer import infer
 from rescan.training.lease import Machine
 from rescan.training.loader import read_items
 from rescan.training.train import train
@@ -339,12 +340,12 @@ def test_copies_of_an_image_are_averaged_and_drawn_alike_each_time(make_study, m
 
     network, _ = model_files.load(RUN / "model.safetensors")
     images = np.load("data/demo/toy/small/images.npy")
-    shown = Shown(study.arms["plain"].inference, 0)
+    versions = Versions(study.arms["plain"].inference, 0)
     batch = torch.from_numpy(images[:4]).permute(0, 3, 1, 2)
     with torch.no_grad():
-        each = [network(normalize(version, "imagenet")) for version in shown.versions(batch, 0)]
+        each = [network(normalize(version, "imagenet")) for version in versions.of(batch, 0)]
     assert len(each) == 4
-    found = predict_outputs(network, images[:4], "imagenet", "cpu", shown=shown)
+    found = predict_outputs(network, images[:4], "imagenet", "cpu", versions=versions)
     expected = torch.stack([one["classification"].softmax(1) for one in each]).mean(0)
     np.testing.assert_allclose(torch.from_numpy(found["classification"]).softmax(1), expected, atol=1e-5)
     expected = torch.stack([one["regression"] for one in each]).mean(0)

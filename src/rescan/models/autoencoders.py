@@ -28,7 +28,7 @@ def doublings(start: tuple[int, ...], end: tuple[int, ...]) -> list[tuple[int, .
     """The sizes behind `start` up to `end`, at least one: each axis is doubled until it is there."""
     sizes: list[tuple[int, ...]] = []
     while not sizes or start != end:
-        start = tuple(min(2 * now, wanted) for now, wanted in zip(start, end))
+        start = tuple(min(2 * size, last) for size, last in zip(start, end))
         sizes.append(start)
     return sizes
 

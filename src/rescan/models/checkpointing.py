@@ -51,15 +51,15 @@ def segments(chain: nn.Sequential) -> list[list[nn.Module]]:
     That is a layer with an inner structure, such as a residual block, or a run of plain layers up to a pooling. None
     begins with a layer that works in place, as that would change what its computation begins with.
     """
-    made: list[list[nn.Module]] = []
-    cut = True
+    groups: list[list[nn.Module]] = []
+    starts = True
     for layer in _opened(chain):
         composite = any(True for _ in layer.children())
-        if cut or composite:
-            made.append([])
-        made[-1].append(layer)
-        cut = composite or isinstance(layer, POOLINGS)
-    return made
+        if starts or composite:
+            groups.append([])
+        groups[-1].append(layer)
+        starts = composite or isinstance(layer, POOLINGS)
+    return groups
 
 
 def _opened(layer: nn.Module) -> Iterator[nn.Module]:

@@ -58,26 +58,26 @@ class Encoder(nn.Module):
 
         Norms belong to the block before them; what stands before the first layer with weights, to the first block.
         """
-        made: list[list[nn.Module]] = [[]]
+        blocks: list[list[nn.Module]] = [[]]
         for _, layer in self.layers():
-            weighted = any(any(True for _ in before.parameters()) for before in made[-1])
+            weighted = any(any(True for _ in before.parameters()) for before in blocks[-1])
             if weighted and not isinstance(layer, NORMS) and any(True for _ in layer.parameters()):
-                made.append([])
-            made[-1].append(layer)
-        return made
+                blocks.append([])
+            blocks[-1].append(layer)
+        return blocks
 
     def layers(self) -> list[tuple[str, nn.Module]]:
         """The body's layers by name, in order; opened up where they stand in `features`, or are a transformer's."""
         if not isinstance(self.body, nn.Sequential):
             return cast(Any, self.body).layers()
-        found = []
+        layers = []
         for name, layer in self.body.named_children():
             inner = layer.named_children() if name == "features" else []
-            found += [(f"{name}.{number}", part) for number, part in inner] or [(name, layer)]
-        return found
+            layers += [(f"{name}.{number}", part) for number, part in inner] or [(name, layer)]
+        return layers
 
     def cells(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The spatial size of the last maps, found in no time: with an empty batch. Leaves the encoder in eval mode.
+        """The spatial size of the last maps, computed in no time with an empty batch. Leaves the encoder in eval mode.
 
         Args:
             input_shape: (C, *spatial) of the images or volumes.

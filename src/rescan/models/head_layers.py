@@ -40,19 +40,19 @@ def hidden_layers(inputs: int, layers: Layers) -> tuple[list[nn.Module], int]:
     """Make fully connected layers, each with ReLU and, unless it is 0, dropout.
 
     Args:
-        inputs: Size of the vectors that they are fed.
+        inputs: Size of the vectors that they take.
         layers: Their sizes and dropout.
 
     Returns:
         The modules and the size of the vectors that they return.
     """
-    made: list[nn.Module] = []
+    modules: list[nn.Module] = []
     for units in layers.hidden:
-        made += [nn.Linear(inputs, units), nn.ReLU(inplace=True)]
+        modules += [nn.Linear(inputs, units), nn.ReLU(inplace=True)]
         if layers.dropout > 0:
-            made.append(nn.Dropout(layers.dropout))
+            modules.append(nn.Dropout(layers.dropout))
         inputs = units
-    return made, inputs
+    return modules, inputs
 
 
 def build_head(name: str, inputs: int, head: Head, classes: int) -> nn.Sequential:
@@ -60,7 +60,7 @@ def build_head(name: str, inputs: int, head: Head, classes: int) -> nn.Sequentia
 
     Args:
         name: `classification`, `binary`, `regression` or `ordinal`.
-        inputs: Size of the vectors that it is fed.
+        inputs: Size of the vectors that it takes.
         head: Its hidden layers, and `limit` (regression) or `link` (ordinal).
         classes: K.
 

@@ -34,7 +34,7 @@ class Network(nn.Module):
         return self.encoder.target_layer
 
     def vectors(self, images: Tensor) -> Tensor:
-        """Compute what the heads are fed.
+        """Compute what the heads take.
 
         Args:
             images: (B, C, *spatial) float32, normalized (see `normalize`), C = 1 or 3.
@@ -56,7 +56,7 @@ class Network(nn.Module):
         return self.read(self.vectors(images))
 
     def read(self, vectors: Tensor) -> dict[str, Tensor]:
-        """Compute every head's output from what the heads are fed, (B, D)."""
+        """Compute every head's output from what the heads take, (B, D)."""
         return {name: head(vectors) for name, head in self.heads.items()}
 
 
@@ -130,10 +130,10 @@ def build(recipe: Recipe, classes: int, input_shape: tuple[int, ...]) -> Network
 
 def _fewest_cells(encoder: Encoder, input_shape: tuple[int, ...]) -> int:
     """How many cells the smallest maps have that a norm sees one by one: a batch or an instance norm."""
-    seen = []
+    cells = []
     one_by_one = [layer for layer in encoder.modules() if isinstance(layer, (_BatchNorm, norms.InstanceNorm))]
     hooks = [
-        layer.register_forward_pre_hook(lambda _, maps: seen.append(math.prod(maps[0].shape[2:])))
+        layer.register_forward_pre_hook(lambda _, maps: cells.append(math.prod(maps[0].shape[2:])))
         for layer in one_by_one
     ]
     try:
@@ -141,7 +141,7 @@ def _fewest_cells(encoder: Encoder, input_shape: tuple[int, ...]) -> int:
     finally:
         for hook in hooks:
             hook.remove()
-    return min(seen, default=0)
+    return min(cells, default=0)
 
 
 def _times(sizes: Iterable[int]) -> str:

@@ -9,7 +9,7 @@ from rescan import catalogue
 
 
 def normalize(images: Tensor, normalization: str) -> Tensor:
-    """Turn pixel values into what the network is fed: (x / 255 · scale − mean) / std, by catalogue.NORMALIZATIONS.
+    """Turn pixel values into what the network takes: (x / 255 · scale − mean) / std, by catalogue.NORMALIZATIONS.
 
     Args:
         images: (B, C, …) uint8, or floating point on the same 0–255 scale; C = 1 or 3. One channel takes the mean of
@@ -23,10 +23,10 @@ def normalize(images: Tensor, normalization: str) -> Tensor:
     return (images.float() * (scale / 255) - mean) / std
 
 
-def denormalize(fed: Tensor, normalization: str) -> Tensor:
-    """Turn what the network is fed, or an autoencoder returns, back into pixel values on the 0–255 scale, float32."""
-    scale, mean, std = _constants(fed, normalization)
-    return (fed.float() * std + mean) * (255 / scale)
+def denormalize(inputs: Tensor, normalization: str) -> Tensor:
+    """Turn what the network takes, or an autoencoder returns, back into pixel values on the 0–255 scale, float32."""
+    scale, mean, std = _constants(inputs, normalization)
+    return (inputs.float() * std + mean) * (255 / scale)
 
 
 def _constants(images: Tensor, normalization: str) -> tuple[float, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class InstanceNorm(nn.Module):
-    """Instance norm (Ulyanov et al. 2016) of maps of any dimensions, with a weight and a bias a channel."""
+    """Instance norm (Ulyanov et al. 2016) of maps of any dimensions, with one weight and one bias per channel."""
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()

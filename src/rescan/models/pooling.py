@@ -9,7 +9,7 @@ from rescan.errors import RescanError
 
 
 class Neck(nn.Module):
-    """Vectors pooled from maps, one behind the other; each after a batch norm of its own, if wanted; then dropout.
+    """Vectors pooled from maps, one behind the other; each after a batch norm if there are any; then dropout.
 
     Attributes:
         out_features: D, the joined vector's size.

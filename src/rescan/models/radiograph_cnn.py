@@ -46,7 +46,7 @@ def radiograph_cnn(blocks: Sequence[Block] = HANDOUT) -> Encoder:
 
     The Grad-CAM target is the last block's ReLU, before its pooling.
     """
-    made: OrderedDict[str, nn.Module] = OrderedDict()
+    chain: OrderedDict[str, nn.Module] = OrderedDict()
     inputs = 1
     for number, block in enumerate(blocks, 1):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -57,9 +57,9 @@ def radiograph_cnn(blocks: Sequence[Block] = HANDOUT) -> Encoder:
             layers["maps"] = nn.ReLU(inplace=True)
         if block.pool > 1:
             layers["pool"] = nn.MaxPool2d(block.pool)
-        made[f"block{number}"] = nn.Sequential(layers)
+        chain[f"block{number}"] = nn.Sequential(layers)
         inputs = block.maps
-    return Encoder(Chain(made), inputs, f"block{len(blocks)}.maps", inputs=1)
+    return Encoder(Chain(chain), inputs, f"block{len(blocks)}.maps", inputs=1)
 
 
 def _convolution(inputs: int, maps: int, kernel: int, stride: int) -> nn.Conv2d:

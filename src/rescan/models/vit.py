@@ -72,8 +72,8 @@ class TokenGrid(nn.Module):
         if (height, width) == (side, side):
             return trained
         square = trained[:, 1:].transpose(1, 2).unflatten(2, (side, side))
-        wanted = functional.interpolate(square, (height, width), mode="bicubic", align_corners=True)
-        return torch.cat([trained[:, :1], wanted.flatten(2).transpose(1, 2)], dim=1)
+        resized = functional.interpolate(square, (height, width), mode="bicubic", align_corners=True)
+        return torch.cat([trained[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
 
 
 def vit_b_16() -> Encoder:

@@ -38,15 +38,15 @@ def augment(batch: torch.Tensor, augmentation: dict[str, Any], seed: int, backgr
     Returns:
         The same shape, float32 in [0, 255], on the batch's device.
     """
-    drawn = {name: value for name, value in augmentation.items() if value not in NOTHING}
-    generators = {name: torch.Generator().manual_seed(seed_of(seed, name)) for name in drawn}
+    active = {name: value for name, value in augmentation.items() if value not in NOTHING}
+    generators = {name: torch.Generator().manual_seed(seed_of(seed, name)) for name in active}
     images = batch.to(torch.float32, memory_format=torch.contiguous_format)
-    matrices, points = affine(drawn, images.shape, generators), local(drawn, images, generators)
+    matrices, points = affine(active, images.shape, generators), local(active, images, generators)
     images = warp(images, matrices, background, points)
     for name, record in catalogue.AUGMENTATIONS.items():
-        if name in drawn and record.applies == "pixels":
+        if name in active and record.applies == "pixels":
             fill = (background,) if record.fills else ()
-            images = catalogue.resolve("augmentation", name)(images, drawn[name], generators[name], *fill)
+            images = catalogue.resolve("augmentation", name)(images, active[name], generators[name], *fill)
     return images.clamp(0, 255)
 
 
@@ -59,7 +59,7 @@ def preview(images: np.ndarray, augmentation: dict[str, Any], seed: int, backgro
 def preview_each(image: np.ndarray, augmentation: dict[str, Any], background: int) -> list[tuple[str, np.ndarray]]:
     """Augment an item of a store by each name alone, in the order of catalogue.AUGMENTATIONS, for looking at.
 
-    Of several draws the one is shown that changes the image most, so that the strength is seen; the same at every call.
+    Of several draws it takes the one that changes the image most, so that the strength is visible; always the same one.
 
     Args:
         image: (*spatial, C) uint8 or uint16. All draws are in memory at once: of a large volume, take a smaller one.
@@ -70,13 +70,13 @@ def preview_each(image: np.ndarray, augmentation: dict[str, Any], background: in
         Pairs of a name and the image in the same shape, uint8.
     """
     before = gray_levels(np.array(image)).float().numpy()
-    shown = []
+    examples = []
     for name in catalogue.AUGMENTATIONS:
         if name in augmentation:
             tries = preview(np.stack([image] * TRIES), {name: augmentation[name]}, 0, background)
             change = np.abs(tries.astype(np.float32) - before).mean(axis=tuple(range(1, tries.ndim)))
-            shown.append((name, tries[change.argmax()]))
-    return shown
+            examples.append((name, tries[change.argmax()]))
+    return examples
 
 
 def flip_horizontal(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
@@ -145,10 +145,10 @@ def emboss(images: torch.Tensor, value: float, generator: torch.Generator) -> to
 
 
 def noise(images: torch.Tensor, value: float, generator: torch.Generator) -> torch.Tensor:
-    """Add Gaussian noise with a standard deviation of `value` on the [0, 1] scale, a draw a pixel and channel."""
+    """Add Gaussian noise with a standard deviation of `value` on the [0, 1] scale, one draw per pixel and channel."""
     on_device = torch.Generator(images.device).manual_seed(generator.initial_seed())
-    drawn = torch.randn(images.shape, generator=on_device, device=images.device)
-    return torch.add(images, drawn, alpha=255 * value)
+    draws = torch.randn(images.shape, generator=on_device, device=images.device)
+    return torch.add(images, draws, alpha=255 * value)
 
 
 def cutout(images: torch.Tensor, value: float, generator: torch.Generator, background: int) -> torch.Tensor:
@@ -170,8 +170,8 @@ def _factors(images: torch.Tensor, value: list[float], generator: torch.Generato
 
 
 def _flip(images: torch.Tensor, probability: float, axis: int, generator: torch.Generator) -> torch.Tensor:
-    chosen = torch.rand(len(images), generator=generator) < probability
-    mirrored = chosen.to(images.device, non_blocking=True).view(-1, *[1] * (images.ndim - 1))
+    flipped = torch.rand(len(images), generator=generator) < probability
+    mirrored = flipped.to(images.device, non_blocking=True).view(-1, *[1] * (images.ndim - 1))
     return torch.where(mirrored, images.flip(axis), images)
 
 

@@ -14,7 +14,7 @@ from rescan.models.summary import summary
 from rescan.paths import RunFolder
 from rescan.results.trained_model import ModelHeader
 from rescan.study import ClassWeights, Run, Stage
-from rescan.training.infer import predict_outputs
+from rescan.training.forward_pass import predict_outputs
 from rescan.training.loss_functions import total
 from rescan.training.precision import Precision
 from rescan.training.randomness import seed_of

@@ -59,8 +59,8 @@ def write_outputs(task: Task, progress: Progress) -> None:
     outputs = RunFolder(task.run.state_folder.outputs)
     task.write(outputs)
     history = pd.DataFrame(progress.history)
-    kept = len(history) - 1 if progress.best_epoch is None else progress.best_epoch
-    HISTORY.write(outputs.history, history.assign(kept=(history["epoch"] == kept).astype(int)))
+    best = len(history) - 1 if progress.best_epoch is None else progress.best_epoch
+    HISTORY.write(outputs.history, history.assign(kept=(history["epoch"] == best).astype(int)))
     losses = pd.DataFrame(progress.losses, columns=["step", "loss"])
     LOSSES.write(outputs.losses, losses.astype({"step": int}))
 
@@ -74,14 +74,14 @@ def stop_requests(began: float, runtime_minutes: float | None) -> Iterator[Calla
         runtime_minutes: The job's time: two minutes before it is over (or at half of it, if that is later) there is a
             reason to stop.
     """
-    received: list[str] = []
+    signals: list[str] = []
 
     def receive(number: int, _: Any) -> None:
-        received.append(signal.Signals(number).name)
+        signals.append(signal.Signals(number).name)
 
     def reason() -> str | None:
-        if received:
-            return f"by {received[0]}"
+        if signals:
+            return f"by {signals[0]}"
         if runtime_minutes is None or time.monotonic() - began < 60 * max(runtime_minutes - 2, runtime_minutes / 2):
             return None
         return f"before its {runtime_minutes:g} minutes are over"

@@ -76,8 +76,8 @@ def count_gpus() -> int:
     program = shutil.which("nvidia-smi")
     if program is None:
         return 0
-    listed = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)  # noqa: S603 - no user input
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    listing = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)  # noqa: S603 - no user input
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
 @contextmanager
@@ -87,13 +87,13 @@ def slot(gpus: int, jobs_per_gpu: int) -> Iterator[int]:
     A slot is a lock on `rescan-gpu<k>.<slot>.lock` in the machine's temporary folder: the kernel frees it, whatever
     becomes of its holder.
     """
-    taken = _choose(gpus, jobs_per_gpu)
-    if taken is None:
+    choice = _choose(gpus, jobs_per_gpu)
+    if choice is None:
         logger.info("all %d GPUs are taken by %d jobs each: waiting for one", gpus, jobs_per_gpu)
-    while taken is None:
+    while choice is None:
         time.sleep(POLL_SECONDS)
-        taken = _choose(gpus, jobs_per_gpu)
-    gpu, handle = taken
+        choice = _choose(gpus, jobs_per_gpu)
+    gpu, handle = choice
     try:
         yield gpu
     finally:
@@ -106,11 +106,11 @@ def _choose(gpus: int, jobs_per_gpu: int) -> tuple[int, int] | None:
     slots = {gpu: [_lock(f"rescan-gpu{gpu}.{number}.lock") for number in range(jobs_per_gpu)] for gpu in range(gpus)}
     free = {gpu: [handle for handle in handles if handle is not None] for gpu, handles in slots.items()}
     gpu = max(free, key=lambda gpu: len(free[gpu]))
-    taken = (gpu, free[gpu].pop(0)) if free[gpu] else None
+    choice = (gpu, free[gpu].pop(0)) if free[gpu] else None
     for handle in [chooser, *chain.from_iterable(free.values())]:
         if handle is not None:
             os.close(handle)
-    return taken
+    return choice
 
 
 def _lock(name: str, *, wait: bool = False) -> int | None:

@@ -1,4 +1,4 @@
-"""Reading training data: which items a run uses, and batches of the memory-mapped store cut by a background thread."""
+"""Reading training data: which items a run uses, and batches of the memory-mapped store, cut by a background thread."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
         RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
     """
     study, path, fold = run.study, run.paths.splits, run.fold
-    images, stored = open_store(run.store)
+    images, store_items = open_store(run.store)
     splits = read_splits(study)
-    check_items(study, splits, stored, run.store)
+    check_items(study, splits, store_items, run.store)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
     rows = splits[splits["fold"] == fold]
-    used = training_samples(splits, fold, run.training_samples, run.seed)
-    rows = rows[(rows["part"] != "train") | rows["sample"].isin(used)]
+    training = training_samples(splits, fold, run.training_samples, run.seed)
+    rows = rows[(rows["part"] != "train") | rows["sample"].isin(training)]
     rows = rows[(rows["part"] != "extra") | rows["origin"].isin(run.extras)]
     if run.validates_on_test:
         rows = rows.assign(part=rows["part"].replace("validation", "train"))
-    items = stored[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item")
+    items = store_items[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item")
     number = {label: index for index, label in enumerate(study.data.classes)}
     items["target"] = items["label"].map(number).fillna(-1).astype(int)
     for label in study.data.classes:
@@ -83,7 +83,7 @@ def _complete_columns(run: AnyRun) -> pd.DataFrame:
 def cut(items: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Cut items into batches of `batch_size`; the last one may be smaller.
 
-    A single last item joins the batch before it, as batch norm cannot train on one value a channel.
+    A single last item joins the batch before it, as batch norm cannot train on one value per channel.
     """
     batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
@@ -98,8 +98,8 @@ def loading(
     """Cut batches out of `images` in a background thread while the block runs.
 
     Args:
-        images: (N, *spatial, C) uint8, or uint16 of 257 steps a gray level.
-        batches: Rows of the images, a batch each.
+        images: (N, *spatial, C) uint8, or uint16 with 257 steps per gray level.
+        batches: Per batch the rows of the images.
         pin: Put the batches into pinned memory, from which a GPU copies by itself.
 
     Yields:

@@ -1,4 +1,4 @@
-"""Losses by name (catalogue.LOSSES). Each takes a head's outputs (B, K_head) and gives a loss for each item (B,)."""
+"""Losses by name (catalogue.LOSSES). Each takes a head's outputs (B, K_head) and gives one loss per item (B,)."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def total(
         options = {key: option for key, option in loss.items() if key not in ("name", "weight")}
         output = outputs[head].float()
         first = HEADS[head].first_threshold(output.shape[1], classes)
-        expected = targets if first is None else passed(targets, output.shape[1], first)
+        expected = targets if first is None else threshold_targets(targets, output.shape[1], first)
         items = items + loss.get("weight", 1.0) * catalogue.resolve("loss", loss["name"])(output, expected, **options)
     return (items if weights is None else items * weights).mean()
 
 
-def passed(targets: torch.Tensor, width: int, first: int) -> torch.Tensor:
+def threshold_targets(targets: torch.Tensor, width: int, first: int) -> torch.Tensor:
     """The thresholds that each grade passes, (B, width) of 0 and 1; the first is passed from the grade `first` on."""
     lowest = torch.arange(width, device=targets.device) + first
     return (targets[:, None] >= lowest).float()
@@ -78,8 +78,8 @@ def focal(
         (B,).
     """
     log_probabilities = functional.log_softmax(logits, dim=1)
-    wanted = _smoothed(functional.one_hot(targets, logits.shape[1]), label_smoothing, 1 / logits.shape[1])
-    return -alpha * (wanted * _power(1 - log_probabilities.exp(), gamma) * log_probabilities).sum(1)
+    expected = _smoothed(functional.one_hot(targets, logits.shape[1]), label_smoothing, 1 / logits.shape[1])
+    return -alpha * (expected * _power(1 - log_probabilities.exp(), gamma) * log_probabilities).sum(1)
 
 
 def one_hot_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -94,33 +94,33 @@ def one_hot_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.
     Returns:
         (B,).
     """
-    wanted = functional.one_hot(targets, logits.shape[1]).float()
-    return binary_cross_entropy(log_odds(logits), wanted)
+    expected = functional.one_hot(targets, logits.shape[1]).float()
+    return binary_cross_entropy(log_odds(logits), expected)
 
 
-def binary_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
+def binary_cross_entropy(logits: torch.Tensor, expected: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
     """Binary cross-entropy of a binary head, or averaged over an ordinal head's thresholds.
 
     Args:
         logits: (B, T) float, of passing each threshold.
-        wanted: (B, T) of 0 and 1.
+        expected: (B, T) of 0 and 1.
         label_smoothing: Share of each threshold's probability that is spread evenly over yes and no, in [0, 1].
 
     Returns:
         (B,).
     """
-    wanted = _smoothed(wanted, label_smoothing, 1 / 2)
-    return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1)
+    expected = _smoothed(expected, label_smoothing, 1 / 2)
+    return functional.binary_cross_entropy_with_logits(logits, expected, reduction="none").mean(1)
 
 
 def binary_focal(
-    logits: torch.Tensor, wanted: torch.Tensor, gamma: float = 2.0, alpha: float = 0.25, label_smoothing: float = 0.0
+    logits: torch.Tensor, expected: torch.Tensor, gamma: float = 2.0, alpha: float = 0.25, label_smoothing: float = 0.0
 ) -> torch.Tensor:
     """Focal loss of a binary head, or averaged over thresholds: α for yes, 1 − α for no (Lin et al. 2017).
 
     Args:
         logits: (B, T) float, of passing each threshold.
-        wanted: (B, T) of 0 and 1.
+        expected: (B, T) of 0 and 1.
         gamma: How much less a threshold counts that is right already.
         alpha: The weight of thresholds that are passed, in [0, 1].
         label_smoothing: As for `binary_cross_entropy`.
@@ -128,10 +128,10 @@ def binary_focal(
     Returns:
         (B,).
     """
-    wanted = _smoothed(wanted, label_smoothing, 1 / 2)
+    expected = _smoothed(expected, label_smoothing, 1 / 2)
     log_yes, log_no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
-    yes = alpha * wanted * _power(log_no.exp(), gamma) * log_yes
-    no = (1 - alpha) * (1 - wanted) * _power(log_yes.exp(), gamma) * log_no
+    yes = alpha * expected * _power(log_no.exp(), gamma) * log_yes
+    no = (1 - alpha) * (1 - expected) * _power(log_yes.exp(), gamma) * log_no
     return -(yes + no).mean(1)
 
 
@@ -150,5 +150,5 @@ def _power(probabilities: torch.Tensor, gamma: float) -> torch.Tensor:
     return probabilities.clamp(min=1e-6) ** gamma
 
 
-def _smoothed(wanted: torch.Tensor, label_smoothing: float, evenly: float) -> torch.Tensor:
-    return wanted.float() * (1 - label_smoothing) + label_smoothing * evenly
+def _smoothed(expected: torch.Tensor, label_smoothing: float, evenly: float) -> torch.Tensor:
+    return expected.float() * (1 - label_smoothing) + label_smoothing * evenly

@@ -14,11 +14,11 @@ from rescan.paths import AutoencoderFolder
 from rescan.results.trained_model import EncoderHeader
 from rescan.study import AutoencoderRun
 from rescan.training import loader
-from rescan.training.infer import batch_of
+from rescan.training.forward_pass import batch_size_for
 from rescan.training.scores import Scores
 from rescan.training.task import Task
 
-SHOWN = 6  # validation images whose reconstructions are kept for the figure
+EXAMPLES = 6  # validation images whose reconstructions are kept for the figure
 
 
 class Reconstruction(Task):
@@ -48,11 +48,11 @@ class Reconstruction(Task):
     def score(self, part: str) -> Scores:
         """The mean squared error."""
         rows, device = self.rows[part], self.precision.device
-        batches = loader.cut(rows, batch_of(self.images))
+        batches = loader.cut(rows, batch_size_for(self.images))
         errors = torch.zeros((), dtype=torch.float64, device=device)
         self.network.eval()
-        with torch.no_grad(), loader.loading(self.images, batches, pin=self.precision.on_gpu) as loaded:
-            for batch in loaded:
+        with torch.no_grad(), loader.loading(self.images, batches, pin=self.precision.on_gpu) as loaded_batches:
+            for batch in loaded_batches:
                 inputs = normalize(batch.to(device, non_blocking=True), self.run.settings.normalization)
                 with self.precision.autocast():
                     outputs = self.network(inputs)
@@ -65,10 +65,10 @@ class Reconstruction(Task):
         header = EncoderHeader(**self.origin, autoencoder=self.run.name, settings=self.run.settings)
         model_files.save(outputs.encoder, self.network.encoder.body, header)
         rows = self.rows["validation"]
-        chosen = np.sort(rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)])
+        examples = np.sort(rows[np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int)])
         pairs = []
         with torch.no_grad():
-            for row in chosen:
+            for row in examples:
                 levels = loader.gray_levels(np.array(self.images[row : row + 1]))
                 images = levels.movedim(-1, 1).to(self.precision.device)
                 reconstructed = self.network.eval()(normalize(images, normalization))

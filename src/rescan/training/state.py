@@ -63,12 +63,12 @@ def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None
     if start is not None and not Path(start).exists():
         step = "pretrain" if run.study.autoencoder(run.name) else "weights"
         raise RescanError(f"{start}: no such file; run `rescan {step}`, or train from scratch with weights=none")
-    learned = items[~items["part"].isin(["unlabeled"] if run.sees_test else ["unlabeled", "test"])]
-    described = ["sample", "target", "part", "origin", *(name for name in KNOWN_COLUMNS if name in items)]
+    relevant = items[~items["part"].isin(["unlabeled"] if run.sees_test else ["unlabeled", "test"])]
+    columns = ["sample", "target", "part", "origin", *(name for name in KNOWN_COLUMNS if name in items)]
     return TrainingKey(
         recipe=run.key,
-        images=fingerprint(learned["digest"].tolist()),
-        split=fingerprint(learned[described].to_numpy().tolist()),
+        images=fingerprint(relevant["digest"].tolist()),
+        split=fingerprint(relevant[columns].to_numpy().tolist()),
         fold=run.fold,
         seed=run.seed,
         pretrained_weights=sha256(Path(start)) if start else "",

@@ -55,15 +55,15 @@ class Trainer:
         """
         self.task, self.run, self.settings, self.precision = task, task.run, task.run.settings, task.precision
         self.folder, self.key, self.stop_reason = Path(task.run.state_folder), key, stop_reason
-        self.progress, self.saved = state.load(self.folder, key) or (Progress(), {})
-        if self.saved:
-            task.network.load_state_dict(self.saved["network"])
-        self.best: dict[str, torch.Tensor] | None = self.saved.get("best")
+        self.progress, self.resumed = state.load(self.folder, key) or (Progress(), {})
+        if self.resumed:
+            task.network.load_state_dict(self.resumed["network"])
+        self.best: dict[str, torch.Tensor] | None = self.resumed.get("best")
         self.precision.place(task.network, len(task.input) - 1)
         if self.progress.scaler:
             self.precision.scaler.load_state_dict(self.progress.scaler)
         self.books = Bookkeeping(self.progress, self.precision.device)
-        self.saved_at = time.monotonic()
+        self.last_save = time.monotonic()
 
     def train(self) -> None:
         """Train through all stages that are not done; leave the network with the weights that are kept.
@@ -100,9 +100,9 @@ class Trainer:
         self.steps = self.stage.steps or int(self.stage.epochs or 0) * self.steps_per_epoch
         self.epochs = math.ceil(self.steps / self.steps_per_epoch)
         self._start_optimizer()
-        if goes_on and self.saved:
-            state.unpack(self.optimizer, self.saved["optimizer"], self.saved["optimizer options"])
-            self.saved.clear()
+        if goes_on and self.resumed:
+            state.unpack(self.optimizer, self.resumed["optimizer"], self.resumed["optimizer options"])
+            self.resumed.clear()
             logger.info("going on at %s", self._place())
 
     def _start_optimizer(self) -> None:
@@ -119,11 +119,11 @@ class Trainer:
         batches = loader.cut(order, stage.batch_size)[: steps * stage.accumulate]
         networks.set_training(self.task.network, stage.trainable)
         self.optimizer.zero_grad(set_to_none=True)
-        left = batches[progress.step :]
+        rest = batches[progress.step :]
         title = f"{self.stage_name} {progress.epoch + 1}/{self.epochs}"
         bar = tqdm(total=len(batches), initial=progress.step, desc=title, leave=False, disable=not sys.stderr.isatty())
-        with bar, loader.loading(self.task.images, left, pin=self.precision.on_gpu) as loaded:
-            for step, (images, rows) in enumerate(zip(loaded, left), progress.step):
+        with bar, loader.loading(self.task.images, rest, pin=self.precision.on_gpu) as loaded_batches:
+            for step, (images, rows) in enumerate(zip(loaded_batches, rest), progress.step):
                 update = step // stage.accumulate
                 together = batches[update * stage.accumulate : (update + 1) * stage.accumulate]
                 self._backward(step, images, rows, share=len(images) / sum(map(len, together)))
@@ -196,11 +196,11 @@ class Trainer:
             RescanError: The training must stop.
         """
         reason = self.stop_reason()
-        if reason or time.monotonic() - self.saved_at > interval:
+        if reason or time.monotonic() - self.last_save > interval:
             self._read_sums()
             self.progress.scaler = self.precision.scaler.state_dict()
             state.save(self.folder, self.key, self.progress, self.task.network, self.optimizer, best=self.best)
-            self.saved_at = time.monotonic()
+            self.last_save = time.monotonic()
         if reason:
             raise RescanError(f"{self.run.folder}: stopped {reason} at {self._place()}; run the same again to go on")
 

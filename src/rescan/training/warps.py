@@ -2,7 +2,7 @@
 
 A warp says where in the input the point lies that an output pixel shows. Affine ones are matrices, multiplied into one;
 local ones, of images only, are displacements, added up. An output point is first displaced, then mapped by the matrix:
-what is seen is the image after the affine warps, then distorted. Axes are x, along the width, y, along the height, and,
+the result is the image after the affine warps, then distorted. Axes are x, along the width, y, along the height, and,
 of volumes, z, along the depth; their unit is a pixel or voxel.
 """
 
@@ -113,7 +113,7 @@ def shift(value: float, shape: torch.Size, generator: torch.Generator) -> torch.
 
 
 def shear(value: float, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Shear by an angle from [-value, value] degrees, as Keras: down by sin(angle) a column, wider by 1 / cos."""
+    """Shear by an angle from [-value, value] degrees, as Keras: down by sin(angle) per column, wider by 1 / cos."""
     angle = uniform(-value, value, shape[0], generator) * math.pi / 180
     return _matrices({(0, 0): angle.cos(), (1, 0): -angle.sin()}, shape)
 
@@ -174,9 +174,9 @@ def grid_distortion(value: float, points: torch.Tensor, generator: torch.Generat
     count = len(points)
     moves = []
     for size in points.shape[:1:-1]:  # along x, then y
-        drawn = uniform(-value, value, count * (CELLS - 1), generator).view(count, 1, CELLS - 1)
+        draws = uniform(-value, value, count * (CELLS - 1), generator).view(count, 1, CELLS - 1)
         cell = 2 * (size - 1) / size / CELLS  # in the points' unit
-        lines = functional.pad(drawn * cell, (1, 1))
+        lines = functional.pad(draws * cell, (1, 1))
         moves.append(functional.interpolate(lines, size, mode="linear", align_corners=True).float())
     x, y = (move.to(points.device, non_blocking=True) for move in moves)
     height, width = points.shape[-2:]
