@@ -86,7 +86,7 @@ def write_run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame)
 
 def write_arm(study: Study, arm: str, change: Any = None, **options: Any) -> None:
     """Write all runs of an arm, each table passed through `change`, and fit the post-training."""
-    for fold, seed in study.runs(arm):
-        table = make_table(fold, seed, classes=len(study.data.classes), **options)
-        write_run(study, arm, fold, seed, change(table) if change else table)
+    for run in study.runs(arm):
+        table = make_table(run.fold, run.seed, classes=len(study.data.classes), **options)
+        write_run(study, arm, run.fold, run.seed, change(table) if change else table)
     posttrain(study, arm)

@@ -171,7 +171,7 @@ def test_an_arm_of_more_folds_is_compared_by_the_mean_of_each_seed(cases: Simple
         evaluate(study, arm)
     right = {}
     for luck, arm in enumerate(study.arms):
-        tables = [cases.make_table(*run, luck=luck).query("part == 'test'") for run in study.runs(arm)]
+        tables = [cases.make_table(run.fold, run.seed, luck=luck).query("part == 'test'") for run in study.runs(arm)]
         right[arm] = np.mean(
             [(t.filter(like="classification_").to_numpy().argmax(1) == t["target"]).mean() for t in tables]
         )

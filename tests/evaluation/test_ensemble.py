@@ -31,9 +31,9 @@ def test_an_ensemble_over_arms_and_folds(cases: SimpleNamespace) -> None:
     tables = {}
     for luck, arm in enumerate(("one", "two")):
         cases.write_arm(study, arm, fold_of, luck=luck, skill=1.5)
-        tables[arm] = [fold_of(cases.make_table(*run, luck=luck, skill=1.5)) for run in study.runs(arm)]
+        tables[arm] = [fold_of(cases.make_table(run.fold, run.seed, luck=luck, skill=1.5)) for run in study.runs(arm)]
         evaluate(study, arm)
-    assert study.runs("both") == [(0, 0), (0, 1)]
+    assert [run.fold_and_seed for run in study.runs("both")] == [(0, 0), (0, 1)]
     for seed in (0, 1):
         ensemble(study, "both", seed)
     found = read_table("results/full/heads/both/fold0_seed0/predictions.csv")

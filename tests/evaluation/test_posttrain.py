@@ -53,11 +53,11 @@ def test_only_validation_rows_are_read(cases: SimpleNamespace) -> None:
     before = FILE.read_text()
 
     def spoil(part: str) -> str:
-        for fold, seed in study.runs("one"):
-            table = cases.make_table(fold, seed)
+        for run in study.runs("one"):
+            table = cases.make_table(run.fold, run.seed)
             table.loc[table["part"] == part, "classification_0"] += 5
             table.loc[table["part"] == part, "target"] = 0
-            cases.write_run(study, "one", fold, seed, table)
+            cases.write_run(study, "one", run.fold, run.seed, table)
         posttrain(study, "one")
         return FILE.read_text()
 

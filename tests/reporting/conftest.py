@@ -189,10 +189,10 @@ def graded_tree(folder: Path, scale: str) -> Study:
 def _arm(study: Study, arm: str, table: pd.DataFrame) -> None:
     recipe = study.arms[arm]
     if recipe.ensemble:
-        for _, seed in study.runs(arm):
-            ensemble(study, arm, seed)
-    for fold, seed in () if recipe.ensemble else study.runs(arm):
-        _run(study, arm, fold, seed, table[(table["fold"] == fold) & (table["part"] != "extra")])
+        for run in study.runs(arm):
+            ensemble(study, arm, run.seed)
+    for run in () if recipe.ensemble else study.runs(arm):
+        _run(study, arm, run.fold, run.seed, table[(table["fold"] == run.fold) & (table["part"] != "extra")])
     posttrain(study, arm)
     evaluate(study, arm)
     evaluation(study, arm)

@@ -110,8 +110,8 @@ def tree(folder: Path) -> Study:
     write_source(paths, kind="phantom", files=9)
     write_manifest(paths, table)
     for arm in SKILL:
-        for fold, seed in study.runs(arm):
-            _run(study, arm, fold, seed, table)
+        for run in study.runs(arm):
+            _run(study, arm, run.fold, run.seed, table)
         posttrain(study, arm)
         evaluate(study, arm)
         evaluation(study, arm)

@@ -4,14 +4,20 @@ from rescan.study import AutoencoderRun, Run
 from rescan.study.keys import recipe_key, result_key
 
 
+def models(study, arm):
+    """The models behind an arm's predictions: member, arm that was trained, fold, seed."""
+    return [(run.name, run.trained.name, *run.fold_and_seed) for run in study.member_runs(arm)]
+
+
 def test_an_arm_that_reads_anothers_models_is_a_difference_from_it(load, graded):
     study = load(graded, "full")
     assert recipe_key(study, "turned") == recipe_key(study, "base")
     assert result_key(study, "turned") != result_key(study, "base")
-    assert study.models("turned") == [("turned", "base", 0, 0)]
-    assert study.models("both") == [("turned", "base", 0, 0), ("pretrained", "pretrained", 0, 0)]
-    assert study.runs("both") == [(0, 0)]
-    assert load(graded, "full", seeds=[3, 4], folds=2).runs("both") == [(0, 3), (0, 4)]
+    assert models(study, "turned") == [("turned", "base", 0, 0)]
+    assert models(study, "both") == [("turned", "base", 0, 0), ("pretrained", "pretrained", 0, 0)]
+    assert [run.fold_and_seed for run in study.runs("both")] == [(0, 0)]
+    runs = load(graded, "full", seeds=[3, 4], folds=2).runs("both")
+    assert [run.fold_and_seed for run in runs] == [(0, 3), (0, 4)]
     assert (study.base("base"), study.base("turned"), study.base("both")) == (None, "base", "turned")
     assert study.base("alone") == "pretrained"
     assert list(study.arms["alone"].network.heads) == ["classification"]

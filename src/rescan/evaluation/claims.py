@@ -25,7 +25,8 @@ def claim_rows(arms: ScoredArms, claim: Claim) -> list[Comparison]:
         if better is None or than is None:
             continue
         judgment = Judgment("not shown", "the arms' runs differ in their folds or seeds")
-        if study.runs(claim.better) == study.runs(claim.than):
+        runs = [[run.fold_and_seed for run in study.runs(arm)] for arm in (claim.better, claim.than)]
+        if runs[0] == runs[1]:
             difference = paired(better, than, metrics.interval_units, len(metrics.classes), [claim.metric])
             judgment = _judge(study, claim, part, difference[claim.metric])
         rows.append(_row(arms, claim, part, judgment))

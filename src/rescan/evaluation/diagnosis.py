@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from rescan.evaluation.readings import Reading
-from rescan.paths import Paths
 from rescan.results.diagnosis_file import COLLAPSED, Diagnosis
 from rescan.results.history_files import read_history
 from rescan.results.metrics_file import Finding, Interval, Levels
@@ -30,14 +29,14 @@ def diagnose(study: Study, arm: str, images: Reading, parts: dict[str, Levels]) 
     Returns:
         The findings about single runs, then that about all.
     """
-    findings, paths = [], Paths(study.scale, study.name)
-    for fold, seed in study.runs(arm):
-        run = paths.run(arm, fold, seed)
+    findings = []
+    for run in study.runs(arm):
+        fold, seed, folder = run.fold, run.seed, run.folder
         own = images.where((images.rows["fold"] == fold) & (images.rows["seed"] == seed))
-        checked = None if study.arms[arm].ensemble else Diagnosis.read_if_there(run.diagnosis)
+        checked = None if study.arms[arm].ensemble else Diagnosis.read_if_there(folder.diagnosis)
         of_run = [collapsed(own, study.data.classes, checked)]
-        if Path(run.history).exists():
-            of_run.append(dropped(read_history(run.history)["validation_accuracy"].to_numpy(float)))
+        if Path(folder.history).exists():
+            of_run.append(dropped(read_history(folder.history)["validation_accuracy"].to_numpy(float)))
         findings += [
             finding.model_copy(update={"fold": fold, "seed": seed, "text": f"fold {fold}, seed {seed}: {finding.text}"})
             for finding in of_run

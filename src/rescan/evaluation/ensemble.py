@@ -33,5 +33,5 @@ def ensemble(study: Study, arm: str, seed: int) -> None:
     outputs = pd.DataFrame(heads.columns(mean.outputs))
     PREDICTIONS.write(run.predictions, pd.concat([mean.rows.assign(fold=0), outputs], axis=1))
     Diagnosis(collapsed=False).write(run.diagnosis)
-    networks = [model for model in study.models(arm) if model[3] == seed]
+    networks = [run for run in study.member_runs(arm) if run.seed == seed]
     logger.info("%s, seed %d: %d networks averaged", arm, seed, len(networks))

@@ -54,12 +54,10 @@ def posttrain(study: Study, arm: str) -> None:
         classes=classes,
         temperatures={head: _temperatures(head, validation, classes) for head in heads_of_probabilities(study, arm)},
         **_neuron_and_cuts(study, arm, fitted_on),
-        runs=[RunId(fold=fold, seed=seed) for fold, seed in study.runs(arm)],
+        runs=[RunId(fold=run.fold, seed=run.seed) for run in study.runs(arm)],
         models=[
-            NetworkFile(
-                file=relpath(paths.run(source, fold, seed).model, folder), inference=study.arms[member].inference
-            )
-            for member, source, fold, seed in study.models(arm)
+            NetworkFile(file=relpath(run.trained.folder.model, folder), inference=run.settings.inference)
+            for run in study.member_runs(arm)
         ],
         ensemble=recipe.ensemble is not None,
         trim=trim_of(recipe),

@@ -46,7 +46,7 @@ def read(study: Study, arm: str, seed: int | None = None) -> Predictions:
         RescanError: A file is missing or damaged, does not fit the study or the other runs, or holds outputs that are
             no numbers (a training that diverged).
     """
-    runs = [run for run in study.runs(arm) if seed in (None, run[1])]
+    runs = [run.fold_and_seed for run in study.runs(arm) if seed in (None, run.seed)]
     rows = pd.concat([_read_run(study, arm, *run) for run in runs], ignore_index=True)
     _check_samples(study, arm, rows)
     columns = head_columns(study, arm)

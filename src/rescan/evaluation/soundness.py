@@ -51,7 +51,7 @@ def warning_of_selection(study: Study, arm: str) -> list[str]:
     if recipe.validation == "test":
         use = "and chose the epoch or the learning rate" if selected or plateau else "but nothing was chosen on it"
         return [f"the test part was used for validation {use}: a fault of the published study, repeated on purpose"]
-    if recipe.posttrain.fit_on == "train" and recipe.is_fitted and len({fold for fold, _ in study.runs(arm)}) > 1:
+    if recipe.posttrain.fit_on == "train" and recipe.is_fitted and len({run.fold for run in study.runs(arm)}) > 1:
         return [
             "post-training was fitted on the training parts of all folds: out-of-fold scores are fitted, no estimate"
         ]

@@ -23,7 +23,7 @@ from rescan.explanation.selection import (
 from rescan.heads.outputs import HEADS
 from rescan.log import logger
 from rescan.models.model_files import load
-from rescan.paths import GradcamFolder, Paths
+from rescan.paths import GradcamFolder
 from rescan.preparation.store import open_beside, open_store
 from rescan.results.map_files import CHOSEN, MAP_SCORES, ExplainedRun, MapSummary
 from rescan.study import Study
@@ -52,21 +52,21 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     Raises:
         RescanError: An input is missing, or there is no test image.
     """
-    paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
-    folder, store = paths.arm(arm).gradcam, paths.store(study.arms[owner].preparation)
-    rows, (images, _) = test_rows(study, arm), open_store(store)
-    masks = open_beside(store, "masks")
+    run = study.member_runs(arm)[0].trained
+    folder = run.paths.arm(arm).gradcam
+    rows, (images, _) = test_rows(study, arm), open_store(run.store)
+    masks = open_beside(run.store, "masks")
     candidates = rows.iloc[one_per_sample(rows)].reset_index(drop=True)
     target, predicted, confidence = (candidates[name].to_numpy() for name in ("target", "predicted", "confidence"))
     positions = choose(target, predicted, confidence, study.gradcam.images_a_class)
     kind, drawing = ("volumes", volume_maps) if images.ndim == 5 else ("images", image_maps)
     _remove_old(folder)
     with machine.lease() as device:
-        network, header = load(Path(paths.run(owner, fold, seed).model))
+        network, header = load(run.folder.model)
         head = head_of(network.heads, study.gradcam.head)
         explained = Explained(network.to(device), header.recipe.normalization, head)
         chosen_rows = candidates.iloc[positions].reset_index(drop=True)
-        chosen = drawing.show(folder, study, owner, chosen_rows, images, masks, explained)
+        chosen = drawing.show(folder, study, run.name, chosen_rows, images, masks, explained)
         scores = score(rows, images, masks, explained, header)
         grid = cells(network, torch.zeros(1, *header.input, device=device))
     CHOSEN.write(folder.chosen, pd.DataFrame([item.model_dump(exclude_unset=True) for item in chosen]))
@@ -75,7 +75,7 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     patches, of_classes = len(rows) // len(candidates), HEADS[head].of_classes
     rule = RULE.format(kind=kind, by=BY_PROBABILITY if "probability_0" in rows else BY_DISTANCE)
     MapSummary(
-        run=ExplainedRun(arm=owner, fold=fold, seed=seed),
+        run=ExplainedRun(arm=run.name, fold=run.fold, seed=run.seed),
         head=head,
         kind=kind,
         shown=drawing.SHOWN[of_classes],

@@ -12,7 +12,6 @@ from rescan.errors import RescanError
 from rescan.evaluation import predictions
 from rescan.evaluation.readings import by_item, read_posttraining
 from rescan.heads.outputs import HEADS
-from rescan.paths import Paths
 from rescan.results.map_files import ChosenItem
 from rescan.study import Study
 
@@ -39,12 +38,12 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
     Raises:
         RescanError: The predictions or the post-training are missing, or there is no test image.
     """
-    paths, (fold, seed) = Paths(study.scale, study.name), study.runs(arm)[0]
+    run = study.runs(arm)[0]
     all_runs = predictions.read(study, arm)
-    of_run = (all_runs.rows["fold"] == fold) & (all_runs.rows["seed"] == seed)
+    of_run = (all_runs.rows["fold"] == run.fold) & (all_runs.rows["seed"] == run.seed)
     tested = all_runs.where(of_run & (all_runs.rows["part"] == "test"))
     if tested.rows.empty:
-        raise RescanError(f"{paths.run(arm, fold, seed).predictions}: no test images to explain; check the split")
+        raise RescanError(f"{run.folder.predictions}: no test images to explain; check the split")
     reading = by_item(read_posttraining(study, arm), tested)
     predicted = reading.predicted
     rows = tested.rows[["item", "sample", "group", "patient", "target"]].reset_index(drop=True).fillna({"patient": ""})

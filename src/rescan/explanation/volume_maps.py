@@ -195,17 +195,16 @@ def _sources(study: Study, samples: pd.Series[str], modality: str) -> list[Files
 def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str, Beside]:
     """By sample, the map of study.gradcam.beside for what the volume's map is evidence for."""
     arm = str(study.gradcam.beside)
-    paths, (_, owner, fold, seed) = Paths(study.scale, study.name), study.models(arm)[0]
-    store = paths.store(study.arms[owner].preparation)
-    images, items = open_store(store)
-    network, header = load(Path(paths.run(owner, fold, seed).model))
+    run = study.member_runs(arm)[0].trained
+    images, items = open_store(run.store)
+    network, header = load(run.folder.model)
     network = network.to(next(explained.network.parameters()).device)
     explained_beside = Explained(network, header.recipe.normalization, head_of(network.heads, explained.head))
     places = items.reset_index(names="place").set_index("sample")["place"]
     shared = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
     targets = targets_of(explained_beside.head, shared["predicted"].to_numpy(), shared["other"].to_numpy())[:, :1]
     here = places[shared["sample"]].to_numpy(np.intp)
-    masks = open_beside(store, "masks")
+    masks = open_beside(run.store, "masks")
     return {
         shared["sample"][place]: Beside(
             arm, gray_levels(images[here[place]]), scaled, None if masks is None else masks[here[place]]

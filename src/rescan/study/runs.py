@@ -89,6 +89,11 @@ class AnyRun(ABC):
         return []
 
     @property
+    def fold_and_seed(self) -> tuple[int, int]:
+        """Its fold and seed."""
+        return self.fold, self.seed
+
+    @property
     def paths(self) -> Paths:
         """The paths of its study."""
         return Paths(self.study.scale, self.study.name)

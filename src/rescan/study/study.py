@@ -13,6 +13,7 @@ from rescan.study.explanation import Explanation
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
+from rescan.study.runs import Run
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 
 
@@ -40,19 +41,18 @@ class Study(Strict):
         check_study(self)
         return self
 
-    def runs(self, arm: str) -> list[tuple[int, int]]:
-        """All (fold, seed) of an arm. An ensemble has one run per seed."""
+    def runs(self, arm: str) -> list[Run]:
+        """All runs of an arm. An ensemble has one per seed."""
         recipe = self.arms[arm]
         folds = min(recipe.folds or self.split.folds, self.split.folds)
         if recipe.ensemble is not None or recipe.validation == "test":
             folds = 1  # validated on the test part, all folds are trained on the same samples
-        return [(fold, seed) for fold in range(folds) for seed in self.split.seeds]
+        return [Run(self, arm, fold, seed) for fold in range(folds) for seed in self.split.seeds]
 
-    def models(self, arm: str) -> list[tuple[str, str, int, int]]:
-        """The trained models behind an arm's predictions: (member, arm whose model it reads, fold, seed)."""
+    def member_runs(self, arm: str) -> list[Run]:
+        """The runs behind an arm's predictions: those of an ensemble's members, else its own."""
         recipe = self.arms[arm]
-        members = recipe.ensemble.members if recipe.ensemble else [arm]
-        return [(name, self.arms[name].models or name, *run) for name in members for run in self.runs(name)]
+        return [run for member in (recipe.ensemble.members if recipe.ensemble else [arm]) for run in self.runs(member)]
 
     def autoencoder(self, arm: str) -> str | None:
         """The autoencoder that an arm's training starts from."""

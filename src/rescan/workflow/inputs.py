@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rescan.paths import RunFolder
 from rescan.results.metrics_file import is_scored
-from rescan.study import Recipe, Run, Study
+from rescan.study import AutoencoderRun, Recipe, Run, Study
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
 
@@ -60,12 +60,8 @@ class Inputs:
 
     def member_predictions(self, wildcards: Wildcards) -> list[str]:
         """The predictions that an ensemble averages."""
-        study, paths = self._study(wildcards), self.plan.paths(wildcards.study)
-        return [
-            paths.run(member, fold, seed).predictions
-            for member, _, fold, seed in study.models(wildcards.ensemble)
-            if str(seed) == wildcards.seed
-        ]
+        runs = self._study(wildcards).member_runs(wildcards.ensemble)
+        return [run.folder.predictions for run in runs if str(run.seed) == wildcards.seed]
 
     def beside(self, wildcards: Wildcards) -> list[str]:
         """What an arm of volumes shows beside its maps: the model and the store of an arm of projections."""
@@ -74,8 +70,7 @@ class Inputs:
         volumes = study.preparations[self._recipe(wildcards).preparation].dimensions == 3
         if beside is None or not volumes:
             return []
-        _, arm, fold, seed = study.models(beside)[0]
-        model = self.plan.paths(study.name).run(arm, fold, seed).model
+        model = study.member_runs(beside)[0].trained.folder.model
         return [model, *self._store(study.name, study.arms[beside].preparation)]
 
     def metrics(self, wildcards: Wildcards) -> list[str]:
@@ -108,8 +103,8 @@ class Inputs:
                 files += [run.predictions]
                 files += [run.model, run.history, run.losses] if recipe.trains else []
             if autoencoder := whole.autoencoder(name):
-                for fold, seed in whole.runs(name):
-                    own = paths.autoencoder(autoencoder, fold, seed)
+                for trained in whole.runs(name):
+                    own = AutoencoderRun(whole, autoencoder, trained.fold, trained.seed).folder
                     files += [own.encoder, own.history, own.curves, own.reconstructions_figure]
         data = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits, paths.explore]
         return [*data, *dict.fromkeys(self._reported(files)), paths.comparison, paths.comparison_figures]
@@ -133,13 +128,11 @@ class Inputs:
         return [store.images, store.items, store.preparation]
 
     def _runs(self, study: str, arm: str) -> list[RunFolder]:
-        paths = self.plan.paths(study)
-        return [paths.run(arm, fold, seed) for fold, seed in self.plan.studies[study].runs(arm)]
+        return [run.folder for run in self.plan.studies[study].runs(arm)]
 
     def _trained_runs(self, wildcards: Wildcards) -> list[RunFolder]:
         """The runs whose models an arm reads; of an ensemble, those of its members."""
-        paths = self.plan.paths(wildcards.study)
-        return [paths.run(arm, fold, seed) for _, arm, fold, seed in self._study(wildcards).models(wildcards.arm)]
+        return [run.trained.folder for run in self._study(wildcards).member_runs(wildcards.arm)]
 
     def _reported(self, files: list[str]) -> list[str]:
         """The files; with partial=true, those that are there."""

@@ -39,10 +39,9 @@ def comparison(study: Study, arms: list[str] | None = None) -> None:
 
 def ablations(study: Study, arms: list[str], folder: ComparisonFolder) -> None:
     """Draw, for each ablation, the curves of those of its arms that have results."""
-    paths = Paths(study.scale, study.name)
     for name, ablation in study.ablations.items():
         labels = {arm: label for arm, label in {ablation.base: ablation.base, **ablation.arms}.items() if arm in arms}
-        histories = {label: [paths.run(arm, *run).history for run in study.runs(arm)] for arm, label in labels.items()}
+        histories = {label: [run.folder.history for run in study.runs(arm)] for arm, label in labels.items()}
         training_figures.ablation(histories, folder.ablation(name))
 
 

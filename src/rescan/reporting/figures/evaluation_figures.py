@@ -33,8 +33,7 @@ def evaluation(study: Study, arm: str) -> None:
         stale.unlink()
     ordered = study.data.ordered
     if not recipe.ensemble:
-        trained = recipe.models or arm
-        runs = [paths.run(trained, *run) for run in study.runs(trained)]
+        runs = [run.folder for run in study.runs(recipe.models or arm)]
         histories = [run.history for run in runs if Path(run.history).is_file()]
         training_figures.curves(histories, folder.curves, graded=ordered)
         training_figures.losses([run.losses for run in runs if Path(run.losses).is_file()], folder.losses)
@@ -188,7 +187,7 @@ def grades(spreads: Sequence[Spread], out: PathLike) -> None:
 
 def features(study: Study, arm: str, out: PathLike) -> None:
     """Draw a t-SNE of what the heads of an arm's first run are fed, for validation and test items, if it is there."""
-    run = Paths(study.scale, study.name).run(arm, *study.runs(arm)[0])
+    run = study.runs(arm)[0].folder
     if not Path(run.vectors).is_file():
         return
     rows = PREDICTIONS.read(run.predictions)

@@ -83,9 +83,8 @@ def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str
     pictures = [
         picture(getattr(folder.figures, name), "evaluate", f"{arm}: {name}", text) for name, text in captions.items()
     ]
-    trained = recipe.models or arm
-    networks = [paths.run(trained, *run).network for run in study.runs(trained)]
-    models = [paths.run(arm, *run).model for run in study.runs(arm)]
+    networks = [run.folder.network for run in study.runs(recipe.models or arm)]
+    models = [run.folder.model for run in study.runs(arm)]
     network = next((file for file in networks if Path(file).is_file()), None)
     model = next((file for file in models if Path(file).is_file()), None)
     return ArmView(

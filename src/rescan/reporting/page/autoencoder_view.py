@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rescan.paths import Paths
 from rescan.reporting.page.picture import Picture, picture
 from rescan.results.history_files import read_history
-from rescan.study import Study
+from rescan.study import AutoencoderRun, Study
 
 FIGURES = {
     "reconstructions_figure": "Validation samples and what the autoencoder makes of them, equally brightened.",
@@ -55,8 +54,8 @@ def autoencoder_views(study: Study) -> list[AutoencoderView]:
 
 
 def _view(study: Study, name: str, arms: list[str]) -> AutoencoderView:
-    fold, seed = study.runs(arms[0])[0]
-    run = Paths(study.scale, study.name).autoencoder(name, fold, seed)
+    fold, seed = study.runs(arms[0])[0].fold_and_seed
+    run = AutoencoderRun(study, name, fold, seed).folder
     history = read_history(run.history) if Path(run.history).is_file() else None
     epoch, loss = math.nan, math.nan
     if history is not None and (history["kept"] == 1).any():

@@ -65,7 +65,7 @@ def sentences(study: Study, arm: str) -> dict[str, str]:
             topics["Pre-training"] = _pretraining(name, study.autoencoders[name], recipe.preparation)
         topics["At inference"] = _inference(recipe.inference, item(preparation), preparation.dimensions)
     topics["Read from"] = _reading(study, arm)
-    folds, seeds = len({fold for fold, _ in study.runs(arm)}), ", ".join(map(str, study.split.seeds))
+    folds, seeds = len({run.fold for run in study.runs(arm)}), ", ".join(map(str, study.split.seeds))
     of = f" of {study.split.folds}" if folds < study.split.folds else ""
     topics["Runs"] = f"one per seed: {seeds}" if recipe.ensemble else f"folds: {folds}{of}; seeds: {seeds}"
     return {topic: f"{capitalized(sentence)}." for topic, sentence in topics.items()}
