@@ -1,27 +1,19 @@
-"""The network: its size, normalization, file and summary."""
+"""The network: its size, and what of it is trained."""
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-from sample_files import model_header
-from torch import nn
+from network_cases import RESNET18, SHAPES, count, header_of, recipe
 
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.models import networks
-from rescan.models.model_files import load, load_encoder_weights, save
+from rescan.models.model_files import load, save
 from rescan.models.networks import build, set_trainable, set_training
-from rescan.models.normalization import denormalize, normalize
 from rescan.models.summary import summary
 from rescan.study import FromBlock, Recipe
 
-VOLUMES = [name for name, record in catalogue.ENCODERS.items() if record.dimensions == 3]
-SHAPES = {**dict.fromkeys(VOLUMES, (1, 32, 64, 64)), "inception_v3_3d": (1, 80, 80, 80)}
 # Of the encoder's maps at these sizes, or at 96 pixels, where all others have 3 × 3.
 CELLS = {
     "inception_v3": 1,
@@ -30,39 +22,6 @@ CELLS = {
     **dict.fromkeys(("vgg16_3d", "efficientnet_b0_3d", "cnn5_3d"), 1 * 2 * 2),
     "inception_v3_3d": 1,
 }
-RESNET18 = 11_689_512 - 513_000
-
-
-LOSSES = {"classification": "cross_entropy", "regression": "mse", "ordinal": "binary_cross_entropy"}
-
-
-def recipe(encoder="resnet18", **network):
-    """A recipe with this network."""
-    losses = {head: LOSSES[head] for head in network.get("heads", ["classification"])}
-    return Recipe.model_validate(
-        {
-            "preparation": "small",
-            "network": {"encoder": encoder, "weights": "none", **network},
-            "stages": {"main": {"epochs": 1, "optimizer": "adam", "losses": losses}},
-        }
-    )
-
-
-def header_of(described, shape=(3, 64, 64), classes=("a", "b", "c"), **changes):
-    """A model file's header."""
-    return model_header(described, classes, shape, **changes)
-
-
-def count(module):
-    """Number of parameters."""
-    return sum(weight.numel() for weight in module.parameters())
-
-
-@pytest.fixture(scope="module")
-def resnet18():
-    """A small network, built once."""
-    torch.manual_seed(0)
-    return build(recipe(neck="avg", hidden=[10]), 3, (3, 64, 64))
 
 
 @pytest.mark.parametrize(
@@ -301,145 +260,3 @@ def test_a_block_that_is_not_there_is_said_before_the_training():
         build(Recipe.model_validate(described), 2, (3, 64, 64))
     described["stages"]["main"]["trainable"] = {"from_block": 5}
     assert build(Recipe.model_validate(described), 2, (3, 64, 64))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", sorted(catalogue.NORMALIZATIONS))
-def test_denormalize_undoes_normalize(name, channels):
-    images = torch.rand(2, channels, 3, 4, 5) * 255
-    torch.testing.assert_close(denormalize(normalize(images, name), name), images, rtol=1e-4, atol=1e-2)
-
-
-@pytest.mark.parametrize("name", sorted(catalogue.NORMALIZATIONS))
-@pytest.mark.parametrize("channels", [1, 3])
-def test_normalize_by_hand(name, channels):
-    images = torch.arange(2 * channels * 4 * 5, dtype=torch.uint8).view(2, channels, 4, 5) * 2
-    constants = catalogue.NORMALIZATIONS[name]
-    scale, mean, std = constants.scale, constants.mean, constants.std
-    if channels == 1:
-        mean, std = [np.mean(mean)], [np.mean(std)]
-    expected = np.stack([(images[:, c].numpy() / 255 * scale - mean[c]) / std[c] for c in range(channels)], axis=1)
-    found = normalize(images, name)
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(normalize(images.float(), name).numpy(), expected, rtol=1e-5, atol=1e-5)
-    volumes = images[:, :, None]
-    np.testing.assert_allclose(normalize(volumes, name).numpy()[:, :, 0], expected, rtol=1e-5, atol=1e-5)
-
-
-def test_save_and_load_give_the_same_network_and_header(tmp_path):
-    described = recipe(neck="avg", hidden=[10])
-    network = build(described, 3, (3, 64, 64)).to(memory_format=torch.channels_last)
-    assert not network.encoder.body.layer1[0].conv1.weight.is_contiguous()
-    header = header_of(described, study="prüfung")
-    save(tmp_path / "model.safetensors", network, header)
-    again, found = load(tmp_path / "model.safetensors")
-    assert found == header
-    assert not again.training
-    images = torch.rand(2, 3, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            again(images)["classification"], network.eval()(images)["classification"], rtol=1e-5, atol=1e-6
-        )
-
-
-def test_save_takes_tensors_that_share_memory(tmp_path):
-    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    tied[1].weight = tied[0].weight
-    save(tmp_path / "tied.safetensors", tied, header_of(recipe()))
-    assert (tmp_path / "tied.safetensors").exists()
-
-
-def test_files_that_are_no_models_are_said_in_one_line(tmp_path, resnet18):
-    with pytest.raises(RescanError, match="no such file"):
-        load(tmp_path / "none.safetensors")
-    (tmp_path / "text.safetensors").write_text("hello, this is not a model at all")
-    with pytest.raises(RescanError, match="not a safetensors file"):
-        load(tmp_path / "text.safetensors")
-    save_file({"a": torch.zeros(2)}, str(tmp_path / "bare.safetensors"))
-    with pytest.raises(RescanError, match="no header"):
-        load(tmp_path / "bare.safetensors")
-    for change in ({"classes": ["a"]}, {"recipe": {}}, {"input": [3]}):
-        content = {**header_of(recipe(hidden=[10])).model_dump(mode="json"), **change}
-        save_file(resnet18.state_dict(), str(tmp_path / "other.safetensors"), metadata={"rescan": json.dumps(content)})
-        with pytest.raises(RescanError, match="cannot read this model") as caught:
-            load(tmp_path / "other.safetensors")
-        assert "\n" not in str(caught.value)
-    save_file({"a": torch.zeros(2)}, str(tmp_path / "json.safetensors"), metadata={"rescan": "{"})
-    with pytest.raises(RescanError, match="cannot read this model"):
-        load(tmp_path / "json.safetensors")
-
-
-def test_encoder_weights_load_without_the_old_head(tmp_path, resnet18):
-    state = {
-        key: torch.rand(value.shape)
-        for key, value in resnet18.encoder.body.state_dict().items()
-        if "num_batches" not in key
-    }
-    save_file(
-        {**state, "fc.weight": torch.rand(1000, 512), "fc.bias": torch.rand(1000)}, str(tmp_path / "w.safetensors")
-    )
-    network = build(recipe(hidden=[10]), 3, (3, 64, 64))
-    head = network.heads["classification"][0].weight.clone()
-    load_encoder_weights(network, tmp_path / "w.safetensors")
-    for key, value in state.items():
-        assert torch.equal(network.encoder.body.state_dict()[key], value)
-    assert torch.equal(network.heads["classification"][0].weight, head)
-
-
-def test_encoder_weights_that_do_not_fit_are_refused(tmp_path, resnet18):
-    state = {key: value.clone() for key, value in resnet18.encoder.body.state_dict().items()}
-    missing = {key: value for key, value in state.items() if key != "conv1.weight"}
-    save_file(missing, str(tmp_path / "missing.safetensors"))
-    with pytest.raises(RescanError, match=r"lacks conv1\.weight \(1 of"):
-        load_encoder_weights(resnet18, tmp_path / "missing.safetensors")
-    save_file({**state, "conv1.weight": torch.rand(64, 1, 7, 7)}, str(tmp_path / "shape.safetensors"))
-    with pytest.raises(RescanError, match=r"another shape of conv1\.weight"):
-        load_encoder_weights(resnet18, tmp_path / "shape.safetensors")
-
-
-def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
-    resnet18.encoder.requires_grad_(False)
-    resnet18.encoder.body.bn1.eval()
-    try:
-        before = json.dumps({key: value.sum().item() for key, value in resnet18.state_dict().items()})
-        listed = summary(resnet18, (3, 64, 64))
-        assert json.dumps({key: value.sum().item() for key, value in resnet18.state_dict().items()}) == before
-        assert not resnet18.encoder.body.bn1.training
-        assert resnet18.encoder.body.bn1 is not None
-        assert resnet18.training
-    finally:
-        resnet18.encoder.requires_grad_(True)
-        resnet18.train()
-    layers = listed.layers
-    assert [row.layer for row in layers] == [
-        *("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"),
-        *("neck", "hidden.0", "hidden.1", "heads.classification.0"),
-    ]
-    first = {"layer": "conv1", "type": "Conv2d", "output": [64, 32, 32], "parameters": 9408, "trainable": 0}
-    assert layers[0].model_dump() == first
-    assert listed.total == sum(row.parameters for row in layers) == RESNET18 + 512 * 10 + 10 + 33
-    assert listed.trainable == 512 * 10 + 10 + 33
-    assert layers[-1].output == [3]
-
-
-@pytest.mark.parametrize(
-    ("encoder", "first"),
-    [
-        ("densenet169", "features.conv0"),
-        ("mobilenet_v3_large", "features.0"),
-        ("efficientnet_b0", "features.0"),
-        ("inception_v3", "transform_input"),
-        ("se_resnext50", "layer0"),
-        ("vit_b_16", "tokens"),
-        ("efficientnet_b0_3d", "stem"),
-        ("inception_v3_3d", "conv_1a"),
-    ],
-)
-def test_summary_leaves_no_parameter_out(encoder, first):
-    shape = SHAPES.get(encoder, (1, 96, 96))
-    network = build(recipe(encoder), 2, shape)
-    listed = summary(network, shape)
-    assert listed.layers[0].layer == first
-    assert listed.total == sum(row.parameters for row in listed.layers) == count(network)
-    assert len(listed.layers) > 5 or encoder == "vit_b_16"
