@@ -74,7 +74,7 @@ def test_another_array_than_the_store_s(store, name, array, fault):
     [
         ("2,c,", "4,c,", r"its items are not those of the 4 rows of images\.npy"),
         ("3,d,0,1,0,,\n", "", r"its items are not those of the 4 rows of images\.npy"),
-        ("0,007,0,1", "0,007,0,2", "line 2: mask is 2, not a number from 0 to 1"),
+        ("0,007,0,1", "0,007,0,2", "line 2: mask is 2, not a whole number from 0 to 1"),
         ("item,sample,", "item,name,", "the column 'sample' is missing"),
     ],
 )

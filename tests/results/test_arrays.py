@@ -47,7 +47,8 @@ def test_pickles_and_archives_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     np.savez(tmp_path / "b.npz", a=np.zeros(2))
     (tmp_path / "c.npy").write_bytes(b"\x93NUMPY\x01\x00" + b"v\x00{'descr': garbage" + b" " * 90 + b"\n")
-    for name in ("a.npy", "b.npz", "c.npy"):
+    (tmp_path / "d.npy").write_bytes(b"PK\x03\x04" + bytes(40))
+    for name in ("a.npy", "b.npz", "c.npy", "d.npy"):
         with pytest.raises(RescanError, match=r"not a( whole)? \.npy array"):
             read_array(tmp_path / name, "preprocess", dtypes=("uint8",))
 
@@ -57,7 +58,14 @@ def test_metadata_of_a_safetensors_file(tmp_path):
     header = json.dumps({"__metadata__": {"rescan": "{}"}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
     assert read_metadata(path, "train") == {"rescan": "{}"}
-    for content in (b"", b"\x01", struct.pack("<Q", 50) + header[:20], b"\xff" * 64, struct.pack("<Q", 2) + b"[]"):
+    for content in (
+        b"",
+        b"\x01",
+        struct.pack("<Q", 50) + header[:20],
+        b"\xff" * 64,
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 99_999) + b"[" * 99_999,
+    ):
         path.write_bytes(content)
         with pytest.raises(RescanError, match=r"m.safetensors: not a safetensors file.*run train again"):
             read_metadata(path, "train")

@@ -42,9 +42,14 @@ def test_a_table_comes_back_as_text_and_numbers(tmp_path):
         ("007,train", "007,", "line 2: part is empty"),
         (",p1,0,", ",p1,zero,", "line 3: fold is 'zero', not a whole number"),
         (",p1,0,", ",p1,0.5,", "line 3: fold is 0.5, not a whole number"),
-        (",p1,0,", ",p1,-1,", "line 3: fold is -1, not a number from 0 to inf"),
-        (",p1,0,", ",p1,,", "line 3: fold is empty, not a whole number"),
+        (",p1,0,", ",p1,-1,", "line 3: fold is -1, not a whole number of at least 0"),
+        (",p1,0,", ",p1,,", "line 3: fold is empty"),
+        (",,0,1.5", ",,0.0,1.5", "line 2: fold is 0.0, not a whole number"),
+        (",,0,1.5", ",,True,1.5", "line 2: fold is 'True', not a whole number"),
+        (",,0,1.5", ",,99999999999999999999,1.5", "not a whole number"),
         (",1.5,", ",old,", "line 2: age is 'old', not a number"),
+        (",1.5,", ",inf,", "line 2: age is inf, not a number"),
+        (",1.5,", ",True,", "line 2: age is True, not a number"),
         (",p1,0,,", ",p1", "line 3: has 3 fields, not 6"),
         ("sample,", "name,", "the column 'sample' is missing"),
         ("age,", "mood,", "unknown column 'mood'"),
@@ -66,6 +71,17 @@ def test_a_damaged_table_gives_one_line(tmp_path, old, new, fault):
     assert fault in line
     assert line.endswith("; delete it and run split again")
     assert "\n" not in line
+
+
+def test_a_table_without_rows_has_its_types_and_long_fields_are_read(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(WHOLE.partition("\n")[0] + "\n")
+    frame = TABLE.read(path)
+    assert frame.empty
+    assert frame["fold"].dtype == "int64"
+    assert frame["age"].dtype == "float64"
+    path.write_text(WHOLE.replace("p1", "p" * 200_000) + "\n")
+    assert TABLE.read(path)["patient"].str.len().tolist() == [0, 200_000]
 
 
 def test_binary_content_and_a_missing_table_give_one_line(tmp_path):

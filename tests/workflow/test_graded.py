@@ -50,7 +50,7 @@ def planned_with(small, folder, old, new):
         (folder / "small.yaml").write_text(STUDY)
 
 
-def test_all_arms_end_on_the_page_and_unlabelled_images_are_graded(small, finished):
+def test_all_arms_end_on_the_page_and_unlabeled_images_are_graded(small, finished):
     results = finished / "results/demo/small"
     page = (finished / "results/demo/index.html").read_text()
     assert all(f"Arm: {arm}" in page for arm in ("base", "more", "turned", "both"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from os.path import relpath
-from typing import Callable, TypeVar
+from typing import Callable
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -21,11 +21,10 @@ from rescan.evaluation.readings import heads_of_probabilities, neuron_grades
 from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.paths import Paths
-from rescan.results.posttraining import CROSSFIT, Fits, NetworkFile, Posttraining, RunId
+from rescan.results.posttraining import CROSSFIT, Fit, Fits, NetworkFile, Posttraining, RunId
 from rescan.study import Study
 
 BOUNDS = (0.05, 20.0)  # of a temperature
-Fit = TypeVar("Fit", float, list[float])
 
 
 def posttrain(study: Study, arm: str) -> None:

@@ -30,7 +30,7 @@ def linked_groups(rows: pd.DataFrame) -> set[str]:
 
 
 def warning_of_links(rows: pd.DataFrame, linked: set[str]) -> list[str]:
-    """What is to be said of test samples with a relative in training, if there are any."""
+    """Warn of test samples with a relative in training, if there are any."""
     tests = rows[rows["part"] == "test"].drop_duplicates("sample")
     count = int(tests["group"].isin(linked).sum())
     if not count:
@@ -44,7 +44,7 @@ def warning_of_links(rows: pd.DataFrame, linked: set[str]) -> list[str]:
 
 
 def warning_of_selection(study: Study, arm: str) -> list[str]:
-    """What is to be said of parts that something was chosen by, or fitted on."""
+    """Warn of parts that something was chosen by, or fitted on."""
     recipe = study.arms[arm]
     selected = isinstance(recipe.keep, Best) or recipe.early_stopping is not None
     plateau = any(stage.schedule["name"] == "plateau" for stage in recipe.stages.values())

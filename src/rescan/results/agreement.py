@@ -153,5 +153,7 @@ def _check_values(table: pd.DataFrame, part: str, path: str, step: str, study: S
     ):
         if not right.all():
             row = int((~right).to_numpy().argmax())
-            place = f"line {row + 2}: {name} is {table[name].iloc[row]!r} in part {table[part].iloc[row]!r}"
-            raise damaged(path, step, f"{place}, which is no {expected} of the study there")
+            value, of_part = table[name].iloc[row], table[part].iloc[row]
+            has_none = (of_part == UNLABELED) if name == "label" else (of_part != EXTRA)
+            fault = f"where there is no {expected}" if has_none else f"not a {expected} of the study"
+            raise damaged(path, step, f"line {row + 2}: {name} is {value!r} in part {of_part!r}, {fault}")

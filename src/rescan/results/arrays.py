@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def read_array(
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise missing(path, step) from None
-    except (ValueError, EOFError, TypeError, SyntaxError, AttributeError) as error:
+    except (ValueError, EOFError, TypeError, SyntaxError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
         raise damaged(path, step, f"not a whole .npy array ({error})") from None
     if not isinstance(array, np.ndarray):  # an .npz archive
         raise damaged(path, step, "not a .npy array")
@@ -61,7 +62,7 @@ def read_metadata(path: str | Path, step: str) -> dict[str, Any]:
             header = json.loads(stream.read(length)) if length <= LARGEST_HEADER else None
     except FileNotFoundError:
         raise missing(path, step) from None
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, RecursionError) as error:
         raise damaged(path, step, f"not a safetensors file ({error})") from None
     if not isinstance(header, dict) or not isinstance(header.get("__metadata__", {}), dict):
         raise damaged(path, step, "not a safetensors file")

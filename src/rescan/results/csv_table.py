@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,9 +13,13 @@ from rescan.files import write_table
 from rescan.results.damage import damaged, missing
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 KINDS = {"text": "O", "integer": "i", "number": "if"}  # and what pandas calls them (`dtype.kind`)
+EMPTY_TYPES = {"text": str, "integer": "int64", "number": "float64"}  # of tables without a row
+
+csv.field_size_limit(sys.maxsize)  # pandas has no limit either
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Column:
         choices: The values that a text may have, besides "" where it may be empty; any, if there are none.
         low: The least value of a number.
         high: The largest value of a number.
+        infinite: Whether numbers may be infinite.
     """
 
     name: str
@@ -39,6 +45,17 @@ class Column:
     choices: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
+    infinite: bool = False
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        if self.kind == "text":
+            return f"one of {', '.join(self.choices)}"
+        noun = "a whole number" if self.kind == "integer" else "a number"
+        if self.low is not None and self.high is not None:
+            return f"{noun} from {self.low:g} to {self.high:g}"
+        return noun if self.low is None else f"{noun} of at least {self.low:g}"
 
     def fits(self, name: str) -> bool:
         """Whether a column of this name is meant."""
@@ -72,6 +89,8 @@ class Table:
     def read(self, path: str | Path) -> pd.DataFrame:
         """Read and check the file: identifiers as text ("007" stays "007").
 
+        Messages count a row as one line, below the line of the names.
+
         Raises:
             RescanError: It is missing, empty, truncated or not CSV; a column is missing, unknown or of a wrong type; a
                 value is not allowed; or two rows have the same key.
@@ -92,6 +111,9 @@ class Table:
         except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
             raise damaged(path, self.step, f"not a CSV table ({error})") from None
         frame[list(text)] = frame[list(text)].fillna("")
+        if frame.empty:
+            types: Any = {name: EMPTY_TYPES[column.kind] for name in names if (column := self._column(name))}
+            frame = frame.astype(types)
         fault = None if whole else "its last line is cut off"
         fault = fault or self._fault_of_columns(names) or _fault_of_rows(path, len(names))
         fault = fault or next(filter(None, (self._fault_of_values(frame[name]) for name in names)), None)
@@ -121,32 +143,41 @@ class Table:
     def _fault_of_values(self, values: pd.Series[Any]) -> str | None:
         """What is wrong with the first wrong value of a column, if one is."""
         import numpy as np
-        import pandas as pd
 
-        column, name = self._column(str(values.name)), values.name
+        column = self._column(str(values.name))
         if column is None or values.empty:
             return None
-        empty = values == "" if column.kind == "text" else values.isna()
-        kind = "number" if column.kind == "integer" and column.empty and empty.any() else column.kind
-        if values.dtype.kind not in KINDS[kind] and not (empty.all() and column.empty):
-            numbers = pd.to_numeric(values, errors="coerce")
-            wrong = (numbers.isna() | (kind == "integer") & (numbers % 1 != 0)) & ~(empty & column.empty)
-            expected = "a whole number" if column.kind == "integer" else "a number"
+        empty = (values == "" if column.kind == "text" else values.isna()).to_numpy()
+        if empty.any() and not column.empty:
+            return f"line {int(empty.argmax()) + 2}: {values.name} is empty"
+        kind = "number" if column.kind == "integer" and empty.any() else column.kind
+        if values.dtype.kind not in KINDS[kind] and not empty.all():
+            wrong = _not_numbers(values, empty, whole=column.kind == "integer")
         elif column.kind == "text":
-            wrong, expected = ~values.isin(column.choices), f"one of {', '.join(column.choices)}"
-            wrong = (wrong & ~empty) if column.choices else empty & False
+            wrong = ~values.isin(column.choices).to_numpy() & ~empty & bool(column.choices)
         else:
             low = -np.inf if column.low is None else column.low
             high = np.inf if column.high is None else column.high
-            wrong, expected = ~values.between(low, high) & ~empty, f"a number from {low:g} to {high:g}"
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            value = values.iloc[row]
-            text = "empty" if empty.iloc[row] else repr(value if isinstance(value, str) else value.item())
-            return f"line {row + 2}: {name} is {text}, not {expected}"
-        if not column.empty and empty.any():
-            return f"line {int(empty.to_numpy().argmax()) + 2}: {name} is empty"
-        return None
+            wrong = ~values.between(low, high).to_numpy() & ~empty
+            wrong |= np.isinf(values.to_numpy(float)) & (not column.infinite)
+        if not wrong.any():
+            return None
+        row = int(wrong.argmax())
+        value = values.iloc[row]
+        text = repr(value.item() if isinstance(value, np.generic) else value)
+        return f"line {row + 2}: {values.name} is {text}, not {column.expected}"
+
+
+def _not_numbers(values: pd.Series[Any], empty: np.ndarray, *, whole: bool) -> np.ndarray:
+    """Which values (n,) are no numbers, or no whole ones; all but empty ones, where pandas read them as another type.
+
+    So it reads "1.0" where a whole number should stand, "True", and numbers too large for 64 bits.
+    """
+    import pandas as pd
+
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = (numbers.isna() | (numbers % 1 != 0 if whole else False)).to_numpy() & ~empty
+    return wrong if wrong.any() else ~empty
 
 
 def _fault_of_rows(path: str | Path, width: int) -> str | None:
@@ -155,7 +186,7 @@ def _fault_of_rows(path: str | Path, width: int) -> str | None:
         rows = csv.reader(stream)
         try:
             for row in rows:
-                if len(row) != width:
+                if row and len(row) != width:  # pandas skips empty lines
                     return f"line {rows.line_num}: has {len(row)} fields, not {width}"
         except csv.Error as error:
             return f"not a CSV table ({error})"

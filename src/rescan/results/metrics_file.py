@@ -229,7 +229,7 @@ def read_metrics(study: Study, arm: str) -> Metrics:
     if (metrics.study, metrics.arm, metrics.classes, metrics.head) != own:
         raise damaged(path, Metrics.step, "is of another study or arm, or of other classes")
     if {*metrics.endpoints, *metrics.curves.endpoints} - {*study.data.endpoints}:
-        raise damaged(path, Metrics.step, "has an endpoint that the study has not")
+        raise damaged(path, Metrics.step, "has an endpoint that the study does not have")
     return metrics
 
 
@@ -244,6 +244,6 @@ def is_scored(study: Study, arm: str) -> bool:
     path = Path(Paths(study.scale, study.name).arm(arm).metrics)
     try:
         content = json.loads(path.read_bytes()) if path.is_file() else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, Metrics.step, f"not valid JSON ({error})") from None
     return isinstance(content, dict) and content.get("result_key") == result_key(study, arm)

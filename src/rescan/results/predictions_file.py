@@ -30,7 +30,7 @@ PREDICTIONS = Table(
         Column("seed", "integer"),
         Column("target", "integer", low=-1),  # −1: unlabeled
         *(
-            Column(name if head.one_output else f"{name}_*", "number", empty=True, optional=True)
+            Column(name if head.one_output else f"{name}_*", "number", empty=True, optional=True, infinite=True)
             for name, head in HEADS.items()
         ),
     ),

@@ -1,4 +1,4 @@
-"""What a training of any network is told: one or more stages, which epoch is kept, when a stage ends early."""
+"""The settings that every training has: one or more stages, which epoch is kept, when a stage ends early."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _can_be_predicted(samples: pd.DataFrame) -> bool:
 
 
 def _cuts(codes: np.ndarray, groups: pd.Series[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The indices to learn from and to predict of each fold; of many groups, longer in the making than a forest."""
+    """The indices to learn from and to predict of each fold; with many groups slower than training a forest."""
     folds = min(FOLDS, int(groups.groupby(codes).nunique().min()))
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     return list(cut.split(codes, codes, groups))
