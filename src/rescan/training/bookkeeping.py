@@ -105,10 +105,8 @@ class Bookkeeping:
         progress.sums = self.sums.zero_().tolist()
         self._clock = time.monotonic()
 
-    def stops(self, rule: EarlyStopping | None, scores: Scores) -> bool:
+    def stops(self, rule: EarlyStopping, scores: Scores) -> bool:
         """Whether the stage has gone on for too long without a better score."""
-        if rule is None:
-            return False
         progress = self.progress
         if better(rule.metric, scores, progress.stage_best):
             progress.waited, progress.stage_best = 0, scores[rule.metric]

@@ -7,8 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from rescan.log import logger
 
 
@@ -17,6 +15,8 @@ class EpochLog:
 
     def __init__(self, folder: Path, epoch: int) -> None:
         """Open it; it begins again if `epoch` is 0."""
+        from torch.utils.tensorboard import SummaryWriter  # not for a training that is finished already
+
         if epoch == 0:
             shutil.rmtree(folder, ignore_errors=True)
         self._writer = SummaryWriter(str(folder), purge_step=epoch)  # type: ignore[no-untyped-call]

@@ -80,7 +80,10 @@ def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None
 
 def finished(folder: Path, key: TrainingKey) -> bool:
     """Whether the folder holds the outputs of a finished training with this key."""
-    state = _read(folder)
+    try:
+        state = TrainingState.read_if_there(StateFolder(folder).state)
+    except RescanError:  # `load` warns of it
+        return False
     return state is not None and state.finished and state.key == key and Path(StateFolder(folder).outputs).is_dir()
 
 
@@ -90,18 +93,22 @@ def load(folder: Path, key: TrainingKey) -> tuple[Progress, dict[str, Any]] | No
     Returns:
         None if there is none: then the folder is emptied.
     """
-    state = _read(folder)
+    try:
+        state = TrainingState.read_if_there(StateFolder(folder).state)
+    except RescanError as error:
+        logger.warning("%s: training starts anew", error)
+        state = None
     if state is not None and state.key != key:
         differences = " and ".join(key.differences(state.key))
         logger.info("an earlier training of this run had another %s: training starts anew", differences)
-    elif state is not None and state.progress is not None:
+    elif state is not None:
         try:
             tensors = {name: load_file(folder / file) for name, file in state.files.items()}
-            if {"network", "optimizer"} <= set(tensors):
+            if state.progress is not None and {"network", "optimizer"} <= set(tensors):
                 return state.progress, {**tensors, "optimizer options": state.optimizer}
         except (OSError, SafetensorError):
             pass
-        logger.warning("%s: cannot be read: training starts anew", folder)
+        logger.warning("%s: not whole: training starts anew", folder)
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -167,15 +174,6 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], o
         number, _, entry = name.partition(".")
         state.setdefault(int(number), {})[entry] = value
     optimizer.load_state_dict({"state": state, "param_groups": options["groups"]})
-
-
-def _read(folder: Path) -> TrainingState | None:
-    """Read the state; None if there is none, or none that can be used."""
-    try:
-        return TrainingState.read_if_there(StateFolder(folder).state)
-    except RescanError:
-        logger.warning("%s: cannot be read: training starts anew", folder)
-        return None
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
