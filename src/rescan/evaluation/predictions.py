@@ -90,8 +90,6 @@ def _fault(rows: pd.DataFrame, outputs: list[str], fold: int, seed: int, classes
         return f"lacks {', '.join(missing)}"
     if f"classification_{classes}" in rows:
         return f"has more than {classes} classes"
-    if surplus := [name for name in rows if name not in (*KEYS, *outputs)]:
-        return f"has {surplus[0]}, which no head of the arm gives"
     if rows.empty:
         return "has no row"
     labeled = rows["part"] != UNLABELED
