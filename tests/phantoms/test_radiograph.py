@@ -179,14 +179,14 @@ def test_null_has_no_lesion_and_labels_that_mean_nothing(tmp_path):
 def test_the_audit_finds_the_confound_where_there_is_one(tmp_path):
     options = {"samples": 300, "size": 64, "duplicates": 0.0}
     free = metadata(tmp_path / "free", phantom(tmp_path / "free", confound=0.0, **options))
-    assert free["low"] < 0.5 + confounds.MARGIN
-    assert not free["warnings"]
+    assert free.low < 0.5 + confounds.MARGIN
+    assert not free.warnings
     for name, null in (("full", False), ("null", True)):
         truth = phantom(tmp_path / name, confound=1.0, null=null, **options)
         assert truth.groupby("label")[["width", "height"]].nunique().max(axis=None) == 1
     baseline = metadata(tmp_path / "null", truth)
-    assert baseline["balanced_accuracy"] > 0.99
-    assert baseline["warnings"]
+    assert baseline.balanced_accuracy > 0.99
+    assert baseline.warnings
 
 
 def test_duplicates_are_planted_as_stated(tmp_path):
