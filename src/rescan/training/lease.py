@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -17,11 +15,16 @@ from typing import TYPE_CHECKING
 
 from rescan.errors import RescanError
 from rescan.log import logger
+from rescan.training import cards
+from rescan.training.cards import Card, Memory
 
 if TYPE_CHECKING:
     import torch
 
 POLL_SECONDS = 1.0
+FULL = 0.25  # of its memory: a GPU with less of it free, and without a Rescan job, is full of other programs'
+PATIENCE_SECONDS = 600.0  # for GPUs that are full
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -42,87 +45,185 @@ class Machine:
     def lease(self) -> Iterator[torch.device]:
         """Hold the device: for a GPU, one of its slots, until the block ends; waits while all are taken.
 
-        `CUDA_VISIBLE_DEVICES` chooses the GPU; where it is set already (by SLURM, or by the user) there is no lease. It
-        is set before anything initializes CUDA, so this comes first in a job.
+        `CUDA_VISIBLE_DEVICES` is set to the one GPU. Where it is set already, the GPU is one of those that it names; if
+        that is a single one (a scheduler's choice, or the user's), it is taken without waiting. All this is before
+        anything starts CUDA, so it comes first in a job.
 
         Yields:
             The device.
 
         Raises:
-            RescanError: The device must be `cuda`, and torch can use none.
+            RescanError: The device must be `cuda`, and torch can use none; or all GPUs stay full of other programs'
+                memory; or the temporary folder cannot hold locks.
         """
         import torch
 
         with ExitStack() as stack:
-            if self.device != "cpu" and "CUDA_VISIBLE_DEVICES" not in os.environ and (gpus := count_gpus()):
-                os.environ["CUDA_VISIBLE_DEVICES"] = str(stack.enter_context(slot(gpus, self.jobs_per_gpu)))
-                stack.callback(os.environ.pop, "CUDA_VISIBLE_DEVICES", None)
-            usable = self.device != "cpu" and torch.cuda.is_available()
-            if self.device == "cuda" and not usable:
-                raise RescanError(
-                    "device=cuda: torch can use no GPU here; use device=cpu or auto, or see `rescan doctor`"
-                )
+            wanted, named = self.device != "cpu" and _built_for_gpus(), os.environ.get(VISIBLE)
+            there = cards.cards() if wanted else []
+            choices = cards.visible(named, there) if wanted else []
+            if choices:
+                card = stack.enter_context(slot(choices, self.jobs_per_gpu, wait=named is None or len(choices) > 1))
+                stack.enter_context(_environment({VISIBLE: card.name, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}))
+            fault = None if self.device == "cpu" else _why_unusable(there, named)
+            if self.device == "cuda" and fault is not None:
+                raise RescanError(f"device=cuda: {fault}; or use device=cpu; see `rescan doctor`")
+            usable = self.device != "cpu" and fault is None
             if not usable:
                 stack.close()  # a GPU that this torch cannot use is left to others
+                if choices and there:
+                    logger.warning("%s: this runs on the CPU; see `rescan doctor`", fault)
             if self.threads is not None:
                 torch.set_num_threads(self.threads)
             yield torch.device("cuda" if usable else "cpu")
 
 
-def count_gpus() -> int:
-    """Count the machine's NVIDIA GPUs without initializing CUDA."""
-    if devices := list(Path("/dev").glob("nvidia[0-9]*")):
-        return len(devices)
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
-    listing = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)  # noqa: S603 - no user input
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+def _built_for_gpus() -> bool:
+    import torch
+
+    return bool(torch.backends.cuda.is_built())  # type: ignore[no-untyped-call]
+
+
+def _why_unusable(there: Sequence[Card], named: str | None) -> str | None:
+    """Why torch can use no GPU, and what to do; None if it can. This starts CUDA."""
+    import torch
+
+    if not _built_for_gpus():
+        return f"torch {torch.__version__} is built for CPUs only; install one that is built for CUDA"
+    if torch.cuda.is_available():
+        capability, kernels = torch.cuda.get_device_capability(), torch.cuda.get_arch_list()
+        if cards.runs_on(capability, kernels):
+            return None
+        model = f"{torch.cuda.get_device_name()} (compute capability {capability[0]}.{capability[1]})"
+        return (
+            f"{model} cannot run torch {torch.__version__}, which is built for {', '.join(kernels)}; use another image"
+        )
+    if not there:
+        return cards.why_none()
+    if not cards.visible(named, list(there)):
+        return f"{VISIBLE}={named!r} names none of the {len(there)} GPUs here; unset it"
+    return f"torch {torch.__version__} can use none of the {len(there)} GPUs here; the driver may be too old for it"
 
 
 @contextmanager
-def slot(gpus: int, jobs_per_gpu: int) -> Iterator[int]:
-    """Hold a slot of the GPU with the most free ones, and yield the GPU's number; wait while none is free.
+def slot(choices: Sequence[Card], jobs_per_gpu: int, *, wait: bool = True) -> Iterator[Card]:
+    """Hold a slot of the card with the fewest Rescan jobs, among these the one with the most free memory; yield it.
 
-    A slot is a lock on `rescan-gpu<k>.<slot>.lock` in the machine's temporary folder: the kernel frees it, whatever
-    becomes of its holder.
+    A slot is a lock on `rescan-gpu-<card>.<slot>.lock` in the machine's temporary folder: the kernel frees it, whatever
+    becomes of its holder. While none is free, it waits; while all that are free are full of other programs' memory,
+    for `PATIENCE_SECONDS` at most.
+
+    Args:
+        choices: The cards, one or more.
+        jobs_per_gpu: How many slots each has.
+        wait: Whether to wait; else the first card is taken whatever holds it.
+
+    Raises:
+        RescanError: The cards stay full; or the temporary folder cannot hold locks.
     """
-    choice = _choose(gpus, jobs_per_gpu)
-    if choice is None:
-        logger.info("all %d GPUs are taken by %d jobs each: waiting for one", gpus, jobs_per_gpu)
-    while choice is None:
-        time.sleep(POLL_SECONDS)
-        choice = _choose(gpus, jobs_per_gpu)
-    gpu, handle = choice
+    handle, card = None, None
+    began, told = time.monotonic(), set()
+    while card is None:
+        memories = cards.memories()
+        full = {c: memories[c.name] for c in choices if c.name in memories and _is_full(memories[c.name])}
+        card, handle, all_taken = _choose(choices, jobs_per_gpu, memories, avoided=full if wait else {})
+        if not wait:
+            if full:
+                logger.warning("%s, chosen by %s, has only %s", choices[0], VISIBLE, full[choices[0]])
+            if card is None:
+                logger.info("%s is shared with other jobs, as %s names no other", choices[0], VISIBLE)
+            card = choices[0]
+        elif card is None:
+            said = ", ".join(f"{card} has {memory}" for card, memory in full.items())
+            if not all_taken and time.monotonic() - began > PATIENCE_SECONDS:
+                raise RescanError(
+                    f"other programs fill the GPUs ({said}); end them, name another GPU in {VISIBLE}, or use device=cpu"
+                )
+            if all_taken not in told:
+                told.add(all_taken)
+                taken = f"all {len(choices)} GPUs are taken by {jobs_per_gpu} jobs each: waiting for one"
+                logger.info(taken if all_taken else f"other programs fill the GPUs: {said}: waiting")
+            if all_taken:
+                began = time.monotonic()
+            time.sleep(POLL_SECONDS if all_taken else 10 * POLL_SECONDS)
     try:
-        yield gpu
+        yield card
     finally:
-        os.close(handle)
-
-
-def _choose(gpus: int, jobs_per_gpu: int) -> tuple[int, int] | None:
-    """Lock a slot of the least loaded GPU; return the GPU's number and the lock's descriptor, or None if none is."""
-    chooser = _lock("rescan-gpu.lock", wait=True)  # one at a time: a slot is probed by locking it
-    slots = {gpu: [_lock(f"rescan-gpu{gpu}.{number}.lock") for number in range(jobs_per_gpu)] for gpu in range(gpus)}
-    free = {gpu: [handle for handle in handles if handle is not None] for gpu, handles in slots.items()}
-    gpu = max(free, key=lambda gpu: len(free[gpu]))
-    choice = (gpu, free[gpu].pop(0)) if free[gpu] else None
-    for handle in [chooser, *chain.from_iterable(free.values())]:
         if handle is not None:
             os.close(handle)
-    return choice
+
+
+def _is_full(memory: Memory) -> bool:
+    return memory.free < FULL * memory.total
+
+
+def _choose(
+    choices: Sequence[Card], jobs_per_gpu: int, memories: Mapping[str, Memory], avoided: Mapping[Card, Memory]
+) -> tuple[Card | None, int | None, bool]:
+    """Lock a slot of the best card; return the card and the lock's descriptor, or None twice; and if all are taken.
+
+    A card of `avoided` is not for the first Rescan job on it: for the next one, the memory may be the first one's.
+    """
+    chooser = _lock("rescan-gpu.lock", wait=True)  # one at a time: a slot is probed by locking it
+    slots = {card: [_lock(_file(card, number)) for number in range(jobs_per_gpu)] for card in choices}
+    free = {card: [handle for handle in handles if handle is not None] for card, handles in slots.items()}
+    some = [card for card in choices if free[card]]
+    fitting = [card for card in some if card not in avoided or len(free[card]) < jobs_per_gpu]
+    nothing = Memory(0, 0)
+    best = max(fitting, key=lambda c: (len(free[c]), memories.get(c.name, nothing).free), default=None)
+    handle = None if best is None else free[best].pop(0)
+    for other in [chooser, *chain.from_iterable(free.values())]:
+        if other is not None:
+            os.close(other)
+    return best, handle, not some
+
+
+def _file(card: Card, number: int) -> str:
+    return f"rescan-gpu-{card.name.replace('/', '_')}.{number}.lock"
 
 
 def _lock(name: str, *, wait: bool = False) -> int | None:
-    """Lock a file of the temporary folder; return its descriptor, or None if another process holds it."""
+    """Lock a file of the temporary folder; return its descriptor, or None if another process holds it.
+
+    Several users share the files. Reading is enough for flock, so one user's file of mode 0644 is another's to lock;
+    but only if it is opened without O_CREAT, which Linux refuses for another's file in a sticky folder
+    (fs.protected_regular). Links are not followed and pipes not waited for: anybody may have put them there.
+    """
     path = Path(tempfile.gettempdir()) / name
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except FileExistsError:
-        handle = os.open(path, os.O_RDONLY)  # reading is enough for flock, so that several users can share the files
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            os.fchmod(handle, 0o644)  # whatever the umask is
+        except FileExistsError:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise RescanError(
+            f"{path}: cannot be opened ({error.strerror}); remove it, or set TMPDIR to a folder of this machine that "
+            "can be written to"
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(handle)
         return None
+    except OSError as error:
+        os.close(handle)
+        raise RescanError(
+            f"{path}: cannot be locked ({error.strerror}): this file system has no flock; set TMPDIR to a local folder"
+        ) from None
     return handle
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment while the block runs."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

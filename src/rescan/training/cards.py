@@ -1,0 +1,155 @@
+"""The machine's GPUs as nvidia-smi tells of them. No torch here: starting CUDA would fix which GPUs a job can see."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+DEVICES, DRIVER = Path("/dev"), Path("/proc/driver/nvidia/version")
+HANGS_AFTER = 20  # seconds; without persistence mode nvidia-smi takes up to 3 for each card
+LISTED = re.compile(r"(?:GPU (\d+): (.*)|\s+(MIG \S+)\s+Device\s+\d+:) \(UUID: (\S+)\)")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU, or a MIG instance of one.
+
+    Attributes:
+        name: What `CUDA_VISIBLE_DEVICES` calls it: its UUID, or its number where nvidia-smi doesn't tell.
+        number: Of the GPU, as nvidia-smi counts; None if unknown.
+        model: Such as `NVIDIA A100-SXM4-40GB`, or `NVIDIA A100-SXM4-40GB MIG 1g.5gb`.
+    """
+
+    name: str
+    number: int | None = None
+    model: str = ""
+
+    def __str__(self) -> str:
+        return f"GPU {self.name if self.number is None else self.number}" + (f" ({self.model})" if self.model else "")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A card's memory in MiB, free and in all."""
+
+    free: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.free / 1024:.1f} of {self.total / 1024:.0f} GiB free"
+
+
+def ask(*arguments: str) -> list[str]:
+    """Ask nvidia-smi; return the lines of its answer, none if it is missing, fails or hangs."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, *arguments]
+    try:
+        answer = subprocess.run(  # noqa: S603 - fixed words
+            command, capture_output=True, text=True, check=True, timeout=HANGS_AFTER
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return answer.stdout.splitlines()
+
+
+def query(*fields: str) -> list[list[str]]:
+    """Ask nvidia-smi for fields of every GPU: a row each, in MiB where it is about memory."""
+    lines = ask(f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
+    rows = [[value.strip() for value in line.split(",")] for line in lines]
+    return [row for row in rows if len(row) == len(fields)]
+
+
+def cards() -> list[Card]:
+    """The machine's GPUs; of one that is divided, its MIG instances. CUDA is not started."""
+    found: list[Card] = []
+    whole = Card("")
+    for number, model, instance, uuid in (match.groups() for match in map(LISTED.match, ask("-L")) if match):
+        if instance is None:
+            whole = Card(uuid, int(number), model)
+            found.append(whole)
+            continue
+        if found and found[-1] == whole:
+            found.pop()
+        found.append(Card(uuid, whole.number, f"{whole.model} {instance}"))
+    if found:
+        return found
+    numbers = sorted(int(path.name[6:]) for path in DEVICES.glob("nvidia[0-9]*"))
+    return [Card(str(number), number) for number in numbers]
+
+
+def memories() -> dict[str, Memory]:
+    """The memory of the GPUs by UUID; one that doesn't tell (as a divided one) is left out."""
+    rows = query("uuid", "memory.free", "memory.total")
+    return {uuid: Memory(int(free), int(total)) for uuid, free, total in rows if free.isdigit() and total.isdigit()}
+
+
+def visible(variable: str | None, there: list[Card]) -> list[Card]:
+    """The cards that a value of `CUDA_VISIBLE_DEVICES` (None: not set) leaves to a job.
+
+    As CUDA reads it: numbers, UUIDs or their beginnings; what follows a word that is none of these, or a number that no
+    GPU has, does not count. Numbers are nvidia-smi's (`CUDA_DEVICE_ORDER=PCI_BUS_ID`).
+    """
+    if variable is None:
+        return there
+    words = [word.strip() for word in variable.split(",")]
+    numbers = {str(card.number) for card in there}
+
+    def known(word: str) -> bool:
+        return word in numbers or word.startswith(("GPU-", "MIG-")) or (word.isdecimal() and not there)
+
+    return list(dict.fromkeys(_card(word, there) for word in takewhile(known, words)))
+
+
+def _card(word: str, there: list[Card]) -> Card:
+    fitting = [card for card in there if word == str(card.number) or (card.name.startswith(word) and len(word) > 4)]
+    # The number of a divided GPU stands for its first instance; CUDA finds it.
+    return fitting[0] if len(fitting) == 1 else Card(word)
+
+
+def why_none() -> str:
+    """Why no GPU is seen, and what to do: the end of a sentence."""
+    if not DRIVER.exists():
+        return "no NVIDIA driver is loaded (there is no /proc/driver/nvidia); install it"
+    if not list(DEVICES.glob("nvidia[0-9]*")):
+        return (
+            "the NVIDIA driver is loaded, but no /dev/nvidia* is here: start a container with --nv (Apptainer) or "
+            "--gpus all (Docker); on a cluster, ask for a GPU; else load the driver anew (nvidia-modprobe)"
+        )
+    if shutil.which("nvidia-smi") is None:
+        return "nvidia-smi is missing; in a container, let the driver's utilities in (NVIDIA_DRIVER_CAPABILITIES)"
+    return "nvidia-smi finds no GPU, fails or hangs; run it by hand to see why"
+
+
+def runs_on(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Whether a torch built for some architectures has kernels for a card.
+
+    Those of `sm_80` run on cards of compute capability 8.0 and of later minor versions (8.6, 8.9), not on 9.0. Those of
+    `compute_80` are compiled for any later card when they are first used. (`sm_90a` runs on 9.0 alone.)
+
+    Args:
+        capability: Of the card, such as (8, 6).
+        architectures: As `torch.cuda.get_arch_list()` gives them; if none is NVIDIA's, nothing is known against it.
+    """
+    kernels = [
+        match.groups() for match in map(re.compile(r"(sm|compute)_(\d+)(\d)(a?)").fullmatch, architectures) if match
+    ]
+    fitting = [
+        (kind == "compute" and (int(major), int(minor)) <= capability)
+        or (int(major) == capability[0] and (int(minor) == capability[1] if alone else int(minor) <= capability[1]))
+        for kind, major, minor, alone in kernels
+    ]
+    return any(fitting) or not kernels
+
+
+def users() -> Iterator[str]:
+    """Who computes on the GPUs: `<UUID>: <program> (pid <pid>, <memory> MiB)`."""
+    for line in ask("--query-compute-apps=gpu_uuid,pid,process_name,used_memory", "--format=csv,noheader,nounits"):
+        uuid, pid, *program, memory = (part.strip() for part in line.split(","))
+        yield f"{uuid}: {','.join(program)} (pid {pid}, {memory} MiB)"
