@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -120,18 +124,47 @@ def test_a_damaged_state_starts_anew(tmp_path, damage):
     assert state.load(tmp_path, KEY) is None
 
 
-def test_a_second_trainer_is_kept_out(tmp_path):
+@contextmanager
+def held_by_another_process(folder):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(RescanError, match=rf"another training.*pid {process.pid}"), state.locked(tmp_path):
-            pass
+        yield process
     finally:
         process.communicate("")
+
+
+def test_a_second_trainer_is_kept_out_or_waits(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(state, "POLL_SECONDS", 0.01)
+    with held_by_another_process(tmp_path) as process:
+        holder = rf"another training.*pid {process.pid} on {socket.gethostname()}"
+        with pytest.raises(RescanError, match=holder), state.locked(tmp_path):
+            pass
+        reasons = iter([None, None, "in time"])
+        with (
+            pytest.raises(RescanError, match=f"{holder}.*stopped in time"),
+            state.locked(tmp_path, lambda: next(reasons)),
+        ):
+            pass
+        monkeypatch.setattr(state.time, "sleep", lambda _: process.communicate(""))  # it ends while it is waited for
+        with caplog.at_level("INFO", "rescan"), state.locked(tmp_path, lambda: None):
+            assert "waiting for it" in caplog.text
     with state.locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(state.fcntl, "flock", flock)
+    folder = tmp_path / "results/demo/.state/study/arm/fold0_seed0"
+    with pytest.raises(RescanError, match=r"results/demo/\.state, .*without locks") as caught, state.locked(folder):
+        pass
+    assert "\n" not in str(caught.value)
 
 
 def test_key_holds_what_the_result_depends_on(make_study, make_store):

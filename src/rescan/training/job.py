@@ -35,11 +35,11 @@ def train_once(task_class: type[Task], run: AnyRun, machine: Machine, runtime_mi
         runtime_minutes: When the job will be killed, from now: it stops itself two minutes earlier.
 
     Raises:
-        RescanError: The data do not allow the training; the loss is not finite; the GPU's memory is too small; another
-            process trains this run; or the training was stopped (then another call goes on).
+        RescanError: The data do not allow the training; the loss is not finite; the GPU's memory is too small; or the
+            training was stopped (then another call goes on), or its time was up while another process trained this run.
     """
     began, folder = time.monotonic(), Path(run.state_folder)
-    with state.locked(folder):
+    with state.locked(folder, lambda: _time_is_up(began, runtime_minutes)):
         images, items = loader.read_items(run)
         keys = {kind: state.key_of(run, items, device=kind, threads=machine.threads) for kind in ("cpu", "cuda")}
         if any(state.finished(folder, key) for kind, key in keys.items() if machine.device in ("auto", kind)):
@@ -71,8 +71,7 @@ def stop_requests(began: float, runtime_minutes: float | None) -> Iterator[Calla
 
     Args:
         began: When the job began, by `time.monotonic`.
-        runtime_minutes: The job's time: two minutes before it is over (or at half of it, if that is later) there is a
-            reason to stop.
+        runtime_minutes: The job's time.
     """
     signals: list[str] = []
 
@@ -80,11 +79,7 @@ def stop_requests(began: float, runtime_minutes: float | None) -> Iterator[Calla
         signals.append(signal.Signals(number).name)
 
     def reason() -> str | None:
-        if signals:
-            return f"by {signals[0]}"
-        if runtime_minutes is None or time.monotonic() - began < 60 * max(runtime_minutes - 2, runtime_minutes / 2):
-            return None
-        return f"before its {runtime_minutes:g} minutes are over"
+        return f"by {signals[0]}" if signals else _time_is_up(began, runtime_minutes)
 
     before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -92,3 +87,10 @@ def stop_requests(began: float, runtime_minutes: float | None) -> Iterator[Calla
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _time_is_up(began: float, runtime_minutes: float | None) -> str | None:
+    """The reason to stop, from two minutes before the job's time is over (or half of it, if that is later)."""
+    if runtime_minutes is None or time.monotonic() - began < 60 * max(runtime_minutes - 2, runtime_minutes / 2):
+        return None
+    return f"before its {runtime_minutes:g} minutes are over"

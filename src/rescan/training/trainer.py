@@ -202,7 +202,10 @@ class Trainer:
             state.save(self.folder, self.key, self.progress, self.task.network, self.optimizer, best=self.best)
             self.last_save = time.monotonic()
         if reason:
-            raise RescanError(f"{self.run.folder}: stopped {reason} at {self._place()}; run the same again to go on")
+            raise RescanError(
+                f"{self.run.folder}: stopped {reason} at {self._place()}, where an epoch takes "
+                f"{self._epoch_seconds():.0f} s; run the same again to go on"
+            )
 
     @contextmanager
     def _memory_faults_in_words(self) -> Iterator[None]:
@@ -216,6 +219,13 @@ class Trainer:
                 f"{self.run.label}, {self._place()}: GPU out of memory at batch_size {self.stage.batch_size}; divide "
                 "batch_size and multiply accumulate by the same number"
             ) from None
+
+    def _epoch_seconds(self) -> float:
+        """How long an epoch takes: as this one so far, or the last."""
+        progress = self.progress
+        if not progress.step:
+            return float(progress.history[-1]["seconds"] or 0)
+        return progress.seconds / progress.step * self.steps_per_epoch * self.stage.accumulate
 
     def _place(self) -> str:
         return f"stage {self.stage_name}, epoch {self.progress.epoch}, step {self.progress.step}"
