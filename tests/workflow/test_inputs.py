@@ -108,6 +108,15 @@ def test_with_partial_only_arms_that_are_scored_and_files_that_are_there_are_ask
     assert {*whole.metrics(job())} < {*whole.everything("aptos2019")}
 
 
+def test_the_shipped_studies_train_as_often_as_their_files_say_at_full_scale(tmp_path):
+    whole = Inputs(plan(tmp_path, scale="full", studies=["brain_tumor", "aptos2019", "octa500", "mura"]))
+    files = {study: whole.everything(study) for study in whole.plan.studies}
+    models = {study: sum(file.endswith("/model.safetensors") for file in of_study) for study, of_study in files.items()}
+    # 10 arms of 5 seeds · 22 of 5, 4 more read others' models · 8 of 3 seeds and 5 folds · 17 of 3, ablations too
+    assert models == {"brain_tumor": 50, "aptos2019": 110, "octa500": 120, "mura": 51}
+    assert sum(file.endswith("/encoder.safetensors") for file in files["octa500"]) == 2 * 3 * 5
+
+
 def test_a_key_changes_only_with_its_sections(tmp_path):
     keys, other = Keys(plan(tmp_path)), Keys(plan(tmp_path, seeds=[7]))
     assert keys.sections("split.test")(job()) == other.sections("split.test")(job())
@@ -121,5 +130,10 @@ def test_the_key_of_a_local_source_changes_with_its_files(tmp_path):
     keys = Keys(plan(tmp_path, studies=["brain_tumor"], sources={"brain_tumor": "photos"}))
     before = keys.data(job("brain_tumor"))
     assert keys.data(job("brain_tumor")) == before
-    (tmp_path / "photos/new.png").touch()
-    assert keys.data(job("brain_tumor")) != before
+    (tmp_path / "photos/glioma").mkdir()
+    (tmp_path / "photos/glioma/new.png").touch()
+    assert (with_one := keys.data(job("brain_tumor"))) != before
+    (tmp_path / "photos/glioma/new.png").write_bytes(b"other content")
+    assert keys.data(job("brain_tumor")) not in (before, with_one)
+    (tmp_path / "photos/glioma/new.png").rename(tmp_path / "photos/new.png")
+    assert keys.data(job("brain_tumor")) not in (before, with_one)
