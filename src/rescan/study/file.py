@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union
@@ -65,11 +67,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         RescanError: No such file, or not valid YAML, or not a mapping.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        content = YAML(typ="safe", pure=True).load(Path(path).read_text("utf-8"))
+        content = copy.deepcopy(_parsed(Path(path).read_text("utf-8")))
     except OSError as error:
         raise RescanError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (YAMLError, UnicodeDecodeError) as error:
@@ -77,6 +78,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RescanError(f"{path}: a study file is a mapping with keys such as title, data, recipe, arms")
     return content
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(text: str) -> Any:
+    """The content of YAML text; kept, since a configuration's study files are read more than once."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def tasks_of(path: Path) -> list[str]:
