@@ -34,6 +34,8 @@ rule all:
 
 onstart:
     try:
+        if workflow.executor_plugin.name == "slurm":
+            check_partitions(workflow.resource_settings)
         PLAN.write_studies()
     except RescanError as error:
         raise WorkflowError(str(error))

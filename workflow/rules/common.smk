@@ -10,6 +10,7 @@ from rescan.errors import RescanError
 from rescan.paths import Paths
 from rescan.workflow.environment import environment, launch_folder
 from rescan.workflow.inputs import Inputs
+from rescan.workflow.partitions import check_partitions
 from rescan.workflow.reruns import Keys
 from rescan.workflow.plan import Plan
 
@@ -24,6 +25,12 @@ try:
 except RescanError as error:
     raise WorkflowError(str(error))
 os.environ.update(environment(PLAN))
+
+
+# Executors that do not pass on the whole environment pass this.
+envvars:
+    "RESCAN_LAUNCHED_IN",
+
 
 INPUTS, KEYS = Inputs(PLAN), Keys(PLAN)
 CONFIG = PLAN.config
