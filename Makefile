@@ -1,8 +1,6 @@
 PYTHON ?= python3
 FLAVOR ?= cu113
-BUILDER ?= docker
 CORES ?= $(shell nproc)
-IMAGE_current := --build-arg BASE_IMAGE=python:3.11-slim-bookworm --build-arg PYTHON=python3.11 --build-arg TORCH_SOURCE=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
@@ -38,9 +36,7 @@ bench: $(BIN)/.ready ## Measure the speed of the main steps
 	$(BIN)/python -m tests.bench
 
 image: ## Build the container image (FLAVOR=cu113 or current) and, where Apptainer is, images/rescan-<flavor>.sif
-	$(BUILDER) build --build-arg FLAVOR=$(FLAVOR) $(IMAGE_$(FLAVOR)) -t rescan:$(FLAVOR) .
-	mkdir -p images
-	if command -v apptainer; then apptainer build --force images/rescan-$(FLAVOR).sif docker-daemon://rescan:$(FLAVOR); fi
+	@bash envs/image.sh $(FLAVOR) $(BUILD_ARGS)
 
 lock: ## Write envs/*.txt anew from pyproject.toml (needs uv)
 	bash envs/lock.sh
@@ -49,10 +45,10 @@ $(BIN)/.ready: envs/host.txt envs/current.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Rescan's workflow needs Python 3.11 or newer, this is $$($(PYTHON) --version): make PYTHON=/path/to/python3.11 …"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "Python's venv is missing: on Debian or Ubuntu, apt install python3-venv"; exit 1; }
-	$(PIP) -r envs/host.txt -r envs/current.txt
+	$(PIP) --require-hashes -r envs/host.txt -r envs/current.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(BIN)/.ready-dev: $(BIN)/.ready envs/dev.txt
-	$(PIP) -r envs/dev.txt
+	$(PIP) --require-hashes -r envs/dev.txt
 	touch $@

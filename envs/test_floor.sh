@@ -15,7 +15,7 @@ run_tests() {
   "$@" sh -ec '
     cd "$3"
     [ -x "$2/bin/python" ] || "$1" -m venv "$2"
-    "$2/bin/python" -m pip install --quiet --disable-pip-version-check -r envs/cu113.txt -r envs/floor.txt
+    "$2/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/cu113.txt -r envs/floor.txt
     PYTHONPATH="$PWD/src" PYTHONDONTWRITEBYTECODE=1 "$2/bin/python" -m pytest -n "$(nproc)" -p no:cacheprovider --ignore tests/workflow tests
   ' sh "$python" "$venv" "$place"
 }
