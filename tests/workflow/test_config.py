@@ -70,6 +70,16 @@ def test_the_environment_adds_to_what_is_set(tmp_path, monkeypatch):
     assert variables["PYTHONPATH"] == f"{ROOT}/src:/other"
 
 
+def test_a_container_shows_where_the_links_of_this_folder_lead(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "here/data").mkdir(parents=True)
+    (tmp_path / "here/data/full").symlink_to(tmp_path / "disk")
+    monkeypatch.chdir(tmp_path / "here")
+    assert {str(tmp_path / "here"), str(tmp_path / "disk")} <= set(
+        environment(plan_of(tmp_path))["APPTAINER_BIND"].split(",")
+    )
+
+
 def test_images(tmp_path):
     assert plan_of(tmp_path, image="docker://somewhere/rescan:1").image(used=True) == "docker://somewhere/rescan:1"
     assert plan_of(tmp_path).image(used=False).endswith("images/rescan-cu113.sif")

@@ -8,7 +8,8 @@ from snakemake.exceptions import WorkflowError
 
 from rescan.errors import RescanError
 from rescan.paths import Paths
-from rescan.workflow.environment import environment, launch_folder
+from rescan.workflow.environment import bound, environment, launch_folder
+from rescan.workflow.image import check_binds
 from rescan.workflow.inputs import Inputs
 from rescan.workflow.partitions import check_partitions
 from rescan.workflow.reruns import Keys
@@ -18,10 +19,11 @@ try:
     PLAN = Plan(
         config, Path(workflow.basedir), launch_folder(bool(workflow.overwrite_workdir))
     )
-    IMAGE = PLAN.image(
-        used="apptainer"
-        in {str(method) for method in workflow.deployment_settings.deployment_method}
-    )
+    IN_IMAGE = "apptainer" in map(str, workflow.deployment_settings.deployment_method)
+    APPTAINER = workflow.deployment_settings.apptainer_args
+    IMAGE = PLAN.image(IN_IMAGE, APPTAINER)
+    if IN_IMAGE:
+        check_binds(bound(PLAN), PLAN.local_sources(), APPTAINER)
 except RescanError as error:
     raise WorkflowError(str(error))
 os.environ.update(environment(PLAN))

@@ -21,10 +21,6 @@ def launch_folder(moved: bool) -> Path:
 
 def environment(plan: Plan) -> dict[str, str]:
     """Environment of every job: code, interpreter, the folders that Apptainer binds, settings that cause no rerun."""
-    local = [data.source.path for data in plan.data_sets() if not data.phantom]
-    folders = [str(plan.root), str(Path.cwd()), *(path for path in local if path)]
-    data = Path("data")
-    folders += [str(data.resolve())] if data.is_symlink() else []
     variables = {
         "PYTHONPATH": _prepend(f"{plan.root}/src", "PYTHONPATH"),
         "PATH": _prepend(str(Path(sys.executable).parent), "PATH"),
@@ -34,10 +30,25 @@ def environment(plan: Plan) -> dict[str, str]:
     }
     for prefix in ("APPTAINER", "SINGULARITY"):
         already = os.environ.get(f"{prefix}_BIND", "").split(",")
-        variables[f"{prefix}_BIND"] = ",".join(dict.fromkeys(bind for bind in [*already, *folders] if bind))
+        variables[f"{prefix}_BIND"] = ",".join(dict.fromkeys(bind for bind in [*already, *bound(plan)] if bind))
         if plan.config.device != "cpu" and Path("/proc/driver/nvidia/version").exists():
             variables[f"{prefix}_NV"] = "1"
+        # In the image this folder is the home; these two would be left among the user's files.
+        caches = Path(".snakemake/cache").resolve()
+        variables[f"{prefix}ENV_MPLCONFIGDIR"] = str(caches / "matplotlib")
+        variables[f"{prefix}ENV_CUDA_CACHE_PATH"] = str(caches / "cuda")
     return variables
+
+
+def bound(plan: Plan) -> list[str]:
+    """The folders and archives that a container shows to its jobs: the checkout, this folder, local sources.
+
+    Of this folder, also where its links lead to: data or results may lie on another disk.
+    """
+    here = [Path(name) for name in ("data", "results", "logs")]
+    places = [path for folder in here for path in (folder, *folder.glob("*"), *folder.glob("*/*"))]
+    elsewhere = [str(path.resolve()) for path in places if path.is_symlink() and path.exists()]
+    return list(dict.fromkeys([str(plan.root), str(Path.cwd()), *plan.local_sources(), *elsewhere]))
 
 
 def _prepend(first: str, variable: str) -> str:

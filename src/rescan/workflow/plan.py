@@ -11,6 +11,7 @@ from rescan.paths import Paths
 from rescan.study import DataSet, Settings, Study, write_resolved
 from rescan.study.file import load
 from rescan.workflow.config import FLAVORS, read_config
+from rescan.workflow.image import check_image
 from rescan.workflow.study_files import StudyEntry, find
 
 
@@ -65,11 +66,19 @@ class Plan:
             except OSError as error:
                 raise RescanError(f"{path}: cannot be written ({error.strerror}); check the folder") from None
 
-    def image(self, used: bool) -> str:
+    def local_sources(self) -> list[str]:
+        """The folders and archives of this machine that are read where they are."""
+        return [data.source.path for data in self.data_sets() if data.source.path and not data.phantom]
+
+    def image(self, used: bool, arguments: str = "") -> str:
         """The container image: a flavor that `make image` builds, a local file, or a URI.
 
+        Args:
+            used: Whether jobs run in it: then it is checked, unless it is a URI.
+            arguments: What the command line hands to Apptainer.
+
         Raises:
-            RescanError: It is used, but the file isn't there.
+            RescanError: It is used, but the file isn't there, or jobs can't run in it.
         """
         image = self.config.image
         if "://" in image:
@@ -78,6 +87,8 @@ class Plan:
         if used and not path.is_file():
             remedy = f"run `make image FLAVOR={image}`" if image in FLAVORS else "give the path of a .sif file or a URI"
             raise RescanError(f"config: image: {path} is not there; {remedy}")
+        if used:
+            check_image(path, image if image in FLAVORS else None, self.root / "envs", arguments)
         return str(path)
 
     def _absolute(self, path: str) -> Path:
