@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_files import read_table
 
+from rescan.data.gray_levels import of_store, take
 from rescan.errors import RescanError
 from rescan.files import write_table
 from rescan.results.packed_store import LeftOut, PackedStore
@@ -45,6 +46,22 @@ def test_batches_are_the_stores_rows(tmp_path):
     np.testing.assert_array_equal(second.numpy(), array[[2]].transpose(0, 3, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert not loader_threads()
+
+
+def test_what_is_made_of_a_batch_knows_its_number():
+    images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    with loading(
+        images, cut(np.arange(4), 2), prepare=lambda batch, number: (number, batch.flatten().tolist())
+    ) as made:
+        assert list(made) == [(0, [0, 1]), (1, [2, 3])]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_rows_are_written_as_the_gray_levels_that_they_are(dtype):
+    images = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (6, 4, 5, 1)).astype(dtype)
+    levels = np.empty((3, 4, 5, 1), np.uint8 if dtype == np.uint8 else np.float32)
+    take(images, np.array([5, 0, 5]), levels)
+    assert np.array_equal(levels, of_store(images[[5, 0, 5]]))
 
 
 def test_the_thread_ends_when_the_reader_leaves():

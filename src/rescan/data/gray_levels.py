@@ -20,6 +20,14 @@ def of_store(images: np.ndarray) -> np.ndarray:
     return images if images.dtype == np.uint8 else images.astype(np.float32) / np.float32(STEPS)
 
 
+def take(images: np.ndarray, rows: np.ndarray, levels: np.ndarray) -> None:
+    """Write rows of a store as gray levels, as `of_store` gives them, straight into an array."""
+    if images.dtype == np.uint8:
+        np.take(images, rows, axis=0, out=levels, mode="clip")  # `raise` would copy twice
+    else:
+        np.divide(images[rows], np.float32(STEPS), out=levels, dtype=np.float32)
+
+
 def stretched(
     picture: np.ndarray, as_in: np.ndarray | None = None, percentiles: tuple[float, float] = STRETCHED
 ) -> np.ndarray:

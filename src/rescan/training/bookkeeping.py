@@ -20,18 +20,19 @@ class Bookkeeping:
 
     Attributes:
         progress: Where the training stands.
-        sums: (3,) float64 on the device: of this epoch the losses, the right predictions, the images.
+        images: Of this epoch so far.
     """
 
     def __init__(self, progress: Progress, device: torch.device) -> None:
         self.progress = progress
-        self.sums = torch.tensor(progress.sums, dtype=torch.float64, device=device)
+        losses, self._hits, self.images = progress.sums
+        self._losses = torch.tensor(losses, dtype=torch.float64, device=device)  # their sum over this epoch's images
         self._clock = time.monotonic()
 
     def add(self, loss: torch.Tensor, images: int) -> None:
         """Add the mean loss of some images, without waiting for a GPU."""
-        self.sums[0] += loss.detach().double() * images
-        self.sums[2] += images
+        self._losses += loss.detach().double() * images
+        self.images += images
 
     def read(self, hits: int) -> bool:
         """Take the epoch's sums and time, and the loss since the last call, into the progress.
@@ -43,8 +44,8 @@ class Bookkeeping:
             Whether the loss is finite.
         """
         progress = self.progress
-        self.sums[1] += hits
-        before, progress.sums = progress.sums, self.sums.tolist()
+        self._hits += hits
+        before, progress.sums = progress.sums, [float(self._losses), self._hits, self.images]
         if progress.sums[2] > before[2]:
             loss = (progress.sums[0] - before[0]) / (progress.sums[2] - before[2])
             progress.losses.append([progress.updates, loss])
@@ -102,7 +103,9 @@ class Bookkeeping:
         """Begin the next epoch's sums and time."""
         progress = self.progress
         progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
-        progress.sums = self.sums.zero_().tolist()
+        self._losses.zero_()
+        self._hits = self.images = 0.0
+        progress.sums = [0.0, 0.0, 0.0]
         self._clock = time.monotonic()
 
     def stops(self, rule: EarlyStopping, scores: Scores) -> bool:

@@ -28,13 +28,13 @@ class Classification(Task):
     Attributes:
         stage: The stage under way.
         targets: (N,) int64, the class of each row of `images`.
-        weights: (N,) of each row in the stage's loss; None if all weigh the same.
+        weights: (N,) float32 on the device, of each row in the stage's loss; None if all weigh the same.
     """
 
     run: Run
     network: networks.Network
     stage: Stage
-    weights: np.ndarray | None
+    weights: torch.Tensor | None
 
     def __init__(self, run: Run, images: np.ndarray, items: pd.DataFrame, precision: Precision) -> None:
         super().__init__(run, images, items, precision)
@@ -43,6 +43,7 @@ class Classification(Task):
         self.classes, self.head = len(run.study.data.classes), run.settings.epoch_head
         self.targets = np.zeros(len(images), dtype=np.int64)
         self.targets[items["item"]] = items["target"]
+        self._targets_on_device = torch.from_numpy(self.targets).to(precision.device)
         if run.validates_on_test:
             self.rows["validation"] = self.rows["test"]
         self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []  # of the batches since `hits`, with their targets
@@ -70,11 +71,12 @@ class Classification(Task):
         if not counts.all():
             text = f"a class has no training sample in {', '.join(self.stage.samples)}"
             raise RescanError(f"{self.run.label}, stage {name}: {text}")
-        self.weights = None
+        weights = None
         if self.stage.class_weights == "balanced":
-            self.weights = (counts.sum() / (self.classes * counts))[self.targets]
+            weights = (counts.sum() / (self.classes * counts))[self.targets]
         elif isinstance(self.stage.class_weights, ClassWeights):
-            self.weights = self._weights_within(self.stage.class_weights.within)
+            weights = self._weights_within(self.stage.class_weights.within)
+        self.weights = None if weights is None else torch.from_numpy(weights).float().to(self.precision.device)
 
     def _weights_within(self, column: str) -> np.ndarray:
         """1 minus the share of each item's class among the stage's items with the same value in a column."""
@@ -99,11 +101,10 @@ class Classification(Task):
         odds = 1 / np.bincount(targets, minlength=self.classes)[targets]
         return self.generator(stage, epoch).choice(self.samples, len(self.samples), p=odds / odds.sum())
 
-    def loss(self, inputs: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+    def loss(self, inputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """The weighted sum of the heads' losses; what is read off the outputs is kept for `hits`."""
-        device = self.precision.device
-        targets = torch.from_numpy(self.targets[rows]).to(device, non_blocking=True)
-        weights = None if self.weights is None else torch.from_numpy(self.weights[rows]).float().to(device)
+        targets = self._targets_on_device[rows]
+        weights = None if self.weights is None else self.weights[rows]
         outputs = self.network(inputs)
         self._outputs.append((outputs[self.head].detach().float(), targets))
         return total(self.stage.losses, outputs, targets, self.classes, weights)

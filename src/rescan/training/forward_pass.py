@@ -67,18 +67,19 @@ def forward_pass(
     """
     versions = versions or Versions()
     with_vector = np.zeros(len(rows), bool) if with_vector is None else with_vector
-    outputs: list[Outputs] = []
+    outputs: list[list[dict[str, torch.Tensor]]] = []  # on the device: reading one would wait for it
     vectors: list[np.ndarray] = []
     start, batches = 0, loader.cut(rows, batch_size or batch_size_for(images))
-    with torch.no_grad(), loader.loading(images, batches, pin=torch.device(device).type == "cuda") as loaded_batches:
+    with torch.no_grad(), loader.loading(images, batches, device=device) as loaded_batches:
         for number, batch in enumerate(loaded_batches):
-            inputs = versions.of(batch.to(device, non_blocking=True), number)
-            pooled = [network.vectors(normalize(version, normalization)) for version in inputs]
-            of_versions = [_to_numpy(network.read(version)) for version in pooled]
-            outputs.append(of_versions[0] if len(of_versions) == 1 else heads.average(_by_head(of_versions)))
-            vectors.append(pooled[0].half().cpu().numpy()[with_vector[start : start + len(batch)]])
+            pooled = [network.vectors(normalize(version, normalization)) for version in versions.of(batch, number)]
+            outputs.append([network.read(version) for version in pooled])
+            wanted = with_vector[start : start + len(batch)]
+            if wanted.any() or not vectors:
+                vectors.append(pooled[0].half().cpu().numpy()[wanted])
             start += len(batch)
-    whole = {name: np.concatenate(values).astype(np.float32) for name, values in _by_head(outputs).items()}
+    of_batches = [_average([_to_numpy(version) for version in of_versions]) for of_versions in outputs]
+    whole = {name: np.concatenate(values).astype(np.float32) for name, values in _by_head(of_batches).items()}
     return whole, np.concatenate(vectors)
 
 
@@ -113,6 +114,10 @@ def predict_outputs(
 
 def _to_numpy(outputs: dict[str, torch.Tensor]) -> Outputs:
     return {name: output.float().cpu().numpy() for name, output in outputs.items()}
+
+
+def _average(of_versions: list[Outputs]) -> Outputs:
+    return of_versions[0] if len(of_versions) == 1 else heads.average(_by_head(of_versions))
 
 
 def _by_head(outputs: list[Outputs]) -> dict[str, list[np.ndarray]]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 
 from rescan.catalogue import KNOWN_COLUMNS
-from rescan.data.gray_levels import of_store
+from rescan.data.gray_levels import of_store, take
 from rescan.data.split import check_no_leak, training_samples
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -21,6 +22,8 @@ from rescan.results.agreement import check_items, read_manifest, read_splits
 from rescan.study import AnyRun
 
 DEPTH = 3  # batches that wait, cut
+
+Entry = TypeVar("Entry")
 
 
 def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
@@ -93,21 +96,36 @@ def cut(items: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 @contextmanager
 def loading(
-    images: np.ndarray, batches: Sequence[np.ndarray], *, pin: bool = False
+    images: np.ndarray,
+    batches: Sequence[np.ndarray],
+    *,
+    device: torch.device | str = "cpu",
+    prepare: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
 ) -> Iterator[Iterator[torch.Tensor]]:
-    """Cut batches out of `images` in a background thread while the block runs.
+    """Cut batches out of `images` in a background thread while the block runs, and bring them to a device.
+
+    For a GPU the thread also prepares them, on a stream of its own: while the network computes on one batch, the next
+    is copied and prepared.
 
     Args:
         images: (N, *spatial, C) uint8, or uint16 with 257 steps per gray level.
         batches: Per batch the rows of the images.
-        pin: Put the batches into pinned memory, from which a GPU copies by itself.
+        device: Where the batches go.
+        prepare: What is made of a batch on the device, given its number; the batch itself by default.
 
     Yields:
-        An iterator over the batches, each (B, C, *spatial) of gray levels in [0, 255]: uint8, or float32. What fails in
-        the thread is raised here.
+        An iterator over the batches, each (B, C, *spatial) of gray levels in [0, 255]: uint8, or float32; or over what
+        was made of them. What fails in the thread is raised here.
     """
-    with closing(_prefetch(images, batches, pin)) as cutting:
-        yield cutting
+    prepare = prepare or _unchanged
+    device = torch.device(device)
+    if device.type == "cuda":
+        with closing(_prefetch(_on_gpu(images, batches, device, prepare), len(batches))) as prepared:
+            yield _received(prepared)
+    else:
+        cut_out = (gray_levels(np.asarray(images[rows])).movedim(-1, 1).contiguous() for rows in batches)
+        with closing(_prefetch(cut_out, len(batches))) as cutting:
+            yield (prepare(batch, number) for number, batch in enumerate(cutting))
 
 
 def gray_levels(images: np.ndarray) -> torch.Tensor:
@@ -115,11 +133,44 @@ def gray_levels(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(of_store(images))
 
 
-def _prefetch(images: np.ndarray, batches: Sequence[np.ndarray], pin: bool) -> Generator[torch.Tensor, None, None]:
-    ready: queue.Queue[torch.Tensor | Exception] = queue.Queue(DEPTH)
+def _unchanged(batch: torch.Tensor, _: int) -> torch.Tensor:
+    return batch
+
+
+def _on_gpu(
+    images: np.ndarray,
+    batches: Sequence[np.ndarray],
+    device: torch.device,
+    prepare: Callable[[torch.Tensor, int], torch.Tensor],
+) -> Iterator[tuple[torch.Tensor, torch.cuda.Event]]:
+    """Yield batches as they are prepared on a stream of their own, each with the event of its being ready."""
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    dtype = torch.uint8 if images.dtype == np.uint8 else torch.float32
+    for number, rows in enumerate(batches):
+        with torch.no_grad(), torch.cuda.stream(stream):  # both are of the thread that runs this
+            pinned = torch.empty((len(rows), *images.shape[1:]), dtype=dtype, pin_memory=True)
+            take(images, rows, pinned.numpy())
+            batch = prepare(pinned.to(device, non_blocking=True).movedim(-1, 1), number)
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            ready.record(stream)
+        yield batch, ready
+
+
+def _received(prepared: Iterator[tuple[torch.Tensor, torch.cuda.Event]]) -> Iterator[torch.Tensor]:
+    """Let the present stream wait for each batch; its memory is not used again before that stream is done with it."""
+    for batch, ready in prepared:
+        stream = torch.cuda.current_stream(batch.device)
+        stream.wait_event(ready)
+        batch.record_stream(stream)
+        yield batch
+
+
+def _prefetch(entries: Iterator[Entry], count: int) -> Generator[Entry, None, None]:
+    """Yield `count` entries that a thread makes ahead."""
+    ready: queue.Queue[Entry | Exception] = queue.Queue(DEPTH)
     stop = threading.Event()
 
-    def put(entry: torch.Tensor | Exception) -> None:
+    def put(entry: Entry | Exception) -> None:
         while not stop.is_set():
             with suppress(queue.Full):
                 ready.put(entry, timeout=0.1)
@@ -127,19 +178,17 @@ def _prefetch(images: np.ndarray, batches: Sequence[np.ndarray], pin: bool) -> G
 
     def work() -> None:
         try:
-            for rows in batches:
+            for entry in entries:
+                put(entry)
                 if stop.is_set():
                     return
-                batch = gray_levels(np.asarray(images[rows]))
-                # Channels last suits a GPU's convolutions as it is, and slows a CPU's.
-                put(batch.pin_memory().movedim(-1, 1) if pin else batch.movedim(-1, 1).contiguous())
         except Exception as error:  # noqa: BLE001 - raised again in the thread that reads
             put(error)
 
     thread = threading.Thread(target=work, name="loader", daemon=True)
     thread.start()
     try:
-        for _ in batches:
+        for _ in range(count):
             entry = ready.get()
             if isinstance(entry, Exception):
                 raise entry

@@ -41,7 +41,7 @@ class Reconstruction(Task):
         parts = ("train", "validation", "test") if self.run.settings.samples == "all" else ("train",)
         self.samples = np.concatenate([self.rows[part] for part in parts])
 
-    def loss(self, inputs: torch.Tensor, rows: np.ndarray) -> torch.Tensor:  # noqa: ARG002 - it has no targets
+    def loss(self, inputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - it has no targets
         """The mean squared error."""
         return functional.mse_loss(self.network(inputs).float(), inputs)
 
@@ -51,9 +51,9 @@ class Reconstruction(Task):
         batches = loader.cut(rows, batch_size_for(self.images))
         errors = torch.zeros((), dtype=torch.float64, device=device)
         self.network.eval()
-        with torch.no_grad(), loader.loading(self.images, batches, pin=self.precision.on_gpu) as loaded_batches:
+        with torch.no_grad(), loader.loading(self.images, batches, device=device) as loaded_batches:
             for batch in loaded_batches:
-                inputs = normalize(batch.to(device, non_blocking=True), self.run.settings.normalization)
+                inputs = normalize(batch, self.run.settings.normalization)
                 with self.precision.autocast():
                     outputs = self.network(inputs)
                 errors += len(batch) * functional.mse_loss(outputs.float(), inputs).double()

@@ -66,12 +66,12 @@ class Task(ABC):
         return np.random.default_rng(seed_of(self.run.seed, "order", stage, epoch))
 
     @abstractmethod
-    def loss(self, inputs: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+    def loss(self, inputs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch.
 
         Args:
             inputs: (B, C, *spatial) float32 on the device, normalized.
-            rows: (B,) rows of `images`.
+            rows: (B,) int64 on the device, rows of `images`.
         """
 
     def hits(self) -> int:

@@ -108,6 +108,8 @@ class Trainer:
     def _start_optimizer(self) -> None:
         networks.set_trainable(self.task.network, self.stage.trainable)
         options = {key: value for key, value in self.stage.optimizer.items() if key != "name"}
+        if self.precision.on_gpu:
+            options["foreach"] = True  # torch < 2 would start a dozen kernels for each of some hundred parameters
         trainable = [parameter for parameter in self.task.network.parameters() if parameter.requires_grad]
         self.optimizer = catalogue.resolve("optimizer", self.stage.optimizer["name"])(trainable, **options)
 
@@ -120,13 +122,17 @@ class Trainer:
         networks.set_training(self.task.network, stage.trainable)
         self.optimizer.zero_grad(set_to_none=True)
         rest = batches[progress.step :]
+        rows = torch.split(
+            torch.from_numpy(np.concatenate(batches)).to(self.precision.device), [len(b) for b in batches]
+        )
+        prepare = self._preparation(progress.epoch, progress.step)
         title = f"{self.stage_name} {progress.epoch + 1}/{self.epochs}"
         bar = tqdm(total=len(batches), initial=progress.step, desc=title, leave=False, disable=not sys.stderr.isatty())
-        with bar, loader.loading(self.task.images, rest, pin=self.precision.on_gpu) as loaded_batches:
-            for step, (images, rows) in enumerate(zip(loaded_batches, rest), progress.step):
+        with bar, loader.loading(self.task.images, rest, device=self.precision.device, prepare=prepare) as prepared:
+            for step, inputs in enumerate(prepared, progress.step):
                 update = step // stage.accumulate
                 together = batches[update * stage.accumulate : (update + 1) * stage.accumulate]
-                self._backward(step, images, rows, share=len(images) / sum(map(len, together)))
+                self._backward(step, inputs, rows[step], share=len(inputs) / sum(map(len, together)))
                 bar.update()
                 if (step + 1) % stage.accumulate == 0 or step + 1 == len(batches):
                     self._update(update)
@@ -136,15 +142,21 @@ class Trainer:
                     self._save_if_due(SAVE_IN_EPOCH_SECONDS)
         self._read_sums()
 
-    def _backward(self, step: int, images: torch.Tensor, rows: np.ndarray, share: float) -> None:
+    def _preparation(self, epoch: int, first: int) -> Callable[[torch.Tensor, int], torch.Tensor]:
+        """What augments and normalizes the batches of an epoch from the step `first` on."""
+        name, settings, background = self.stage_name, self.settings, self.run.preparation.background
+
+        def prepare(images: torch.Tensor, number: int) -> torch.Tensor:
+            seed = seed_of(self.run.seed, "augmentation", name, epoch, first + number)
+            return normalize(augment(images, settings.augmentation, seed, background), settings.normalization)
+
+        return prepare
+
+    def _backward(self, step: int, inputs: torch.Tensor, rows: torch.Tensor, share: float) -> None:
         """Add a batch's share to the gradients, and its loss to the epoch's sums."""
-        images = images.to(self.precision.device, non_blocking=True)
-        place = (self.stage_name, self.progress.epoch, step)
-        seed = seed_of(self.run.seed, "augmentation", *place)
-        augmented = augment(images, self.settings.augmentation, seed, self.run.preparation.background)
-        torch.manual_seed(seed_of(self.run.seed, "dropout", *place))
+        self.precision.seed(seed_of(self.run.seed, "dropout", self.stage_name, self.progress.epoch, step))
         with self.precision.autocast():
-            loss = self.task.loss(normalize(augmented, self.settings.normalization), rows)
+            loss = self.task.loss(inputs, rows)
         self.precision.backward(loss * share)
         self.books.add(loss, len(rows))
 
