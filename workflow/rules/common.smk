@@ -14,6 +14,7 @@ from rescan.workflow.inputs import Inputs
 from rescan.workflow.partitions import check_partitions
 from rescan.workflow.reruns import Keys
 from rescan.workflow.plan import Plan
+from rescan.workflow.resources import Resources
 
 try:
     PLAN = Plan(
@@ -28,16 +29,16 @@ except RescanError as error:
     raise WorkflowError(str(error))
 os.environ.update(environment(PLAN))
 
+INPUTS, KEYS, ASK = Inputs(PLAN), Keys(PLAN), Resources(PLAN, workflow)
+
 
 # Executors that do not pass on the whole environment pass this.
 envvars:
     "RESCAN_LAUNCHED_IN",
+    "RESCAN_DATA_SIZES",
 
 
-INPUTS, KEYS = Inputs(PLAN), Keys(PLAN)
 CONFIG = PLAN.config
-GPU = 0 if CONFIG.device == "cpu" else 1
-ALL_CORES = 1024  # Snakemake lowers it to --cores
 HOST = f"{workflow.basedir}/envs/host.yaml"
 
 P = PLAN.paths("{study}")

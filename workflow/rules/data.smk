@@ -45,6 +45,8 @@ rule index:
         P.dropped,
     log:
         f"logs/{P.scale}/{{study}}/index.log",
+    resources:
+        **ASK.of("index"),
     params:
         study=P.resolved,
         key=KEYS.sections(
@@ -68,7 +70,9 @@ rule audit:
         P.groups,
     log:
         f"logs/{P.scale}/{{study}}/audit.log",
-    threads: ALL_CORES
+    threads: ASK.processes("audit")
+    resources:
+        **ASK.of("audit"),
     params:
         study=P.resolved,
         key=KEYS.sections(
@@ -86,6 +90,8 @@ rule split:
         P.splits,
     log:
         f"logs/{P.scale}/{{study}}/split.log",
+    resources:
+        **ASK.of("split"),
     params:
         study=P.resolved,
         key=KEYS.sections(
@@ -110,7 +116,9 @@ rule preprocess:
         STORE.preparation,
     log:
         f"logs/{P.scale}/{{study}}/preprocess_{{preparation}}.log",
-    threads: ALL_CORES
+    threads: ASK.processes("preprocess")
+    resources:
+        **ASK.of("preprocess"),
     params:
         study=P.resolved,
         key=KEYS.preparation,
@@ -133,6 +141,8 @@ rule explore:
         ),
     log:
         f"logs/{P.scale}/{{study}}/explore.log",
+    resources:
+        **ASK.of("explore"),
     params:
         study=P.resolved,
         key=KEYS.exploration,

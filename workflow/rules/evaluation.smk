@@ -5,6 +5,8 @@ rule posttrain:
         ARM.posttraining,
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/posttrain.log",
+    resources:
+        **ASK.of("posttrain"),
     params:
         study=P.resolved,
         key=KEYS.results,
@@ -30,6 +32,8 @@ rule evaluate:
         ),
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/evaluate.log",
+    resources:
+        **ASK.of("evaluate"),
     params:
         study=P.resolved,
         key=KEYS.results,
@@ -56,7 +60,7 @@ rule gradcam:
         f"logs/{P.scale}/{{study}}/{{arm}}/gradcam.log",
     threads: CONFIG.threads
     resources:
-        gpu=GPU,
+        **ASK.of("gradcam"),
     params:
         study=P.resolved,
         key=KEYS.sections("gradcam"),
@@ -79,6 +83,8 @@ rule compare:
         ),
     log:
         f"logs/{P.scale}/{{study}}/compare.log",
+    resources:
+        **ASK.of("compare"),
     params:
         study=P.resolved,
         key=KEYS.sections("published", "claims", "ablations"),

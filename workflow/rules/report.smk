@@ -5,6 +5,8 @@ rule report:
         report(P.page, category="page"),
     log:
         f"logs/{P.scale}/report.log",
+    resources:
+        **ASK.of("report"),
     params:
         studies=expand(P.resolved, study=PLAN.studies),
         key=KEYS.studies(),

@@ -30,14 +30,14 @@ rule pretrain:
         f"logs/{P.scale}/{{study}}/autoencoders/{{autoencoder}}/pretrain_fold{{fold}}_seed{{seed}}.log",
     threads: CONFIG.threads
     resources:
-        gpu=GPU,
+        **ASK.of("pretrain"),
     params:
         study=P.resolved,
         key=KEYS.pretraining,
         state=P.autoencoder_state("{autoencoder}", "{fold}", "{seed}"),
     shell:
         "exec python -m rescan pretrain {params.study:q} --autoencoder {wildcards.autoencoder:q} --fold {wildcards.fold}"
-        " --seed {wildcards.seed} --log {log:q}"
+        " --seed {wildcards.seed} --runtime {resources.runtime} --log {log:q}"
 
 
 rule train:
@@ -60,14 +60,14 @@ rule train:
         f"logs/{P.scale}/{{study}}/{{arm}}/train_fold{{fold}}_seed{{seed}}.log",
     threads: CONFIG.threads
     resources:
-        gpu=GPU,
+        **ASK.of("train"),
     params:
         study=P.resolved,
         key=KEYS.training,
         state=P.state("{arm}", "{fold}", "{seed}"),
     shell:
         "exec python -m rescan train {params.study:q} --arm {wildcards.arm:q} --fold {wildcards.fold} --seed {wildcards.seed}"
-        " --log {log:q}"
+        " --runtime {resources.runtime} --log {log:q}"
 
 
 rule infer:
@@ -83,7 +83,7 @@ rule infer:
         f"logs/{P.scale}/{{study}}/{{arm}}/infer_fold{{fold}}_seed{{seed}}.log",
     threads: CONFIG.threads
     resources:
-        gpu=GPU,
+        **ASK.of("infer"),
     params:
         study=P.resolved,
         key=KEYS.inference,
@@ -102,6 +102,8 @@ rule ensemble:
         f"logs/{P.scale}/{{study}}/{{ensemble}}/ensemble_fold{{fold}}_seed{{seed}}.log",
     wildcard_constraints:
         ensemble=INPUTS.ensembles(),
+    resources:
+        **ASK.of("ensemble"),
     params:
         study=P.resolved,
         key=KEYS.ensemble,

@@ -31,6 +31,30 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What an encoder costs per image of 224 × 224 pixels, or per volume of 96 × 96 × 96 voxels.
+
+    All but the parameters and the layers grow with the number of pixels or voxels.
+
+    Attributes:
+        parameters: In millions.
+        multiply_adds: Of a forward pass, in billions.
+        kept: Numbers that a training keeps for the backward pass, in millions. They tell the run time on accelerators
+            better than the multiply-adds do (Radosavovic et al. 2020, "Designing Network Design Spaces").
+        layers: Layers that run one after the other.
+        maps: Its last maps.
+        cells: Of one of them.
+    """
+
+    parameters: float
+    multiply_adds: float
+    kept: float
+    layers: int
+    maps: int
+    cells: int
+
+
+@dataclass(frozen=True)
 class Encoder(Record):
     """A function that returns a `rescan.models.encoder.Encoder` with random weights.
 
@@ -38,12 +62,14 @@ class Encoder(Record):
         dimensions: 2 for images, 3 for volumes.
         weights: Its ImageNet weights, if there are any: torchvision's V1, or MONAI's for what torchvision lacks.
         from_blocks: Whether it is described by `network.blocks`.
+        cost: What it costs; with `from_blocks`, its default.
     """
 
     kind = "encoder"
     dimensions: int = 2
     weights: Optional[Weights] = None
     from_blocks: bool = False
+    cost: Cost = Cost(0, 0, 0, 0, 0, 0)
 
 
 _DENSENET = ((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),)
@@ -63,84 +89,98 @@ ENCODERS = by_name(
         "rescan.models.encoders_2d:resnet18",
         about="He et al. 2016",
         weights=Weights("resnet18-f37072fd.pth"),
+        cost=Cost(11.2, 1.81, 5.55, layers=58, maps=512, cells=49),
     ),
     Encoder(
         "resnet34",
         "rescan.models.encoders_2d:resnet34",
         about="He et al. 2016",
         weights=Weights("resnet34-b627a593.pth"),
+        cost=Cost(21.3, 3.66, 8.07, layers=106, maps=512, cells=49),
     ),
     Encoder(
         "resnet50",
         "rescan.models.encoders_2d:resnet50",
         about="He et al. 2016, torchvision's V1.5",
         weights=Weights("resnet50-0676ba61.pth"),
+        cost=Cost(23.5, 4.09, 21.5, layers=156, maps=2048, cells=49),
     ),
     Encoder(
         "resnet101",
         "rescan.models.encoders_2d:resnet101",
         about="He et al. 2016, torchvision's V1.5",
         weights=Weights("resnet101-63fe2227.pth"),
+        cost=Cost(42.5, 7.8, 31.8, layers=309, maps=2048, cells=49),
     ),
     Encoder(
         "resnet152",
         "rescan.models.encoders_2d:resnet152",
         about="He et al. 2016, torchvision's V1.5",
         weights=Weights("resnet152-394f9c45.pth"),
+        cost=Cost(58.1, 11.5, 44.5, layers=462, maps=2048, cells=49),
     ),
     Encoder(
         "densenet121",
         "rescan.models.encoders_2d:densenet121",
         about="Huang et al. 2017",
         weights=Weights("densenet121-a639ec97.pth", renamed=_DENSENET),
+        cost=Cost(6.95, 2.83, 32.7, layers=366, maps=1024, cells=49),
     ),
     Encoder(
         "densenet169",
         "rescan.models.encoders_2d:densenet169",
         about="Huang et al. 2017",
         weights=Weights("densenet169-b2777c0a.pth", renamed=_DENSENET),
+        cost=Cost(12.5, 3.36, 39.5, layers=510, maps=1664, cells=49),
     ),
     Encoder(
         "vgg16",
         "rescan.models.encoders_2d:vgg16",
         about="Simonyan & Zisserman 2015, no batch norm",
         weights=Weights("vgg16-397923af.pth"),
+        cost=Cost(14.7, 15.3, 18.3, layers=31, maps=512, cells=49),
     ),
     Encoder(
         "vgg19",
         "rescan.models.encoders_2d:vgg19",
         about="Simonyan & Zisserman 2015, no batch norm",
         weights=Weights("vgg19-dcbb9e9d.pth"),
+        cost=Cost(20, 19.5, 19.6, layers=37, maps=512, cells=49),
     ),
     Encoder(
         "mobilenet_v3_large",
         "rescan.models.encoders_2d:mobilenet_v3_large",
         about="Howard et al. 2019",
         weights=Weights("mobilenet_v3_large-8738ca79.pth"),
+        cost=Cost(2.97, 0.214, 11, layers=163, maps=960, cells=49),
     ),
     Encoder(
         "inception_v3",
         "rescan.models.encoders_2d:inception_v3",
         about="Szegedy et al. 2016",
         weights=Weights("inception_v3_google-0cc3c7bd.pth"),
+        cost=Cost(21.8, 2.84, 12.7, layers=191, maps=2048, cells=25),
     ),
     Encoder(
         "efficientnet_b0",
         "rescan.models.encoders_2d:efficientnet_b0",
         about="Tan & Le 2019",
         weights=Weights("efficientnet_b0_rwightman-7f5810bc.pth"),
+        cost=Cost(4.01, 0.385, 22.1, layers=220, maps=1280, cells=49),
     ),
     Encoder(
         "efficientnet_b4",
         "rescan.models.encoders_2d:efficientnet_b4",
         about="Tan & Le 2019",
         weights=Weights("efficientnet_b4_rwightman-23ab8bcd.pth"),
+        cost=Cost(17.5, 1.5, 56.4, layers=441, maps=1792, cells=49),
     ),
     Encoder(
         "efficientnet_b5",
         "rescan.models.encoders_2d:efficientnet_b5",
         about="Tan & Le 2019",
         weights=Weights("efficientnet_b5_lukemelas-1a07897c.pth"),
+        cost=Cost(28.3, 2.35, 77.6, layers=536, maps=2048, cells=49),
     ),
     Encoder(
         "se_resnext50",
@@ -149,24 +189,28 @@ ENCODERS = by_name(
         weights=Weights(
             "se_resnext50_32x4d-a260b3a4.pth", "http://data.lip6.fr/cadene/pretrainedmodels/", renamed=_SE_RESNEXT
         ),
+        cost=Cost(25.5, 4.23, 33.7, layers=248, maps=2048, cells=49),
     ),
     Encoder(
         "vit_b_16",
         "rescan.models.vit:vit_b_16",
         about="vision transformer, Dosovitskiy et al. 2021",
         weights=Weights("vit_b_16-c867db91.pth", renamed=_VIT),
+        cost=Cost(85.8, 11.3, 29.4, layers=99, maps=768, cells=196),
     ),
     Encoder(
         "cnn5",
         "rescan.models.cnn5:cnn5",
         about="five blocks of convolution, norm, leaky ReLU and pooling",
         sentence="five blocks (convolution, norm, leaky ReLU, pooling)",
+        cost=Cost(0.0989, 0.0686, 2.28, layers=20, maps=128, cells=49),
     ),
     Encoder(
         "radiograph_cnn",
         "rescan.models.radiograph_cnn:radiograph_cnn",
         about="described by `blocks`; gray images only",
         from_blocks=True,
+        cost=Cost(2.86, 0.72, 1.88, layers=15, maps=256, cells=49),
     ),
     Encoder(
         "resnet10_3d",
@@ -174,6 +218,7 @@ ENCODERS = by_name(
         about="Chen et al. 2019, MedicalNet",
         sentence="ResNet10 in 3D",
         dimensions=3,
+        cost=Cost(14.4, 15, 44.5, layers=34, maps=512, cells=54),
     ),
     Encoder(
         "resnet18_3d",
@@ -181,6 +226,7 @@ ENCODERS = by_name(
         about="Hara et al. 2018, Chen et al. 2019",
         sentence="ResNet18 in 3D",
         dimensions=3,
+        cost=Cost(33.2, 26.5, 53.9, layers=58, maps=512, cells=54),
     ),
     Encoder(
         "resnet50_3d",
@@ -188,6 +234,7 @@ ENCODERS = by_name(
         about="Hara et al. 2018, Chen et al. 2019",
         sentence="ResNet50 in 3D",
         dimensions=3,
+        cost=Cost(46.2, 34.2, 146, layers=156, maps=2048, cells=54),
     ),
     Encoder(
         "vgg16_3d",
@@ -195,6 +242,7 @@ ENCODERS = by_name(
         about="VGG16 with kernels of 3 × 3 × 3",
         sentence="VGG16 in 3D",
         dimensions=3,
+        cost=Cost(44.1, 269, 184, layers=31, maps=512, cells=27),
     ),
     Encoder(
         "inception_v3_3d",
@@ -202,6 +250,7 @@ ENCODERS = by_name(
         about="Inception V3 carried to 3D",
         sentence="Inception V3 in 3D",
         dimensions=3,
+        cost=Cost(36.6, 13.9, 39.4, layers=355, maps=2048, cells=1),
     ),
     Encoder(
         "efficientnet_b0_3d",
@@ -209,6 +258,7 @@ ENCODERS = by_name(
         about="MONAI's, Tan & Le 2019",
         sentence="EfficientNet-B0 in 3D",
         dimensions=3,
+        cost=Cost(4.69, 1.1, 106, layers=276, maps=1280, cells=27),
     ),
     Encoder(
         "cnn5_3d",
@@ -216,5 +266,6 @@ ENCODERS = by_name(
         about="five blocks in 3D, as ClinicaDL's Conv5_FC3",
         sentence="five blocks in 3D (convolution, norm, leaky ReLU, pooling)",
         dimensions=3,
+        cost=Cost(0.295, 0.908, 23.3, layers=20, maps=128, cells=27),
     ),
 )

@@ -14,10 +14,12 @@ class Layout(Record):
     Attributes:
         tables: The tables that it reads beside images and masks, options as fields: a changed label then changes the
             checksum of the source.
+        megapixels: Of a typical sample; of volumes millions of voxels.
     """
 
     kind = "layout"
     tables: tuple[str, ...] = ()
+    megapixels: float = 1.0
 
 
 LAYOUTS = by_name(
@@ -25,6 +27,7 @@ LAYOUTS = by_name(
         "class_folders",
         "rescan.data.layouts.class_folders:class_folders",
         about="one folder per class, also inside `Training` and `Testing`",
+        megapixels=0.3,
     ),
     Layout(
         "table",
@@ -42,12 +45,14 @@ LAYOUTS = by_name(
         "rescan.data.layouts.aptos:aptos",
         about="`train.csv`, `train_images/`, unlabeled `test.csv`, `test_images/`",
         tables=("train.csv", "test.csv"),
+        megapixels=5.0,
     ),
     Layout(
         "eyepacs",
         "rescan.data.layouts.eyepacs:eyepacs",
         about="`trainLabels.csv`, `train/`",
         tables=("trainLabels.csv",),
+        megapixels=10.0,
     ),
     Layout(
         "octa500",
@@ -60,6 +65,7 @@ LAYOUTS = by_name(
             for folder in ("", "OCTA_3M/", "OCTA_3mm/", "OCTA_6M/", "OCTA_6mm/")
             for label in ("", "Label/")
         ),
+        megapixels=100.0,
     ),
     Layout(
         "mura",
@@ -68,5 +74,6 @@ LAYOUTS = by_name(
         tables=tuple(
             f"{part}_{table}.csv" for part in ("train", "valid") for table in ("image_paths", "labeled_studies")
         ),
+        megapixels=0.2,
     ),
 )

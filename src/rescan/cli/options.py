@@ -27,5 +27,8 @@ Threads = Annotated[
 ]
 Processes = Annotated[int, typer.Option(help="processes that read images")]
 JobsPerGpu = Annotated[int, typer.Option(help="how many jobs may share one GPU", envvar="RESCAN_JOBS_PER_GPU")]
-Runtime = Annotated[Optional[float], typer.Option(help="minutes after which to stop with a checkpoint")]
+Runtime = Annotated[
+    float,
+    typer.Option(min=0, help="minutes until the job is killed: it stops before, with a checkpoint; 0: never"),
+]
 Preparation = Annotated[str, typer.Option(help="the preparation's name")]

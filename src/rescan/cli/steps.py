@@ -100,7 +100,7 @@ def train(
     device: Device = DeviceName.auto,
     threads: Threads = 2,
     jobs_per_gpu: JobsPerGpu = 1,
-    runtime: Runtime = None,
+    runtime: Runtime = 0,
     log: Log = None,
 ) -> None:
     """Train an arm once. Can be killed at any time, and goes on where it was."""
@@ -111,7 +111,7 @@ def train(
     from rescan.training.train import train
 
     run = Run(read(study, arm), arm, fold, seed)
-    train(run, Machine(device, threads, jobs_per_gpu), runtime)
+    train(run, Machine(device, threads, jobs_per_gpu), runtime or None)
     curves(run.folder.history, run.folder.curves, graded=run.study.data.ordered)
 
 
@@ -123,7 +123,7 @@ def pretrain(
     device: Device = DeviceName.auto,
     threads: Threads = 2,
     jobs_per_gpu: JobsPerGpu = 1,
-    runtime: Runtime = None,
+    runtime: Runtime = 0,
     log: Log = None,
 ) -> None:
     """Pre-train an autoencoder once, as `train`. Makes encoder.safetensors, history.csv and reconstructions."""
@@ -135,7 +135,7 @@ def pretrain(
     from rescan.training.pretrain import pretrain
 
     run = AutoencoderRun(read(study, autoencoder=autoencoder), autoencoder, fold, seed)
-    pretrain(run, Machine(device, threads, jobs_per_gpu), runtime)
+    pretrain(run, Machine(device, threads, jobs_per_gpu), runtime or None)
     curves(run.folder.history, run.folder.curves)
     reconstructions(Path(run.folder.reconstructions), Path(run.folder.reconstructions_figure))
 

@@ -1,0 +1,119 @@
+"""Measuring how fast this machine is, in a few seconds: probes of each kind of work that jobs consist of."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from rescan.training.precision import Precision
+from rescan.workload.rates import Rates
+
+REPEATS = 3
+CORE_SECONDS = 0.05  # of the probe of a core, on the core that `Work.seconds` are of
+
+
+def measure(device: torch.device, threads: int) -> Rates:
+    """Measure this machine's rates.
+
+    Args:
+        device: What networks are trained on.
+        threads: Of torch, on a CPU.
+    """
+    torch.set_num_threads(threads)
+    on_gpu = device.type == "cuda"
+    machine = torch.cuda.get_device_name(device) if on_gpu else f"{threads} × {_processor()}"
+    larger = 8 if on_gpu else 1  # batches, to fill a GPU
+    convolutions = 3 * 4 * (128 * 128 * 9 * 14**2) * 32 * larger
+    convolutions_3d = 3 * 2 * (32 * 32 * 27 * 16**3) * 4 * larger
+    norms = 8 * 2 * (64 * 56**2) * 16 * larger
+    launches = 3 * 80
+    return Rates(
+        machine=machine,
+        measured=True,
+        multiply_adds=convolutions
+        / _training(nn.Sequential(*(_conv(2, 128) for _ in range(4))), (32 * larger, 128, 14, 14), device),
+        multiply_adds_3d=convolutions_3d
+        / _training(nn.Sequential(*(_conv(3, 32) for _ in range(2))), (4 * larger, 32, 16, 16, 16), device),
+        numbers=norms / _training(nn.Sequential(*(_norm() for _ in range(8))), (16 * larger, 64, 56, 56), device),
+        launches=launches / _training(nn.Sequential(*(_tiny() for _ in range(40))), (2, 4, 4, 4), device),
+        megapixels=1 / _least(_decoding()),
+        core=CORE_SECONDS / _least(lambda: sum(number * number for number in range(1_000_000))),
+        start=_least(lambda: _run("import rescan.cli, rescan.data.split"), 1),
+        start_torch=_least(lambda: _run("import rescan.cli, rescan.training.train, torchvision"), 1),
+    )
+
+
+def _training(network: nn.Sequential, shape: tuple[int, ...], device: torch.device) -> float:
+    """Seconds of a forward and a backward pass."""
+    precision = Precision(device)
+    precision.place(network, len(shape) - 2)
+    images = torch.rand(shape, device=device, requires_grad=True)
+    if precision.on_gpu and len(shape) == 4:
+        images = images.detach().to(memory_format=torch.channels_last).requires_grad_()
+
+    def step() -> None:
+        with precision.autocast():
+            loss = network(images).float().mean()
+        loss.backward()
+        if precision.on_gpu:
+            torch.cuda.synchronize(device)
+
+    step()
+    return _least(step)
+
+
+def _conv(dimensions: int, maps: int) -> nn.Module:
+    return (nn.Conv2d if dimensions == 2 else nn.Conv3d)(maps, maps, 3, padding=1)
+
+
+def _norm() -> nn.Module:
+    return nn.Sequential(nn.BatchNorm2d(64), nn.ReLU(inplace=True))
+
+
+def _tiny() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4))
+
+
+def _decoding() -> Callable[[], object]:
+    """Decoding and resizing a photograph of one megapixel."""
+    random = np.random.default_rng(0)
+    clouds = cv2.resize(random.integers(0, 255, (50, 50, 3), dtype=np.uint8), (1000, 1000))
+    noisy = (clouds + random.normal(0, 4, clouds.shape)).clip(0, 255).astype(np.uint8)
+    file = cv2.imencode(".png", noisy)[1]
+
+    def decode() -> None:
+        image = cv2.imdecode(file, cv2.IMREAD_COLOR)
+        assert image is not None  # noqa: S101 - it was encoded above
+        cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA)
+
+    return decode
+
+
+def _run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own words
+
+
+def _least(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """The least time of a call: what else runs on the machine only adds to it."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
