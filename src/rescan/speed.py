@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -13,11 +14,30 @@ import numpy as np
 import torch
 from torch import nn
 
+from rescan.errors import RescanError
 from rescan.training.precision import Precision
-from rescan.workload.rates import Rates
+from rescan.workload.rates import Rates, remember
 
 REPEATS = 3
 CORE_SECONDS = 0.05  # of the probe of a core, on the core that `Work.seconds` are of
+
+
+def measured(device: str, threads: int) -> Rates:
+    """Measure this machine's rates, and remember them.
+
+    Args:
+        device: `auto` (a GPU, if torch can use one), `cpu` or `cuda`.
+        threads: Of torch, on a CPU.
+
+    Raises:
+        RescanError: The device must be `cuda`, and torch can use none.
+    """
+    usable = device != "cpu" and torch.cuda.is_available()
+    if device == "cuda" and not usable:
+        raise RescanError("device=cuda: torch can use no GPU here; name one by --card, or see `rescan doctor`")
+    rates = measure(torch.device("cuda" if usable else "cpu"), threads)
+    remember(rates, threads)
+    return rates
 
 
 def measure(device: torch.device, threads: int) -> Rates:
@@ -38,6 +58,7 @@ def measure(device: torch.device, threads: int) -> Rates:
     return Rates(
         machine=machine,
         measured=True,
+        on_gpu=on_gpu,
         multiply_adds=convolutions
         / _training(nn.Sequential(*(_conv(2, 128) for _ in range(4))), (32 * larger, 128, 14, 14), device),
         multiply_adds_3d=convolutions_3d
@@ -46,8 +67,8 @@ def measure(device: torch.device, threads: int) -> Rates:
         launches=launches / _training(nn.Sequential(*(_tiny() for _ in range(40))), (2, 4, 4, 4), device),
         megapixels=1 / _least(_decoding()),
         core=CORE_SECONDS / _least(lambda: sum(number * number for number in range(1_000_000))),
-        start=_least(lambda: _run("import rescan.cli, rescan.data.split"), 1),
-        start_torch=_least(lambda: _run("import rescan.cli, rescan.training.train, torchvision"), 1),
+        start=_least(lambda: _run("import rescan.cli, rescan.data.split"), _of_children),
+        start_torch=_least(lambda: _run("import rescan.cli, rescan.training.train, torchvision"), _of_children),
     )
 
 
@@ -67,7 +88,7 @@ def _training(network: nn.Sequential, shape: tuple[int, ...], device: torch.devi
             torch.cuda.synchronize(device)
 
     step()
-    return _least(step)
+    return _least(step, time.perf_counter) if precision.on_gpu else _least(step) / torch.get_num_threads()
 
 
 def _conv(dimensions: int, maps: int) -> nn.Module:
@@ -101,14 +122,20 @@ def _run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own words
 
 
-def _least(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The least time of a call: what else runs on the machine only adds to it."""
+def _least(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    """The least time of a call, of several; of a processor by default, as other programs keep it busy, too."""
     times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
+    for _ in range(REPEATS):
+        began = clock()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return min(times)
+
+
+def _of_children() -> float:
+    """Seconds of processors that this process's children took."""
+    own = os.times()
+    return own.children_user + own.children_system
 
 
 def _processor() -> str:

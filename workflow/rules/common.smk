@@ -1,3 +1,4 @@
+import atexit
 import os
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from rescan.errors import RescanError
 from rescan.paths import Paths
+from rescan.workflow.forecast import line_behind_dry_run
 from rescan.workflow.environment import bound, environment, launch_folder
 from rescan.workflow.image import check_binds
 from rescan.workflow.inputs import Inputs
@@ -30,6 +32,7 @@ except RescanError as error:
 os.environ.update(environment(PLAN))
 
 INPUTS, KEYS, ASK = Inputs(PLAN), Keys(PLAN), Resources(PLAN, workflow)
+atexit.register(line_behind_dry_run, workflow, ASK)
 
 
 # Executors that do not pass on the whole environment pass this.

@@ -39,6 +39,7 @@ for command in (
     tools.predict,
     tools.check,
     tools.schema,
+    tools.estimate,
     tools.doctor,
     tools.clean,
 ):

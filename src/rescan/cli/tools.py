@@ -1,6 +1,7 @@
 """The commands for people."""
 
 # No `from __future__ import annotations` here: on Python 3.9, typer cannot read annotations that are strings.
+import os
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -83,6 +84,36 @@ def schema() -> None:
     from rescan.study.schema import schema
 
     typer.echo(json.dumps(schema(), indent=1))
+
+
+def estimate(
+    words: Annotated[
+        Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...", help="settings, as of snakemake --config")
+    ] = None,
+    config: Annotated[  # noqa: ARG001 - it may stand before the words, as for snakemake
+        bool, typer.Option("--config", help="may stand before the settings")
+    ] = False,
+    cores: Annotated[int, typer.Option(min=1, help="cores to run on; all of this machine, if 0")] = 0,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs to run on, if any")] = 1,
+    card: Annotated[
+        Optional[str], typer.Option(help="nominal rates of this GPU, instead of measuring: h100, …")
+    ] = None,
+) -> None:
+    """Estimate what `snakemake --config …` will take, per study and arm: trainings, hours, memory, disk."""
+    start(None)
+    from rescan.workflow.forecast import card_rates, estimate, plan_of
+    from rescan.workload.estimate_rows import Machine
+
+    plan = plan_of(words or [], Path.cwd())
+    if card is None:
+        from rescan.speed import measured
+
+        rates = measured(plan.config.device, plan.config.threads)
+    else:
+        rates = card_rates(card)
+    machine = Machine(rates, cores or os.cpu_count() or 1, gpus if rates.on_gpu else 0, plan.config.threads)
+    for line in estimate(plan, machine):
+        typer.echo(line)
 
 
 def doctor() -> None:

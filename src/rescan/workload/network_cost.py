@@ -126,8 +126,9 @@ def _of_blocks(blocks: Sequence[Block], shape: Sequence[int]) -> Cost:
     for block in blocks:
         pixels //= block.stride ** len(shape)
         weights = block.kernel ** len(shape) * block.maps
-        own = maps * weights + (block.maps * weights + maps * block.maps if block.residual else 0)
-        parameters += own + block.maps * (2 if block.residual else 1)
+        shortcut = block.residual and (maps != block.maps or block.stride > 1)
+        own = maps * weights + block.residual * block.maps * weights + shortcut * maps * block.maps
+        parameters += own + block.maps * (1 + block.residual + shortcut)
         multiply_adds += own * pixels
         kept += block.maps * pixels * (3 if block.residual else 1)
         layers += (5 if block.residual else 2) + (block.pool > 1)

@@ -22,6 +22,7 @@ class Rates:
     Attributes:
         machine: What it is, in words.
         measured: Whether they were measured; otherwise they are nominal.
+        on_gpu: Whether networks run on a GPU.
         multiply_adds: Of networks of images, on what they are trained on: a GPU, or a training's cores.
         multiply_adds_3d: Of networks of volumes.
         numbers: Of activations, written and read again.
@@ -34,6 +35,7 @@ class Rates:
 
     machine: str
     measured: bool
+    on_gpu: bool
     multiply_adds: float
     multiply_adds_3d: float
     numbers: float
@@ -62,8 +64,8 @@ class Rates:
 
 
 # A slow machine of today: what jobs ask of a cluster must be enough there, too.
-NOMINAL_CPU = Rates("a slow core", False, 1.5e10, 6e9, 6e7, 1e4, 5.0, 0.5, 3.0, 8.0)
-NOMINAL_GPU = Rates("a slow card", False, 1.5e12, 8e11, 1e10, 2.5e4, 5.0, 0.5, 3.0, 15.0)
+NOMINAL_CPU = Rates("a slow core", False, False, 1.5e10, 6e9, 6e7, 1e4, 5.0, 0.5, 3.0, 8.0)
+NOMINAL_GPU = Rates("a slow card", False, True, 1.5e12, 8e11, 1e10, 2.5e4, 5.0, 0.5, 3.0, 15.0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Card:
         """
         multiply_adds = self.tera_flops * 1e12 / 2
         numbers = 0.5 * self.gigabytes * 1e9 / 20
-        return Rates(self.name, False, multiply_adds / 5, multiply_adds / 10, numbers, 6e4, 20.0, 1.0, 2.0, 8.0)
+        return Rates(self.name, False, True, multiply_adds / 5, multiply_adds / 10, numbers, 6e4, 20.0, 1.0, 2.0, 8.0)
 
 
 # From the vendors' data sheets.
@@ -105,18 +107,18 @@ CARDS = {
 }
 
 
-def remember(rates: Rates, device: str, threads: int) -> Path:
+def remember(rates: Rates, threads: int) -> Path:
     """Write measured rates to the user's cache; returns its file."""
     path = _cache()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {**_read(path), _key(device, threads): asdict(rates)})
+    write_json(path, {**_read(path), _key(rates.on_gpu, threads): asdict(rates)})
     return path
 
 
-def remembered(device: str, threads: int) -> Rates | None:
+def remembered(on_gpu: bool, threads: int) -> Rates | None:
     """The rates that were measured on this machine, with the torch that is installed; None if there are none."""
     with suppress(KeyError, TypeError):
-        return Rates(**_read(_cache())[_key(device, threads)])
+        return Rates(**_read(_cache())[_key(on_gpu, threads)])
     return None
 
 
@@ -132,9 +134,9 @@ def _read(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _key(device: str, threads: int) -> str:
+def _key(on_gpu: bool, threads: int) -> str:
     try:
         torch = version("torch")
     except PackageNotFoundError:
         torch = "none"
-    return f"{platform.node()}, {device}, {threads} threads, torch {torch}"
+    return f"{platform.node()}, {'GPU' if on_gpu else f'{threads} threads'}, torch {torch}"

@@ -1,0 +1,62 @@
+"""`rescan estimate` as a user runs it, and the line behind a dry run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rescan.errors import RescanError
+from rescan.workflow.forecast import card_rates, estimate, plan_of
+from rescan.workload.estimate_rows import Machine
+
+pytest.importorskip("snakemake")
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["studies=[brain_tumr]"], "config: studies: no study 'brain_tumr'; did you mean 'brain_tumor'?"),
+        (["scales=full"], "config: scales: unknown key; did you mean 'scale'?"),
+        (["full"], "config: 'full': give key=value, such as scale=full, as for snakemake --config"),
+        (["studies=[a, {"], "config: studies: '[a, {' is no YAML, such as [a, b] or {a: b}"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(words, message, tmp_path):
+    with pytest.raises(RescanError) as error:
+        plan_of(words, tmp_path)
+    assert str(error.value) == message
+
+
+def test_an_unknown_card_is_one_line_with_those_that_are_known():
+    with pytest.raises(RescanError, match="--card: no card 'h1000'; did you mean 'h100'"):
+        card_rates("h1000")
+
+
+def test_an_estimate_has_a_row_per_arm_and_says_what_it_is_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(["scale=full", "studies=[brain_tumor, mura]"], tmp_path)
+    lines = list(estimate(plan, Machine(card_rates("h100"), cores=8, gpus=1, threads=2)))
+    first_words = {line.split()[0] for line in lines if line}
+    assert {arm for study in plan.studies.values() for arm in study.arms} <= first_words
+    text = "\n".join(lines)
+    assert "7,023 samples (as the study file expects)" in text
+    assert "GUESSED" in text
+    assert "H100 SXM, 80 GB (nominal, not measured" in text
+    assert "101 trainings" in text
+
+
+def test_a_dry_run_ends_with_a_line_and_imports_no_torch(tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise SystemExit('torch was imported')")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RESCAN_", "SNAKEMAKE_"))}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "-n", "-q"]
+    command += ["--directory", str(tmp_path), "--config", "studies=[brain_tumor]", "device=cpu"]
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith("About 4 trainings, ")
+    assert "nominal rates of a slow machine" in last
