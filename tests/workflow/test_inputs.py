@@ -137,3 +137,9 @@ def test_the_key_of_a_local_source_changes_with_its_files(tmp_path):
     assert keys.data(job("brain_tumor")) not in (before, with_one)
     (tmp_path / "photos/glioma/new.png").rename(tmp_path / "photos/new.png")
     assert keys.data(job("brain_tumor")) not in (before, with_one)
+
+
+def test_a_source_that_is_not_there_yet_can_be_planned(tmp_path):
+    keys = Keys(plan(tmp_path, scale="full", studies=["mura"]))
+    assert not Path(keys.plan.studies["mura"].data.source.path).exists()
+    assert keys.data(job("mura")) == keys.data(job("mura"))

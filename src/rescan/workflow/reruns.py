@@ -90,6 +90,8 @@ def _state(data: DataSet) -> Any:
     if not data.source.path:
         return ""
     source = Path(data.source.path)
+    if not source.exists():
+        return []  # the download will say so
     if not source.is_dir():
         state = source.stat()
         return [[str(source), state.st_size, state.st_mtime_ns]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from rescan.results.source import SourceData, SourceReport
 from rescan.study import DataSet, Study
 
 GUESS = {2: 10_000, 3: 500}  # samples of a data set that nobody has counted: images, volumes
-SUFFIXES = {".bmp", ".dcm", ".gz", ".jpeg", ".jpg", ".nii", ".png", ".tif", ".tiff"}
+SUFFIXES = (".bmp", ".dcm", ".jpeg", ".jpg", ".nii", ".nii.gz", ".png", ".tif", ".tiff")
 MEGABYTES_PER_MEGAPIXEL = 0.4  # of compressed images
 
 Known = Literal["counted", "phantom", "expected", "files", "guessed"]
@@ -80,7 +81,8 @@ def _uncounted(study: Study, data: DataSet, origin: str) -> tuple[int, int, int,
     known: Known = "guessed"
     samples = GUESS[3 if volumes else 2]
     if local and Path(local).is_dir() and not volumes:
-        known, samples = "files", max(1, sum(file.suffix.lower() in SUFFIXES for file in Path(local).rglob("*")))
+        files = (name for _, _, names in os.walk(local) for name in names)
+        known, samples = "files", max(1, sum(name.lower().endswith(SUFFIXES) for name in files))
     test = round(samples * published)
     return samples - test, test, 0, known
 
