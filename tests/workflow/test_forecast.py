@@ -43,7 +43,7 @@ def test_an_estimate_has_a_row_per_arm_and_says_what_it_is_from(tmp_path, monkey
     assert {arm for study in plan.studies.values() for arm in study.arms} <= first_words
     text = "\n".join(lines)
     assert "7,023 samples (as the study file expects)" in text
-    assert "GUESSED" in text
+    assert "40,005 samples (the whole published data set)" in text
     assert "H100 SXM, 80 GB (nominal, not measured" in text
     assert "101 trainings" in text
 

@@ -95,7 +95,8 @@ def test_data_are_counted_where_they_are_and_else_said_to_be_expected_or_guessed
     full = study(scale="full")
     assert (data_size(full).train, data_size(full).test, data_size(full).known) == (5712, 1311, "expected")
     local = study("mura", "full", source=str(tmp_path / "copy"))
-    assert data_size(local).known == "guessed"
+    assert (data_size(local).samples, data_size(local).known) == (40005, "published")
+    assert data_size(load(ROOT / "docs/examples/acdc.yaml", Settings("full"))).known == "guessed"
     (tmp_path / "copy").mkdir()
     for number in range(8):
         (tmp_path / f"copy/{number}.png").touch()

@@ -15,11 +15,13 @@ class Layout(Record):
         tables: The tables that it reads beside images and masks, options as fields: a changed label then changes the
             checksum of the source.
         megapixels: Of a typical sample; of volumes millions of voxels.
+        samples: Of the data set that has this layout, outside of its own test part and in it; (0, 0) if many have it.
     """
 
     kind = "layout"
     tables: tuple[str, ...] = ()
     megapixels: float = 1.0
+    samples: tuple[int, int] = (0, 0)
 
 
 LAYOUTS = by_name(
@@ -46,6 +48,7 @@ LAYOUTS = by_name(
         about="`train.csv`, `train_images/`, unlabeled `test.csv`, `test_images/`",
         tables=("train.csv", "test.csv"),
         megapixels=5.0,
+        samples=(3662, 0),
     ),
     Layout(
         "eyepacs",
@@ -53,6 +56,7 @@ LAYOUTS = by_name(
         about="`trainLabels.csv`, `train/`",
         tables=("trainLabels.csv",),
         megapixels=10.0,
+        samples=(35126, 0),
     ),
     Layout(
         "octa500",
@@ -66,6 +70,7 @@ LAYOUTS = by_name(
             for label in ("", "Label/")
         ),
         megapixels=100.0,
+        samples=(500, 0),
     ),
     Layout(
         "mura",
@@ -75,5 +80,6 @@ LAYOUTS = by_name(
             f"{part}_{table}.csv" for part in ("train", "valid") for table in ("image_paths", "labeled_studies")
         ),
         megapixels=0.2,
+        samples=(36808, 3197),
     ),
 )

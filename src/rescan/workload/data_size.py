@@ -19,7 +19,7 @@ GUESS = {2: 10_000, 3: 500}  # samples of a data set that nobody has counted: im
 SUFFIXES = (".bmp", ".dcm", ".jpeg", ".jpg", ".nii", ".nii.gz", ".png", ".tif", ".tiff")
 MEGABYTES_PER_MEGAPIXEL = 0.4  # of compressed images
 
-Known = Literal["counted", "phantom", "expected", "files", "guessed"]
+Known = Literal["counted", "phantom", "expected", "files", "published", "guessed"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class DataSize:
         megapixels: Of a sample; of a volume millions of voxels.
         megabytes: Of all files.
         known: Where the counts are from: `counted` by the download, the options of the `phantom`, `expected` in the
-            study file, the `files` of a local source (at most as many samples), or `guessed`.
+            study file, the `files` of a local source (at most as many samples), the `published` size of the data set
+            that has this layout, or `guessed`.
     """
 
     train: int
@@ -77,6 +78,9 @@ def _uncounted(study: Study, data: DataSet, origin: str) -> tuple[int, int, int,
     if not origin and study.data.expected:
         parts = {part: sum(classes.values()) for part, classes in study.data.expected.items()}
         return parts.get("train", 0) + parts.get("all", 0), parts.get("test", 0), 0, "expected"
+    own_train, own_test = catalogue.LAYOUTS[data.layout["name"]].samples
+    if own_train and not (local and Path(local).is_dir()):
+        return own_train, own_test, 0, "published"
     volumes = any(preparation.reads == "volume" for preparation in study.preparations.values())
     known: Known = "guessed"
     samples = GUESS[3 if volumes else 2]

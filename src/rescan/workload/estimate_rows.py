@@ -14,6 +14,7 @@ COUNTED = {
     "phantom": "of the phantom",
     "expected": "as the study file expects",
     "files": "a sample per image file",
+    "published": "the whole published data set",
     "guessed": "GUESSED: nobody has counted them yet",
 }
 COLUMNS = ("trainings", "images", "GPU hours", "core hours", "memory", "GPU memory", "disk")

@@ -63,7 +63,7 @@ class Jobs:
         """Making phantoms, or reading a checksum of all files; fetching is not counted."""
         made = self.study.data.phantom is not None
         fetched = sum(size.megabytes for size in self.sizes.values()) if not self.study.data.source.path else 0.0
-        return Work(seconds=self.samples * (0.012 if made else 0.001), disk_mb=fetched)
+        return Work(seconds=self.megapixels * 0.4 if made else self.samples * 1e-3, disk_mb=fetched)
 
     def index(self) -> Work:
         """Listing the samples."""
@@ -73,7 +73,8 @@ class Jobs:
         """Decoding every image, and comparing all of them."""
         process = PROCESS_MB + self._largest * COPIES
         memory = 500 + self.samples * 0.02
-        return Work(megapixels=self.megapixels, seconds=self.samples * 2e-3, memory_mb=memory, process_mb=process)
+        seconds = 4 + self.samples * 1e-3
+        return Work(megapixels=self.megapixels, seconds=seconds, memory_mb=memory, process_mb=process)
 
     def split(self) -> Work:
         """Cutting the samples into parts."""
@@ -88,7 +89,7 @@ class Jobs:
 
     def explore(self) -> Work:
         """Figures of the data, and a map of up to 2,000 of them."""
-        return Work(with_torch=True, seconds=6.0, memory_mb=1500)
+        return Work(with_torch=True, seconds=5.0, memory_mb=1500)
 
     def train(self, arm: str, fold: int = 0, seed: int = 0) -> Work:
         """Training an arm once."""
@@ -108,11 +109,11 @@ class Jobs:
 
     def posttrain(self, arm: str) -> Work:
         """Fitting temperatures, a neuron, cut points."""
-        return Work(seconds=1 + self._predictions(arm) * 1e-4)
+        return Work(seconds=0.6 + self._predictions(arm) * 1e-4)
 
     def evaluate(self, arm: str) -> Work:
         """The bootstrap of every metric of an arm, and its figures."""
-        return Work(seconds=4 + self._predictions(arm) * 2e-3, memory_mb=1500)
+        return Work(seconds=3 + self._predictions(arm) * 1e-3, memory_mb=1500)
 
     def gradcam(self, arm: str) -> Work:
         """Maps of some test images, and forward passes that check them."""
@@ -128,7 +129,7 @@ class Jobs:
             launches=cost.layers * passes / 8,
             multiply_adds=cost.multiply_adds * passes,
             numbers=cost.kept * passes / 3,
-            seconds=3 + images * 0.3,
+            seconds=2 + images * 0.15,
             memory_mb=1200 + weights + 20 * images * items.bytes / MEGABYTE,
             gpu_mb=2 * weights + 8 * cost.kept * 4 / MEGABYTE,
             disk_mb=images * 0.2,
@@ -136,11 +137,12 @@ class Jobs:
 
     def compare(self) -> Work:
         """The paired bootstrap of all arms against each other."""
-        return Work(seconds=3 + sum(self._predictions(arm) for arm in self.study.arms) * 1e-3, memory_mb=2000)
+        rows = sum(self._predictions(arm) for arm in self.study.arms)
+        return Work(seconds=0.5 + rows * 1e-3, memory_mb=2000)
 
     def report(self) -> Work:
         """The study's share of the page."""
-        return Work(seconds=2.0 + 0.5 * len(self.study.arms))
+        return Work(seconds=0.1 + 0.1 * len(self.study.arms))
 
     def all_jobs(self) -> Iterator[Job]:
         """Yield all jobs of the study, and what it adds to the page."""
