@@ -15,6 +15,7 @@ from rescan.workload.work import Work
 
 MEGABYTE = 1e6
 PROCESS_MB = 250.0  # of a process that reads images, with its libraries
+MAPPED = 5000  # points of a t-SNE, as rescan.reporting.figures.embedding
 COPIES = 12  # of a sample's values that preparing it holds at once, in bytes: floats, and their source
 
 
@@ -88,8 +89,8 @@ class Jobs:
         return Work(megapixels=self.megapixels, memory_mb=500, process_mb=process, disk_mb=disk)
 
     def explore(self) -> Work:
-        """Figures of the data, and a map of up to 2,000 of them."""
-        return Work(with_torch=True, seconds=5.0, memory_mb=1500)
+        """Figures of the data, and a map of some of them."""
+        return Work(with_torch=True, seconds=5 + _map(self.samples), memory_mb=1500)
 
     def train(self, arm: str, fold: int = 0, seed: int = 0) -> Work:
         """Training an arm once."""
@@ -113,7 +114,8 @@ class Jobs:
 
     def evaluate(self, arm: str) -> Work:
         """The bootstrap of every metric of an arm, and its figures."""
-        return Work(seconds=3 + self._predictions(arm) * 1e-3, memory_mb=1500)
+        held_out = self.parts.validation + self.parts.test
+        return Work(seconds=3 + self._predictions(arm) * 1e-3 + _map(held_out), memory_mb=1500)
 
     def gradcam(self, arm: str) -> Work:
         """Maps of some test images, and forward passes that check them."""
@@ -177,3 +179,8 @@ class Jobs:
         """Rows of all predictions of an arm."""
         items = items_of(self.study.preparations[self.study.arms[arm].preparation])
         return self.parts.predicted * items.number * len(self.study.runs(arm))
+
+
+def _map(points: float) -> float:
+    """Seconds of a t-SNE of images or of vectors, of which it takes a few thousand."""
+    return min(points, MAPPED) * 0.01
