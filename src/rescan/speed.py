@@ -68,7 +68,7 @@ def measure(device: torch.device, threads: int) -> Rates:
         megapixels=1 / _least(_decoding()),
         core=CORE_SECONDS / _least(lambda: sum(number * number for number in range(1_000_000))),
         start=_least(lambda: _run("import rescan.cli, rescan.data.split"), _of_children),
-        start_torch=_least(lambda: _run("import rescan.cli, rescan.training.train, torchvision"), _of_children),
+        start_torch=_least(lambda: _run("import rescan.cli, rescan.training.infer"), _of_children),
     )
 
 

@@ -12,6 +12,7 @@ from rescan.study import Autoencoder, Block, EncoderSettings, Network
 
 REFERENCE = {2: 224**2, 3: 96**3}  # pixels and voxels that the catalogue's costs are of
 CHECKPOINTED = 0.25  # share of the numbers that checkpointing keeps
+UPSAMPLING = 16  # numbers moved per upsampled one, as the time of the demo's autoencoder tells
 DECODER_WIDEST, DECODER_NARROWEST = 256, 16  # as rescan.models.autoencoders
 
 
@@ -25,6 +26,7 @@ class NetworkCost:
         behind: How many of them are behind the encoder.
         multiply_adds: Of a forward pass.
         kept: Numbers that are computed on the way to the loss, and that the backward pass needs.
+        moved: Those that are written and read: more, if maps are upsampled.
         held: Those that are in memory at once; fewer with checkpointing.
         passes: Forward passes that forward and backward pass are worth together.
         layers: That run one after the other.
@@ -35,6 +37,7 @@ class NetworkCost:
     behind: float
     multiply_adds: float
     kept: float
+    moved: float
     held: float
     passes: float
     layers: int
@@ -61,13 +64,14 @@ def of_autoencoder(autoencoder: Autoencoder, channels: int, shape: Sequence[int]
     doublings = max(1, round(math.log2(max(2, math.prod(shape) / encoder.cells)) / dimensions))
     width = min(encoder.maps, DECODER_WIDEST)
     parameters = float(encoder.maps * width)
-    multiply_adds, kept, pixels = parameters * encoder.cells, 0.0, float(encoder.cells)
+    multiply_adds, kept, upsampled, pixels = parameters * encoder.cells, 0.0, 0.0, float(encoder.cells)
     for doubling in range(doublings):
         pixels *= 2**dimensions
         narrower = channels if doubling == doublings - 1 else max(width // 2, DECODER_NARROWEST)
         parameters += width * narrower * 3**dimensions
         multiply_adds += width * narrower * 3**dimensions * pixels
         kept += (width + 2 * narrower) * pixels
+        upsampled += width * pixels
         width = narrower
     return _cost(
         autoencoder,
@@ -77,6 +81,7 @@ def of_autoencoder(autoencoder: Autoencoder, channels: int, shape: Sequence[int]
         multiply_adds=multiply_adds,
         kept=kept,
         layers=4 * doublings,
+        moved=UPSAMPLING * upsampled,
     )
 
 
@@ -105,6 +110,7 @@ def _cost(
     multiply_adds: float,
     kept: float,
     layers: int,
+    moved: float = 0,
 ) -> NetworkCost:
     held = encoder.kept * (CHECKPOINTED if settings.checkpointing else 1) + kept
     return NetworkCost(
@@ -113,6 +119,7 @@ def _cost(
         behind=parameters,
         multiply_adds=encoder.multiply_adds + multiply_adds,
         kept=encoder.kept + kept,
+        moved=encoder.kept + kept + moved,
         held=held,
         passes=4 if settings.checkpointing else 3,
         layers=encoder.layers + layers,

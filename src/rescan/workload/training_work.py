@@ -91,7 +91,7 @@ def _stage(run: AnyRun, stage: TrainingStage, samples: float, parts: Parts, item
         images=images,
         launches=cost.layers * (images / stage.batch_size * passes + steps * UPDATE_LAUNCHES),
         multiply_adds=images * cost.multiply_adds * passes,
-        numbers=images * cost.kept * passes / 3 + steps * trained * UPDATE_NUMBERS + preparing,
+        numbers=images * cost.moved * passes / 3 + steps * trained * UPDATE_NUMBERS + preparing,
     )
     return _add(work, _forward(scored * items.number * epochs, items, cost))
 
@@ -103,7 +103,7 @@ def _forward(images: float, items: Items, cost: NetworkCost) -> Work:
         dimensions=cost.dimensions,
         launches=cost.layers * images / at_once,
         multiply_adds=images * cost.multiply_adds,
-        numbers=images * (cost.kept / 3 + items.pixels * items.channels * NORMALIZING),
+        numbers=images * (cost.moved / 3 + items.pixels * items.channels * NORMALIZING),
     )
 
 
