@@ -101,9 +101,11 @@ def _state(data: DataSet) -> Any:
 
 def _files(folder: str) -> Iterator[os.DirEntry[str]]:
     """All files below a folder. No path is made of them: OCTA-500 has 361,600, and every command looks at all."""
-    with contextlib.suppress(PermissionError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(entry.path)
-            elif entry.is_file():
-                yield entry
+    folders = [folder]
+    while folders:
+        with contextlib.suppress(PermissionError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file():
+                    yield entry
