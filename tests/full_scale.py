@@ -73,7 +73,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.root, self.over = root, threading.Event()
         self.steps: dict[int, dict[str, Any]] = {}
-        self.spent: dict[int, dict[int, tuple[float, int]]] = defaultdict(dict)  # step → process → seconds, bytes
+        self.spent: dict[int, dict[int, float]] = defaultdict(dict)  # step → process → processor seconds
 
     def run(self) -> None:
         while not self.over.wait(EVERY):
@@ -87,19 +87,19 @@ class Watch(threading.Thread):
                     self._look(process, children, name if process not in self.steps else "")
 
     def _look(self, step: int, children: dict[int, list[int]], name: str) -> None:
-        now, memory = time.time(), 0
-        measured = self.steps.setdefault(step, {"step": name, "began": now, "memory": 0.0})
+        now, memory, written = time.time(), 0, 0
+        measured = self.steps.setdefault(step, {"step": name, "began": now, "memory": 0.0, "written": 0.0})
         for process in [step, *_below(step, children)]:
             with contextlib.suppress(OSError, ValueError):
                 lines = Path(f"/proc/{process}/status").read_text().splitlines()
                 memory += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon", "RssShmem")))
                 stat, io = _stat(process), Path(f"/proc/{process}/io").read_text().split()
-                written = int(io[io.index("write_bytes:") + 1])
-                self.spent[step][process] = ((int(stat[11]) + int(stat[12])) / TICK, written)
+                self.spent[step][process] = (int(stat[11]) + int(stat[12])) / TICK
+                written += int(io[io.index("write_bytes:") + 1])  # of a parent with those of children that ended
         measured["memory"] = max(measured["memory"], memory / MB)
+        measured["written"] = max(measured["written"], written / MB)
         measured["seconds"] = now - measured["began"]
-        measured["processor"] = sum(seconds for seconds, _ in self.spent[step].values())
-        measured["written"] = sum(size for _, size in self.spent[step].values()) / MB
+        measured["processor"] = sum(self.spent[step].values())
 
 
 def _stat(process: int | str) -> list[str]:
@@ -121,12 +121,12 @@ def _step(process: int) -> str:
     return ""
 
 
-def snakemake(study: str, folder: Path, cores: int, *options: str) -> list[str]:
-    """The command that runs a study on its stand-in."""
+def snakemake(study: str, folder: Path, source: Path, cores: int, *options: str) -> list[str]:
+    """The command that runs a study on a local source."""
     config = [
         "scale=full",
         f"studies=['{folder}/studies/{study}.yaml']",
-        f"sources={{'{study}': '{folder}/stand_ins/{study}'}}",
+        f"sources={{'{study}': '{source}'}}",
         *("weights=none", "device=cpu", f"threads={cores}"),
     ]
     command = [sys.executable, "-m", "snakemake", "--snakefile", f"{ROOT}/Snakefile", "--directory", str(folder)]
@@ -156,7 +156,8 @@ def main() -> int:
     parser.add_argument("folder", type=lambda text: Path(text).resolve())
     parser.add_argument("rules", nargs="*", help="the last steps to run; without any, all of them")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
-    options = parser.parse_args()
+    parser.add_argument("--source", type=lambda text: Path(text).resolve(), help="a real copy, instead of a stand-in")
+    options = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     study, folder = options.study, options.folder
     record = folder / f"{study}.json"
@@ -165,21 +166,23 @@ def main() -> int:
     def measure(name: str, began: float) -> None:
         steps[name] = {"seconds": time.time() - began}
 
-    began = time.time()
-    stand_ins.make(study, folder / "stand_ins" / study, options.cores)
-    if "stand-ins" not in steps:
-        measure("stand-ins", began)
+    source = options.source or folder / "stand_ins" / study
+    if not options.source:
+        began = time.time()
+        stand_ins.make(study, source, options.cores)
+        if "stand-ins" not in steps:
+            measure("stand-ins", began)
     write_study(study, folder)
     rules = ["--until", *options.rules] if options.rules else []
     began = time.time()
     subprocess.run(
-        snakemake(study, folder, options.cores, "-n", "--quiet", "all", *rules),
+        snakemake(study, folder, source, options.cores, "-n", "--quiet", "all", *rules),
         cwd=ROOT,
         check=True,
         capture_output=True,
     )
     measure("snakemake -n", began)
-    code, measured = run(snakemake(study, folder, options.cores, *rules), folder / f"{study}.log")
+    code, measured = run(snakemake(study, folder, source, options.cores, *rules), folder / f"{study}.log")
     steps |= {step.pop("step"): step for step in measured}
     write_json(record, steps)
     report(study, steps)
