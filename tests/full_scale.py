@@ -56,14 +56,13 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def write_study(study: str, folder: Path) -> Path:
+def write_study(study: str, folder: Path, preparation: str | None) -> None:
     """Write the study file with the short arm as its only one."""
     content = read_yaml(ROOT / f"studies/{study}.yaml")
     content = merge(content, {"demo": None, "split": {"seeds": [0]}, "run": ["short"], "published": [], "claims": []})
-    content["arms"]["short"] = ARMS[study]  # as it is: merging would take its nulls away
-    path = folder / "studies" / f"{study}.yaml"
-    write_json(path, content)  # JSON is YAML, too
-    return path
+    arm = {**ARMS[study], **({"preparation": preparation} if preparation else {})}
+    content["arms"]["short"] = arm  # as it is: merging would take its nulls away
+    write_json(folder / "studies" / f"{study}.yaml", content)  # JSON is YAML, too
 
 
 class Watch(threading.Thread):
@@ -157,6 +156,7 @@ def main() -> int:
     parser.add_argument("rules", nargs="*", help="the last steps to run; without any, all of them")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     parser.add_argument("--source", type=lambda text: Path(text).resolve(), help="a real copy, instead of a stand-in")
+    parser.add_argument("--preparation", help="another one than the recipe's")
     options = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     study, folder = options.study, options.folder
@@ -172,7 +172,7 @@ def main() -> int:
         stand_ins.make(study, source, options.cores)
         if "stand-ins" not in steps:
             measure("stand-ins", began)
-    write_study(study, folder)
+    write_study(study, folder, options.preparation)
     rules = ["--until", *options.rules] if options.rules else []
     began = time.time()
     subprocess.run(
