@@ -4,7 +4,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test test-floor lint docs bench image lock
+.PHONY: help demo test test-floor lint docs bench rehearse image lock
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -34,6 +34,9 @@ docs: $(BIN)/.ready ## Write the tables of docs/study-file.md from the records o
 
 bench: $(BIN)/.ready ## Measure the speed of the main steps
 	$(BIN)/python -m tests.bench
+
+rehearse: $(BIN)/.ready ## Run a study at full scale on stand-ins of full number (STUDY=mura FOLDER=/a/large/disk), see docs/full-scale.md
+	$(BIN)/python -m tests.full_scale $(STUDY) $(FOLDER)
 
 image: ## Build the container image (FLAVOR=cu113 or current) and, where Apptainer is, images/rescan-<flavor>.sif
 	@bash envs/image.sh $(FLAVOR) $(BUILD_ARGS)
