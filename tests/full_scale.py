@@ -32,10 +32,10 @@ EVERY = 0.2  # seconds between two looks at the processes
 OPTIONS = ("--preparation", "--arm", "--autoencoder")
 TICK, MB = os.sysconf("SC_CLK_TCK"), 1e6
 
-SMALL = {"encoder": "resnet18", "weights": "none"}
+SMALL = {"encoder": "cnn5", "weights": "none", "neck": "avg"}
 ARMS: dict[str, dict[str, Any]] = {
     "brain_tumor": {
-        "network": {**SMALL, "neck": "avg", "hidden": None},
+        "network": {**SMALL, "hidden": None},
         "stages": {"main": {"epochs": None, "steps": 20}},
     },
     "aptos2019": {
@@ -129,7 +129,8 @@ def snakemake(study: str, folder: Path, source: Path, cores: int, *options: str)
         *("weights=none", "device=cpu", f"threads={cores}"),
     ]
     command = [sys.executable, "-m", "snakemake", "--snakefile", f"{ROOT}/Snakefile", "--directory", str(folder)]
-    return [*command, "--cores", str(cores), "--nolock", *options, "--config", *config]
+    alone = ["--resources", "alone=1", "--default-resources", "alone=1"]  # one job at a time
+    return [*command, "--cores", str(cores), "--nolock", *alone, *options, "--config", *config]
 
 
 def run(command: list[str], log: Path) -> tuple[int, list[dict[str, Any]]]:
