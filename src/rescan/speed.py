@@ -54,6 +54,7 @@ def measure(device: torch.device, threads: int) -> Rates:
     convolutions = 3 * 4 * (128 * 128 * 9 * 14**2) * 32 * larger
     convolutions_3d = 3 * 2 * (32 * 32 * 27 * 16**3) * 4 * larger
     norms = 8 * 2 * (64 * 56**2) * 16 * larger
+    upsampled = 16 * 32**3 * 2 * larger
     launches = 3 * 80
     return Rates(
         machine=machine,
@@ -64,6 +65,7 @@ def measure(device: torch.device, threads: int) -> Rates:
         multiply_adds_3d=convolutions_3d
         / _training(nn.Sequential(*(_conv(3, 32) for _ in range(2))), (4 * larger, 32, 16, 16, 16), device),
         numbers=norms / _training(nn.Sequential(*(_norm() for _ in range(8))), (16 * larger, 64, 56, 56), device),
+        upsampled=upsampled / _training(_decoder(), (2 * larger, 16, 16, 16, 16), device),
         launches=launches / _training(nn.Sequential(*(_tiny() for _ in range(40))), (2, 4, 4, 4), device),
         megapixels=1 / _least(_decoding()),
         core=CORE_SECONDS / _least(lambda: sum(number * number for number in range(1_000_000))),
@@ -97,6 +99,10 @@ def _conv(dimensions: int, maps: int) -> nn.Module:
 
 def _norm() -> nn.Module:
     return nn.Sequential(nn.BatchNorm2d(64), nn.ReLU(inplace=True))
+
+
+def _decoder() -> nn.Sequential:
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv3d(16, 1, 3, padding=1))
 
 
 def _tiny() -> nn.Module:

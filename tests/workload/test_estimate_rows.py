@@ -7,7 +7,7 @@ from rescan.workload.jobs import Job
 from rescan.workload.rates import CARDS, Rates, remember, remembered
 from rescan.workload.work import Work
 
-RATES = Rates("a machine", True, False, 100, 10, 50, 20, 4, 2, 1, 3)
+RATES = Rates("a machine", True, False, 100, 10, 50, 25, 20, 4, 2, 1, 3)
 TRAINING = Job("train", "arm", Work(on_gpu=True, with_torch=True, images=7, multiply_adds=1000, numbers=100, gpu_mb=9))
 AUDIT = Job("audit", "", Work(megapixels=32, seconds=6, memory_mb=10, process_mb=5, disk_mb=2))
 
@@ -16,7 +16,7 @@ def test_a_job_takes_the_sum_of_what_each_kind_of_work_takes():
     assert RATES.seconds(TRAINING.work) == 3 + 1000 / 100 + 100 / 50
     assert RATES.seconds(AUDIT.work) == 1 + 32 / 4 + 6 / 2
     assert RATES.seconds(AUDIT.work, processes=4) == 1 + 32 / 4 / 4 + 6 / 2
-    assert RATES.seconds(Work(dimensions=3, multiply_adds=1000)) == 1 + 1000 / 10
+    assert RATES.seconds(Work(dimensions=3, multiply_adds=1000, upsampled=100)) == 1 + 1000 / 10 + 100 / 25
 
 
 def test_hours_of_gpus_and_of_cores_are_apart_and_memory_is_the_largest():

@@ -12,7 +12,6 @@ from rescan.study import Autoencoder, Block, EncoderSettings, Network
 
 REFERENCE = {2: 224**2, 3: 96**3}  # pixels and voxels that the catalogue's costs are of
 CHECKPOINTED = 0.25  # share of the numbers that checkpointing keeps
-UPSAMPLING = 16  # numbers moved per upsampled one, as the time of the demo's autoencoder tells
 DECODER_WIDEST, DECODER_NARROWEST = 256, 16  # as rescan.models.autoencoders
 
 
@@ -26,7 +25,7 @@ class NetworkCost:
         behind: How many of them are behind the encoder.
         multiply_adds: Of a forward pass.
         kept: Numbers that are computed on the way to the loss, and that the backward pass needs.
-        moved: Those that are written and read: more, if maps are upsampled.
+        upsampled: Numbers that a decoder upsamples on the way.
         held: Those that are in memory at once; fewer with checkpointing.
         passes: Forward passes that forward and backward pass are worth together.
         layers: That run one after the other.
@@ -37,7 +36,7 @@ class NetworkCost:
     behind: float
     multiply_adds: float
     kept: float
-    moved: float
+    upsampled: float
     held: float
     passes: float
     layers: int
@@ -81,7 +80,7 @@ def of_autoencoder(autoencoder: Autoencoder, channels: int, shape: Sequence[int]
         multiply_adds=multiply_adds,
         kept=kept,
         layers=4 * doublings,
-        moved=UPSAMPLING * upsampled,
+        upsampled=upsampled,
     )
 
 
@@ -110,7 +109,7 @@ def _cost(
     multiply_adds: float,
     kept: float,
     layers: int,
-    moved: float = 0,
+    upsampled: float = 0,
 ) -> NetworkCost:
     held = encoder.kept * (CHECKPOINTED if settings.checkpointing else 1) + kept
     return NetworkCost(
@@ -119,7 +118,7 @@ def _cost(
         behind=parameters,
         multiply_adds=encoder.multiply_adds + multiply_adds,
         kept=encoder.kept + kept,
-        moved=encoder.kept + kept + moved,
+        upsampled=upsampled,
         held=held,
         passes=4 if settings.checkpointing else 3,
         layers=encoder.layers + layers,

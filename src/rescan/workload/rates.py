@@ -26,6 +26,7 @@ class Rates:
         multiply_adds: Of networks of images, on what they are trained on: a GPU, or a training's cores.
         multiply_adds_3d: Of networks of volumes.
         numbers: Of activations, written and read again.
+        upsampled: Numbers upsampled and convolved to one map.
         launches: Layers run one after the other, whose work is nothing.
         megapixels: Decoded and prepared by one core.
         core: How fast a core is, as a multiple of the one that `Work.seconds` are of.
@@ -39,6 +40,7 @@ class Rates:
     multiply_adds: float
     multiply_adds_3d: float
     numbers: float
+    upsampled: float
     launches: float
     megapixels: float
     core: float
@@ -58,14 +60,15 @@ class Rates:
             + work.launches / self.launches
             + work.multiply_adds / multiply_adds
             + work.numbers / self.numbers
+            + work.upsampled / self.upsampled
             + work.megapixels / self.megapixels / processes
             + work.seconds / self.core
         )
 
 
 # A slow machine of today: what jobs ask of a cluster must be enough there, too.
-NOMINAL_CPU = Rates("a slow core", False, False, 1.5e10, 6e9, 6e7, 1e4, 5.0, 0.5, 3.0, 8.0)
-NOMINAL_GPU = Rates("a slow card", False, True, 1.5e12, 8e11, 1e10, 2.5e4, 5.0, 0.5, 3.0, 15.0)
+NOMINAL_CPU = Rates("a slow core", False, False, 1.5e10, 6e9, 6e7, 4e6, 1e4, 5.0, 0.5, 3.0, 8.0)
+NOMINAL_GPU = Rates("a slow card", False, True, 1.5e12, 8e11, 1e10, 2e9, 2.5e4, 5.0, 0.5, 3.0, 15.0)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,20 @@ class Card:
         """
         multiply_adds = self.tera_flops * 1e12 / 2
         numbers = 0.5 * self.gigabytes * 1e9 / 20
-        return Rates(self.name, False, True, multiply_adds / 5, multiply_adds / 10, numbers, 6e4, 20.0, 1.0, 2.0, 8.0)
+        return Rates(
+            self.name,
+            False,
+            True,
+            multiply_adds / 5,
+            multiply_adds / 10,
+            numbers,
+            numbers / 4,
+            6e4,
+            20.0,
+            1.0,
+            2.0,
+            8.0,
+        )
 
 
 # From the vendors' data sheets.

@@ -91,7 +91,8 @@ def _stage(run: AnyRun, stage: TrainingStage, samples: float, parts: Parts, item
         images=images,
         launches=cost.layers * (images / stage.batch_size * passes + steps * UPDATE_LAUNCHES),
         multiply_adds=images * cost.multiply_adds * passes,
-        numbers=images * cost.moved * passes / 3 + steps * trained * UPDATE_NUMBERS + preparing,
+        numbers=images * cost.kept * passes / 3 + steps * trained * UPDATE_NUMBERS + preparing,
+        upsampled=images * cost.upsampled,
     )
     return _add(work, _forward(scored * items.number * epochs, items, cost))
 
@@ -103,7 +104,8 @@ def _forward(images: float, items: Items, cost: NetworkCost) -> Work:
         dimensions=cost.dimensions,
         launches=cost.layers * images / at_once,
         multiply_adds=images * cost.multiply_adds,
-        numbers=images * (cost.moved / 3 + items.pixels * items.channels * NORMALIZING),
+        numbers=images * (cost.kept / 3 + items.pixels * items.channels * NORMALIZING),
+        upsampled=images * cost.upsampled / 3,
     )
 
 
@@ -114,4 +116,5 @@ def _add(work: Work, other: Work) -> Work:
         launches=work.launches + other.launches,
         multiply_adds=work.multiply_adds + other.multiply_adds,
         numbers=work.numbers + other.numbers,
+        upsampled=work.upsampled + other.upsampled,
     )

@@ -17,6 +17,7 @@ class Work:
         launches: Layers that are run, forward or backward.
         multiply_adds: Of networks.
         numbers: Of activations, each written once and read again, as by a forward and a backward pass.
+        upsampled: Numbers that decoders upsample and convolve, forward and backward.
         megapixels: Of source images that are decoded and prepared; processes share them.
         seconds: All else, on one core of the machine that NOMINAL describes.
         memory_mb: Peak memory of the job; that of each process of a pool comes on top.
@@ -33,6 +34,7 @@ class Work:
     launches: float = 0.0
     multiply_adds: float = 0.0
     numbers: float = 0.0
+    upsampled: float = 0.0
     megapixels: float = 0.0
     seconds: float = 0.0
     memory_mb: float = 1000.0
