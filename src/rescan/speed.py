@@ -71,6 +71,7 @@ def measure(device: torch.device, threads: int) -> Rates:
         core=CORE_SECONDS / _least(lambda: sum(number * number for number in range(1_000_000))),
         start=_least(lambda: _run("import rescan.cli, rescan.data.split"), _of_children),
         start_torch=_least(lambda: _run("import rescan.cli, rescan.training.infer"), _of_children),
+        gpu_mb=torch.cuda.get_device_properties(device).total_memory / 1e6 if on_gpu else 0,
     )
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,16 @@ def test_an_estimate_has_a_row_per_arm_and_says_what_it_is_from(tmp_path, monkey
     assert "40,005 samples (the whole published data set)" in text
     assert "H100 SXM, 80 GB (nominal, not measured" in text
     assert "101 trainings" in text
+
+
+def test_arms_that_a_card_has_too_little_memory_for_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(["scale=full", "studies=[brain_tumor]"], tmp_path)
+    rates = {memory: replace(card_rates("t4"), gpu_mb=memory) for memory in (16_000, 8_000)}
+    enough, little = ("\n".join(estimate(plan, Machine(own, cores=8, gpus=1, threads=2))) for own in rates.values())
+    assert "More memory" not in enough
+    assert "More memory than the GPU has: densenet169, resnet152, densenet169_as_run" in little
+    assert "mobilenet" not in little.rpartition("More memory")[2]
 
 
 def test_a_dry_run_ends_with_a_line_and_imports_no_torch(tmp_path):

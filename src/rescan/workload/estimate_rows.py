@@ -9,6 +9,7 @@ from rescan.workload.jobs import Job, Jobs
 from rescan.workload.rates import Rates
 
 BEFORE, AFTER = ("download", "index", "audit", "split", "preprocess"), ("compare", "report")
+CUDA_MB = 1000  # of a GPU's memory, for libraries and the allocator
 COUNTED = {
     "counted": "counted",
     "phantom": "of the phantom",
@@ -118,6 +119,8 @@ def table(studies: Sequence[Jobs], machine: Machine) -> Iterator[str]:
         yield f"  {'together':{width}}" + _cells(amounts(own, machine))
         yield ""
     together = amounts(everything, machine)
+    there = machine.rates.gpu_mb
+    large = dict.fromkeys(job.of for job in everything if 0 < there < job.work.gpu_mb + CUDA_MB)
     yield f"  {'all studies':{width}}" + _cells(together)
     gpus = f" and {machine.gpus} GPU{'s' * (machine.gpus > 1)}" if machine.gpus else ""
     yield ""
@@ -126,6 +129,8 @@ def table(studies: Sequence[Jobs], machine: Machine) -> Iterator[str]:
         f"With {machine.cores} core{'s' * (machine.cores > 1)}{gpus}: about {wall}, {together.trainings} trainings, "
         f"{size_of(together.disk_mb)} of disk."
     )
+    if large:
+        yield f"More memory than the GPU has: {', '.join(large)}; lower batch_size, or add checkpointing: true."
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from rescan.study import AutoencoderRun, Run, Study
 from rescan.workload.data_size import DataSize, data_size
 from rescan.workload.part_sizes import Parts, parts_of
 from rescan.workload.shapes import items_of
-from rescan.workload.training_work import inference, network_of, training
+from rescan.workload.training_work import forward_mb, inference, network_of, training
 from rescan.workload.work import Work
 
 MEGABYTE = 1e6
@@ -133,7 +133,7 @@ class Jobs:
             numbers=cost.kept * passes / 3,
             seconds=2 + images * 0.15,
             memory_mb=1200 + weights + 20 * images * items.bytes / MEGABYTE,
-            gpu_mb=2 * weights + 8 * cost.kept * 4 / MEGABYTE,
+            gpu_mb=forward_mb(items, cost),
             disk_mb=images * 0.2,
         )
 

@@ -32,6 +32,7 @@ class Rates:
         core: How fast a core is, as a multiple of the one that `Work.seconds` are of.
         start: Seconds from a job's start to its work, without torch …
         start_torch: … and with it.
+        gpu_mb: Memory of its GPU; 0 without.
     """
 
     machine: str
@@ -46,6 +47,7 @@ class Rates:
     core: float
     start: float
     start_torch: float
+    gpu_mb: float = 0
 
     def seconds(self, work: Work, processes: int = 1) -> float:
         """How long a job takes.
@@ -96,18 +98,19 @@ class Card:
         multiply_adds = self.tera_flops * 1e12 / 2
         numbers = 0.5 * self.gigabytes * 1e9 / 20
         return Rates(
-            self.name,
-            False,
-            True,
-            multiply_adds / 5,
-            multiply_adds / 10,
-            numbers,
-            numbers / 4,
-            6e4,
-            20.0,
-            1.0,
-            2.0,
-            8.0,
+            machine=self.name,
+            measured=False,
+            on_gpu=True,
+            multiply_adds=multiply_adds / 5,
+            multiply_adds_3d=multiply_adds / 10,
+            numbers=numbers,
+            upsampled=numbers / 4,
+            launches=6e4,
+            megapixels=20,
+            core=1,
+            start=2,
+            start_torch=8,
+            gpu_mb=self.memory * 1000,
         )
 
 

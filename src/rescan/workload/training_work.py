@@ -51,11 +51,22 @@ def inference(run: Run, parts: Parts) -> Work:
     augmented = parts.predicted * items.number * recipe.inference.copies
     numbers = work.numbers + augmented * items.pixels * items.channels * AUGMENTING
     weights = cost.parameters * 4 / MEGABYTE
-    at_once = min(IMAGES_AT_ONCE, max(1, BATCH // items.pixels))
-    maps = 6 * at_once * max(cost.kept / cost.layers, items.pixels * 3) * 4 / MEGABYTE
     return replace(
-        work, on_gpu=True, with_torch=True, numbers=numbers, memory_mb=900 + weights, gpu_mb=weights + maps, disk_mb=2.0
+        work,
+        on_gpu=True,
+        with_torch=True,
+        numbers=numbers,
+        memory_mb=900 + weights,
+        gpu_mb=forward_mb(items, cost),
+        disk_mb=2.0,
     )
+
+
+def forward_mb(items: Items, cost: NetworkCost) -> float:
+    """Peak memory of a forward pass that keeps nothing: the weights, and the largest maps of a batch."""
+    at_once = min(IMAGES_AT_ONCE, max(1, BATCH // items.pixels))
+    largest = max(cost.kept / cost.layers, items.pixels * 3)
+    return (cost.parameters + 6 * at_once * largest) * 4 / MEGABYTE
 
 
 def network_of(run: AnyRun) -> NetworkCost:
