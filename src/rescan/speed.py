@@ -69,8 +69,8 @@ def measure(device: torch.device, threads: int) -> Rates:
         launches=launches / _training(nn.Sequential(*(_tiny() for _ in range(40))), (2, 4, 4, 4), device),
         megapixels=1 / _least(_decoding()),
         core=CORE_SECONDS / _least(lambda: sum(number * number for number in range(1_000_000))),
-        start=_least(lambda: _run("import rescan.cli, rescan.data.split"), _of_children),
-        start_torch=_least(lambda: _run("import rescan.cli, rescan.training.infer"), _of_children),
+        start=_least(lambda: _run("import rescan.cli, rescan.data.split"), _of_children, 1),
+        start_torch=_least(lambda: _run("import rescan.cli, rescan.training.infer"), _of_children, 1),
         gpu_mb=torch.cuda.get_device_properties(device).total_memory / 1e6 if on_gpu else 0,
     )
 
@@ -129,10 +129,10 @@ def _run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own words
 
 
-def _least(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+def _least(work: Callable[[], object], clock: Callable[[], float] = time.process_time, repeats: int = REPEATS) -> float:
     """The least time of a call, of several; of a processor by default, as other programs keep it busy, too."""
     times = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         began = clock()
         work()
         times.append(clock() - began)
