@@ -117,11 +117,11 @@ def estimate(
 
 
 def doctor() -> None:
-    """Print what this machine has: Python, torch, GPU, Snakemake, Apptainer, disk, Kaggle token."""
-    from rescan.doctor import findings
+    """Say what this machine has, whether GPU, driver and torch fit, and what to do about it."""
+    from rescan.doctor.findings import findings
 
     for name, description in findings():
-        typer.echo(f"{name:12} {description}")
+        typer.echo(f"{name:13} {description}")
 
 
 def clean(
@@ -129,6 +129,6 @@ def clean(
 ) -> None:
     """Remove the states of trainings (what they resume from). Results stay."""
     start(None)
-    from rescan.doctor import remove_states
+    from rescan.doctor.cleaning import remove_states
 
     remove_states(results)
