@@ -37,6 +37,7 @@ bench: $(BIN)/.ready ## Measure the speed of the main steps
 
 rehearse: $(BIN)/.ready ## Run a study at full scale on stand-ins of full number (STUDY=mura FOLDER=/a/large/disk), see docs/full-scale.md
 	$(BIN)/python -m tests.full_scale $(STUDY) $(FOLDER)
+
 gpu-check: $(BIN)/.ready ## Show on one GPU, in 8 minutes, what only a GPU can: speed, precision, memory, sharing, resuming
 	$(BIN)/python -m tests.gpu_check
 
