@@ -62,6 +62,11 @@ def test_the_costs_of_the_catalogue_are_those_of_the_networks(name):
     assert cost.cells == math.prod(encoder.cells((encoder.inputs, *shape)))
 
 
+def test_every_encoder_has_a_cost():
+    costs = {name: record.cost for name, record in catalogue.ENCODERS.items()}
+    assert [name for name, cost in costs.items() if min(cost.parameters, cost.multiply_adds, cost.kept) <= 0] == []
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_the_costs_of_blocks_are_counted_from_them(residual):
     blocks = [Block(kernel=7, maps=8, stride=2, pool=2), Block(maps=16, residual=residual, pool=2)]
