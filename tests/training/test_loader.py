@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from rescan.errors import RescanError
 from rescan.files import write_table
 from rescan.results.packed_store import LeftOut, PackedStore
 from rescan.study import Run
+from rescan.training import loader
 from rescan.training.loader import DEPTH, cut, loading, read_items
 
 OTHERS = {"others": {"source": {"path": "y"}, "layout": "class_folders"}}
@@ -62,6 +65,35 @@ def test_rows_are_written_as_the_gray_levels_that_they_are(dtype):
     levels = np.empty((3, 4, 5, 1), np.uint8 if dtype == np.uint8 else np.float32)
     take(images, np.array([5, 0, 5]), levels)
     assert np.array_equal(levels, of_store(images[[5, 0, 5]]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_batches_for_a_gpu_are_gathered_in_pinned_memory_and_prepared_in_the_thread(monkeypatch, dtype):
+    """The CPU stands for the GPU, whose streams do nothing."""
+    order, empty = [], torch.empty
+    stream = types.SimpleNamespace(wait_event=lambda _: order.append("waited"))
+    ready = types.SimpleNamespace(record=lambda _: order.append("recorded"))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "Event", lambda: ready)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: order.append("kept"))
+    monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: empty(shape, dtype=dtype) if pin_memory else 0)
+    images = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (6, 4, 5, 3)).astype(dtype)
+    batches = [np.array([5, 0, 5]), np.array([2])]
+    threads = set()
+
+    def prepare(batch, number):
+        threads.add(threading.current_thread().name)
+        assert not torch.is_grad_enabled()
+        return batch.float() + number
+
+    made = loader._on_gpu(images, batches, torch.device("cpu"), prepare)
+    received = list(loader._received(loader._prefetch(made, 2)))
+    assert threads == {"loader"}
+    assert sorted(order) == ["kept"] * 2 + ["recorded"] * 2 + ["waited"] * 2
+    for number, (batch, rows) in enumerate(zip(received, batches)):
+        assert torch.equal(batch, loader.gray_levels(images[rows]).movedim(-1, 1).float() + number)
 
 
 def test_the_thread_ends_when_the_reader_leaves():
