@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rescan.cli import app
 from rescan.errors import RescanError
 from rescan.workflow.forecast import card_rates, estimate, plan_of
 from rescan.workload.estimate_rows import Machine
@@ -64,10 +66,19 @@ def test_a_dry_run_ends_with_a_line_and_imports_no_torch(tmp_path):
     (tmp_path / "torch/__init__.py").write_text("raise SystemExit('torch was imported')")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("RESCAN_", "SNAKEMAKE_"))}
     environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "-n", "-q"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n", "-q"]
     command += ["--directory", str(tmp_path), "--config", "studies=[brain_tumor]", "device=cpu"]
     process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     last = process.stderr.splitlines()[-1]
     assert last.startswith("About 4 trainings, ")
+    assert " on 1 core," in last  # nothing else was said
     assert "nominal rates of a slow machine" in last
+
+
+def test_the_command_prints_the_table_and_a_fault_in_one_line():
+    run = CliRunner().invoke(app, ["estimate", "--config", "scale=full", "studies=[brain_tumor]", "--card", "h100"])
+    assert run.exit_code == 0, run.output
+    assert "50 trainings" in run.output
+    with pytest.raises(RescanError, match="did you mean 'brain_tumor'"):
+        CliRunner().invoke(app, ["estimate", "studies=[brain_tumr]"], catch_exceptions=False)

@@ -9,9 +9,9 @@ from rescan.workflow.plan import Plan
 from rescan.workflow.resources import LONGEST, SHORTEST_TRAINING, SIZES, Resources
 
 ROOT = Path(__file__).parent.parent.parent
-HERE = SimpleNamespace(cores=6, local_exec=True, remote_exec=False)
-CLUSTER = SimpleNamespace(cores=None, local_exec=False, remote_exec=False)
-NODE = SimpleNamespace(cores=64, local_exec=True, remote_exec=True)
+HERE = SimpleNamespace(resource_settings=SimpleNamespace(cores=6), local_exec=True, remote_exec=False)
+CLUSTER = SimpleNamespace(resource_settings=SimpleNamespace(cores=None), local_exec=False, remote_exec=False)
+NODE = SimpleNamespace(resource_settings=SimpleNamespace(cores=64), local_exec=True, remote_exec=True)
 
 
 @pytest.fixture(autouse=True)

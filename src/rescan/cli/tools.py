@@ -93,7 +93,7 @@ def estimate(
     config: Annotated[  # noqa: ARG001 - it may stand before the words, as for snakemake
         bool, typer.Option("--config", help="may stand before the settings")
     ] = False,
-    cores: Annotated[int, typer.Option(min=1, help="cores to run on; all of this machine, if 0")] = 0,
+    cores: Annotated[Optional[int], typer.Option(min=1, help="cores to run on; by default all of this machine")] = None,
     gpus: Annotated[int, typer.Option(min=1, help="GPUs to run on, if any")] = 1,
     card: Annotated[
         Optional[str], typer.Option(help="nominal rates of this GPU, instead of measuring: h100, …")

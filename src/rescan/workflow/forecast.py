@@ -76,7 +76,7 @@ def line_behind_dry_run(workflow: Any, resources: Resources) -> None:
         if job.rule.name not in ("all", "weights")
     ]
     if jobs:
-        print(_line(jobs, resources.plan, workflow.cores), file=sys.stderr)  # noqa: T201 - below Snakemake's own words
+        print(_line(jobs, resources.plan, resources.cores), file=sys.stderr)  # noqa: T201 - below Snakemake's own words
 
 
 def _line(jobs: list[Job], plan: Plan, cores: int) -> str:

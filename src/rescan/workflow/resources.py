@@ -28,10 +28,16 @@ SIZES = "RESCAN_DATA_SIZES"
 Amount = Callable[..., int]
 
 
+class Settings(Protocol):
+    """Snakemake's settings of resources."""
+
+    cores: int | None  # None in a dry run without --cores
+
+
 class Workflow(Protocol):
     """What is asked of Snakemake's workflow, while it plans."""
 
-    cores: int
+    resource_settings: Settings
     local_exec: bool
     remote_exec: bool
 
@@ -54,6 +60,11 @@ class Resources:
         """Whether jobs run elsewhere, within limits of memory and time."""
         return self.workflow.remote_exec or not self.workflow.local_exec
 
+    @property
+    def cores(self) -> int:
+        """Cores of this machine that jobs may use."""
+        return self.workflow.resource_settings.cores or 1
+
     def of(self, rule: str) -> dict[str, Amount | int]:
         """All resources of a rule but its threads, as Snakemake names them."""
         asked: dict[str, Amount | int] = {
@@ -68,7 +79,7 @@ class Resources:
 
         def amount(wildcards: Wildcards) -> int:
             if not self.on_cluster:
-                return self.workflow.cores
+                return self.cores
             return max(1, min(MOST_PROCESSES, int(self.work(rule, wildcards).megapixels / MEGAPIXELS_A_PROCESS)))
 
         return amount
