@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from rescan.workflow.plan import Plan
-from rescan.workflow.resources import LONGEST, SHORTEST_TRAINING, SIZES, Resources
+from rescan.workflow.resources import LONGEST, SHORTEST_TRAINING, SIZES, JobResources
 
 ROOT = Path(__file__).parent.parent.parent
 HERE = SimpleNamespace(resource_settings=SimpleNamespace(cores=6), local_exec=True, remote_exec=False)
@@ -22,7 +22,7 @@ def _alone(tmp_path, monkeypatch):
 
 def resources(workflow, **config):
     settings = {"scale": "full", "studies": ["brain_tumor"], "device": "cuda", **config}
-    return Resources(Plan(settings, ROOT, Path.cwd()), workflow)
+    return JobResources(Plan(settings, ROOT, Path.cwd()), workflow)
 
 
 def job(**wildcards):

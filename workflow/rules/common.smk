@@ -16,7 +16,7 @@ from rescan.workflow.inputs import Inputs
 from rescan.workflow.partitions import check_partitions
 from rescan.workflow.reruns import Keys
 from rescan.workflow.plan import Plan
-from rescan.workflow.resources import Resources
+from rescan.workflow.resources import JobResources
 
 try:
     PLAN = Plan(
@@ -31,7 +31,7 @@ except RescanError as error:
     raise WorkflowError(str(error))
 os.environ.update(environment(PLAN))
 
-INPUTS, KEYS, ASK = Inputs(PLAN), Keys(PLAN), Resources(PLAN, workflow)
+INPUTS, KEYS, ASK = Inputs(PLAN), Keys(PLAN), JobResources(PLAN, workflow)
 atexit.register(line_behind_dry_run, workflow, ASK)
 
 

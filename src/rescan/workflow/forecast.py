@@ -15,7 +15,7 @@ import rescan
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.workflow.plan import Plan
-from rescan.workflow.resources import Resources
+from rescan.workflow.resources import JobResources
 from rescan.workload.estimate_rows import Machine, amounts, duration, table, wall_seconds
 from rescan.workload.jobs import Job, Jobs
 from rescan.workload.rates import CARDS, NOMINAL_CPU, NOMINAL_GPU, Rates, remembered
@@ -65,7 +65,7 @@ def estimate(plan: Plan, machine: Machine) -> Iterator[str]:
     yield "Downloads are not counted, and no training is taken to stop early."
 
 
-def line_behind_dry_run(workflow: Any, resources: Resources) -> None:
+def line_behind_dry_run(workflow: Any, resources: JobResources) -> None:
     """Print what a dry run's jobs would take, to be called when Snakemake ends; nothing if it was no dry run."""
     if not workflow.dryrun or workflow.dag is None:
         return

@@ -42,7 +42,7 @@ class Workflow(Protocol):
     remote_exec: bool
 
 
-class Resources:
+class JobResources:
     """The resources of the rules, as functions of a job's wildcards.
 
     A job of a cluster plans itself again, on its node, when the data may be there that were not there when it was
