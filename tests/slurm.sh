@@ -13,17 +13,24 @@ cpu=(device=cpu threads=1)
 
 snake() { # FOLDER [option…]: the workflow, on the cluster
   local folder=$1; shift
-  python -m snakemake --snakefile "$root/Snakefile" --workflow-profile "$root/profiles/slurm" --directory "$folder" \
-    ${PARTITION:+--default-resources slurm_partition="$PARTITION"} "$@"
+  env --default-signal=INT python -m snakemake --snakefile "$root/Snakefile" --directory "$folder" \
+    --workflow-profile "$root/profiles/slurm" ${PARTITION:+--default-resources slurm_partition="$PARTITION"} "$@"
 }
 
 run() { # FOLDER [option…]: the small study of write_study; its messages are in FOLDER/out
   local folder=$1 log=${OUT:-$1/out}; shift
-  snake "$folder" --config "studies=[$folder/small.yaml]" "${cpu[@]}" "$@" &> "$log" || { tail -n 40 "$log"; return 1; }
+  snake "$folder" --config "studies=[$folder/small.yaml]" "${cpu[@]}" "$@" &> "$log" || { tail -n 40 "$log" >&2; return 1; }
 }
 
 fresh() { # NAME: an empty folder for a check
   rm -rf "${work:?}/$1"; mkdir -p "$work/$1"; echo "$work/$1"
+}
+
+prepared() { # EPOCHS [SEEDS]: a folder in which only the trainings of the small study are to do
+  local folder=$work/trainings; mkdir -p "$folder"; rm -rf "$folder/.snakemake/locks"; write_study "$folder" "$@"
+  run "$folder" --until preprocess split
+  rm -rf "$folder"/{out,again,logs,results/demo/.state,results/demo/small/base}
+  echo "$folder"
 }
 
 write_study() { # FOLDER EPOCHS [SEEDS]: a study whose epochs take seconds
@@ -57,10 +64,9 @@ says() { # FILE-OR-FOLDER PATTERN
   grep -rqE "$2" "$1" || { echo "$1 does not say: $2"; return 1; }
 }
 
-trained_once() { # FOLDER EPOCHS: the history has each epoch once, and there is a page
+trained_once() { # FOLDER EPOCHS: the history has each epoch once
   local rows; rows=$(awk 'END {print NR - 1}' "$1/results/demo/small/base/fold0_seed0/history.csv")
   [ "$rows" = "$2" ] || { echo "$rows epochs in the history, not $2"; return 1; }
-  [ -s "$1/results/demo/index.html" ]
 }
 
 # Checks
@@ -80,13 +86,13 @@ sources() { # a relative source, from another folder than the one that the workf
   (cd "$folder/here" && snake ../there --config 'studies=[../small.yaml]' 'sources={small: images}' "${cpu[@]}") \
     &> "$folder/out" || { tail -n 40 "$folder/out"; return 1; }
   says "$folder/there/data/demo/small/source.json" "$folder/here/images"
-  trained_once "$folder/there" 1
+  trained_once "$folder/there" 1; [ -s "$folder/there/results/demo/index.html" ]
 }
 
 two() { # two trainings at once, on two nodes, each with a GPU if the nodes have any
-  local folder pid; folder=$(fresh two); write_study "$folder" 20 '[0, 1]'
+  local folder pid; folder=$(prepared 20 '[0, 1]')
   if sinfo --noheader --format %G | grep -q gpu; then local cpu=(device=auto threads=1); fi
-  run "$folder" & pid=$!
+  run "$folder" --until train & pid=$!
   await 600 on_two_nodes
   show_trainings
   if [ "${cpu[0]}" = device=auto ]; then scontrol show job "$(training_job)" | grep -E 'gres[/:]gpu[=:]1'; fi
@@ -94,47 +100,48 @@ two() { # two trainings at once, on two nodes, each with a GPU if the nodes have
 }
 
 limit() { # a training stops itself before its time limit, and its retries finish it
-  local folder; folder=$(fresh limit); write_study "$folder" 150
-  run "$folder" --set-resources train:runtime=2 || run "$folder" # after the last retry, the same command goes on
+  local folder; folder=$(prepared 60)
+  run "$folder" --until train --set-resources train:runtime=2 2> "$folder/shown" \
+    || OUT=$folder/again run "$folder" --until train # after the last retry, the same command goes on
   grep -h 'stopped before' "$folder/out" | sort -u | sed 's/^/  /'
   says "$folder/out" 'stopped before its 2 minutes are over at .*an epoch takes'
   says "$folder/logs/demo/small/base" 'going on at stage main'
-  trained_once "$folder" 150
+  trained_once "$folder" 60
 }
 
 killed() { # Snakemake is killed while a training runs, and started again: it is not done twice, nor lost
-  local folder pid job; folder=$(fresh killed); write_study "$folder" 60
-  snake "$folder" --config "studies=[$folder/small.yaml]" "${cpu[@]}" &> "$folder/out" & pid=$!
+  local folder pid job; folder=$(prepared 60)
+  snake "$folder" --config "studies=[$folder/small.yaml]" "${cpu[@]}" --until train &> "$folder/out" & pid=$!
   await 600 is_training
   job=$(training_job)
   await 120 test -s "$folder/results/demo/.state/small/base/fold0_seed0/lock"
   kill -9 "$(pgrep -P $pid -f snakemake || echo $pid)"; wait $pid 2> "$folder/shown" || true
   OUT=$folder/unlocking run "$folder" --unlock
-  OUT=$folder/again run "$folder"
+  OUT=$folder/again run "$folder" --until train
   says "$folder/logs/demo/small/base" "another training of this run is under way .*SLURM job $job.*: waiting for it"
   says "$folder/logs/demo/small/base" 'trained already'
   trained_once "$folder" 60
 }
 
 interrupted() { # Ctrl-C: the training saves its state, and goes on when Snakemake is started again
-  local folder pid; folder=$(fresh interrupted); write_study "$folder" 60
-  snake "$folder" --config "studies=[$folder/small.yaml]" "${cpu[@]}" &> "$folder/out" & pid=$!
+  local folder pid; folder=$(prepared 60)
+  snake "$folder" --config "studies=[$folder/small.yaml]" "${cpu[@]}" --until train &> "$folder/out" & pid=$!
   await 600 is_training
   await 120 test -s "$folder/results/demo/.state/small/base/fold0_seed0/lock"
   sleep 5
   kill -INT "$(pgrep -P $pid -f snakemake || echo $pid)"; wait $pid || true
   says "$folder/logs/demo/small/base" 'stopped by SIGTERM'
   [ -z "$(trainings)" ]
-  OUT=$folder/again run "$folder"
+  OUT=$folder/again run "$folder" --until train
   says "$folder/logs/demo/small/base" 'going on at stage main'
   trained_once "$folder" 60
 }
 
 node() { # the node of a training goes down: SLURM runs the job again on the other one, and the training goes on
-  local folder pid name; folder=$(fresh node); write_study "$folder" 150
-  run "$folder" & pid=$!
+  local folder pid name; folder=$(prepared 150)
+  run "$folder" --until train & pid=$!
   await 600 is_training
-  name=$(trainings | cut -d' ' -f2)
+  name=$(trainings | head -n 1 | cut -d' ' -f2)
   await 300 test -s "$folder/results/demo/.state/small/base/fold0_seed0/state.json" # there is something to go on from
   show_trainings
   scontrol update nodename="$name" state=down reason=tests/slurm.sh
@@ -151,7 +158,7 @@ container() { # the jobs run in IMAGE
   [ -n "${IMAGE:-}" ] || { echo '  left out: no IMAGE'; return; }
   local cpu=("${cpu[@]}" "image=$IMAGE")
   run "$folder" --use-singularity --singularity-args=--userns
-  trained_once "$folder" 2
+  trained_once "$folder" 2; [ -s "$folder/results/demo/index.html" ]
 }
 
 demo() { # all studies on phantoms
