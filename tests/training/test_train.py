@@ -135,7 +135,8 @@ def test_a_stopped_training_goes_on_bit_for_bit(make_study, make_store, monkeypa
     with monkeypatch.context() as patch:
         interrupt(patch, at, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(
-            RescanError, match=r"stopped by SIGTERM at stage \w+, epoch \d, step \d; run the same again"
+            RescanError,
+            match=r"stopped by SIGTERM at stage \w+, epoch \d, step \d, where an epoch takes \d+ s; run the same again",
         ):
             train_cpu(study)
     assert not (RUN / "model.safetensors").exists()
