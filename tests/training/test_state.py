@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -52,7 +53,12 @@ def steps(network, optimizer, count, seed):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [*((name, {}) for name in catalogue.OPTIMIZERS), ("sgd", {"momentum": 0.9})]
+    ("name", "options"),
+    [
+        *((name, {}) for name in catalogue.OPTIMIZERS),
+        *((name, {"foreach": True}) for name in catalogue.OPTIMIZERS),
+        ("sgd", {"momentum": 0.9}),
+    ],
 )
 def test_optimizers_resume_bit_for_bit(tmp_path, name, options):
     make = catalogue.resolve("optimizer", name)
@@ -76,6 +82,20 @@ def test_optimizers_resume_bit_for_bit(tmp_path, name, options):
     steps(other, again, 3, seed=2)
     for one, two in zip(network.state_dict().values(), other.state_dict().values()):
         assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("name", catalogue.OPTIMIZERS)
+def test_optimizers_of_gpus_take_the_steps_of_those_of_a_cpu(name):
+    """On a GPU the trainer asks for `foreach`."""
+    ends = []
+    for foreach in (False, True):
+        network = small_network(0)
+        optimizer = catalogue.resolve("optimizer", name)(
+            network.parameters(), lr=0.01, weight_decay=0.1, foreach=foreach
+        )
+        steps(network, optimizer, 8, seed=1)
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]))
+    torch.testing.assert_close(*ends)
 
 
 def test_a_save_cut_short_leaves_the_earlier_state(tmp_path, monkeypatch):
@@ -153,6 +173,22 @@ def test_a_second_trainer_is_kept_out_or_waits(tmp_path, monkeypatch, caplog):
             assert "waiting for it" in caplog.text
     with state.locked(tmp_path):
         pass
+
+
+def test_the_lock_of_a_folder_that_was_removed_keeps_nobody_out(tmp_path, monkeypatch):
+    """Another trainer could take the lock of the new folder: this one must not go on."""
+    folder = tmp_path / "state"
+    with held_by_another_process(folder) as process:
+
+        def remove(_):
+            shutil.rmtree(folder)
+            (folder / "lock").parent.mkdir()
+            (folder / "lock").touch()
+            process.communicate("")
+
+        monkeypatch.setattr(state.time, "sleep", remove)
+        with pytest.raises(RescanError, match="was removed while this waited"), state.locked(folder, lambda: None):
+            pass
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

@@ -37,10 +37,11 @@ def locked(folder: Path, stop_waiting: Callable[[], str | None] | None = None) -
         stop_waiting: While another process holds the lock, wait until this gives a reason to stop; None: do not wait.
 
     Raises:
-        RescanError: Another process holds it; or the folder's file system has no locks.
+        RescanError: Another process holds it; or the folder was removed meanwhile, or its file system has no locks.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with Path(StateFolder(folder).lock).open("a+", encoding="utf-8") as stream:
+    path = Path(StateFolder(folder).lock)
+    with path.open("a+", encoding="utf-8") as stream:
         told = False
         while not _lock(folder, stream):
             stream.seek(0)
@@ -53,6 +54,8 @@ def locked(folder: Path, stop_waiting: Callable[[], str | None] | None = None) -
                 logger.info("%s: another training of this run is under way (%s): waiting for it", folder, holder)
                 told = True
             time.sleep(POLL_SECONDS)
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(stream.fileno())):
+            raise RescanError(f"{folder}: was removed while this waited for it (`rescan clean`?); run the same again")
         stream.truncate(0)
         job = os.environ.get("SLURM_JOB_ID")
         stream.write(f"pid {os.getpid()} on {socket.gethostname()}" + (f", SLURM job {job}" if job else ""))
