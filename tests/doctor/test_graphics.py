@@ -50,7 +50,7 @@ def test_two_cards_one_of_them_divided(smi, monkeypatch):
         capability="GPU-aaaa-1, 12.0\nGPU-bbbb-2, 8.0\n",
         memory="GPU-aaaa-1, 3072, 32768\nGPU-bbbb-2, [N/A], [N/A]\n",
         mig="GPU-aaaa-1, [N/A]\nGPU-bbbb-2, Enabled\n",
-        apps="GPU-aaaa-1, 77, python, 29000\n",
+        apps="GPU-aaaa-1, 77, python, 29000\n[Not Supported]\n",
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,MIG-cba6")
     old, instance = IMAGES["cu113"], "GPU 1 (NVIDIA A100-SXM4-40GB MIG 1g.5gb)"

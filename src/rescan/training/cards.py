@@ -151,5 +151,7 @@ def runs_on(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
 def users() -> Iterator[str]:
     """Who computes on the GPUs: `<UUID>: <program> (pid <pid>, <memory> MiB)`."""
     for line in ask("--query-compute-apps=gpu_uuid,pid,process_name,used_memory", "--format=csv,noheader,nounits"):
-        uuid, pid, *program, memory = (part.strip() for part in line.split(","))
-        yield f"{uuid}: {','.join(program)} (pid {pid}, {memory} MiB)"
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) >= 4:  # else it is a remark
+            uuid, pid, *program, memory = parts
+            yield f"{uuid}: {','.join(program)} (pid {pid}, {memory} MiB)"
