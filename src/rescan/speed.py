@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from rescan.errors import RescanError
+from rescan.training import cards
+from rescan.training.lease import VISIBLE, why_unusable
 from rescan.training.precision import Precision
 from rescan.workload.rates import Rates, remember
 
@@ -32,10 +34,10 @@ def measured(device: str, threads: int) -> Rates:
     Raises:
         RescanError: The device must be `cuda`, and torch can use none.
     """
-    usable = device != "cpu" and torch.cuda.is_available()
-    if device == "cuda" and not usable:
-        raise RescanError("device=cuda: torch can use no GPU here; name one by --card, or see `rescan doctor`")
-    rates = measure(torch.device("cuda" if usable else "cpu"), threads)
+    fault = None if device == "cpu" else why_unusable(cards.cards(), os.environ.get(VISIBLE))
+    if device == "cuda" and fault is not None:
+        raise RescanError(f"device=cuda: {fault}; or name another card by --card; see `rescan doctor`")
+    rates = measure(torch.device("cpu" if device == "cpu" or fault else "cuda"), threads)
     remember(rates, threads)
     return rates
 

@@ -65,7 +65,7 @@ class Machine:
             if choices:
                 card = stack.enter_context(slot(choices, self.jobs_per_gpu, wait=named is None or len(choices) > 1))
                 stack.enter_context(_environment({VISIBLE: card.name, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}))
-            fault = None if self.device == "cpu" else _why_unusable(there, named)
+            fault = None if self.device == "cpu" else why_unusable(there, named)
             if self.device == "cuda" and fault is not None:
                 raise RescanError(f"device=cuda: {fault}; or use device=cpu; see `rescan doctor`")
             usable = self.device != "cpu" and fault is None
@@ -84,7 +84,7 @@ def _built_for_gpus() -> bool:
     return bool(torch.backends.cuda.is_built())  # type: ignore[no-untyped-call]
 
 
-def _why_unusable(there: Sequence[Card], named: str | None) -> str | None:
+def why_unusable(there: Sequence[Card], named: str | None) -> str | None:
     """Why torch can use no GPU, and what to do; None if it can. This starts CUDA."""
     import torch
 
