@@ -42,7 +42,7 @@ RUN cd /opt/envs \
     && rm -rf /opt/envs /root/.cache
 
 # Works as any user: `docker run --user "$(id -u):$(id -g)"`, who writes in this home, too. USER is for programs that ask for a name.
-RUN useradd --create-home --uid 1000 rescan && chmod 1777 /home/rescan
+RUN useradd --create-home --uid 1000 --non-unique rescan && chmod 1777 /home/rescan
 ENV HOME=/home/rescan USER=rescan NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER rescan
 WORKDIR /home/rescan

@@ -201,7 +201,7 @@ def report(study: str, steps: dict[str, dict[str, Any]]) -> None:
     say("|---|--:|--:|--:|--:|--:|")
     for name, step in steps.items():
         cells = [f"{step[key]:,.0f}" if key in step else "" for key in ("processor", "memory", "written")]
-        rate = SAMPLES[study] / step["seconds"]
+        rate = SAMPLES[study] / max(step["seconds"], EVERY)  # 0 if it was seen once
         say(f"| {name} | {step['seconds']:,.1f} | {' | '.join(cells)} | {rate:,.0f} |")
 
 
