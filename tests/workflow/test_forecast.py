@@ -61,12 +61,13 @@ def test_arms_that_a_card_has_too_little_memory_for_are_named(tmp_path, monkeypa
     assert "mobilenet" not in little.rpartition("More memory")[2]
 
 
-def test_a_dry_run_ends_with_a_line_and_imports_no_torch(tmp_path):
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_a_dry_run_ends_with_a_line_and_imports_no_torch(tmp_path, quiet):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch/__init__.py").write_text("raise SystemExit('torch was imported')")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("RESCAN_", "SNAKEMAKE_"))}
     environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n", "-q"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n", *quiet]
     command += ["--directory", str(tmp_path), "--config", "studies=[brain_tumor]", "device=cpu"]
     process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr

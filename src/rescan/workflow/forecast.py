@@ -69,7 +69,7 @@ def line_behind_dry_run(workflow: Any, resources: JobResources) -> None:
     """Print what a dry run's jobs would take, to be called when Snakemake ends; nothing if it was no dry run."""
     if not workflow.dryrun or workflow.dag is None:
         return
-    own = list(workflow.dag.needrun_jobs())
+    own = list(workflow.dag.needrun_jobs(exclude_finished=False))  # a dry run finishes what it shows
     jobs = [
         Job(job.rule.name, "", resources.work(job.rule.name, job.wildcards))
         for job in own
