@@ -45,11 +45,18 @@ def check_image(path: Path, flavor: str | None, locks: Path, arguments: str = ""
             )
         return
     find = "from importlib.util import find_spec; raise SystemExit(find_spec('torch') is None)"
-    command = [program, "--quiet", "exec", *shlex.split(arguments), str(path), "python", "-c", find]
+    command = [program, "--quiet", "exec", *_words(arguments), str(path), "python", "-c", find]
     process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's own words
     if process.returncode:
         why = _last_line(process.stderr) or "its python has no torch"
         raise RescanError(f"config: image: jobs cannot run in {path}: {why}; use an image that `make image` builds")
+
+
+def _words(arguments: str) -> list[str]:
+    try:
+        return shlex.split(arguments)
+    except ValueError as error:
+        raise RescanError(f"--singularity-args: {arguments!r} cannot be read ({error})") from None
 
 
 def _labels(program: str, path: Path) -> dict[str, str]:
@@ -78,7 +85,7 @@ def check_binds(folders: Sequence[str], sources: Sequence[str], arguments: str =
     Raises:
         RescanError: A folder that Apptainer cannot bind, or a link of a source to what is not shown.
     """
-    words = shlex.split(arguments.replace("--bind=", "--bind "))
+    words = _words(arguments.replace("--bind=", "--bind "))
     more = [after for word, after in zip(words, words[1:]) if word in ("-B", "--bind")]
     binds = ",".join([os.environ.get("APPTAINER_BIND", ""), *more]).split(",")
     shown = [bind.partition(":")[0] for bind in binds if bind]
