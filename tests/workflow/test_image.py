@@ -82,7 +82,7 @@ def test_a_link_to_where_the_container_is_blind_is_told(tmp_path, monkeypatch):
     check_binds(folders, sources, f"--userns --bind {disk}")
     monkeypatch.setenv("APPTAINER_BIND", f"{disk}:{disk}:ro")
     check_binds(folders, sources)
-    with pytest.raises(RescanError, match="--singularity-args: .* cannot be read .No closing quotation"):
+    with pytest.raises(RescanError, match=r"--singularity-args: .* cannot be read .No closing quotation"):
         check_binds(folders, sources, "--bind '/data")
     with pytest.raises(RescanError, match="cannot bind a path with a comma or a colon"):
         check_binds([*folders, "/data/a:b"], sources)
