@@ -1,5 +1,22 @@
-"""One thread a test process: more only wait for each other in networks this small."""
+"""What all tests share."""
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch: more only wait for each other
+
+import logging
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
+settings.load_profile("any machine")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before():
+    """A command that a test calls sends messages elsewhere; the next test finds them where they were."""
+    logger = logging.getLogger("rescan")
+    handlers, propagate = list(logger.handlers), logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = handlers, propagate
