@@ -49,6 +49,9 @@ case $builder in
   podman) podman save --quiet --format docker-archive --output "$new/image.tar" "$tag" ;;
   buildah) buildah push --quiet "$tag" "docker-archive:$new/image.tar:$tag" ;;
 esac
-"$apptainer" build "$new/image.sif" "$source"
+# Read by every job: of the same size as gzip's, and faster to read.
+quick=()
+[[ $("$apptainer" build --help) != *--mksquashfs-args* ]] || quick=(--mksquashfs-args '-comp zstd -Xcompression-level 3')
+"$apptainer" build "${quick[@]}" "$new/image.sif" "$source"
 mv "$new/image.sif" "images/rescan-$flavor.sif"
 echo "Made images/rescan-$flavor.sif"
