@@ -54,8 +54,8 @@ def _memory() -> str:
     least = min((int(limit) / 2**30 for limit in _of_cgroups("memory.max") if limit.isdecimal()), default=total)
     if least < total:
         text += f"; the cgroup allows {least:.1f} GiB, and what needs more is killed"
-    if "SLURM_MEM_PER_NODE" in os.environ:
-        text += f"; SLURM gave {int(os.environ['SLURM_MEM_PER_NODE']) / 1024:.1f} GiB"
+    if (given := os.environ.get("SLURM_MEM_PER_NODE", "")).isdecimal():
+        text += f"; SLURM gave {int(given) / 1024:.1f} GiB"
     return text
 
 

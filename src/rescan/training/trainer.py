@@ -32,6 +32,7 @@ from rescan.training.task import Task
 
 SAVE_AFTER_EPOCH_SECONDS = 20  # quick epochs are not worth a checkpoint each …
 SAVE_IN_EPOCH_SECONDS = 600  # … and long ones are worth several
+SAVE_BEFORE_SCORES_SECONDS = 120  # a job's time may be over while it scores
 CHECK_UPDATES = {"cpu": 1, "cuda": 20}  # looking at a loss makes the CPU wait for the GPU
 
 
@@ -77,6 +78,7 @@ class Trainer:
                 self._start_stage(number, name)
                 while self.progress.epoch < self.epochs:
                     self._train_epoch()
+                    self._save_if_due(SAVE_BEFORE_SCORES_SECONDS)
                     scores = self.task.score("validation")
                     log.add(self._record(scores))
                     self._end_epoch(scores)

@@ -33,7 +33,7 @@ def plan_of(words: list[str], launched_in: Path) -> Plan:
     file = ROOT / "config.yaml"
     if not file.is_file():
         raise RescanError(f"{file}: is not there; run Rescan from its checkout")
-    config: dict[str, Any] = YAML(typ="safe").load(file.read_text("utf-8"))
+    config: dict[str, Any] = YAML(typ="safe").load(file.read_text("utf-8")) or {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
