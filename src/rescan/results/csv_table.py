@@ -105,7 +105,8 @@ class Table:
             # Numbers as pandas reads them by default: another parser could change their last digits.
             names = [str(name) for name in pd.read_csv(path, nrows=0)]
             text: Any = {name: str for name in names if (column := self._column(name)) and column.kind == "text"}
-            frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])  # a class may be called NA
+            # A class may be called NA. Numbers are those that were written: pandas < 3 loses their last digit.
+            frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
         except FileNotFoundError:
             raise missing(path, self.step) from None
         except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:

@@ -56,8 +56,8 @@ class JsonResult(Part):
 
 
 def _fault(error: ValidationError) -> str:
-    """The first fault of a validation in words."""
-    fault: Any = error.errors(include_url=False)[0]
+    """A fault of a validation in words: a missing key if there is one; pydantic promises no order."""
+    fault: Any = min(error.errors(include_url=False), key=lambda fault: fault["type"] != "missing")
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "json_invalid":
         return f"not valid JSON ({fault['ctx']['error']})"
