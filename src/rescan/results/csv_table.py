@@ -102,11 +102,13 @@ class Table:
                 stream.seek(0, 2)
                 stream.seek(max(0, stream.tell() - 1))
                 whole = stream.read() == b"\n"
-            # Numbers as pandas reads them by default: another parser could change their last digits.
             names = [str(name) for name in pd.read_csv(path, nrows=0)]
             text: Any = {name: str for name in names if (column := self._column(name)) and column.kind == "text"}
-            # A class may be called NA. Numbers are those that were written: pandas < 3 loses their last digit.
-            frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""], float_precision="round_trip")
+            # pandas before 3 would lose the last digit of a number; later ones know no other way
+            exact: Any = {"float_precision": "round_trip"} if pd.__version__ < "3" else {}
+            frame = pd.read_csv(
+                path, dtype=text, keep_default_na=False, na_values=[""], **exact
+            )  # a class may be called NA
         except FileNotFoundError:
             raise missing(path, self.step) from None
         except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
