@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import pandas as pd
 import torch
+from tests.sample_files import store_of
 
 from rescan.files import write_table
 from rescan.paths import Paths
-from rescan.results.packed_store import ITEMS, PackedStore
+from rescan.results.packed_store import ITEMS
 from rescan.study import Run, Study, write_resolved
 from rescan.training import loader, state, trainer
 from rescan.training.classification import Classification
@@ -162,18 +163,7 @@ def _write_store(described: Study, size: tuple[int, ...], train: int, held_out: 
         images[number] = np.roll(noise, 7 * number, axis=0) + np.uint8(60 * (number % 2))
     items = pd.DataFrame({"item": range(len(parts)), "sample": samples, "patch": 0, "mask": 0, "digest": samples})
     ITEMS.write(folder.items, items.assign(low=np.nan, high=np.nan))
-    PackedStore(
-        items=len(parts),
-        shape=list(shape),
-        dtype="uint8",
-        dimensions=len(size),
-        patches=1,
-        checksum="0",
-        background=0,
-        left_out=[],
-        empty_masks=[],
-        seconds=0.0,
-    ).write(folder.preparation)
+    store_of(images).write(folder.preparation)
 
 
 def precision(place: Place, half: torch.dtype | None = None) -> Precision:

@@ -74,8 +74,13 @@ def write_store(folder: str | Path, images: np.ndarray, items: pd.DataFrame, **b
     ITEMS.write(Path(folder, "items.csv"), _completed(ITEMS, items))
     for name, array in {"images": images, **beside}.items():
         np.save(Path(folder, f"{name}.npy"), array)
-    PackedStore(
-        items=len(items),
+    store_of(images).write(Path(folder, "preparation.json"))
+
+
+def store_of(images: np.ndarray) -> PackedStore:
+    """What preparation.json says of a store of images, (N, *spatial, C), of which no sample was left out."""
+    return PackedStore(
+        items=len(images),
         shape=list(images.shape),
         dtype=str(images.dtype),
         dimensions=images.ndim - 2,
@@ -85,7 +90,7 @@ def write_store(folder: str | Path, images: np.ndarray, items: pd.DataFrame, **b
         left_out=[],
         empty_masks=[],
         seconds=0.0,
-    ).write(Path(folder, "preparation.json"))
+    )
 
 
 def write_history(path: str | Path, epochs: int, **columns: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from rescan.doctor.fitting import Build, advice, fault
 from rescan.training import cards
-from rescan.training.lease import FULL, VISIBLE
+from rescan.training.lease import VISIBLE
 
 
 def gpu_findings() -> Iterator[tuple[str, str]]:
@@ -35,7 +35,7 @@ def gpu_findings() -> Iterator[tuple[str, str]]:
             yield name, f"is divided into {len(instances)} instances (MIG); each training gets one"
         elif uuid in divided:
             yield name, "is in MIG mode without an instance, so nothing can use it: make one (nvidia-smi mig -cgi …)"
-        elif uuid in memories and memories[uuid].free < FULL * memories[uuid].total:
+        elif uuid in memories and memories[uuid].full:
             yield name, "is full: trainings take another one, or wait ten minutes and then give up"
         yield from ((name, f"is used by {user.partition(': ')[2]}") for user in users if user.startswith(uuid))
     if VISIBLE in os.environ:

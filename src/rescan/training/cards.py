@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 DEVICES, DRIVER = Path("/dev"), Path("/proc/driver/nvidia/version")
+FULL = 0.25  # of its memory: a GPU with less of it free, and without a Rescan job, is full of other programs'
 HANGS_AFTER = 20  # seconds; without persistence mode nvidia-smi takes up to 3 for each card
 LISTED = re.compile(r"(?:GPU (\d+): (.*)|\s+(MIG \S+)\s+Device\s+\d+:) \(UUID: (\S+)\)")
 
@@ -39,6 +40,11 @@ class Memory:
 
     free: int
     total: int
+
+    @property
+    def full(self) -> bool:
+        """Whether too little is free for another program."""
+        return self.free < FULL * self.total
 
     def __str__(self) -> str:
         return f"{self.free / 1024:.1f} of {self.total / 1024:.0f} GiB free"

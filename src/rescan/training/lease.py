@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 POLL_SECONDS = 1.0
-FULL = 0.25  # of its memory: a GPU with less of it free, and without a Rescan job, is full of other programs'
 PATIENCE_SECONDS = 600.0  # for GPUs that are full
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -125,7 +124,7 @@ def slot(choices: Sequence[Card], jobs_per_gpu: int, *, wait: bool = True) -> It
     began, told = time.monotonic(), set()
     while card is None:
         memories = cards.memories()
-        full = {c: memories[c.name] for c in choices if c.name in memories and _is_full(memories[c.name])}
+        full = {c: memories[c.name] for c in choices if c.name in memories and memories[c.name].full}
         card, handle, all_taken = _choose(choices, jobs_per_gpu, memories, avoided=full if wait else {})
         if not wait:
             if full:
@@ -151,10 +150,6 @@ def slot(choices: Sequence[Card], jobs_per_gpu: int, *, wait: bool = True) -> It
     finally:
         if handle is not None:
             os.close(handle)
-
-
-def _is_full(memory: Memory) -> bool:
-    return memory.free < FULL * memory.total
 
 
 def _choose(

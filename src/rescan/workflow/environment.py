@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rescan.workflow.plan import Plan
 
+DRIVER = Path("/proc/driver/nvidia/version")  # where there is one of NVIDIA
+
 
 def launch_folder(moved: bool) -> Path:
     """The folder in which the command was run, also for the jobs that it submits to a cluster.
@@ -31,7 +33,7 @@ def environment(plan: Plan) -> dict[str, str]:
     for prefix in ("APPTAINER", "SINGULARITY"):
         already = os.environ.get(f"{prefix}_BIND", "").split(",")
         variables[f"{prefix}_BIND"] = ",".join(dict.fromkeys(bind for bind in [*already, *bound(plan)] if bind))
-        if plan.config.device != "cpu" and Path("/proc/driver/nvidia/version").exists():
+        if plan.config.device != "cpu" and DRIVER.exists():
             variables[f"{prefix}_NV"] = "1"
         # In the image this folder is the home; these two would be left among the user's files.
         caches = Path(".snakemake/cache").resolve()

@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 import rescan
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.workflow.environment import DRIVER
 from rescan.workflow.plan import Plan
 from rescan.workflow.resources import JobResources
 from rescan.workload.estimate_rows import Machine, amounts, duration, table, wall_seconds
@@ -21,7 +22,6 @@ from rescan.workload.jobs import Job, Jobs
 from rescan.workload.rates import CARDS, NOMINAL_CPU, NOMINAL_GPU, Rates, remembered
 
 ROOT = Path(rescan.__file__).parents[2]
-DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def plan_of(words: list[str], launched_in: Path) -> Plan:
