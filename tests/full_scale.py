@@ -176,12 +176,16 @@ def main() -> int:
     write_study(study, folder, options.preparation)
     rules = ["--until", *options.rules] if options.rules else []
     began = time.time()
-    subprocess.run(
+    dry = subprocess.run(
         snakemake(study, folder, source, options.cores, "-n", "--quiet", "all", *rules),
         cwd=ROOT,
-        check=True,
         capture_output=True,
+        check=False,
+        text=True,
     )
+    if dry.returncode:
+        sys.stderr.write(dry.stdout + dry.stderr)
+        return dry.returncode
     measure("snakemake -n", began)
     code, measured = run(snakemake(study, folder, source, options.cores, *rules), folder / f"{study}.log")
     steps |= {step.pop("step"): step for step in measured}
