@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import trim_mean
 
 from rescan.catalogue import READERS
 
@@ -73,6 +72,8 @@ class Head(ABC):
             outputs: One array per network.
             trim: Share of the values that is cut off at either end of each output before the mean (a trimmed mean).
         """
+        from scipy.stats import trim_mean  # which takes as long to load as a third of torch
+
         return self._from_averageable(trim_mean(np.stack([self._averageable(output) for output in outputs]), trim, 0))
 
     def _averageable(self, output: Array) -> Array:
