@@ -127,6 +127,39 @@ def test_what_is_no_whole_archive(inside):
         refused(inside / "x", "not a whole zip or tar")
 
 
+def test_a_tar_without_its_end(inside):
+    """tarfile itself takes a header that is missing, cut or damaged for the end, and gives what came before it."""
+    whole = make_tar(inside / "x.tar", [(member(f"{n}.jpg"), bytes([n]) * 700) for n in range(4)]).read_bytes()
+    third = 2 * (512 + 1024)  # the header of the third member
+    for damaged in (whole[:third], whole[: third + 200], whole[:third] + b"?" * 512 + whole[third + 512 :]):
+        (inside / "x.tar").write_bytes(damaged)
+        refused(inside / "x.tar", "its end is missing")
+    (inside / "x.tar").write_bytes(whole[: 4 * (512 + 1024) + 512])  # one block of zeros is an end
+    archives.extract(inside / "x.tar", inside / "raw")
+    assert len(read(inside / "raw")) == 4
+
+
+def test_a_wrong_checksum_behind_the_end_of_a_tar(inside):
+    whole = make_tar(inside / "x.tar.gz", [(member("a"), bytes(range(256)) * 99)], "w:gz").read_bytes()
+    (inside / "x.tar.gz").write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
+    refused(inside / "x.tar.gz", "CRC check failed")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (8, 9, "'a.jpg' is packed by method 9 (deflate64), which Python does not know; unpack it with another program"),
+        (8, 250, "'a.jpg' is packed by method 250 (an unknown one)"),
+        (6, 1, "'a.jpg' needs a password; unpack it with another program, and give the folder as the source"),
+    ],
+)
+def test_a_zip_that_python_cannot_unpack(inside, place, value, said):
+    content = bytearray(make_zip(inside / "x.zip", {"a.jpg": b"1" * 99}).read_bytes())
+    content[place] = content[content.index(b"PK\1\2") + place + 2] = value  # in the member's header and the directory
+    (inside / "x.zip").write_bytes(content)
+    refused(inside / "x.zip", said)
+
+
 def test_more_than_fits(inside, monkeypatch):
     usage = type("Usage", (), {"free": 5})
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)

@@ -19,6 +19,7 @@ from rescan.errors import RescanError
 from rescan.log import logger
 
 NESTED = re.compile(r"(.+\.zip)(?:\.(\d{3}))?", re.IGNORECASE)
+PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -44,7 +45,8 @@ def extract(archive: Path, into: Path) -> None:
 
     Raises:
         RescanError: The archive is not whole, or larger than the free space, or has a member that is a link or a
-            device, or whose name is absolute, leads out of the folder, is no valid file name, or comes twice.
+            device, that needs a password or another program to unpack, or whose name is absolute, leads out of the
+            folder, is no valid file name, or comes twice.
     """
     into.mkdir(parents=True)
     whole = False
@@ -157,6 +159,9 @@ def _members(archive: Path) -> Iterator[Member]:
         kinds = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():
+                if fault := _packing_fault(info):
+                    remedy = "unpack it with another program, and give the folder as the source"
+                    raise RescanError(f"{archive}: the member {info.filename[:100]!a} {fault}; {remedy}")
                 kind = "folder" if info.is_dir() else kinds.get(stat.S_IFMT(info.external_attr >> 16), "device")
                 yield Member(info.filename, kind, info.file_size, partial(opened.open, info))
         return
@@ -165,3 +170,20 @@ def _members(archive: Path) -> Iterator[Member]:
             link = "link" if item.issym() or item.islnk() else "device"
             kind = "file" if item.isreg() else "folder" if item.isdir() else link
             yield Member(item.name, kind, item.size, partial(tar.extractfile, item))
+        # tarfile takes a header that is cut or damaged for the end, and leaves a checksum after the end unread.
+        stream: Any = tar.fileobj
+        stream.seek(tar.offset)
+        if stream.read(tarfile.BLOCKSIZE).strip(tarfile.NUL) or stream.tell() != tar.offset + tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("its end is missing")
+        while stream.read(1 << 20):
+            pass
+
+
+def _packing_fault(info: zipfile.ZipInfo) -> str:
+    """Why a member of a zip archive cannot be unpacked here, "" if it can."""
+    if info.flag_bits & 1:
+        return "needs a password"
+    if info.compress_type in PACKINGS:
+        return ""
+    name = zipfile.compressor_names.get(info.compress_type, "an unknown one")  # type: ignore[attr-defined]
+    return f"is packed by method {info.compress_type} ({name}), which Python does not know"
