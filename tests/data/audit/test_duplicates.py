@@ -153,3 +153,24 @@ def test_components_chain_relations_and_count_from_the_first_sample():
         duplicates.components(6, patients, np.array([[3, 4, 1], [4, 5, 0]])), [0, 1, 0, 0, 0, 0]
     )
     np.testing.assert_array_equal(duplicates.components(2), [0, 1])
+
+
+def test_volumes_that_all_look_alike_are_copies_only_if_much_nearer_than_usual():
+    """Registered brains of different patients: by a fixed correlation most of them would be one another's copies."""
+    rng = np.random.default_rng(0)
+    anatomy = cv2.GaussianBlur(textures(1)[0], (0, 0), 3).astype(np.float32)
+    own = [cv2.GaussianBlur(rng.normal(0, 30, anatomy.shape).astype(np.float32), (0, 0), 2) for _ in range(30)]
+    patients = thumbnails([np.clip(anatomy + noise, 0, 255).astype(np.uint8) for noise in own])
+    copy = np.clip(0.8 * (anatomy + own[4]) + rng.normal(0, 1, anatomy.shape), 0, 255).astype(np.uint8)
+    thumbs = np.concatenate([patients, thumbnails([copy])])
+    pearson = np.corrcoef(thumbs.reshape(31, -1).astype(float))[np.triu_indices(31, 1)]
+    least = duplicates.least_correlation(thumbs)
+    assert least == pytest.approx(1 - 0.1 * (1 - np.median(pearson)), abs=1e-5)
+    assert len(duplicates.near_duplicates(thumbs)) > 50
+    assert duplicates.near_duplicates(thumbs, least)[:, :2].tolist() == [[4, 30]]
+
+
+def test_the_usual_threshold_holds_where_volumes_differ_or_are_few():
+    assert duplicates.least_correlation(thumbnails(textures(40))) == duplicates.MIN_CORRELATION
+    same = thumbnails([textures(1)[0]] * 2)
+    assert duplicates.least_correlation(same) == duplicates.least_correlation(same[:0]) == duplicates.MIN_CORRELATION

@@ -152,7 +152,10 @@ def _near_duplicates(samples: pd.DataFrame, thumbnails: np.ndarray) -> tuple[np.
     distinct = np.flatnonzero((samples["problem"] == "") & ~samples["pixels"].duplicated())
     for place, row in enumerate(distinct):  # in place, for of many samples a copy is large
         thumbnails[place] = thumbnails[row]
-    matches = duplicates.near_duplicates(thumbnails[: len(distinct)])
+    thumbnails = thumbnails[: len(distinct)]
+    of_volumes = bool((samples.loc[distinct, "depth"] > 0).all())
+    least = duplicates.least_correlation(thumbnails) if of_volumes else duplicates.MIN_CORRELATION
+    matches = duplicates.near_duplicates(thumbnails, least)
     upright = matches[matches[:, 2] == 0, :2]
     others = np.unique(matches[matches[:, 2] > 0, :2], axis=0)
     count = len(distinct)

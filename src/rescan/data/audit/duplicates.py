@@ -20,6 +20,8 @@ THUMBNAIL_SIDE = 64
 HASH_SIDE = 16
 MAX_DISTANCE = 16  # of HASH_SIDE² bits
 MIN_CORRELATION = 0.95
+NEARER = 0.1  # a copy of a volume is this much nearer to 1 than the usual pair of volumes
+COMPARED = 1000  # volumes by which the usual pair is known
 ORIENTATIONS = 8  # bit 0: mirrored left-right, bit 1: upside down, bit 2: transposed before that
 BLOCK = 1024  # images compared at once
 # Every third bit, compared first: hashes are too far apart if these alone are, and nearly all pairs are.
@@ -69,11 +71,29 @@ def hashes(coefficients: np.ndarray, orientation: int = 0) -> np.ndarray:
     return np.where(bits, np.float32(1), np.float32(-1))
 
 
-def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
+def least_correlation(thumbnails: np.ndarray) -> float:
+    """The correlation that makes two volumes copies, in sets of volumes that all look alike.
+
+    Projections of registered brains correlate by .97 without being of one patient. So a copy must be NEARER than the
+    median of all pairs, by its distance from 1.
+
+    Args:
+        thumbnails: (N, 64, 64) of a set of volumes.
+    """
+    if len(thumbnails) < 3:  # the only pair may be one of copies
+        return MIN_CORRELATION
+    rows = np.unique(np.linspace(0, len(thumbnails) - 1, COMPARED).astype(int))
+    standardized = _standardized(thumbnails[rows])
+    usual = np.median((standardized @ standardized.T)[np.triu_indices(len(rows), 1)])
+    return max(MIN_CORRELATION, 1 - NEARER * (1 - float(usual)))
+
+
+def near_duplicates(thumbnails: np.ndarray, correlation: float = MIN_CORRELATION) -> np.ndarray:
     """Find all pairs of images that match in some orientation.
 
     Args:
         thumbnails: (N, 64, 64), from `thumbnail`.
+        correlation: The least one of a pair's thumbnails.
 
     Returns:
         (P, 3) int64 rows of (first, second, orientation), first < second: `second` turned into `orientation` looks like
@@ -96,7 +116,7 @@ def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
             near = _near(upright[before : before + BLOCK], all_hashes, np.stack([first, row], axis=1))
             pairs = np.stack([first + before, second + start, orientation], axis=1)[near]
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-            matches.append(pairs[_correlated(thumbnails, pairs)])
+            matches.append(pairs[_correlations(thumbnails, pairs) >= correlation])
     return np.concatenate(matches)
 
 
@@ -106,16 +126,16 @@ def _near(first: np.ndarray, second: np.ndarray, pairs: np.ndarray) -> np.ndarra
     return np.concatenate([np.empty(0), *products]) >= HASH_SIDE**2 - 2 * MAX_DISTANCE
 
 
-def _correlated(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Whether thumbnails of (P, 3) int rows of (first, second, orientation of the second) correlate: (P,) bool."""
-    good = [np.empty(0, bool)]
+def _correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """The correlations of thumbnails of (P, 3) int rows of (first, second, orientation of the second): (P,)."""
+    correlations = [np.empty(0, np.float32)]
     for block in _blocks(pairs):
         first, second = thumbnails[block[:, 0]], thumbnails[block[:, 1]]
         for orientation in range(ORIENTATIONS):
             rows = block[:, 2] == orientation
             second[rows] = oriented(second[rows], orientation)
-        good.append((_standardized(first) * _standardized(second)).sum(axis=1) >= MIN_CORRELATION)
-    return np.concatenate(good)
+        correlations.append((_standardized(first) * _standardized(second)).sum(axis=1))
+    return np.concatenate(correlations)
 
 
 def _standardized(thumbnails: np.ndarray) -> np.ndarray:
