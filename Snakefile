@@ -35,7 +35,7 @@ rule all:
 onstart:
     try:
         if workflow.executor_plugin.name == "slurm":
-            check_partitions(workflow.resource_settings)
+            check_partitions(workflow.resource_settings, CONFIG.threads)
         PLAN.write_studies()
     except RescanError as error:
         raise WorkflowError(str(error))

@@ -5,19 +5,27 @@ from types import SimpleNamespace
 
 import pytest
 
+from rescan.workflow.partitions import Limits
 from rescan.workflow.plan import Plan
 from rescan.workflow.resources import LONGEST, SHORTEST_TRAINING, SIZES, JobResources
 
 ROOT = Path(__file__).parent.parent.parent
+RESOURCES = {"default_resources": SimpleNamespace(args=[]), "overwrite_resources": {}}
 HERE = SimpleNamespace(resource_settings=SimpleNamespace(cores=6), local_exec=True, remote_exec=False)
-CLUSTER = SimpleNamespace(resource_settings=SimpleNamespace(cores=None), local_exec=False, remote_exec=False)
-NODE = SimpleNamespace(resource_settings=SimpleNamespace(cores=64), local_exec=True, remote_exec=True)
+CLUSTER = SimpleNamespace(
+    resource_settings=SimpleNamespace(cores=None, **RESOURCES), local_exec=False, remote_exec=False
+)
+NODE = SimpleNamespace(resource_settings=SimpleNamespace(cores=64, **RESOURCES), local_exec=True, remote_exec=True)
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
+def limits(tmp_path, monkeypatch):
+    """The nodes' limits, which a test may set."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(SIZES, "{}")
+    own = {"limits": Limits()}
+    monkeypatch.setattr("rescan.workflow.resources.limits", lambda _: own["limits"])
+    return own
 
 
 def resources(workflow, **config):
@@ -51,6 +59,21 @@ def test_a_retry_asks_for_more_time_and_memory():
     ]
     first, second = (ask.memory("train")(of, threads=1, attempt=n) for n in (1, 2))
     assert second == pytest.approx(2 * first, abs=1)
+
+
+def test_no_job_asks_for_more_than_the_nodes_have(limits):
+    """It would stay in the queue for ever; only what the first attempt needs is asked for all the same."""
+    free, of = resources(CLUSTER), job(arm="vgg19", fold="0", seed="0")
+    first, third = (free.memory("train")(of, threads=1, attempt=n) for n in (1, 3))
+    limits["limits"] = Limits(cores=3, memory_mb=2 * first, minutes=45)
+    tight = resources(CLUSTER)
+    assert tight.processes("audit")(job()) == 3
+    assert tight.minutes("train")(of, threads=1, attempt=1) == 45 < free.minutes("train")(of, threads=1, attempt=1)
+    assert [tight.memory("train")(of, threads=1, attempt=n) for n in (1, 3)] == [first, 2 * first]
+    assert 2 * first < third
+    limits["limits"] = Limits(memory_mb=first // 2)
+    assert resources(CLUSTER).memory("train")(of, threads=1, attempt=3) == first
+    assert resources(HERE).processes("audit")(job()) == 6
 
 
 def test_only_jobs_of_networks_ask_for_a_gpu_and_none_if_the_device_is_the_cpu():

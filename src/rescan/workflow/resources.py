@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
+from rescan.workflow.partitions import Limits, limits
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
 from rescan.workload.data_size import DataSize
@@ -32,6 +33,8 @@ class Settings(Protocol):
     """Snakemake's settings of resources."""
 
     cores: int | None  # None in a dry run without --cores
+    default_resources: Any
+    overwrite_resources: Any
 
 
 class Workflow(Protocol):
@@ -60,6 +63,11 @@ class JobResources:
         """Whether jobs run elsewhere, within limits of memory and time."""
         return self.workflow.remote_exec or not self.workflow.local_exec
 
+    @cached_property
+    def limits(self) -> Limits:
+        """What the nodes of a SLURM cluster allow; nothing is limited elsewhere."""
+        return limits(self.workflow.resource_settings) if self.on_cluster else Limits()
+
     @property
     def cores(self) -> int:
         """Cores of this machine that jobs may use."""
@@ -80,19 +88,24 @@ class JobResources:
         def amount(wildcards: Wildcards) -> int:
             if not self.on_cluster:
                 return self.cores
-            return max(1, min(MOST_PROCESSES, int(self.work(rule, wildcards).megapixels / MEGAPIXELS_A_PROCESS)))
+            return max(
+                1,
+                min(
+                    MOST_PROCESSES, self.limits.cores, int(self.work(rule, wildcards).megapixels / MEGAPIXELS_A_PROCESS)
+                ),
+            )
 
         return amount
 
     def memory(self, rule: str) -> Amount:
-        """Megabytes; more with each attempt."""
+        """Megabytes; more with each attempt, but not more than there is on any node."""
 
         def amount(wildcards: Wildcards, threads: int, attempt: int) -> int:
             work = self.work(rule, wildcards)
             own = work.memory_mb + work.process_mb * threads
             if work.on_gpu:
                 own += CUDA_MB if self.uses_gpu else work.gpu_mb
-            return math.ceil(own * SAFETY * attempt)
+            return max(math.ceil(own * SAFETY), min(math.ceil(own * SAFETY * attempt), self.limits.memory_mb))
 
         return amount
 
@@ -106,7 +119,7 @@ class JobResources:
             rates = NOMINAL_GPU if work.on_gpu and self.uses_gpu else NOMINAL_CPU
             shortest = SHORTEST_TRAINING if work.images else SHORTEST
             needed = rates.seconds(work, processes=threads) * SAFETY / 60
-            return min(LONGEST, math.ceil(max(shortest, needed) * attempt))
+            return min(LONGEST, self.limits.minutes, math.ceil(max(shortest, needed) * attempt))
 
         return amount
 
