@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,29 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table as UTF-8 CSV without its index; missing values become empty fields."""
     with writing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_tensors(
+    path: str | Path, save_file: Callable[..., None], tensors: dict[str, Any], metadata: dict[str, str] | None = None
+) -> None:
+    """Write named tensors as safetensors.
+
+    Args:
+        path: The file.
+        save_file: That of `safetensors.torch` or `safetensors.numpy`.
+        tensors: Name to tensor, as `save_file` takes them.
+        metadata: More texts of the file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    with writing(path) as temporary:
+        try:
+            save_file(tensors, str(temporary), metadata)
+        except SafetensorError as error:  # of a full disk, too
+            raise OSError(None, str(error), str(path)) from None
 
 
 def sha256(path: str | Path) -> str:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rescan.errors import RescanError
-from rescan.files import writing
+from rescan.files import write_tensors
 from rescan.models.networks import Network, build
 from rescan.results.damage import damaged, missing
 from rescan.results.trained_model import EncoderHeader, ModelHeader
@@ -25,8 +25,8 @@ def save(path: str | Path, network: nn.Module, header: ModelHeader | EncoderHead
         for key, value in network.state_dict().items()
     }
     text = json.dumps(header.model_dump(mode="json"), ensure_ascii=False)
-    with writing(path) as temporary:  # one key: several are written in a random order, and equal files shall be equal
-        save_file(state, str(temporary), metadata={"rescan": text})
+    # One key: several are written in a random order, and equal files shall be equal.
+    write_tensors(path, save_file, state, {"rescan": text})
 
 
 def _read(path: str | Path, step: str) -> tuple[dict[str, Tensor], dict[str, str]]:

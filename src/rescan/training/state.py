@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
-from rescan.files import fingerprint, sha256, writing
+from rescan.files import fingerprint, sha256, write_tensors, writing
 from rescan.log import logger
 from rescan.paths import STATES, StateFolder
 from rescan.results.training_state import Progress, TrainingKey, TrainingState
@@ -212,8 +212,7 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], o
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    with writing(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+    write_tensors(path, save_file, {name: value.detach().cpu().contiguous() for name, value in tensors.items()})
 
 
 def _remove_tensors(folder: Path, except_for: set[str]) -> None:

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from rescan.catalogue import ENCODERS
 from rescan.data.readers.pth import read_pth
 from rescan.errors import RescanError
-from rescan.files import sha256, writing
+from rescan.files import sha256, write_tensors, writing
 from rescan.log import logger, progress
 from rescan.paths import Paths
 
@@ -44,8 +44,7 @@ def weights(encoder: str) -> Path:
         beginning = f"its SHA-256 does not begin with {published.checksum}"
         raise RescanError(f"{source}: damaged ({beginning}); delete it and run again")
     state = dict(_today(published.renamed, key, array) for key, array in read_pth(source).items())
-    with writing(out) as temporary:
-        save_file(state, temporary, metadata={"source": source.name})
+    write_tensors(out, save_file, state, {"source": source.name})
     logger.info("%s: %d arrays from %s", out, len(state), source.name)
     return out
 

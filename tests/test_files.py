@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import resource
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from rescan.files import write_tensors
+
+
+@pytest.fixture
+def _small_files():
+    """No file may grow beyond 1,000 bytes, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("_small_files")
+def test_a_full_disk_is_an_error_of_the_system_that_names_the_file_and_keeps_the_old_one(tmp_path):
+    path = tmp_path / "model.safetensors"
+    write_tensors(path, save_file, {"weight": np.arange(4)}, {"key": "value"})
+    with pytest.raises(OSError, match="File too large") as raised:
+        write_tensors(path, save_file, {"weight": np.zeros(10_000)})
+    assert raised.value.filename == str(path)
+    assert raised.value.strerror
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    np.testing.assert_array_equal(load_file(path)["weight"], np.arange(4))
