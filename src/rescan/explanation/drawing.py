@@ -13,6 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from rescan.explanation.letters import make_readable
 from rescan.files import writing
 
 COLORS = mpl.colormaps["inferno"]  # perceptually uniform: equal steps of a map look equal
@@ -81,6 +82,12 @@ def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Tile]]]) -> None:
         if row:
             _fill(band.subplots(1, columns, squeeze=False)[0], row)
     explain(footer, with_outline)
+    save(path, figure)
+
+
+def save(path: str | Path, figure: Figure) -> None:
+    """Write a figure as a PNG file."""
+    make_readable(figure)
     with writing(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
 

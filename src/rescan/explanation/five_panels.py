@@ -17,8 +17,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from rescan.data.gray_levels import stretched
-from rescan.explanation.drawing import BAR, DPI, HEADING, LEGEND, OUTLINE, explain, overlay, short
-from rescan.files import writing
+from rescan.explanation.drawing import BAR, HEADING, LEGEND, OUTLINE, explain, overlay, save, short
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -146,8 +145,7 @@ def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Panel]]]) -> None:
         for axes, panel in zip(band.subplots(1, len(row), squeeze=False)[0] if row else [], row):
             _show(axes, panel)
     explain(footer, with_outline)
-    with writing(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
+    save(path, figure)
 
 
 def _aspect(row: Sequence[Panel]) -> float:

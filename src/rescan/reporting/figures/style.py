@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from rescan.explanation.letters import make_readable
 from rescan.files import writing
 
 PathLike = Union[str, Path]
@@ -56,6 +57,7 @@ def canvas(
         figure = Figure(figsize=(width, height), layout="constrained")
         agg: Any = FigureCanvasAgg(figure)
         yield figure
+        make_readable(figure)
         figure.set_dpi(dpi)
         agg.draw()
         image = Image.fromarray(np.asarray(agg.buffer_rgba())).convert("RGB")
