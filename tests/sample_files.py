@@ -128,6 +128,7 @@ def write_audit(paths: Paths, **changes: Any) -> None:
         "copies": {**copies, "label_agreement": None},
         "largest_group": {"group": "g000000", "size": 1, "samples": []},
         "mixed_label_groups": [],
+        "several_patient_groups": [],
         "linked_test": {},
         "patients_known": True,
         "patients_in_both_parts": 0,

@@ -234,6 +234,7 @@ def _audit(study: Study, one: pd.DataFrame) -> dict[str, Any]:
         "near_duplicates": {"pairs": 5, "mirrored_pairs": 2, "groups": 3},
         "largest_group": {"group": "g0000", "size": 3, "samples": one["sample"][:3].tolist()},
         "mixed_label_groups": [one["sample"][rows].tolist() for rows in mixed],
+        "several_patient_groups": [],
         "linked_test": {"n": 80, "same_orientation": 0.0, "any_orientation": 0.0125, "classes": {}},
         "patients_known": False,
         "confounds": {

@@ -114,6 +114,25 @@ def test_groups_of_mixed_labels_come_first(explored):
     ]
 
 
+def test_copies_of_several_patients_are_shown_though_their_labels_agree(explored, tmp_path):
+    study, _ = explored
+    (tmp_path / "data").symlink_to(Path("data").absolute())
+    paths = Paths(study.scale, study.name)
+    copies = read_table(paths.groups).query("group == 'g0000'")["sample"].tolist()
+    for table in (paths.manifest, paths.splits, paths.groups):
+        rows = read_table(table)
+        if table != paths.groups:
+            rows["patient"] = [f"p{copies.index(name) % 2}" if name in copies else name for name in rows["sample"]]
+        write_table(tmp_path / table, rows)
+    with pytest.MonkeyPatch.context() as patch, recorded() as rows_of:
+        patch.chdir(tmp_path)
+        write_audit(paths, several_patient_groups=[copies])
+        exploration.explore(study)
+    assert [(title, captions) for title, _, captions in rows_of["groups.png"]] == [
+        ("g0000: 3 samples, glioma, 2 patients", ["train"] * 3),
+    ]
+
+
 def test_no_groups_and_no_augmentation_leave_a_note(explored, tmp_path):
     study, _ = explored
     plain = {arm: recipe.model_copy(update={"augmentation": {}}) for arm, recipe in study.arms.items()}

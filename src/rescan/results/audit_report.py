@@ -170,6 +170,7 @@ class AuditReport(JsonResult):
         copies: Both, together.
         largest_group: The largest group that copies alone make.
         mixed_label_groups: The samples of each group of copies with several labels.
+        several_patient_groups: The samples of each group of copies with one label and several patients.
         linked_test: Test samples with a copy in training; None (`{}` in the file) without a published test part.
         patients_known: Whether all patients are known.
         patients_in_both_parts: Patients in the published training and test part.
@@ -196,6 +197,7 @@ class AuditReport(JsonResult):
     copies: Copies
     largest_group: LargestGroup
     mixed_label_groups: list[list[str]]
+    several_patient_groups: list[list[str]]
     linked_test: Annotated[
         Optional[LinkedTest], BeforeValidator(lambda value: value or None), WrapSerializer(_empty_if_none)
     ]

@@ -87,6 +87,25 @@ def test_identical_images_and_conflicting_labels(write_data, study, textures):
     assert report["largest_group"]["size"] == 3
 
 
+def test_copies_of_several_patients_are_named_if_labels_agree(write_data, study, textures):
+    """With other labels they are among the mixed ones; of one patient, or an unknown one, they are usual."""
+    images = textures(10)
+    copies = [
+        ("a.png", "cat", cv2.convertScaleAbs(images[0], alpha=0.8), {"patient": "other"}),
+        ("b.png", "cat", images[0], {"patient": ""}),
+        ("c.png", "cat", images[1], {"patient": "other"}),  # 001 is a dog
+        ("d.png", "cat", images[2], {"patient": "p2"}),
+        ("e.png", "cat", images[4], {"patient": ""}),
+    ]
+    own = [
+        (name, label, image, {"patient": f"p{number}"}) for number, (name, label, image, _) in enumerate(rows(images))
+    ]
+    report, _ = run(write_data([*own, *copies]), study())
+    assert report["several_patient_groups"] == [["000.png", "a.png", "b.png"]]
+    assert report["mixed_label_groups"] == [["001.png", "c.png"]]
+    assert "1 groups of near-duplicates with one label are of several patients" in report["warnings"]
+
+
 GRADES = ["none", "mild", "severe"]
 
 

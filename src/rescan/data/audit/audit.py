@@ -84,6 +84,7 @@ def audit(study: Study, processes: int) -> None:
         copies=copies.agreement(study.data, labeled, "all_copies"),  # identical images and near-duplicates
         largest_group=copies.largest_group(readable),
         mixed_label_groups=copies.mixed_labels(labeled),
+        several_patient_groups=copies.of_several_patients(labeled),
         linked_test=copies.linked_test(study.data, labeled),
         patients_known=patients_known,
         patients_in_both_parts=_patients_in_both_parts(samples[_own(samples)]),

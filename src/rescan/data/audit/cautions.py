@@ -63,6 +63,7 @@ def cautions(study: Study, labeled: pd.DataFrame, report: AuditReport) -> list[s
         (len(report.constant), f"{kind} are constant ({_examples(report.constant)})"),
         (report.identical.conflicting_pairs, f"pairs of identical {kind} have different labels"),
         (len(report.mixed_label_groups), "groups of near-duplicates have mixed labels"),
+        (len(report.several_patient_groups), "groups of near-duplicates with one label are of several patients"),
         (report.patients_in_both_parts, "patients are in both the training and the test part as published"),
     ):
         if count:

@@ -63,6 +63,15 @@ def mixed_labels(labeled: pd.DataFrame) -> list[list[str]]:
     return [rows["sample"].tolist() for _, rows in mixed.groupby("all_copies")]
 
 
+def of_several_patients(labeled: pd.DataFrame) -> list[list[str]]:
+    """The samples of each group of copies that is said to be of several patients, though their labels agree."""
+    known = labeled[labeled["patient"] != ""]
+    several = set(known.loc[known.groupby("all_copies")["patient"].transform("nunique") > 1, "all_copies"])
+    rows = labeled[labeled["all_copies"].isin(several)]
+    alike = rows[rows.groupby("all_copies")["label"].transform("nunique") == 1]
+    return [group["sample"].tolist() for _, group in alike.groupby("all_copies")]
+
+
 def largest_group(readable: pd.DataFrame) -> LargestGroup:
     """The largest group that copies alone make."""
     rows = readable[readable["all_copies"] == readable["all_copies"].value_counts().idxmax()]

@@ -172,21 +172,26 @@ def _strength(value: Any) -> str:
 
 
 def _groups(study: Study, samples: pd.DataFrame, source: Source, out: PathLike) -> None:
-    """A contact sheet of groups of duplicates: those of mixed labels first, then the largest.
+    """A contact sheet of groups of duplicates: those of mixed labels first, then of several patients, then the largest.
 
-    Where patients are known a group also holds what shares a patient, so then only the mixed ones are shown.
+    Where patients are known a group also holds what shares a patient, so then only those two kinds are shown.
     """
-    paths = Paths(study.scale, study.name)
+    report = AuditReport.read(Paths(study.scale, study.name).audit)
     table = samples[samples["problem"] == ""].set_index("sample", drop=False)
-    mixed = [table.loc[table.index.intersection(names)] for names in AuditReport.read(paths.audit).mixed_label_groups]
-    of_mixed = {sample for rows in mixed for sample in rows["sample"]}
+    mixed, several = (
+        _largest_first([table.loc[table.index.intersection(names)] for names in groups])
+        for groups in (report.mixed_label_groups, report.several_patient_groups)
+    )
+    shown = {sample for rows in [*mixed, *several] for sample in rows["sample"]}
     alone = table[table["patient"] == ""]
-    others = [rows for _, rows in alone.groupby("group") if len(rows) > 1 and not of_mixed & set(rows["sample"])]
+    others = [rows for _, rows in alone.groupby("group") if len(rows) > 1 and not shown & set(rows["sample"])]
     rows = []
-    for group in [*_largest_first(mixed), *_largest_first(others)][:GROUP_ROWS]:
+    for group in [*mixed, *several, *_largest_first(others)][:GROUP_ROWS]:
         labels = group["label"][group["label"] != ""].unique()
         label = "labels differ" if len(labels) > 1 else labels[0] if len(labels) else "no label"
-        title = f"{group['group'].iloc[0]}: {len(group)} samples, {label}"
+        patients = group["patient"][group["patient"] != ""].nunique()
+        of_patients = f", {patients} patients" if patients > 1 else ""
+        title = f"{group['group'].iloc[0]}: {len(group)} samples, {label}{of_patients}"
         where = group["published_part"]
         captions = group["label"].mask(group["label"] == "", where) if len(labels) > 1 else where
         looks = [

@@ -21,7 +21,7 @@ FIGURES = {  # of `explore`, and their captions
     "samples_prepared": "Images raw, and after those steps of the preparation that change their look.",
     "augmented": "One image of each class and augmented versions of it.",
     "augmentations": "Each augmentation of the arms by itself; of 16 draws the one that changes the image most.",
-    "groups": "Groups of duplicates: mixed labels first, then the largest.",
+    "groups": "Groups of duplicates: mixed labels first, then those of several patients, then the largest.",
     "tsne": "t-SNE of the prepared images as gray vectors.",
 }
 FIGURES_OF_VOLUMES = {
