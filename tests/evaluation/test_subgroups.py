@@ -135,3 +135,29 @@ def test_a_baseline_and_subgroups_out_of_fold(cases: SimpleNamespace) -> None:
     assert "auroc" not in entry["metrics"]
     halves = found["subgroups_out_of_fold"]["fov"]
     assert [halves[fov]["n"] for fov in ("3mm", "6mm")] == [90, 90]
+
+
+def test_sites_that_folds_hold_out_have_rows_with_a_ranking(cases: SimpleNamespace) -> None:
+    sites = np.array([f"site{number % 14:02d}" for number in range(260) for _ in (0,)])
+    folds = {"by": "site", "values": [[f"site{k:02d}" for k in range(7)], [f"site{k:02d}" for k in range(7, 14)]]}
+
+    def by_site(table: pd.DataFrame) -> pd.DataFrame:
+        held_out = (table["item"] % 14 >= 7) == table["fold"].iloc[0]
+        part = np.where(held_out, "validation", "train")
+        group = "g" + table["item"].astype(str)
+        return table.assign(part=table["part"].where(table["part"] == "test", part), group=group)
+
+    study = cases.make_study(classes=2, seeds=2, split={"folds": folds, "test": 0.3})
+    manifest_of(study, site=sites)
+    cases.write_arm(study, "one", by_site, skill=1.0)
+    found = evaluated(study)["subgroups_out_of_fold"]["site"]
+    assert sorted(found) == sorted(set(sites))  # more than other columns may have
+    tables = [by_site(cases.make_table(fold, seed, classes=2, skill=1.0)) for fold in (0, 1) for seed in (0, 1)]
+    rows = pd.concat(tables)
+    own = rows[(rows["part"] == "validation") & (rows["item"] % 14 == 9)]
+    areas = [
+        roc_auc_score(of_seed["target"], of_seed["classification_1"] - of_seed["classification_0"])
+        for _, of_seed in own.groupby("seed")
+    ]
+    assert found["site09"]["metrics"]["auroc"]["value"] == pytest.approx(np.mean(areas))
+    assert found["site09"]["n"] == len(own) / 2

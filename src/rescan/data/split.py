@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
+from rescan.data.held_out import check_classes, check_folds, check_groups, find
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.results.agreement import read_samples
-from rescan.results.parts import EXTRA, PARTS, UNLABELED
+from rescan.results.parts import EXTRA, LEFT_OUT, PARTS, UNLABELED
 from rescan.results.splits import SPLITS
 from rescan.study import Study
 
 SEED = 20240601  # of the splits: not a seed of training, so that all runs of a fold share it
-FEWEST_GROUPS = 10  # of a class in a part; with fewer, its metrics say little
 ANY_POSITIVE = "any_positive"  # to stratify by: whether a group has a sample of the last class
 
 
 def split(study: Study) -> None:
     """Write `splits.csv` (`SPLITS`): for each fold every readable sample's part.
 
-    A published test part stays as it is. Otherwise the test part is cut first, the same for all folds. One fold cuts
-    `split.validation` from the rest; k folds cut the rest into k validation parts. Samples without a label are in part
-    "unlabeled". Those of extra sources are in part "extra" of the folds that validate and test on no relative of
-    theirs, and not in the others.
+    A published test part stays as it is. Otherwise the test part is cut or held out first, the same for all folds. One
+    fold cuts `split.validation` from the rest; k folds cut the rest into k validation parts, or hold out values of a
+    column. Samples without a label are in part "unlabeled". Those of extra sources are in part "extra" of the folds
+    that validate and test on no relative of theirs, and not in the others. Where values are held out, samples of others
+    that share a group with them, and samples whose value is unknown, are in part "left_out".
 
     Raises:
         RescanError: The study asks for a published test part and there is none; or it stratifies by an unknown column;
-            or a class has no training or no test sample.
+            or what is to be held out is not there; or there are too few patients; or a class has no training or no test
+            sample.
     """
     paths = Paths(study.scale, study.name)
     samples = read_samples(study)
@@ -37,34 +41,76 @@ def split(study: Study) -> None:
     samples["stratum"] = _strata(study, samples)
     unlabeled, extra = samples["published_part"] == UNLABELED, samples["published_part"] == EXTRA
     own = ~unlabeled & ~extra
-    if study.split.test == "published":
-        test = samples["published_part"] == "test"
-        if not test.any():
-            raise RescanError(
-                f"{study.name}: split.test: there is no published test part; give the share to hold out, such as 0.15"
-            )
-    else:
-        test = own & samples["group"].isin(cut(samples[own], study.split.test, SEED))
-    rest = samples[own & ~test]
+    test, left_out = _tested(study, samples, own)
+    rest = own & ~test & ~left_out
+    check_groups(study, samples[own], samples[rest])
     linked = own & ~test & samples["group"].isin(samples.loc[test, "group"])
 
     tables = []
-    for fold in range(study.split.folds):
-        share = study.split.validation if study.split.folds == 1 else 1 / (study.split.folds - fold)
-        validation = cut(rest, share, SEED + 1 + fold)
-        part = samples["group"].isin(validation).map({True: "validation", False: "train"}).mask(test, "test")
-        part = part.mask(unlabeled, UNLABELED).mask(extra, EXTRA)
-        rest = rest[~rest["group"].isin(validation)]
-        held_out = samples.loc[part.isin(["validation", "test"]), "group"]
-        left_out = extra & samples["group"].isin(held_out)
-        if left_out.any():
-            logger.info("fold %d: %d extra samples are left out: it tests on relatives", fold, left_out.sum())
-        tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int))[~left_out])
+    for fold, (validation, unknown) in enumerate(_validations(study, samples, rest)):
+        related = rest & ~validation & samples["group"].isin(samples.loc[validation, "group"])
+        part = validation.map({True: "validation", False: "train"}).mask(left_out | unknown | related, LEFT_OUT)
+        part = part.mask(test, "test").mask(unlabeled, UNLABELED).mask(extra, EXTRA)
+        held_out = samples[part.isin(["validation", "test"])]
+        unused = extra & (samples["group"].isin(held_out["group"]) | _is_held_out(study, samples, fold))
+        if related.any():
+            logger.info("fold %d: %d samples are left out: it validates on relatives", fold, related.sum())
+        if unused.any():
+            logger.info("fold %d: %d extra samples are left out: it tests on relatives", fold, unused.sum())
+        tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int))[~unused])
     splits = pd.concat(tables)[[column.name for column in SPLITS.columns]]
-    _check_classes(study, splits)
+    check_classes(study, splits)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
     SPLITS.write(paths.splits, splits)
+
+
+def _tested(study: Study, samples: pd.DataFrame, own: pd.Series[bool]) -> tuple[pd.Series[bool], pd.Series[bool]]:
+    """The test part; and the study's own samples that are neither in it nor may be trained on."""
+    test, nothing = study.split.test, own & False
+    if isinstance(test, dict):
+        (column, values), *_ = test.items()
+        held_out, unknown = find(study, samples, own, "split.test", column, values)
+        related = own & ~held_out & samples["group"].isin(samples.loc[held_out, "group"])
+        if related.any():
+            logger.info("split.test: %d samples are left out: they share a group with the test part", related.sum())
+        return held_out, related | unknown
+    if test == "published":
+        published = samples["published_part"] == "test"
+        if not published.any():
+            raise RescanError(
+                f"{study.name}: split.test: there is no published test part; give the share to hold out, such as 0.15"
+            )
+        return published, nothing
+    return own & samples["group"].isin(cut(samples[own], test, SEED)), nothing
+
+
+def _validations(
+    study: Study, samples: pd.DataFrame, rest: pd.Series[bool]
+) -> Iterator[tuple[pd.Series[bool], pd.Series[bool]]]:
+    """Yield each fold's validation part, of the rest; and samples of the rest whose value of its column is unknown."""
+    if column := study.split.held_out_column:
+        check_folds(study, samples, rest)
+        for values in study.split.fold_values:
+            yield find(study, samples, rest, "split.folds", column, values)
+        return
+    remaining, folds = samples[rest], study.split.fold_count
+    for fold in range(folds):
+        share = study.split.validation if folds == 1 else 1 / (folds - fold)
+        chosen = cut(remaining, share, SEED + 1 + fold)
+        remaining = remaining[~remaining["group"].isin(chosen)]
+        yield rest & samples["group"].isin(chosen), rest & False
+
+
+def _is_held_out(study: Study, samples: pd.DataFrame, fold: int) -> pd.Series[bool]:
+    """Whether a sample has a value that is tested on, or validated on in a fold, as an extra sample may."""
+    section = study.split
+    held_out = [*section.test.items()] if isinstance(section.test, dict) else []
+    held_out += [(section.held_out_column, section.fold_values[fold])] if section.fold_values else []
+    held = pd.Series(False, samples.index)
+    for column, values in held_out:
+        held |= samples[column].isin(values)
+    return held
 
 
 def _strata(study: Study, samples: pd.DataFrame) -> pd.Series[str]:
@@ -104,21 +150,6 @@ def cut(samples: pd.DataFrame, share: float, seed: int) -> set[str]:
             missing -= of_group
             chosen.add(group)
     return chosen
-
-
-def _check_classes(study: Study, splits: pd.DataFrame) -> None:
-    groups = splits.groupby(["fold", "part", "label"])["group"].nunique()
-    for fold in range(study.split.folds):
-        for part in PARTS:
-            for label in study.data.classes:
-                count = int(groups.get((fold, part, label), 0))
-                if part != "validation" and count == 0:
-                    raise RescanError(
-                        f"{study.name}: split: class {label!r} has no readable sample in "
-                        f"part {part!r} of fold {fold}; get more"
-                    )
-                if count < FEWEST_GROUPS and (part != "test" or fold == 0):
-                    logger.warning("fold %d: class %r has only %d groups in part %r", fold, label, count, part)
 
 
 def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:

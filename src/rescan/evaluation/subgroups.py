@@ -34,11 +34,12 @@ def columns_of_groups(study: Study) -> pd.DataFrame:
     manifest = read_manifest(study).set_index("sample")
     labeled = manifest[~manifest["published_part"].isin([UNLABELED, EXTRA])]
     columns = {}
-    for name in COLUMNS:
+    for name in dict.fromkeys([*COLUMNS, *filter(None, [study.split.held_out_column])]):
         if name not in labeled:
             continue
-        groups = age_bands(labeled[name]) if name == "age" else _groups(labeled[name])
-        if len(groups.cat.categories) > MOST:
+        banded = name == "age" and name != study.split.held_out_column
+        groups = age_bands(labeled[name]) if banded else _groups(labeled[name])
+        if len(groups.cat.categories) > MOST and name != study.split.held_out_column:
             logger.info("%s: %s has %d values: no subgroups", study.name, name, len(groups.cat.categories))
         elif len(groups.cat.categories) > 1:
             columns[name] = groups
@@ -92,7 +93,8 @@ def subgroups(
         for value in columns[name].cat.categories:
             own = rows.where(values == value)
             if not own.rows.empty:
-                pooled = part == "out_of_fold"
+                # all of a value that folds are made by are read by the same networks, which rank them
+                pooled = part == "out_of_fold" and name != study.split.held_out_column
                 scored = score(own, level, unit, names, study.data.classes, study.positive, pooled=pooled)
                 one_class = len(set(own.rows["target"])) == 1
                 scores.setdefault(name, {})[value] = _defined(scored.scores, one_class=one_class)

@@ -56,8 +56,8 @@ def read_splits(study: Study) -> pd.DataFrame:
     splits = SPLITS.read(path)
     _check_values(splits, "part", path, SPLITS.step, study)
     folds = sorted(splits["fold"].unique().tolist())
-    if folds != list(range(study.split.folds)):
-        raise damaged(path, SPLITS.step, f"has the folds {folds}, the study {study.split.folds}")
+    if folds != list(range(study.split.fold_count)):
+        raise damaged(path, SPLITS.step, f"has the folds {folds}, the study {study.split.fold_count}")
     return splits
 
 

@@ -1,7 +1,7 @@
 """Studies: the sections of a study file as typed models, and how a file becomes a study at one scale."""
 
 from rescan.study.autoencoder import Autoencoder
-from rescan.study.data import Data, DataSet, Source, Split
+from rescan.study.data import Data, DataSet, Source
 from rescan.study.explanation import Explanation
 from rescan.study.keys import TRAINING_VERSION
 from rescan.study.network import Block, EncoderSettings, Head, HeadName, Layers, Network, Norm
@@ -11,6 +11,7 @@ from rescan.study.recipe import ClassWeights, Ensemble, Inference, Posttrain, Re
 from rescan.study.resolved import read, write_resolved
 from rescan.study.runs import AnyRun, AutoencoderRun, Run
 from rescan.study.settings import SCALES, Settings
+from rescan.study.split import FoldsBy, Split
 from rescan.study.stage import Best, EarlyStopping, FromBlock, TrainingStage
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 from rescan.study.study import Study
@@ -34,6 +35,7 @@ __all__ = [
     "EncoderSettings",
     "Ensemble",
     "Explanation",
+    "FoldsBy",
     "FromBlock",
     "Head",
     "HeadName",

@@ -1,14 +1,14 @@
-"""The sections `data` and `split`: where samples come from, their classes, and how they are split."""
+"""The section `data`: where samples come from, and their classes."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Named
-from rescan.study.strict import Name, Positive, Strict, not_reserved
+from rescan.study.strict import Name, Strict, not_reserved
 
 
 def _with_text_keys(value: Any) -> Any:
@@ -74,24 +74,4 @@ class Data(DataSet):
             if lowest not in self.classes[1:]:
                 near = catalogue.suggest(lowest, self.classes[1:])
                 raise ValueError(f"endpoints: {name}: {lowest!r} is no class above the first{near}")
-        return self
-
-
-class Split(Strict):
-    """How samples are split. `test: published` keeps the data set's own test part."""
-
-    test: Union[Literal["published"], Annotated[float, Field(gt=0, lt=1)]] = "published"
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
-    stratify_by: list[str] = Field(
-        default=[],
-        description="more than the label: columns of the manifest, such as fov, or any_positive (of a group)",
-    )
-    folds: Positive = 1
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
-
-    @model_validator(mode="after")
-    def _distinct_seeds(self) -> Split:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("seeds: a seed is named twice")
         return self

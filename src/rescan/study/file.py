@@ -14,7 +14,7 @@ from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study.autoencoder import Autoencoder
-from rescan.study.data import Data, DataSet, Split
+from rescan.study.data import Data, DataSet
 from rescan.study.explanation import Explanation
 from rescan.study.faults import Faults
 from rescan.study.merge import (
@@ -32,6 +32,7 @@ from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published, Question
 from rescan.study.recipe import Recipe
 from rescan.study.settings import SCALES, Settings
+from rescan.study.split import Split, read_patients
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 from rescan.study.study import Study
 
@@ -115,6 +116,7 @@ def load(path: str | Path, settings: Settings) -> Study:
     demo = demo if settings.scale == "demo" else {}
     whole = with_settings(with_task(merge(content, demo), settings, path), settings)
     anchor_sources(whole, Path(path).parent)
+    read_patients(whole, path)
     places = expand_ablations(whole)
 
     faults = Faults(demo)

@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.checks import check_study
-from rescan.study.data import Data, Split
+from rescan.study.data import Data
 from rescan.study.explanation import Explanation
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
 from rescan.study.runs import Run
+from rescan.study.split import Split
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 
 
@@ -44,7 +45,7 @@ class Study(Strict):
     def runs(self, arm: str) -> list[Run]:
         """All runs of an arm. An ensemble has one per seed."""
         recipe = self.arms[arm]
-        folds = min(recipe.folds or self.split.folds, self.split.folds)
+        folds = min(recipe.folds or self.split.fold_count, self.split.fold_count)
         if recipe.ensemble is not None or recipe.validation == "test":
             folds = 1  # validated on the test part, all folds are trained on the same samples
         return [Run(self, arm, fold, seed) for fold in range(folds) for seed in self.split.seeds]

@@ -19,6 +19,7 @@ from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.preparation.store import open_store
 from rescan.results.agreement import check_items, read_manifest, read_splits
+from rescan.results.parts import LEFT_OUT
 from rescan.study import AnyRun
 
 DEPTH = 3  # batches that wait, cut
@@ -37,8 +38,8 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
         `item` (row of the images), `sample`, `group`, `patient`, `eye`, `study`, `target` (index of the class, −1 if
         unlabelled), `part` (train, validation, test, unlabeled or extra), `origin` (an extra's name) and `digest` (of
         the prepared image); and the columns that class weights are taken within.
-        Training samples that the arm leaves out, extras that it does not use, and samples that the store lacks, are not
-        in it. Where the arm validates on the test part, there is no validation part: it is trained on.
+        Samples that the split or the arm leaves out, extras that it does not use, and samples that the store lacks, are
+        not in it. Where the arm validates on the test part, there is no validation part: it is trained on.
 
     Raises:
         RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
@@ -53,6 +54,7 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     training = training_samples(splits, fold, run.training_samples, run.seed)
     rows = rows[(rows["part"] != "train") | rows["sample"].isin(training)]
     rows = rows[(rows["part"] != "extra") | rows["origin"].isin(run.extras)]
+    rows = rows[rows["part"] != LEFT_OUT]
     if run.validates_on_test:
         rows = rows.assign(part=rows["part"].replace("validation", "train"))
     items = store_items[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item")

@@ -79,7 +79,7 @@ class Jobs:
 
     def split(self) -> Work:
         """Cutting the samples into parts."""
-        return Work(seconds=self.samples * self.study.split.folds * 2e-4)
+        return Work(seconds=self.samples * self.study.split.fold_count * 2e-4)
 
     def preprocess(self, preparation: str) -> Work:
         """Preparing every sample."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from rescan.study import AnyRun, Study
 from rescan.workload.data_size import DataSize
 
+UNKNOWN_SHARE = 0.2  # of the samples, that a column holds out
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -27,9 +29,10 @@ class Parts:
 def parts_of(study: Study, own: DataSize, extra: dict[str, DataSize]) -> Parts:
     """The parts, as the split will cut them but for the sizes of groups."""
     split = study.split
-    test = own.test if isinstance(split.test, str) else (own.train + own.test) * split.test
+    share = UNKNOWN_SHARE if isinstance(split.test, dict) else split.test
+    test = own.test if isinstance(share, str) else (own.train + own.test) * share
     rest = own.train + own.test - test
-    validation = rest * (split.validation if split.folds == 1 else 1 / split.folds)
+    validation = rest * (split.validation if split.fold_count == 1 else 1 / split.fold_count)
     others = {name: size.samples for name, size in extra.items()}
     return Parts(rest - validation, validation, test, own.unlabeled, others)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.data.audit import confounds
-from rescan.data.split import FEWEST_GROUPS
+from rescan.data.held_out import FEWEST_GROUPS
 from rescan.errors import RescanError
 from rescan.results.audit_report import AuditReport
 from rescan.study import Study

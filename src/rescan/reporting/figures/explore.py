@@ -19,7 +19,7 @@ from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, v
 from rescan.reporting.figures.style import PathLike
 from rescan.results.agreement import check_items, check_splits, read_samples, read_splits
 from rescan.results.audit_report import AuditReport
-from rescan.results.parts import EXTRA, UNLABELED
+from rescan.results.parts import EXTRA, LEFT_OUT, PARTS, UNLABELED
 from rescan.study import Recipe, Study
 
 Row = tuple[str, list[np.ndarray], list[str]]  # of a grid
@@ -45,7 +45,7 @@ def explore(study: Study) -> None:
     samples, everything = read_samples(study), read_splits(study)
     check_splits(study, samples, everything)
     everything = everything[everything["fold"] == 0]
-    splits = everything[~everything["part"].isin([UNLABELED, EXTRA])]
+    splits = everything[everything["part"].isin(PARTS)]
     name = study.arms[study.first_arm].preparation
     store, items = open_store(paths.store(name))
     check_items(study, everything, items, paths.store(name))
@@ -78,6 +78,8 @@ def _beside(splits: pd.DataFrame) -> list[str]:
     """What the class distribution leaves out, in words."""
     unlabeled = int((splits["part"] == UNLABELED).sum())
     lines = [f"and {unlabeled:,} images without a label"] if unlabeled else []
+    left_out = int((splits["part"] == LEFT_OUT).sum())
+    lines += [f"and {left_out:,} left out of the split"] if left_out else []
     extra = splits[splits["part"] == EXTRA]
     return lines + [f"and {len(rows):,} of {name}, for training only" for name, rows in extra.groupby("origin")]
 

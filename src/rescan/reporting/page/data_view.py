@@ -11,7 +11,7 @@ from rescan.reporting.page.picture import Picture, picture
 from rescan.results.agreement import read_splits
 from rescan.results.audit_report import AuditReport
 from rescan.results.packed_store import LeftOut, PackedStore
-from rescan.results.parts import EXTRA, PARTS, UNLABELED
+from rescan.results.parts import EXTRA, LEFT_OUT, PARTS, UNLABELED
 from rescan.results.source import SourceReport
 from rescan.study import Study
 
@@ -42,11 +42,13 @@ class Counts:
         rows: Class → samples per part, then in all parts, then per extra source.
         extra: The extra sources that have samples.
         unlabeled: How many samples have no label.
+        left_out: How many samples are in no part, at most, of a fold.
     """
 
     rows: Sequence[tuple[str, Sequence[int]]]
     extra: Sequence[str]
     unlabeled: int
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ def data_view(study: Study) -> DataView:
 def _counts(study: Study) -> Counts | None:
     if not Path(Paths(study.scale, study.name).splits).is_file():
         return None
-    splits = read_splits(study)
-    splits = splits[splits["fold"] == 0]
+    everything = read_splits(study)
+    left_out = (everything["part"] == LEFT_OUT).groupby(everything["fold"]).sum().max()
+    splits = everything[everything["fold"] == 0]
     extra = sorted({*splits.loc[splits["part"] == EXTRA, "origin"]})
     columns = [splits["part"] == part for part in PARTS]
     columns += [splits["part"].isin(PARTS)]
@@ -101,7 +104,7 @@ def _counts(study: Study) -> Counts | None:
         for label in study.data.classes
     ]
     rows.append(("all", [sum(numbers) for numbers in zip(*(numbers for _, numbers in rows))]))
-    return Counts(rows, extra, int((splits["part"] == UNLABELED).sum()))
+    return Counts(rows, extra, int((splits["part"] == UNLABELED).sum()), int(left_out))
 
 
 def _left_out(study: Study, audit: AuditReport | None) -> list[LeftOut]:

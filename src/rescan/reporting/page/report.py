@@ -25,7 +25,7 @@ from rescan.study import Study
 LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
 FILTERS = (
     *(words.number, words.interval, words.difference, words.percent),
-    *(words.spaced, words.capitalized, words.metric, words.listed, words.column),
+    *(words.spaced, words.capitalized, words.metric, words.listed, words.column, words.split),
 )
 
 

@@ -145,7 +145,8 @@ def _command(study: Study) -> str:
     """The command that makes this study's results again."""
     name = study.name if Path(study.file).parent.name == "studies" else study.file
     config = [f"scale={study.scale}", f"studies=[{name}]", f"seeds={study.split.seeds}"]
-    config += [f"folds={study.split.folds}", f"arms={{{study.name}: [{', '.join(study.arms)}]}}"]
+    config += [f"folds={study.split.folds}"] if isinstance(study.split.folds, int) else []
+    config.append(f"arms={{{study.name}: [{', '.join(study.arms)}]}}")
     data_sets = {study.name: study.data, **{f"{study.name}.{name}": of for name, of in study.data.extra.items()}}
     sources = [
         f"{name}: {data.source.path}"

@@ -66,7 +66,7 @@ def sentences(study: Study, arm: str) -> dict[str, str]:
         topics["At inference"] = _inference(recipe.inference, item(preparation), preparation.dimensions)
     topics["Read from"] = _reading(study, arm)
     folds, seeds = len({run.fold for run in study.runs(arm)}), ", ".join(map(str, study.split.seeds))
-    of = f" of {study.split.folds}" if folds < study.split.folds else ""
+    of = f" of {study.split.fold_count}" if folds < study.split.fold_count else ""
     topics["Runs"] = f"one per seed: {seeds}" if recipe.ensemble else f"folds: {folds}{of}; seeds: {seeds}"
     return {topic: f"{capitalized(sentence)}." for topic, sentence in topics.items()}
 

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from rescan import catalogue
 from rescan.results.comparison import Comparison
-from rescan.study import Study
+from rescan.study import Split, Study
 
+MOST_VALUES = 5  # of a column, in a sentence
 PARTS = {"out_of_fold": "out of fold", "test_unlinked": "test, unlinked"}
 LANDIS_KOCH = ((0.2, "slight"), (0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"), (1.0, "almost perfect"))
 
@@ -132,6 +133,24 @@ def interval(quantity: Quantity | None) -> str:
         return ""
     between = " to " if quantity.low < 0 else "–"
     return f"({number(quantity.low)}{between}{number(quantity.high)})"
+
+
+def split(section: Split) -> str:
+    """How samples are split, in two sentences."""
+    test, folds = section.test, section.folds
+    if isinstance(test, dict):
+        (name, values), *_ = test.items()
+        few = len(values) <= MOST_VALUES and name not in ("patient", "sample")
+        tested = f"held out by {known_column(name)}, {listed(values) if few else f'{len(values):,} of them'}"
+    else:
+        tested = "the data set's own" if test == "published" else f"cut by group, share {test:g}"
+    if not isinstance(folds, int):
+        names = ", ".join(listed(values) for values in folds.values)
+        return (
+            f"Test part: {tested}. Each of {len(folds.values)} folds holds out one {known_column(folds.by)}: {names}."
+        )
+    share = f"one of {folds} folds" if folds > 1 else f"share {section.validation:g}"
+    return f"Test part: {tested}; validation is cut from training by group, {share}."
 
 
 def landis_koch(kappa: float | None) -> str:

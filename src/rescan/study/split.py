@@ -1,0 +1,112 @@
+"""The section `split`: which samples are tested on, which are validated on in each fold."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from rescan import catalogue
+from rescan.catalogue import KNOWN_COLUMNS
+from rescan.errors import RescanError
+from rescan.study.strict import Positive, Strict
+
+COLUMNS = ("patient", "study", "eye", "sample", *KNOWN_COLUMNS)  # of the manifest, whose values may be held out
+PATIENTS_FILE = "patients_file"
+
+
+def _as_texts(value: Any) -> Any:
+    """One value or several, which may be written as numbers."""
+    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+
+
+Values = Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)]
+
+
+class FoldsBy(Strict):
+    """A fold per value of a column, or per list of values: it is validated on them and trained on all others."""
+
+    by: str
+    values: Annotated[list[Values], Field(min_length=2)]
+
+
+class Split(Strict):
+    """How samples are split. `test: published` keeps the data set's own test part; `{site: kyoto}` holds out a site."""
+
+    test: Union[Literal["published"], Annotated[float, Field(gt=0, lt=1)], dict[str, Values]] = "published"
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
+    stratify_by: list[str] = Field(
+        default=[],
+        description="more than the label: columns of the manifest, such as fov, or any_positive (of a group)",
+    )
+    folds: Union[Positive, FoldsBy] = 1
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Split:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds: a seed is named twice")
+        if isinstance(self.test, dict):
+            if len(self.test) != 1:
+                raise ValueError(f"test: name one column, as in {{site: kyoto}}, not {len(self.test)}")
+            _check_column("test", *self.test)
+        if isinstance(self.folds, FoldsBy):
+            _check_column("folds: by", self.folds.by)
+            values = [value for fold in self.folds.values for value in fold]
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"folds: values: {twice[0]!r} is named twice")
+        return self
+
+    @property
+    def fold_count(self) -> int:
+        """The number of folds."""
+        return len(self.folds.values) if isinstance(self.folds, FoldsBy) else self.folds
+
+    @property
+    def fold_values(self) -> list[list[str]]:
+        """The values of a column that each fold holds out; none where folds are cut."""
+        return self.folds.values if isinstance(self.folds, FoldsBy) else []
+
+    @property
+    def held_out_column(self) -> str:
+        """The column by whose values folds are made; "" without one."""
+        return self.folds.by if isinstance(self.folds, FoldsBy) else ""
+
+
+def _check_column(where: str, name: str) -> None:
+    if name not in COLUMNS:
+        raise ValueError(f"{where}: no column {name!r}{catalogue.suggest(name, COLUMNS)}")
+
+
+def read_patients(whole: dict[str, Any], path: str | Path) -> None:
+    """Put the patients that `split.test.patients_file` lists in its place, so that another list is another split.
+
+    Args:
+        whole: A merged study file.
+        path: Of the study file: the list's path starts at its folder.
+
+    Raises:
+        RescanError: The list cannot be read, has no column of patients, or is empty.
+    """
+    split = whole.get("split")
+    test = split.get("test") if isinstance(split, dict) else None
+    if not isinstance(test, dict) or not isinstance(test.get(PATIENTS_FILE), str):
+        return
+    file = Path(path).parent / Path(test.pop(PATIENTS_FILE)).expanduser()
+    where = f"{path}: split.test.{PATIENTS_FILE}: {file}"
+    try:
+        rows = [row for row in csv.reader(file.read_text("utf-8-sig").splitlines()) if any(row)]
+    except OSError as error:
+        raise RescanError(f"{where}: cannot be read ({error.strerror}); check the path") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RescanError(f"{where}: no list of patients ({error}); give one patient a line, as UTF-8 text") from None
+    column = rows[0].index("patient") if rows and "patient" in rows[0] else None
+    if column is None and any(len(row) > 1 for row in rows):
+        raise RescanError(f"{where}: has several columns, none called patient; give one patient a line")
+    listed = [row[column or 0].strip() for row in rows[0 if column is None else 1 :] if len(row) > (column or 0)]
+    if not any(listed):
+        raise RescanError(f"{where}: lists no patient; give one a line")
+    test["patient"] = [*dict.fromkeys(filter(None, listed))]
