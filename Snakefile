@@ -17,7 +17,7 @@ include: "workflow/rules/report.smk"
 
 
 wildcard_constraints:
-    study="[A-Za-z0-9_][A-Za-z0-9_.-]*",
+    study="[A-Za-z0-9_][A-Za-z0-9_.-]*(/external/[A-Za-z0-9_][A-Za-z0-9_.-]*)?",
     arm="[A-Za-z0-9_][A-Za-z0-9_.-]*",
     autoencoder="[A-Za-z0-9_][A-Za-z0-9_.-]*",
     preparation="[A-Za-z0-9_][A-Za-z0-9_.-]*",

@@ -16,6 +16,7 @@ EXPLORE = "explore"
 COMPARISON_FIGURES = "comparison_figures"
 STATES = ".state"
 RAW, RAW_EXTRA, DOWNLOAD = "raw", "raw_extra", "download"
+EXTERNAL = "external"  # the folder of external data sets: each is a study of its own, <study>/external/<name>
 
 
 class _File:

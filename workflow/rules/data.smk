@@ -65,6 +65,7 @@ rule audit:
     input:
         P.manifest,
         P.dropped,
+        INPUTS.home,
     output:
         P.audit,
         P.groups,
@@ -75,9 +76,7 @@ rule audit:
         **ASK.of("audit"),
     params:
         study=P.resolved,
-        key=KEYS.sections(
-            "data.classes", "data.ordered", "data.extra", "split.group_by"
-        ),
+        key=KEYS.audit,
     shell:
         "exec python -m rescan audit {params.study:q} --processes {threads} --log {log:q}"
 

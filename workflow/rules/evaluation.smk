@@ -17,6 +17,7 @@ rule posttrain:
 rule evaluate:
     input:
         INPUTS.predictions,
+        INPUTS.external,
         INPUTS.diagnoses,
         INPUTS.histories,
         ARM.posttraining,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
+from rescan.data.external import split_external
 from rescan.data.held_out import check_classes, check_folds, check_groups, find
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -35,6 +36,9 @@ def split(study: Study) -> None:
             or what is to be held out is not there; or there are too few patients; or a class has no training or no test
             sample.
     """
+    if study.home:
+        split_external(study)
+        return
     paths = Paths(study.scale, study.name)
     samples = read_samples(study)
     samples = samples[samples["problem"] == ""].reset_index(drop=True)

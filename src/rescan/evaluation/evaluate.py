@@ -12,10 +12,10 @@ from rescan.evaluation import predictions
 from rescan.evaluation.baselines import baselines
 from rescan.evaluation.curves import curves
 from rescan.evaluation.diagnosis import diagnose
-from rescan.evaluation.levels import coarser_levels
-from rescan.evaluation.part_scores import before_temperature, score_endpoints, score_heads, score_parts
+from rescan.evaluation.external import score_external
+from rescan.evaluation.part_scores import before_temperature, read_parts, score_endpoints, score_heads, score_parts
 from rescan.evaluation.predictions import Predictions
-from rescan.evaluation.readings import by_item, by_sample, of_new, read_posttraining, without_temperatures
+from rescan.evaluation.readings import of_new, read_posttraining
 from rescan.evaluation.soundness import (
     check_groups,
     linked_groups,
@@ -49,22 +49,15 @@ def evaluate(study: Study, arm: str) -> None:
         raise RescanError(f"{folder}: no prediction of a {' or '.join(parts)} image; check the split")
     check_groups(study, labeled.rows, folder)
 
-    images = by_sample(posttraining, labeled)
-    softmax = by_sample(without_temperatures(posttraining), labeled)
-    patients_known = bool((images.rows["patient"] != "").all())
-    unit = "patient" if patients_known else "group"
-    if patients_known:
-        coarser, by_rule, warnings = coarser_levels(study, images)
-    else:
-        wider = "the true intervals are at least as wide as these, and wider if groups share a patient"
-        coarser, by_rule, warnings = {}, {}, [f"patients unknown: {wider}"]
-    finer = {"patch": by_item(posttraining, labeled)} if labeled.has_patches else {}
-    levels = {**finer, "image": images, **coarser}
+    read = read_parts(study.data.outcome, posttraining, labeled)
+    images, unit, levels = read.images, read.unit, read.levels
     linked = linked_groups(images.rows)
-    scored = score_parts(study, levels, by_rule, softmax, linked, unit)
+    scored = score_parts(study.data.outcome, read, linked)
+    endpoints = score_endpoints(study.data.outcome, read)
     diagnosis = diagnose(study, arm, images, scored.parts)
-    warnings += warning_of_selection(study, arm) + warning_of_links(images.rows, linked)
-    warnings += scored.warnings + [finding.text for finding in diagnosis]
+    external = score_external(study, arm, posttraining, scored.parts, endpoints)
+    warnings = read.warnings + warning_of_selection(study, arm) + warning_of_links(images.rows, linked)
+    warnings += scored.warnings + external.warnings + [finding.text for finding in diagnosis]
     for line in warnings:
         logger.warning("%s: %s", arm, line)
 
@@ -78,13 +71,13 @@ def evaluate(study: Study, arm: str) -> None:
         classes=classes,
         interval_units=unit,
         runs=list(list(scored.runs.values())[-1]),
-        parts=scored.parts,
-        endpoints=score_endpoints(study, levels, unit),
+        parts={**scored.parts, **external.parts},
+        endpoints=external.endpoints,
         heads=score_heads(study, arm, posttraining, labeled, unit),
         before_temperature=before_temperature(posttraining, labeled),
         confusion={
             part: np.mean([rows.confusion for rows in runs.values()], axis=0).tolist()
-            for part, runs in scored.runs.items()
+            for part, runs in {**scored.runs, **external.runs}.items()
         },
         subgroups=subgroups(study, images, "test", unit),
         subgroups_of_studies=subgroups(study, levels["study"], "test", unit, "study") if "study" in levels else {},
@@ -93,6 +86,7 @@ def evaluate(study: Study, arm: str) -> None:
         curves=curves(study, scored.runs, images),
         warnings=warnings,
         diagnosis=diagnosis,
+        external=external.differences,
     ).write(folder.metrics)
     _submit(posttraining, everything.where(everything.rows["part"] == UNLABELED), folder.submission)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rescan.evaluation.readings import Reading
-from rescan.study import Study
+from rescan.study import Outcome
 
 # What a row stands for at each level, the finest first. Items are numbered by their store: other arms number otherwise.
 LEVELS = {
@@ -22,18 +22,18 @@ ByLevel = dict[str, Reading]
 ByRule = dict[str, dict[str, Reading]]  # by level and rule
 
 
-def coarser_levels(study: Study, images: Reading) -> tuple[ByLevel, ByRule, list[str]]:
+def coarser_levels(outcome: Outcome, images: Reading) -> tuple[ByLevel, ByRule, list[str]]:
     """Read eyes, studies and patients, where these are known and differ from the samples.
 
     Args:
-        study: The study.
+        outcome: What is predicted.
         images: By sample; the patients are known.
 
     Returns:
         The readings by level; those by RULES, by level and rule, of studies and patients with several images (of
         grades there is one rule); and warnings about labels that tie.
     """
-    classes, ordered = len(study.data.classes), study.data.ordered
+    classes, ordered = len(outcome.classes), outcome.ordered
     one = images.rows.drop_duplicates("sample")
     levels: ByLevel = {}
     by_rule: ByRule = {}

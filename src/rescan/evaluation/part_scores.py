@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from rescan.catalogue import COMPARED_GRADES, METRICS
 from rescan.evaluation import readings
-from rescan.evaluation.levels import LEVELS, ByLevel, ByRule
+from rescan.evaluation.levels import LEVELS, ByLevel, ByRule, coarser_levels
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import Reading
 from rescan.evaluation.scoring import of_part, runs_of, score
@@ -17,11 +18,50 @@ from rescan.metrics.run_rows import RunRows, compute
 from rescan.results.metrics_file import Endpoint, Levels, Scores
 from rescan.results.parts import PARTS
 from rescan.results.posttraining import Posttraining, RunId
-from rescan.study import Study
+from rescan.study import Outcome, Study
 
+OF_STUDY = (*PARTS, "out_of_fold", "test_unlinked")
 BY_RULE = ("accuracy", "balanced_accuracy", "kappa", "sensitivity", "specificity")
 NOT_OF_ENDPOINTS = ("one_hot_accuracy", "balanced_accuracy")
 UNLINKED_PER_CLASS = 10  # unlinked test samples that each class needs for them to be scored apart
+
+
+class PartReadings(NamedTuple):
+    """What is read off the predictions of some parts.
+
+    Attributes:
+        levels: The readings by level.
+        by_rule: Readings by other rules, by level and rule (`levels.RULES`).
+        softmax: By image, without temperatures: what is published as one-hot accuracy is that of the softmax itself.
+        unit: The column of what is resampled together: patient, or group where patients are unknown.
+        warnings: What limits the levels.
+    """
+
+    levels: ByLevel
+    by_rule: ByRule
+    softmax: Reading
+    unit: Literal["patient", "group"]
+    warnings: list[str]
+
+    @property
+    def images(self) -> Reading:
+        """By image."""
+        return self.levels["image"]
+
+
+def read_parts(outcome: Outcome, posttraining: Posttraining, labeled: Predictions) -> PartReadings:
+    """Read labeled predictions at every level that is known."""
+    images = readings.by_sample(posttraining, labeled)
+    softmax = readings.by_sample(readings.without_temperatures(posttraining), labeled)
+    patients_known = bool((images.rows["patient"] != "").all())
+    if patients_known:
+        coarser, by_rule, warnings = coarser_levels(outcome, images)
+    else:
+        wider = "the true intervals are at least as wide as these, and wider if groups share a patient"
+        coarser, by_rule, warnings = {}, {}, [f"patients unknown: {wider}"]
+    finer = {"patch": readings.by_item(posttraining, labeled)} if labeled.has_patches else {}
+    unit: Literal["patient", "group"] = "patient" if patients_known else "group"
+    return PartReadings({**finer, "image": images, **coarser}, by_rule, softmax, unit, warnings)
 
 
 @dataclass
@@ -34,30 +74,24 @@ class PartScores:
 
 
 def score_parts(
-    study: Study,
-    levels: ByLevel,
-    by_rule: ByRule,
-    softmax: Reading,
-    linked: Collection[str],
-    unit: str,
+    outcome: Outcome, read: PartReadings, linked: Collection[str] = (), parts: Sequence[str] = OF_STUDY
 ) -> PartScores:
     """Score every part at every level.
 
     Args:
-        study: The study.
-        levels: The readings by level.
-        by_rule: Readings by other rules, by level and rule (`levels.RULES`).
-        softmax: By image, without temperatures: what is published as one-hot accuracy is that of the softmax itself.
+        outcome: What is predicted.
+        read: The readings of all parts.
         linked: Groups with samples in training and test.
-        unit: The column of what is resampled together.
+        parts: The parts.
     """
-    classes, positive = study.data.classes, study.positive
-    names = [name for name, metric in METRICS.items() if study.data.ordered or not metric.of_grades]
+    classes, positive = outcome.classes, outcome.positive
+    levels, by_rule, softmax, unit, _ = read
+    names = [name for name, metric in METRICS.items() if outcome.ordered or not metric.of_grades]
     result = PartScores()
-    for part in (*PARTS, "out_of_fold", "test_unlinked"):
+    for part in parts:
         for level, reading in levels.items():
             rows = of_part(reading, part, linked)
-            if rows.rows.empty or (part == "test_unlinked" and not _enough_unlinked(study, reading, rows, level)):
+            if rows.rows.empty or (part == "test_unlinked" and not _enough_unlinked(outcome, reading, rows, level)):
                 continue
             scored = score(rows, level, unit, names, classes, positive, pooled=part == "out_of_fold")
             metrics = scored.scores.metrics
@@ -81,26 +115,28 @@ def score_parts(
     return result
 
 
-def _enough_unlinked(study: Study, reading: Reading, unlinked: Reading, level: str) -> bool:
+def _enough_unlinked(outcome: Outcome, reading: Reading, unlinked: Reading, level: str) -> bool:
     """Whether some, but not all, of the test part is unlinked, and enough of each class."""
     one = unlinked.rows.drop_duplicates(LEVELS[level])
     fewer = len(unlinked.rows) < int((reading.rows["part"] == "test").sum())
-    counts = np.bincount(one["target"], minlength=len(study.data.classes))
+    counts = np.bincount(one["target"], minlength=len(outcome.classes))
     return fewer and int(counts.min()) >= UNLINKED_PER_CLASS
 
 
-def score_endpoints(study: Study, levels: ByLevel, unit: str) -> dict[str, Endpoint]:
-    """Score each endpoint on validation and test, as of two classes."""
+def score_endpoints(
+    outcome: Outcome, read: PartReadings, wanted: Sequence[str] = ("validation", "test")
+) -> dict[str, Endpoint]:
+    """Score each endpoint on some parts, as of two classes."""
     endpoints = {}
     names = [name for name in METRICS if name not in NOT_OF_ENDPOINTS]
-    for endpoint, lowest in study.data.endpoints.items():
+    for endpoint, lowest in outcome.endpoints.items():
         parts: dict[str, Levels] = {}
-        for part in ("validation", "test"):
-            for level, reading in levels.items():
+        for part in wanted:
+            for level, reading in read.levels.items():
                 rows = of_part(reading, part)
                 if not rows.rows.empty:
-                    two_classes = readings.endpoint(rows, study.data.classes.index(lowest))
-                    scored = score(two_classes, level, unit, names, ["below", endpoint], 1)
+                    two_classes = readings.endpoint(rows, outcome.classes.index(lowest))
+                    scored = score(two_classes, level, read.unit, names, ["below", endpoint], 1)
                     parts.setdefault(part, {})[level] = scored.scores
         endpoints[endpoint] = Endpoint(lowest=lowest, parts=parts)
     return endpoints

@@ -15,7 +15,7 @@ from rescan.heads import outputs as heads
 from rescan.heads.head import Array
 from rescan.paths import RUN, Paths
 from rescan.results.damage import damaged
-from rescan.results.parts import UNLABELED
+from rescan.results.parts import EXTERNAL, UNLABELED
 from rescan.results.predictions_file import KEYS, PREDICTIONS
 from rescan.study import Recipe, Study
 
@@ -109,7 +109,7 @@ def _check_samples(study: Study, arm: str, rows: pd.DataFrame) -> None:
     Their mean and its interval would mean nothing.
     """
     of_fold = ("validation",) if study.arms[arm].training_samples == "size_matched" else ("validation", "train")
-    for part in ("test", UNLABELED, *of_fold):
+    for part in ("test", UNLABELED, EXTERNAL, *of_fold):
         first: dict[object, tuple[str, Counter[str]]] = {}
         for (fold, seed), run in rows[rows["part"] == part].groupby(["fold", "seed"]):
             name, samples = RUN.format(fold=fold, seed=seed), Counter(run["sample"])

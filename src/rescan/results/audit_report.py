@@ -23,6 +23,9 @@ GROUPS = Table(
         Column("bytes", "integer", low=0),
         Column("sha256", empty=True),
         Column("conflict", "integer", low=0, high=1),  # 1: the very image exists under another label too
+        Column(
+            "relative", empty=True, optional=True
+        ),  # of an external sample: one at home, of the same patient or alike
     ),
     key=("sample",),
 )

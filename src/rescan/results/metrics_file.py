@@ -153,6 +153,26 @@ class Finding(Part):
     seed: int | None = None
 
 
+class Difference(Part):
+    """A metric of external data less that of the home test part, with its 95 % interval; None where undefined."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class ExternalDifferences(Part):
+    """How the scores of an external data set differ from those of the home test part, by image.
+
+    Attributes:
+        metrics: By metric.
+        endpoints: By endpoint and metric.
+    """
+
+    metrics: dict[str, Difference]
+    endpoints: dict[str, dict[str, Difference]]
+
+
 class Metrics(JsonResult):
     """All results of an arm.
 
@@ -166,7 +186,7 @@ class Metrics(JsonResult):
         classes: K names, in the order of the network's outputs.
         interval_units: The column of what is resampled together: patient or group.
         runs: The runs that the values are means of.
-        parts: By part (train, validation, test, out_of_fold, test_unlinked) and level.
+        parts: By part (train, validation, test, out_of_fold, test_unlinked, external/<name>) and level.
         endpoints: By name.
         heads: Where the arm has several: by head and part, the main scores by image.
         before_temperature: By part: loss, brier and ece of the network's own probabilities.
@@ -178,6 +198,7 @@ class Metrics(JsonResult):
         curves: What the figures draw.
         warnings: Sentences about what limits these results.
         diagnosis: Findings.
+        external: By name of an external data set, what its scores differ by from those of the test part.
     """
 
     step: ClassVar[str] = "evaluate"
@@ -203,6 +224,7 @@ class Metrics(JsonResult):
     curves: Curves
     warnings: list[str]
     diagnosis: list[Finding]
+    external: dict[str, ExternalDifferences] = {}
 
     def scores(self, part: str = "test", level: str = "image", endpoint: str = "") -> Scores | None:
         """The scores of a part at a level, or those of an endpoint; None if there are none."""

@@ -9,7 +9,7 @@ from rescan.catalogue import HEADS
 from rescan.results.arrays import read_array
 from rescan.results.csv_table import Column, Table
 from rescan.results.damage import damaged
-from rescan.results.parts import PARTS, UNLABELED
+from rescan.results.parts import EXTERNAL, PARTS, UNLABELED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PREDICTIONS = Table(
     "infer",
     (
-        Column("part", choices=(*PARTS, UNLABELED)),
+        Column("part", choices=(*PARTS, UNLABELED, EXTERNAL)),
         Column("item", "integer"),
         Column("sample"),
         Column("group", empty=True),

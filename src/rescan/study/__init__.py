@@ -1,7 +1,7 @@
 """Studies: the sections of a study file as typed models, and how a file becomes a study at one scale."""
 
 from rescan.study.autoencoder import Autoencoder
-from rescan.study.data import Data, DataSet, Source
+from rescan.study.data import Data, DataSet, External, Outcome, Source
 from rescan.study.explanation import Explanation
 from rescan.study.keys import TRAINING_VERSION
 from rescan.study.network import Block, EncoderSettings, Head, HeadName, Layers, Network, Norm
@@ -35,6 +35,7 @@ __all__ = [
     "EncoderSettings",
     "Ensemble",
     "Explanation",
+    "External",
     "FoldsBy",
     "FromBlock",
     "Head",
@@ -44,6 +45,7 @@ __all__ = [
     "Name",
     "Network",
     "Norm",
+    "Outcome",
     "Posttrain",
     "Preparation",
     "PreparationName",

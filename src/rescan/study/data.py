@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -43,8 +44,47 @@ class DataSet(Strict):
     phantom: Annotated[dict[str, Any], Named("phantom")] | None = None
 
 
+class External(DataSet):
+    """A labeled data set that networks are tested on, and nothing is trained, chosen or fitted on.
+
+    `same_patients` says whether a patient's name means the same patient here and in the study's own data.
+    """
+
+    labels: Annotated[dict[str, str], BeforeValidator(_with_text_keys)] = Field(
+        default={}, description="the class of each label of this source, if they are not those of data.labels"
+    )
+    same_patients: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is predicted: the classes in the order of the network's outputs, and the questions about grades.
+
+    Attributes:
+        classes: K names.
+        ordered: Whether they are grades, the lowest first.
+        endpoints: By name, the lowest class for which the answer is yes.
+    """
+
+    classes: list[str]
+    ordered: bool
+    endpoints: dict[str, str]
+
+    @property
+    def metric(self) -> str:
+        """The main metric: quadratic kappa for grades, else accuracy."""
+        return "quadratic_kappa" if self.ordered else "accuracy"
+
+    @property
+    def positive(self) -> int | None:
+        """The index of the positive class, the last of two; None for more classes."""
+        return len(self.classes) - 1 if len(self.classes) == 2 else None
+
+
 class Data(DataSet):
-    """A study's own data set, its classes in the order of the network's outputs, and extra ones to train on only.
+    """A study's own data set, its classes in the order of the network's outputs, and other ones.
+
+    Those of `extra` are trained on only, those of `external` tested on only.
 
     `ordered` classes are grades, the lowest first. An endpoint is a yes-or-no question about a grade: is it at least
     this class?
@@ -58,6 +98,12 @@ class Data(DataSet):
     endpoints: dict[Name, str] = {}
     expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}
     extra: dict[Annotated[Name, not_reserved("own")], DataSet] = {}
+    external: dict[Name, External] = {}
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is predicted."""
+        return Outcome(self.classes, self.ordered, self.endpoints)
 
     @model_validator(mode="after")
     def _classes_labels_and_endpoints_agree(self) -> Data:
@@ -74,4 +120,17 @@ class Data(DataSet):
             if lowest not in self.classes[1:]:
                 near = catalogue.suggest(lowest, self.classes[1:])
                 raise ValueError(f"endpoints: {name}: {lowest!r} is no class above the first{near}")
+        return self
+
+    @model_validator(mode="after")
+    def _external_data_fit(self) -> Data:
+        for name, other in self.external.items():
+            if name in self.extra:
+                raise ValueError(
+                    f"external: {name}: is an extra source, which is trained on; give one of them another name"
+                )
+            for label, of in other.labels.items():
+                if of not in self.classes:
+                    near = catalogue.suggest(of, self.classes)
+                    raise ValueError(f"external: {name}: labels: {label}: no class {of!r}{near}")
         return self

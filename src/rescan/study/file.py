@@ -14,7 +14,7 @@ from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study.autoencoder import Autoencoder
-from rescan.study.data import Data, DataSet
+from rescan.study.data import Data, DataSet, External
 from rescan.study.explanation import Explanation
 from rescan.study.faults import Faults
 from rescan.study.merge import (
@@ -155,7 +155,7 @@ def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[
         title=file.title,
         cite=file.cite,
         notes=file.notes,
-        data=file.data.model_copy(update={"extra": _needed(file.data.extra, extras)}),
+        data=file.data.model_copy(update={"extra": _needed(file.data.extra, extras), "external": _alike(file.data)}),
         split=file.split,
         preparations=file.preparations,
         autoencoders=_needed(file.autoencoders, starts),
@@ -176,6 +176,16 @@ def _without_phantoms(run: list[str], recipes: dict[str, Recipe], extra: dict[st
     if out:
         logger.warning("left out, as their extra data are not given: %s", ", ".join(arm for arm in run if arm in out))
     return [arm for arm in run if arm not in out]
+
+
+def _alike(data: Data) -> dict[str, External]:
+    """The external data sets that are phantoms if the study's own data are, and real if these are."""
+    alike = {name: own for name, own in data.external.items() if (own.phantom is None) == (data.phantom is None)}
+    if len(alike) < len(data.external):
+        kind = "phantoms" if data.phantom else "real"
+        left_out = ", ".join(name for name in data.external if name not in alike)
+        logger.warning("external data left out, as the study's own are %s and these are not: %s", kind, left_out)
+    return alike
 
 
 def _needed(entries: dict[str, Entry], names: set[str]) -> dict[str, Entry]:

@@ -72,18 +72,24 @@ def with_settings(whole: dict[str, Any], settings: Settings) -> dict[str, Any]:
         whole = merge(whole, {"data": {"phantom": None}})
     if settings.source is not None and isinstance(whole.get("data"), dict):
         whole["data"]["source"] = {"path": settings.source}
-    for name, extra in mapping(mapping(whole, "data"), "extra").items():
-        if isinstance(extra, dict) and (settings.scale == "full" or name in settings.extra_sources):
-            extra.pop("phantom", None)
-        if isinstance(extra, dict) and name in settings.extra_sources:
-            extra["source"] = {"path": settings.extra_sources[name]}
+    for name, other in other_data(whole).items():
+        if settings.scale == "full" or name in settings.extra_sources:
+            other.pop("phantom", None)
+        if name in settings.extra_sources:
+            other["source"] = {"path": settings.extra_sources[name]}
     return merge(whole, {"split": {"seeds": settings.seeds}}) if settings.seeds is not None else whole
+
+
+def other_data(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The extra and the external data sets of a file, by name."""
+    data = mapping(whole, "data")
+    others = {**mapping(data, "extra"), **mapping(data, "external")}
+    return {str(name): other for name, other in others.items() if isinstance(other, dict)}
 
 
 def anchor_sources(whole: dict[str, Any], folder: Path) -> None:
     """Make relative paths of sources start at the study file's folder."""
-    data = mapping(whole, "data")
-    for data_set in (data, *(extra for extra in mapping(data, "extra").values() if isinstance(extra, dict))):
+    for data_set in (mapping(whole, "data"), *other_data(whole).values()):
         source = mapping(data_set, "source")
         if isinstance(source.get("path"), str):
             source["path"] = str(Path(folder, Path(source["path"]).expanduser()).resolve())

@@ -175,8 +175,8 @@ class Run(AnyRun):
 
     @property
     def trained(self) -> Run:
-        """The run whose model it reads: itself, or the same run of the arm that its recipe names in `models`."""
-        return Run(self.study, self.settings.models or self.name, self.fold, self.seed)
+        """The run whose model it reads: its own, or that of the arm that its recipe names in `models`; at home."""
+        return Run(self.study.trainer, self.settings.models or self.name, self.fold, self.seed)
 
 
 class AutoencoderRun(AnyRun):

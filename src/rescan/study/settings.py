@@ -19,7 +19,8 @@ class Settings:
         arms: Replaces `run`.
         source: A local folder or archive that replaces `data.source` and the phantom. At `demo`, arms that need extra
             data without a local source are then left out: they would train on phantoms beside real images.
-        extra_sources: Local folders or archives that replace the sources and phantoms of `data.extra`, by name.
+        extra_sources: Local folders or archives that replace the sources and phantoms of `data.extra` and
+            `data.external`, by name.
         task: One of the file's `tasks`: its difference is merged in, and its name follows the study's, after a hyphen.
     """
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from rescan.paths import AUTOENCODERS, COMPARISON_FIGURES, DOWNLOAD, EXPLORE, RAW, RAW_EXTRA
+from rescan.paths import AUTOENCODERS, COMPARISON_FIGURES, DOWNLOAD, EXPLORE, EXTERNAL, RAW, RAW_EXTRA
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -23,10 +23,12 @@ def not_reserved(*reserved: str) -> AfterValidator:
 
 
 # Names of folders: of a study, an arm, a preparation.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-ArmName = Annotated[Name, not_reserved(EXPLORE, COMPARISON_FIGURES, AUTOENCODERS)]
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+StudyName = Annotated[str, Field(pattern=f"^{NAME}(/{EXTERNAL}/{NAME})?$")]
+ArmName = Annotated[Name, not_reserved(EXPLORE, COMPARISON_FIGURES, AUTOENCODERS, EXTERNAL)]
 AutoencoderName = Annotated[Name, not_reserved("imagenet", "none")]
-PreparationName = Annotated[Name, not_reserved(RAW, RAW_EXTRA, DOWNLOAD)]
+PreparationName = Annotated[Name, not_reserved(RAW, RAW_EXTRA, DOWNLOAD, EXTERNAL)]
 
 
 class Strict(BaseModel):

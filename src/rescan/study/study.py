@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Optional
 
 from pydantic import Field, model_validator
 
+from rescan.paths import EXTERNAL
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.checks import check_study
 from rescan.study.data import Data
@@ -15,13 +16,24 @@ from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
 from rescan.study.runs import Run
 from rescan.study.split import Split
-from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
+from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict, StudyName
+
+
+class Home(Strict):
+    """Of an external data set: the study whose networks are tested on it, and whether patients' names mean the same."""
+
+    study: Name
+    same_patients: bool
 
 
 class Study(Strict):
-    """A study at one scale: the file merged, checked, with every arm's whole recipe."""
+    """A study at one scale: the file merged, checked, with every arm's whole recipe.
 
-    name: Name
+    An external data set is a study of its own, with a home, so that what is read of it lies apart: a training never
+    depends on it.
+    """
+
+    name: StudyName
     scale: Literal["demo", "full"]
     file: str = Field(default="", description="where it was read from")
     title: str
@@ -36,11 +48,34 @@ class Study(Strict):
     claims: list[Claim] = []
     ablations: dict[Name, Ablation] = {}
     gradcam: Explanation = Explanation()
+    home: Optional[Home] = None
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Study:
         check_study(self)
         return self
+
+    def external(self, name: str) -> Study:
+        """An external data set as a study with the same arms."""
+        own = self.data.external[name]
+        data = {key: getattr(own, key) for key in ("source", "layout", "phantom")}
+        data |= {"labels": own.labels or self.data.labels, "expected": {}, "extra": {}, "external": {}}
+        changes = {
+            "name": f"{self.name}/{EXTERNAL}/{name}",
+            "home": Home(study=self.name, same_patients=own.same_patients),
+            "data": self.data.model_copy(update=data),
+        }
+        return self.model_copy(update={**changes, "published": [], "claims": [], "ablations": {}})
+
+    @property
+    def externals(self) -> dict[str, Study]:
+        """The external data sets by name."""
+        return {name: self.external(name) for name in self.data.external}
+
+    @property
+    def trainer(self) -> Study:
+        """The study whose networks are read: itself, or the home of an external data set, with that set's data."""
+        return self if self.home is None else self.model_copy(update={"name": self.home.study, "home": None})
 
     def runs(self, arm: str) -> list[Run]:
         """All runs of an arm. An ensemble has one per seed."""
@@ -69,12 +104,12 @@ class Study(Strict):
     @property
     def metric(self) -> str:
         """The main metric: quadratic kappa for grades, else accuracy."""
-        return "quadratic_kappa" if self.data.ordered else "accuracy"
+        return self.data.outcome.metric
 
     @property
     def positive(self) -> int | None:
         """The index of the positive class, the last of two; None for more classes."""
-        return len(self.data.classes) - 1 if len(self.data.classes) == 2 else None
+        return self.data.outcome.positive
 
     @property
     def first_arm(self) -> str:

@@ -9,6 +9,7 @@ from rescan.files import writing
 from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.models import model_files
+from rescan.results.diagnosis_file import Diagnosis
 from rescan.results.predictions_file import KEYS, MOST_VECTORS, PREDICTIONS
 from rescan.study import Run
 from rescan.training import loader
@@ -47,7 +48,9 @@ def infer(run: Run, machine: Machine) -> None:
         )
         head = heads.HEADS[recipe.epoch_head]
         predicted = head.decide(outputs[head.name], len(run.study.data.classes))
-        diagnosis = diagnose(run, network, images, items, predicted, device)
+        diagnosis = Diagnosis(collapsed=False)  # of an external data set: a collapse is diagnosed at home
+        if run.study.home is None:
+            diagnosis = diagnose(run, network, images, items, predicted, device)
     if diagnosis.collapsed:
         share = 100 * (diagnosis.share or 0)
         logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)

@@ -23,6 +23,7 @@ from rescan.results.parts import LEFT_OUT
 from rescan.study import AnyRun
 
 DEPTH = 3  # batches that wait, cut
+COLUMNS = ["item", "sample", "group", "patient", "eye", "study", "target", "part", "origin", "digest"]
 
 Entry = TypeVar("Entry")
 
@@ -39,7 +40,8 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
         unlabelled), `part` (train, validation, test, unlabeled or extra), `origin` (an extra's name) and `digest` (of
         the prepared image); and the columns that class weights are taken within.
         Samples that the split or the arm leaves out, extras that it does not use, and samples that the store lacks, are
-        not in it. Where the arm validates on the test part, there is no validation part: it is trained on.
+        not in it. Where the arm validates on the test part, there is no validation part: it is trained on. Of an
+        external data set there are parts external and unlabeled only.
 
     Raises:
         RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
@@ -50,26 +52,32 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     check_items(study, splits, store_items, run.store)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
-    rows = splits[splits["fold"] == fold]
+    rows = splits[(splits["fold"] == fold) & (splits["part"] != LEFT_OUT)]
+    if study.home:
+        return images, _joined(run, store_items, rows)[COLUMNS]
     training = training_samples(splits, fold, run.training_samples, run.seed)
     rows = rows[(rows["part"] != "train") | rows["sample"].isin(training)]
     rows = rows[(rows["part"] != "extra") | rows["origin"].isin(run.extras)]
-    rows = rows[rows["part"] != LEFT_OUT]
     if run.validates_on_test:
         rows = rows.assign(part=rows["part"].replace("validation", "train"))
-    items = store_items[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item")
-    number = {label: index for index, label in enumerate(study.data.classes)}
-    items["target"] = items["label"].map(number).fillna(-1).astype(int)
+    items = _joined(run, store_items, rows)
     for label in study.data.classes:
         if not ((items["part"] == "train") & (items["label"] == label)).any():
             raise RescanError(f"{path}: fold {fold} has no training image of class {label!r}; see audit.json")
     for part in ("test",) if run.validates_on_test else ("validation", "test"):
         if not (items["part"] == part).any():
             raise RescanError(f"{path}: fold {fold} has no {part} image; see audit.json")
-    columns = ["item", "sample", "group", "patient", "eye", "study", "target", "part", "origin", "digest"]
     if run.weight_columns:
         items = items.merge(_complete_columns(run), on="sample", how="left")
-    return images, items[[*columns, *run.weight_columns]].reset_index(drop=True)
+    return images, items[[*COLUMNS, *run.weight_columns]].reset_index(drop=True)
+
+
+def _joined(run: AnyRun, store_items: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The items of the samples of some rows of splits.csv, with their targets, in the order of the store."""
+    items = store_items[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item", ignore_index=True)
+    number = {label: index for index, label in enumerate(run.study.data.classes)}
+    items["target"] = items["label"].map(number).fillna(-1).astype(int)
+    return items
 
 
 def _complete_columns(run: AnyRun) -> pd.DataFrame:

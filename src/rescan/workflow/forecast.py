@@ -58,7 +58,7 @@ def card_rates(name: str) -> Rates:
 
 def estimate(plan: Plan, machine: Machine) -> Iterator[str]:
     """Yield the lines of an estimate of the whole plan."""
-    yield from table([Jobs(study) for study in plan.studies.values()], machine)
+    yield from table([Jobs(study) for study in plan.everything.values()], machine)
     rates = machine.rates
     how = "measured just now" if rates.measured else "nominal, not measured: shares of published peaks"
     yield f"This is an estimate, with the rates of {rates.machine} ({how})."

@@ -23,6 +23,16 @@ class Inputs:
         """The packed store that an arm is trained on."""
         return self._store(wildcards.study, self._recipe(wildcards).preparation)
 
+    def home(self, wildcards: Wildcards) -> list[str]:
+        """What an external data set is compared with: the samples of its home study."""
+        home = self._study(wildcards).home
+        return [self.plan.paths(home.study).manifest] if home else []
+
+    def external(self, wildcards: Wildcards) -> list[str]:
+        """The predictions of an arm for the samples of external data sets."""
+        data_sets = self._study(wildcards).externals.values()
+        return [run.predictions for own in data_sets for run in self._runs(own.name, wildcards.arm)]
+
     def first_store(self, wildcards: Wildcards) -> list[str]:
         """The packed store of a study's first arm."""
         study = self._study(wildcards)
@@ -107,6 +117,10 @@ class Inputs:
                     own = AutoencoderRun(whole, autoencoder, trained.fold, trained.seed).folder
                     files += [own.encoder, own.history, own.curves, own.reconstructions_figure]
         data = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits, paths.explore]
+        for external in whole.externals.values():
+            apart = self.plan.paths(external.name)
+            data += [apart.source, apart.manifest, apart.audit, apart.groups, apart.splits]
+            files += [run.predictions for arm in self.arms_to_report(study) for run in self._runs(external.name, arm)]
         return [*data, *dict.fromkeys(self._reported(files)), paths.comparison, paths.comparison_figures]
 
     def ensembles(self) -> str:
@@ -115,7 +129,7 @@ class Inputs:
         return "|".join(re.escape(arm) for arm in sorted(arms)) or "(?!)"
 
     def _study(self, wildcards: Wildcards) -> Study:
-        return self.plan.studies[wildcards.study]
+        return self.plan.everything[wildcards.study]
 
     def _recipe(self, wildcards: Wildcards) -> Recipe:
         return self._study(wildcards).arms[wildcards.arm]
@@ -128,7 +142,7 @@ class Inputs:
         return [store.images, store.items, store.preparation]
 
     def _runs(self, study: str, arm: str) -> list[RunFolder]:
-        return [run.folder for run in self.plan.studies[study].runs(arm)]
+        return [run.folder for run in self.plan.everything[study].runs(arm)]
 
     def _trained_runs(self, wildcards: Wildcards) -> list[RunFolder]:
         """The runs whose models an arm reads; of an ensemble, those of its members."""

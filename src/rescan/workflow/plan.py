@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,18 @@ class Plan:
         return Paths(self.config.scale, study)
 
     def data_sets(self) -> list[DataSet]:
-        """The data of all studies, their own and their extra sources."""
-        return [data for study in self.studies.values() for data in (study.data, *study.data.extra.values())]
+        """The data of all studies: their own, extra and external ones."""
+        return [data for study in self.everything.values() for data in (study.data, *study.data.extra.values())]
+
+    @cached_property
+    def everything(self) -> dict[str, Study]:
+        """The studies and, as studies of their own, their external data sets."""
+        external = [own for study in self.studies.values() for own in study.externals.values()]
+        return {**self.studies, **{own.name: own for own in external}}
 
     def write_studies(self) -> None:
         """Write every resolved study where the steps read it. No rule does it, because none may rerun for it."""
-        for name, study in self.studies.items():
+        for name, study in self.everything.items():
             path = Path(self.paths(name).resolved)
             try:
                 write_resolved(study, path)
@@ -96,7 +103,7 @@ class Plan:
         return (self.launched_in / Path(path).expanduser()).resolve()
 
     def _sources(self, files: dict[str, StudyEntry]) -> dict[str, str]:
-        """Local sources by `<study>` or `<study>.<name of the extra data>`; a study's sources serve its tasks, too."""
+        """Local sources by `<study>` or `<study>.<name of other data>`; a study's sources serve its tasks, too."""
         sources = {key: str(self._absolute(path)) for key, path in self.config.sources.items()}
         for name, file in files.items():
             for key, path in list(sources.items()):
@@ -106,7 +113,7 @@ class Plan:
 
     def _unknown_studies(self, files: dict[str, StudyEntry]) -> list[str]:
         """One line per key of `sources` and `arms` that names no study of the configuration."""
-        extras = {f"{name}.{extra}" for name, file in files.items() for extra in file.extra_sources()}
+        extras = {f"{name}.{extra}" for name, file in files.items() for extra in file.other_sources()}
         bases = {file.study for file in files.values() if file.task}
         return [
             f"config: {key}: no study {study!r} in this run{catalogue.suggest(study, studies)}"

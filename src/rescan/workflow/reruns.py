@@ -34,6 +34,12 @@ class Keys:
         states = [_state(data) for data in (study.data, *study.data.extra.values())]
         return fingerprint([study_key(study, *(f"data.{section}" for section in sections)), states])
 
+    def audit(self, wildcards: Wildcards) -> str:
+        """What the audit depends on; of an external data set also what it shares with the home data."""
+        home = ["home"] if self._study(wildcards).home else []
+        sections = ["data.classes", "data.ordered", "data.extra", "split.group_by", *home]
+        return study_key(self._study(wildcards), *sections)
+
     def preparation(self, wildcards: Wildcards) -> str:
         """A preparation of the study."""
         return study_key(self._study(wildcards), f"preparations.{wildcards.preparation}")
@@ -77,7 +83,7 @@ class Keys:
         return [study_key(study) for study in self.plan.studies.values()]
 
     def _study(self, wildcards: Wildcards) -> Study:
-        return self.plan.studies[wildcards.study]
+        return self.plan.everything[wildcards.study]
 
     def _recipe(self, wildcards: Wildcards) -> Recipe:
         return self._study(wildcards).arms[wildcards.arm]

@@ -140,7 +140,7 @@ class JobResources:
     def work(self, rule: str, wildcards: Wildcards) -> Work:
         """The work of a job; the page's is that of all studies."""
         if rule == "report":
-            works = [jobs.report() for jobs in self.jobs.values()]
+            works = [self.jobs[study].report() for study in self.plan.studies]
             return Work(seconds=sum(work.seconds for work in works))
         names = ("ensemble",) if rule == "ensemble" else ("arm", "autoencoder", "preparation")
         of = [getattr(wildcards, name) for name in names if hasattr(wildcards, name)]
@@ -155,7 +155,7 @@ class JobResources:
         submitted = json.loads(os.environ.get(SIZES, "{}")) if self.workflow.remote_exec else {}
         jobs = {
             name: Jobs(study, {origin: DataSize(**size) for origin, size in submitted.get(name, {}).items()})
-            for name, study in self.plan.studies.items()
+            for name, study in self.plan.everything.items()
         }
         sizes = {name: {origin: asdict(size) for origin, size in own.sizes.items()} for name, own in jobs.items()}
         os.environ[SIZES] = json.dumps(sizes)

@@ -9,6 +9,7 @@ from pathlib import Path
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.study.file import read_yaml, tasks_of
+from rescan.study.merge import other_data
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,12 @@ class StudyEntry:
         """The name of the study without its task."""
         return self.path.stem
 
-    def extra_sources(self) -> list[str]:
-        """The names of its extra data; none if it cannot be read (`load` reports that)."""
+    def other_sources(self) -> list[str]:
+        """The names of its extra and its external data; none if it cannot be read (`load` reports that)."""
         try:
-            data = read_yaml(self.path).get("data")
+            return list(other_data(read_yaml(self.path)))
         except RescanError:
             return []
-        extra = data.get("extra") if isinstance(data, dict) else None
-        return list(extra) if isinstance(extra, dict) else []
 
 
 def find(entries: list[str], folder: Path, absolute: Callable[[str], Path]) -> tuple[dict[str, StudyEntry], list[str]]:

@@ -73,9 +73,12 @@ class Jobs:
     def audit(self) -> Work:
         """Decoding every image, and comparing all of them."""
         process = PROCESS_MB + self._largest * COPIES
-        memory = 500 + self.samples * 0.02
-        seconds = 4 + self.samples * 1e-3
-        return Work(megapixels=self.megapixels, seconds=seconds, memory_mb=memory, process_mb=process)
+        home = data_size(self.study.trainer) if self.study.home else None  # whose images are looked at, too
+        samples = self.samples + (home.samples if home else 0)
+        megapixels = self.megapixels + (home.samples * home.megapixels if home else 0)
+        memory = 500 + samples * 0.02
+        seconds = 4 + samples * 1e-3
+        return Work(megapixels=megapixels, seconds=seconds, memory_mb=memory, process_mb=process)
 
     def split(self) -> Work:
         """Cutting the samples into parts."""
@@ -149,10 +152,11 @@ class Jobs:
     def all_jobs(self) -> Iterator[Job]:
         """Yield all jobs of the study, and what it adds to the page."""
         study = self.study
-        for rule in ("download", "index", "audit", "split", "explore", "compare", "report"):
+        for rule in ("download", "index", "audit", "split", *(() if study.home else ("explore", "compare", "report"))):
             yield Job(rule, "", getattr(self, rule)())
         used = {recipe.preparation for recipe in study.arms.values() if recipe.ensemble is None}
-        autoencoders = {(name, run.fold, run.seed) for arm in study.arms for name, run in self._pretrained(arm)}
+        arms = () if study.home else study.arms
+        autoencoders = {(name, run.fold, run.seed) for arm in arms for name, run in self._pretrained(arm)}
         used |= {study.autoencoders[name].preparation for name, _, _ in autoencoders}
         for preparation in sorted(used):
             yield Job("preprocess", "", self.preprocess(preparation))
@@ -160,10 +164,12 @@ class Jobs:
             yield Job("pretrain", name, self.pretrain(name, fold, seed))
         for arm, recipe in study.arms.items():
             for run in study.runs(arm):
-                if recipe.trains:
+                if recipe.trains and not study.home:
                     yield Job("train", arm, self.train(arm, run.fold, run.seed))
                 of_run = self.ensemble(arm) if recipe.ensemble else self.infer(arm, run.fold, run.seed)
                 yield Job("ensemble" if recipe.ensemble else "infer", arm, of_run)
+            if study.home:
+                continue
             yield Job("posttrain", arm, self.posttrain(arm))
             yield Job("evaluate", arm, self.evaluate(arm))
             if recipe.trains:

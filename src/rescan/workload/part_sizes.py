@@ -28,6 +28,8 @@ class Parts:
 
 def parts_of(study: Study, own: DataSize, extra: dict[str, DataSize]) -> Parts:
     """The parts, as the split will cut them but for the sizes of groups."""
+    if study.home:  # an external data set, all of which is tested on
+        return Parts(0, 0, own.train + own.test, own.unlabeled, {})
     split = study.split
     share = UNKNOWN_SHARE if isinstance(split.test, dict) else split.test
     test = own.test if isinstance(share, str) else (own.train + own.test) * share

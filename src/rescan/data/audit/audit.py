@@ -18,7 +18,7 @@ from rescan.log import logger
 from rescan.paths import Paths
 from rescan.results.agreement import check_counts, read_manifest
 from rescan.results.audit_report import GROUPS, AuditReport, ClassCounts, NearDuplicates, Unlisted, UnreadableSample
-from rescan.results.manifest import DroppedSamples
+from rescan.results.manifest import MANIFEST, DroppedSamples
 from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Study
 
@@ -42,8 +42,10 @@ def audit(study: Study, processes: int) -> None:
     paths = Paths(study.scale, study.name)
     manifest, dropped = read_manifest(study), DroppedSamples.read(paths.dropped)
     check_counts(study, manifest)
-    samples, thumbnails = _inspected(manifest, cast("list[Path]", locate(paths, manifest)), processes)
+    samples, thumbnails = _inspected(paths, manifest, processes)
     _check_readable(study, samples[_own(samples)])
+    if study.home:
+        samples["relative"] = _relatives(study, samples, thumbnails, processes)
 
     identical = duplicates.same(samples["pixels"])
     upright, mirrored = _near_duplicates(samples, thumbnails)
@@ -96,12 +98,33 @@ def audit(study: Study, processes: int) -> None:
     report = report.model_copy(update={"warnings": [*report.warnings, *cautions(study, labeled, report)]})
     for warning in report.warnings:
         logger.warning(warning)
-    GROUPS.write(paths.groups, samples[[column.name for column in GROUPS.columns]])
+    GROUPS.write(paths.groups, samples[[column.name for column in GROUPS.columns if column.name in samples]])
     report.write(paths.audit)
 
 
-def _inspected(manifest: pd.DataFrame, files: list[Path], processes: int) -> tuple[pd.DataFrame, np.ndarray]:
+def _relatives(study: Study, samples: pd.DataFrame, thumbnails: np.ndarray, processes: int) -> list[str]:
+    """For each external sample one of the home data's in its group: of the same patient, or alike; "" without one."""
+    home = study.trainer
+    paths = Paths(home.scale, home.name)
+    own, own_thumbnails = _inspected(paths, MANIFEST.read(paths.manifest), processes)
+    both = pd.concat([samples, own], ignore_index=True)
+    related = []
+    if "patient" in study.split.group_by:
+        same_patients = study.home is not None and study.home.same_patients
+        related += [duplicates.same(both["patient"] if same_patients else samples["patient"])]
+    if "near_duplicate" in study.split.group_by:
+        related += [
+            duplicates.same(both["pixels"]),
+            *_near_duplicates(both, np.concatenate([thumbnails, own_thumbnails])),
+        ]
+    groups = pd.Series(duplicates.components(len(both), *related))
+    at_home = own["sample"].groupby(groups[len(samples) :].to_numpy()).first()
+    return groups[: len(samples)].map(at_home).fillna("").tolist()
+
+
+def _inspected(paths: Paths, manifest: pd.DataFrame, processes: int) -> tuple[pd.DataFrame, np.ndarray]:
     """The manifest with what was read of each file beside; and the thumbnails, (N, 64, 64) float16."""
+    files = cast("list[Path]", locate(paths, manifest))
     thumbnails, rows = np.zeros((len(manifest), *(duplicates.THUMBNAIL_SIDE,) * 2), np.float16), []
     for row, inspected in enumerate(pooled(inspect, files, processes, "audit")):
         thumbnails[row] = inspected.thumbnail
@@ -133,7 +156,8 @@ def _subgroups(study: Study, labeled: pd.DataFrame) -> dict[str, dict[str, Class
 
 
 def _check_readable(study: Study, labeled: pd.DataFrame) -> None:
-    for label in study.data.classes:
+    there = set(labeled["label"])
+    for label in study.data.classes if study.home is None else there:
         rows = labeled[labeled["label"] == label]
         if rows.empty:
             raise RescanError(f"{study.name}: class {label!r} has no sample; check data.classes and the source")

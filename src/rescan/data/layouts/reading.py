@@ -17,7 +17,7 @@ from rescan import catalogue
 from rescan.data.layouts.folders import naming, top_of
 from rescan.errors import RescanError
 from rescan.log import logger
-from rescan.results.parts import EXTRA
+from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Data, Study
 
 
@@ -44,9 +44,14 @@ def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
         if not root.is_dir():
             raise RescanError(f"the source folder {root} is not there; check the path, or download again")
         listed: pd.DataFrame = catalogue.resolve("layout", layout["name"])(root, study.data, **options)
-        manifest, dropped = _by_class(study.data, root, listed, own=not origin) if study.data.labels else (listed, {})
+        manifest, dropped = (
+            _by_class(study.data, root, listed, own=not (origin or study.home)) if study.data.labels else (listed, {})
+        )
         if origin:
             manifest = _of_extra(manifest, origin)
+        elif study.home:  # all its parts are tested on
+            labeled = manifest["published_part"] != UNLABELED
+            manifest = manifest.assign(published_part=manifest["published_part"].mask(labeled, ""))
         else:
             _check_parts(study, root, set(manifest["published_part"]))
     manifest = manifest.sort_values("sample", ignore_index=True)

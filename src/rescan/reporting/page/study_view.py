@@ -14,13 +14,14 @@ from rescan.reporting.page.arm_view import ArmView, arm_view
 from rescan.reporting.page.arms_table import ArmsTable, arms_table
 from rescan.reporting.page.autoencoder_view import AutoencoderView, autoencoder_views
 from rescan.reporting.page.data_view import DataView, data_view
+from rescan.reporting.page.external_view import ExternalView, external_views
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.page.published_rows import claim_rows, published_rows
 from rescan.reporting.text import recipe_words, words
 from rescan.reporting.text.answer import answer, costs
 from rescan.results.comparison import Comparison, read_comparison
 from rescan.results.metrics_file import Metrics, is_scored, read_metrics
-from rescan.study import Study
+from rescan.study import DataSet, Study
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class StudyView:
         claims: The judgments of published claims.
         forest: The plot of the arms' first metric.
         data: The data.
+        external: The external data sets.
         recipes: The first arm's whole recipe, and how the others differ.
         ablations: The ablations.
         autoencoders: The autoencoders that arms start from.
@@ -75,6 +77,7 @@ class StudyView:
     claims: Sequence[Comparison]
     forest: Picture | None
     data: DataView
+    external: Sequence[ExternalView]
     recipes: Sequence[RecipeView]
     ablations: Sequence[AblationView]
     autoencoders: Sequence[AutoencoderView]
@@ -110,6 +113,7 @@ def study_view(study: Study) -> StudyView:
         claims=claims,
         forest=_forest(study),
         data=data,
+        external=external_views(study, list(metrics.values())),
         recipes=[_recipe(study, arm) for arm in study.arms],
         ablations=ablation_views(study, comparison) if scored else [],
         autoencoders=autoencoder_views(study),
@@ -147,7 +151,8 @@ def _command(study: Study) -> str:
     config = [f"scale={study.scale}", f"studies=[{name}]", f"seeds={study.split.seeds}"]
     config += [f"folds={study.split.folds}"] if isinstance(study.split.folds, int) else []
     config.append(f"arms={{{study.name}: [{', '.join(study.arms)}]}}")
-    data_sets = {study.name: study.data, **{f"{study.name}.{name}": of for name, of in study.data.extra.items()}}
+    others: dict[str, DataSet] = {**study.data.extra, **study.data.external}
+    data_sets = {study.name: study.data, **{f"{study.name}.{name}": of for name, of in others.items()}}
     sources = [
         f"{name}: {data.source.path}"
         for name, data in data_sets.items()

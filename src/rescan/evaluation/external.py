@@ -1,0 +1,107 @@
+"""Scores of an arm on external data, and what they differ by from those of the home test part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rescan.evaluation import predictions
+from rescan.evaluation.part_scores import PartScores, read_parts, score_endpoints, score_parts
+from rescan.metrics.run_rows import RunRows
+from rescan.paths import EXTERNAL as FOLDER
+from rescan.results.metrics_file import Difference, Endpoint, Estimate, ExternalDifferences, Levels, Scores
+from rescan.results.parts import EXTERNAL
+from rescan.results.posttraining import Posttraining, RunId
+from rescan.study import Study
+
+
+@dataclass
+class ExternalScores:
+    """Of all external data sets: scores by part (external/<name>) and level, runs by image, differences by name.
+
+    Attributes:
+        parts: The scores.
+        runs: By part.
+        endpoints: Those of the home parts, with the external ones added.
+        differences: By name of the data set.
+        warnings: What limits the scores.
+    """
+
+    endpoints: dict[str, Endpoint]
+    parts: dict[str, Levels] = field(default_factory=dict)
+    runs: dict[str, dict[RunId, RunRows]] = field(default_factory=dict)
+    differences: dict[str, ExternalDifferences] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def score_external(
+    study: Study, arm: str, posttraining: Posttraining, parts: Mapping[str, Levels], endpoints: dict[str, Endpoint]
+) -> ExternalScores:
+    """Score an arm on each external data set, read as its test images are: what was fitted at home stays as it is.
+
+    Args:
+        study: The study.
+        arm: The arm.
+        posttraining: What was fitted at home.
+        parts: The scores of the home parts.
+        endpoints: Those of the endpoints.
+
+    Raises:
+        RescanError: Predictions are missing or damaged.
+    """
+    result = ExternalScores(endpoints)
+    for name, data_set in study.externals.items():
+        everything = predictions.read(data_set, arm)
+        labeled = everything.where(everything.rows["part"] == EXTERNAL)
+        part = f"{FOLDER}/{name}"
+        scored, own = score_new(study, posttraining, labeled, part)
+        result.parts |= scored.parts
+        result.runs |= scored.runs
+        result.warnings += scored.warnings
+        result.endpoints = {
+            endpoint: of.model_copy(update={"parts": {**of.parts, **own[endpoint].parts}})
+            for endpoint, of in result.endpoints.items()
+        }
+        result.differences[name] = ExternalDifferences(
+            metrics=differences(parts.get("test", {}), scored.parts[part]),
+            endpoints={
+                endpoint: differences(of.parts.get("test", {}), of.parts[part])
+                for endpoint, of in result.endpoints.items()
+            },
+        )
+    return result
+
+
+def score_new(
+    study: Study, posttraining: Posttraining, labeled: predictions.Predictions, part: str
+) -> tuple[PartScores, dict[str, Endpoint]]:
+    """Score labeled predictions that nothing was fitted on, as one part; and their endpoints."""
+    outcome = study.data.outcome
+    read = read_parts(outcome, posttraining, labeled._replace(rows=labeled.rows.assign(part=part)))
+    scored = score_parts(outcome, read, parts=[part])
+    scored.warnings[:0] = [f"{part}: {text}" for text in read.warnings]
+    return scored, score_endpoints(outcome, read, [part])
+
+
+def differences(home: Mapping[str, Scores], external: Mapping[str, Scores]) -> dict[str, Difference]:
+    """External less home, by metric, of images: of two independent samples, read by the same networks.
+
+    The interval is made of the two intervals (Zou and Donner 2008; of proportions with Wilson's, Newcombe 1998).
+    """
+    if "image" not in home or "image" not in external:
+        return {}
+    both = home["image"].metrics, external["image"].metrics
+    values = {name: difference(both[0][name], both[1][name]) for name in both[0] if name in both[1]}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def difference(home: Estimate, external: Estimate) -> Difference | None:
+    """External less home with its interval; None if one is undefined."""
+    (ours, low, high), (theirs, their_low, their_high) = home.numbers, external.numbers
+    if math.isnan(ours + theirs):
+        return None
+    value = theirs - ours
+    below, above = math.hypot(theirs - their_low, high - ours), math.hypot(their_high - theirs, ours - low)
+    whole = not math.isnan(below + above)
+    return Difference(value=value, low=value - below if whole else None, high=value + above if whole else None)
