@@ -1,6 +1,8 @@
 """Prediction on new images, with nothing but an arm's folder."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,10 @@ from scipy.special import softmax
 
 from rescan import predict as module
 from rescan.errors import RescanError
-from rescan.models.model_files import save
+from rescan.models.model_files import load, save
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
-from rescan.predict import predict
+from rescan.predict import map_names, predict
 from rescan.preparation.sample import prepare_image
 from rescan.study import Inference, Preparation, Recipe
 from rescan.training.forward_pass import Versions, predict_outputs
@@ -135,7 +137,7 @@ def test_unreadable_images_stay_in_the_table_and_chunks_change_nothing(arm, imag
     assert one["predicted"][2] == ""
     assert one.drop(columns=CLASSES).equals(many.drop(columns=CLASSES))
     pictures = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("maps", "maps in chunks")]
-    assert pictures[0] == pictures[1] == ["00000_a.png", "00001_b ü.png", "00004_c.png"]
+    assert pictures[0] == pictures[1] == ["a.png", "b ü.png", "sub_c.png"]
 
 
 @pytest.mark.parametrize(
@@ -181,3 +183,77 @@ def test_patients_are_read_by_majority_and_by_the_mean_probability(arm, tmp_path
     assert not (tmp_path / "out_patients.csv").exists()
     with pytest.raises(RescanError, match="--patient: '\\(' is not a regular expression"):
         predict(arm, [tree], tmp_path / "out.csv", None, "cpu", patient="(")
+
+
+def renamed(arm, classes):
+    """The arm with other names of its classes."""
+    for file in arm.glob("*/model.safetensors"):
+        network, header = load(file)
+        save(file, network, header.model_copy(update={"classes": classes}))
+    return arm
+
+
+@pytest.mark.parametrize("classes", [["patient", "image", "problem"], ["predicted", "grade", "images"]])
+def test_classes_may_be_called_like_the_tables_columns(arm, tmp_path, classes):
+    for number in range(3):
+        file = tmp_path / f"new/patient{number // 2}/{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (40, 50, 3), np.uint8)).save(file)
+    predict(arm, [tmp_path / "new"], tmp_path / "before.csv", None, "cpu")
+    predict(renamed(arm, classes), [tmp_path / "new"], tmp_path / "out.csv", None, "cpu")
+    before, table = (pd.read_csv(tmp_path / name, keep_default_na=False) for name in ("before.csv", "out.csv"))
+    prefixed = [f"probability_{name}" for name in classes]
+    assert list(table) == ["image", "predicted", *prefixed, "problem"]
+    assert table[prefixed].to_numpy().tolist() == before[CLASSES].to_numpy().tolist()
+    assert table["predicted"].tolist() == [classes[CLASSES.index(name)] for name in before["predicted"]]
+    patients = pd.read_csv(tmp_path / "out_patients.csv")
+    assert list(patients) == ["patient", "images", "predicted", "by_mean_probability", *prefixed]
+    assert patients["patient"].tolist() == ["patient0", "patient1"]
+
+
+def test_a_file_that_is_given_twice_has_one_row(arm, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(images)
+    (tmp_path / "link").symlink_to(images)
+    twice = [Path("b ü.jpg"), images, images / "a.png", tmp_path / "link/sub/c.PNG", images / "sub/../a.png"]
+    predict(arm, twice, tmp_path / "out.csv", tmp_path / "maps", "cpu")
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert [name.rsplit("/", 1)[-1] for name in table["image"]] == ["b ü.jpg", "a.png", "c.PNG"]
+    assert len(list((tmp_path / "maps").iterdir())) == 3
+
+
+def test_odd_file_names_do_not_lose_the_table(arm, images, tmp_path):
+    for name in (b"\xff\xfe.png", b"two\nlines\r.png", b'quote",.png'):
+        Path(os.fsdecode(os.fsencode(images) + b"/" + name)).write_bytes((images / "a.png").read_bytes())
+    Path(os.fsdecode(os.fsencode(images) + b"/bad\xff.png")).write_bytes(b"x")
+    predict(arm, [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert len(table) == 7
+    names = {name.rsplit("/", 1)[-1]: problem for name, problem in zip(table["image"], table["problem"])}
+    assert names["two\\nlines\\r.png"] == names['quote",.png'] == names["\\udcff\\udcfe.png"] == ""
+    assert names["bad\\udcff.png"] == "not an image"
+    assert len(list((tmp_path / "maps").iterdir())) == 6
+
+
+def test_maps_are_called_after_their_images():
+    paths = [Path(f"/x/{name}") for name in ("a/1.png", "a/1.jpg", "b/1.png", "b/c.nii.gz", "a_1.png", "b", "d.e.png")]
+    assert map_names(paths) == ["a_1.png", "a_1.jpg", "b_1", "b_c", "a_1", "b", "d.e"]
+    assert map_names([Path("/x/a_1.png"), Path("/x/a/1.png")]) == ["a_1", "a_1~2"]
+    assert map_names([Path("/x/alone.png")]) == ["alone"]
+    assert len(map_names([Path(f"/x/{'é' * 120}/{'ü' * 120}.png"), Path("/x/y.png")])[0].encode()) <= 180
+
+
+def test_a_model_that_is_no_numbers_is_refused(arm, images, tmp_path):
+    file = arm / "fold0_seed1/model.safetensors"
+    network, header = load(file)
+    with torch.no_grad():
+        next(network.heads["classification"].parameters()).view(-1)[3] = float("nan")
+    save(file, network, header)
+    with pytest.raises(RescanError, match=r"fold0_seed1/model\.safetensors: .* holds values that are no numbers"):
+        predict(arm, [images], tmp_path / "out.csv", None, "cpu")
+    with torch.no_grad():
+        for weights in network.heads["classification"].parameters():
+            weights.fill_(3e38)
+    save(file, network, header)
+    with pytest.raises(RescanError, match=r"fold0_seed1/model\.safetensors: its outputs are no numbers"):
+        predict(arm, [images], tmp_path / "out.csv", None, "cpu")
+    assert not (tmp_path / "out.csv").exists()

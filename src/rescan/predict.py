@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from rescan.arm_models import (
+    CHUNK,
+    CHUNK_OF_VOLUMES,
+    Model,
+    class_columns,
+    in_chunks,
+    load_arm,
+    row_of,
+    shown,
+)
 from rescan.data.index import Files
 from rescan.data.readers import volumes
-from rescan.data.readers.images import SUFFIXES, Unreadable
+from rescan.data.readers.images import SUFFIXES
 from rescan.errors import RescanError
 from rescan.evaluation.levels import by_unit
-from rescan.evaluation.predictions import Predictions
-from rescan.evaluation.readings import Reading, misfit, of_new
+from rescan.evaluation.readings import Reading, of_new
 from rescan.files import write_table
-from rescan.heads import outputs as heads
 from rescan.heads.head import TINY
-from rescan.log import logger, progress
-from rescan.paths import ArmFolder
-from rescan.preparation.image_operators import CannotPrepare
-from rescan.preparation.sample import Prepared, prepare
-from rescan.results.damage import damaged
-from rescan.results.posttraining import Posttraining
-from rescan.results.trained_model import ModelHeader
-from rescan.study import Inference
+from rescan.log import logger
+from rescan.preparation.sample import Prepared
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
-CHUNK = 256  # images held in memory at once …
-CHUNK_OF_VOLUMES = 8  # … and volumes
-
-if TYPE_CHECKING:
-    from rescan.models.networks import Network
-
-
-class Model(NamedTuple):
-    """A trained network, what its file says of it, and what it is shown of an image."""
-
-    network: Network
-    header: ModelHeader
-    inference: Inference
-
-    @property
-    def input(self) -> str:
-        """What tells apart models that need images prepared in other ways."""
-        return repr((self.header.preparation, self.header.input))
+LONGEST_NAME = 180  # bytes, of a map: a file system takes 255, with what is added
 
 
 def predict(
@@ -67,8 +53,9 @@ def predict(
         images: Image files and folders, which are searched through. Of an arm that reads volumes: NIfTI files, folders
             of B-scans or of DICOM slices, and folders of these.
         out: The table: image, predicted, grade (on the line of the classes' numbers, where it is read from grades),
-            one column per class (where there are probabilities), problem.
-        gradcam: Where to draw the first network's Grad-CAM, if given.
+            one column per class (where there are probabilities; `probability_<class>` where a class is called like one
+            of the table's columns), problem. A file that is given twice has one row.
+        gradcam: Where to draw the first network's Grad-CAM, if given: a picture per image, called after it.
         device: auto, cpu or cuda.
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
         patient: A regular expression of what patients' folders are called. Where images lie in such folders, each
@@ -76,39 +63,36 @@ def predict(
             the mean probability; of grades the highest), by_mean_probability, and one column per class.
 
     Raises:
-        RescanError: No finished arm in the folder, no image found, or none could be read.
+        RescanError: No finished arm in the folder, no image found, or none could be read; or a network's weights or
+            outputs are no numbers.
     """
-    from rescan.training.lease import Machine
-
-    path = Path(ArmFolder(arm_folder).posttraining)
-    if not path.is_file():
-        raise RescanError(f"{arm_folder}: no {path.name} in it; give the folder of an arm that was run to its end")
     pattern = _pattern(patient)
-    posttraining = Posttraining.read(path)
-    models = _load(arm_folder, posttraining)
+    posttraining, models = load_arm(arm_folder)
     reads_volumes = models[0].header.preparation.reads == "volume"
-    paths = _find(images, reads_volumes)
-    size = CHUNK_OF_VOLUMES if reads_volumes else CHUNK
-    classes = models[0].header.classes
+    paths = _once(_find(images, reads_volumes))
+    classes, maps = models[0].header.classes, map_names(paths)
     rows: list[dict[str, object]] = []
-    with Machine(device, threads=None).lease() as torch_device:
-        for model in models:
-            model.network.to(torch_device)
-        for start in progress(range(0, len(paths), size), -(-len(paths) // size), f"predicting (chunks of {size})"):
-            chunk = [Files(path, extent=extent) for path in paths[start : start + size]]
-            samples, readable, outputs = _outputs(models, chunk, torch_device)
-            rows += [{"image": files.path.as_posix(), "problem": samples[place]} for place, files in enumerate(chunk)]
-            if not readable:
-                continue
-            reading = of_new(posttraining, outputs)
-            for number, place in enumerate(readable):
-                rows[start + place].update(_row(reading, number, classes), problem="")
-            if gradcam is not None:
-                names = [f"{start + place:05d}_{chunk[place].path.name.partition('.')[0]}" for place in readable]
-                prepared = [sample for place in readable if isinstance(sample := samples[place], Prepared)]
-                _draw(models[0], prepared, [chunk[place] for place in readable], names, reading, gradcam)
+    files = [Files(path, extent=extent) for path in paths]
+    for chunk in in_chunks(models, files, CHUNK_OF_VOLUMES if reads_volumes else CHUNK, device):
+        for own, sample in zip(chunk.files, chunk.samples):
+            problem = shown(sample) if isinstance(sample, str) else ""
+            rows.append({"image": shown(own.path.as_posix()), "problem": problem})
+        if not chunk.readable:
+            continue
+        reading = of_new(posttraining, chunk.outputs)
+        for number, place in enumerate(chunk.readable):
+            rows[chunk.start + place].update(row_of(reading, number, classes))
+        if gradcam is not None:
+            names = [maps[chunk.start + place] for place in chunk.readable]
+            prepared = [sample for place in chunk.readable if isinstance(sample := chunk.samples[place], Prepared)]
+            _draw(models[0], prepared, [chunk.files[place] for place in chunk.readable], names, reading, gradcam)
     filled = {name for row in rows for name in row}
-    columns = ["image", "predicted", *(name for name in ("grade", *classes) if name in filled), "problem"]
+    columns = [
+        "image",
+        "predicted",
+        *(name for name in ("grade", *class_columns(classes)) if name in filled),
+        "problem",
+    ]
     table = pd.DataFrame(rows, columns=columns)
     unread = table[table["problem"] != ""]
     if len(unread) == len(table):
@@ -121,64 +105,28 @@ def predict(
     logger.info("%s: %d images, %d predicted by %d networks", out, len(table), count, len(models))
 
 
-def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
-    """The networks that an arm's predictions are averaged from."""
-    from rescan.models.model_files import load
-
-    models = [Model(*load(arm_folder / entry.file), entry.inference) for entry in posttraining.models]
-    if any(model.header.classes != models[0].header.classes for model in models):
-        raise RescanError(f"{arm_folder}: its networks were trained with different classes; run the arm again")
-    shared = [head for head in heads.HEADS if all(head in model.network.heads for model in models)]
-    if fault := misfit(posttraining, shared, len(models[0].header.classes)):
-        raise damaged(ArmFolder(arm_folder).posttraining, Posttraining.step, fault)
-    return models
+def _once(paths: list[Path]) -> list[Path]:
+    """The files without those that were given before, by another path."""
+    once: dict[Path, Path] = {}
+    for path in paths:
+        once.setdefault(path.parent.resolve() / path.name, path)
+    return list(once.values())
 
 
-def _outputs(
-    models: list[Model], chunk: list[Files], torch_device: Any
-) -> tuple[list[Prepared | str], list[int], list[Predictions]]:
-    """Prepare samples and compute the networks' outputs.
-
-    Returns:
-        Each sample as the first model takes it, or why a model cannot take it; the places of those that all models
-        take; and each model's outputs of these.
-    """
-    from rescan.training.forward_pass import Versions, predict_outputs
-
-    inputs = {model.input: model for model in models}
-    prepared = {key: [_prepare(files, model) for files in chunk] for key, model in inputs.items()}
-    samples = list(prepared[models[0].input])
-    for alternative in prepared.values():
-        samples = [
-            other if isinstance(sample, Prepared) and isinstance(other, str) else sample
-            for sample, other in zip(samples, alternative)
-        ]
-    readable = [place for place, sample in enumerate(samples) if isinstance(sample, Prepared)]
-    outputs: list[Predictions] = []
-    for seed, model in enumerate(models if readable else []):
-        items = [sample.items for place in readable if isinstance(sample := prepared[model.input][place], Prepared)]
-        versions = Versions(model.inference, model.header.preparation.background)
-        normalization = model.header.recipe.normalization
-        patches = np.stack([patch for of_sample in items for patch in of_sample])
-        own = predict_outputs(model.network, patches, normalization, torch_device, versions=versions)
-        numbers = np.repeat(np.arange(len(items)), [len(of_sample) for of_sample in items])
-        rows = {"part": "new", "fold": 0, "seed": seed, "sample": numbers, "item": np.arange(len(numbers)), "group": ""}
-        outputs.append(Predictions(pd.DataFrame(rows), {head: own[head] for head in heads.HEADS if head in own}))
-    return samples, readable, outputs
-
-
-def _prepare(files: Files, model: Model) -> Prepared | str:
-    """Prepare a sample as a model takes it; or say why it cannot be."""
-    shape = tuple(model.header.input)
-    try:
-        prepared = prepare(files, model.header.preparation)
-    except (Unreadable, CannotPrepare) as error:
-        return str(error)
-    if all(item.min() == item.max() for item in prepared.items):
-        return "constant image"
-    item = prepared.items[0]
-    fits = (item.shape[-1], *item.shape[:-1]) == shape
-    return prepared if fits else f"is {item.shape[:-1]} pixels when prepared, the network takes {shape[1:]}"
+def map_names(paths: list[Path]) -> list[str]:
+    """Names for the maps of some files: those of the files below the folder that holds them all, each once."""
+    places = [path.parent.resolve() / path.name for path in paths]
+    top = os.path.commonpath([place.parent for place in places])
+    whole = [place.relative_to(top).as_posix() for place in places]
+    stems = [re.sub(r"(\.nii)?\.[^./]+$", "", name) or name for name in whole]
+    shared = Counter(stems)
+    names = [stem if shared[stem] == 1 else name for stem, name in zip(stems, whole)]
+    plain = [re.sub(r"[/\\]", "_", shown(name)).encode()[-LONGEST_NAME:].decode(errors="ignore") for name in names]
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(plain):
+        seen[name] += 1
+        plain[place] += f"~{seen[name]}" if seen[name] > 1 else ""
+    return plain
 
 
 def _pattern(patient: str) -> re.Pattern[str]:
@@ -208,7 +156,7 @@ def _by_patient(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     graded = "grade" in table
     predicted = table["predicted"].map(classes.index).to_numpy(np.intp)
     grade = table["grade"].to_numpy(float) if graded else predicted.astype(float)
-    probabilities = None if graded else np.log(table[classes].to_numpy(float).clip(TINY))
+    probabilities = None if graded else np.log(table[class_columns(classes)].to_numpy(float).clip(TINY))
     rows = pd.DataFrame({"part": "new", "fold": 0, "seed": 0, "patient": table["patient"], "eye": "", "target": 0})
     reading = Reading(rows.reset_index(drop=True), predicted, grade, probabilities)
     units, _ = by_unit(reading, "patient", len(classes), ordered=graded, majority=True)
@@ -219,15 +167,7 @@ def _by_patient(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
         return patients.assign(grade=units.grade.round(4))
     mean = np.exp(units.log_probabilities)
     patients["by_mean_probability"] = [classes[number] for number in mean.argmax(1)]
-    return patients.assign(**dict(zip(classes, mean.round(6).T)))
-
-
-def _row(reading: Reading, number: int, classes: list[str]) -> dict[str, object]:
-    """An image's columns."""
-    row: dict[str, object] = {"predicted": classes[int(reading.predicted[number])]}
-    if reading.log_probabilities is None:
-        return {**row, "grade": round(float(reading.grade[number]), 4)}
-    return {**row, **dict(zip(classes, np.exp(reading.log_probabilities[number]).round(6)))}
+    return patients.assign(**dict(zip(class_columns(classes), mean.round(6).T)))
 
 
 def _draw(

@@ -37,6 +37,7 @@ for command in (
     steps.compare,
     steps.report,
     tools.predict,
+    tools.evaluate_on,
     tools.check,
     tools.schema,
     tools.estimate,

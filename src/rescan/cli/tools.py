@@ -67,6 +67,26 @@ def predict(
     predict(arm_folder, images, out, gradcam, device, extent, patient)
 
 
+def evaluate_on(
+    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/resnet18")],
+    table: Annotated[Path, typer.Option(help="a CSV of labeled files: path, label and, if known, patient, eye, study")],
+    out: Annotated[Path, typer.Option(help="the scores to write; the predictions are written beside")] = Path(
+        "evaluation.json"
+    ),
+    extent: Annotated[
+        Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
+    ] = None,
+    device: Device = DeviceName.auto,
+    log: Log = None,
+) -> None:
+    """Score a trained arm on labeled files that it never saw; nothing is fitted or trained."""
+    start(log)
+    from rescan.evaluate_on import evaluate_on
+
+    for line in evaluate_on(arm_folder, table, out, device, extent):
+        typer.echo(line)
+
+
 def check(
     study_files: Annotated[list[Path], typer.Argument(help="study files (YAML)")],
 ) -> None:

@@ -13,7 +13,7 @@ from rescan.paths import EXTERNAL as FOLDER
 from rescan.results.metrics_file import Difference, Endpoint, Estimate, ExternalDifferences, Levels, Scores
 from rescan.results.parts import EXTERNAL
 from rescan.results.posttraining import Posttraining, RunId
-from rescan.study import Study
+from rescan.study import Outcome, Study
 
 
 @dataclass
@@ -55,7 +55,7 @@ def score_external(
         everything = predictions.read(data_set, arm)
         labeled = everything.where(everything.rows["part"] == EXTERNAL)
         part = f"{FOLDER}/{name}"
-        scored, own = score_new(study, posttraining, labeled, part)
+        scored, own = score_new(study.data.outcome, posttraining, labeled, part)
         result.parts |= scored.parts
         result.runs |= scored.runs
         result.warnings += scored.warnings
@@ -74,10 +74,9 @@ def score_external(
 
 
 def score_new(
-    study: Study, posttraining: Posttraining, labeled: predictions.Predictions, part: str
+    outcome: Outcome, posttraining: Posttraining, labeled: predictions.Predictions, part: str
 ) -> tuple[PartScores, dict[str, Endpoint]]:
     """Score labeled predictions that nothing was fitted on, as one part; and their endpoints."""
-    outcome = study.data.outcome
     read = read_parts(outcome, posttraining, labeled._replace(rows=labeled.rows.assign(part=part)))
     scored = score_parts(outcome, read, parts=[part])
     scored.warnings[:0] = [f"{part}: {text}" for text in read.warnings]

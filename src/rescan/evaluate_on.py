@@ -1,0 +1,226 @@
+"""Scoring an arm on labeled files that the pipeline never saw, with nothing but its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rescan.arm_models import CHUNK, CHUNK_OF_VOLUMES, Model, class_columns, in_chunks, load_arm, row_of, shown
+from rescan.catalogue import METRICS
+from rescan.data.index import Files
+from rescan.data.readers.tables import raise_all, read_csv, wrong_values
+from rescan.errors import RescanError
+from rescan.evaluation.external import differences, score_new
+from rescan.evaluation.part_scores import PartScores
+from rescan.evaluation.predictions import Predictions, averaged, combine, joined
+from rescan.evaluation.readings import of_new
+from rescan.files import sha256, write_table
+from rescan.log import logger
+from rescan.paths import ArmFolder
+from rescan.results.audit_report import GROUPS
+from rescan.results.metrics_file import Endpoint, Metrics
+from rescan.results.new_scores import NewScores, NotScored
+from rescan.results.posttraining import Posttraining
+from rescan.study import Outcome
+
+NEW, AVERAGED = "new", "new_averaged"
+KNOWN = ("patient", "eye", "study")
+PRINTED = ("quadratic_kappa", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "ece", "brier")
+
+
+class _Read(NamedTuple):
+    """What the networks make of the labeled files: per run, the mean of all, and a table for people."""
+
+    runs: Predictions
+    averaged: Predictions
+    table: pd.DataFrame
+
+
+def evaluate_on(
+    arm_folder: Path, table: Path, out: Path, device: str, extent: tuple[float, ...] | None = None
+) -> list[str]:
+    """Score an arm on labeled files, as its test images were read; nothing is fitted.
+
+    Args:
+        arm_folder: The folder of an arm that was evaluated.
+        table: A CSV with columns `path` (relative to its folder), `label` (a class; of grades also its number) and, if
+            known, `patient`, `eye` and `study`.
+        out: The scores (`NewScores`). The predictions lie beside, in `<out>_predictions.csv`: image, label, patient,
+            predicted, and grade or a column per class; problem says why a file has no prediction.
+        device: auto, cpu or cuda.
+        extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
+
+    Returns:
+        The lines of a short table of the scores.
+
+    Raises:
+        RescanError: No evaluated arm in the folder; a fault of the table; or no file could be read.
+    """
+    posttraining, models = load_arm(arm_folder)
+    metrics = Metrics.read(ArmFolder(arm_folder).metrics)
+    endpoints = {name: endpoint.lowest for name, endpoint in metrics.endpoints.items()}
+    outcome = Outcome(metrics.classes, metrics.metric == "quadratic_kappa", endpoints)
+    if outcome.classes != models[0].header.classes:
+        raise RescanError(f"{ArmFolder(arm_folder).metrics}: has other classes than the networks; run evaluate again")
+    rows = _labeled(table, outcome)
+    read = _read(posttraining, models, rows, device, extent)
+    of_runs, scored = score_new(outcome, posttraining, read.runs, NEW)
+    of_mean, scored_mean = score_new(outcome, posttraining, read.averaged, AVERAGED)
+    unread = read.table[read.table["problem"] != ""]
+    scores = NewScores(
+        study=metrics.study,
+        arm=metrics.arm,
+        table=str(table),
+        head=posttraining.head,
+        positive_class=metrics.positive_class,
+        classes=outcome.classes,
+        interval_units="patient" if (read.runs.rows["patient"] != "").all() else "group",
+        runs=list(of_runs.runs[NEW]),
+        parts={**of_runs.parts, **of_mean.parts},
+        endpoints={name: _both(scored[name], scored_mean[name]) for name in scored},
+        confusion={**_confusion(of_runs), **_confusion(of_mean)},
+        differences=differences(metrics.parts.get("test", {}), of_runs.parts[NEW]),
+        endpoint_differences={
+            name: differences(metrics.endpoints[name].parts.get("test", {}), scored[name].parts[NEW]) for name in scored
+        },
+        not_scored=[NotScored(image=row.image, problem=row.problem) for row in unread.itertuples()],
+        warnings=[*of_runs.warnings, *of_mean.warnings, *_known_at_home(arm_folder, rows)],
+    )
+    for text in scores.warnings:
+        logger.warning(text)
+    if len(unread):
+        logger.warning("%d of %d files have no prediction, such as %s", len(unread), len(rows), unread["image"].iloc[0])
+    scores.write(out)
+    write_table(out.with_name(f"{out.stem}_predictions.csv"), read.table)
+    return list(_lines(scores, metrics))
+
+
+def _labeled(table: Path, outcome: Outcome) -> pd.DataFrame:
+    """The rows of the table: path, target, and those of KNOWN that it has ("" where unknown)."""
+    rows = read_csv(table, ["path", "label"], "give the table of the labeled files")
+    numbers = {str(number): label for number, label in enumerate(outcome.classes)} if outcome.ordered else {}
+    if not set(numbers) & set(outcome.classes):
+        rows["label"] = rows["label"].map(lambda text: numbers.get(text, text))
+    near = f"; the classes are {', '.join(outcome.classes)}"
+    raise_all(
+        f"{table}: {lines}: {f'no class {label!r}' if label else 'no label'}{near}"
+        for label, lines in wrong_values(rows["label"], set(outcome.classes))
+    )
+    raise_all(f"{table}: line {line}: no path; fill it in" for line, path in rows["path"].items() if not path)
+    rows["file"] = [table.parent / path for path in rows["path"]]
+    places = rows["file"].map(lambda path: path.parent.resolve() / path.name)
+    conflict = rows.groupby(places)["label"].transform("nunique") > 1
+    raise_all(
+        f"{table}: line {line}: {path} has another label too" for line, path in rows.loc[conflict, "path"].items()
+    )
+    rows = rows[~places.duplicated()]
+    known = {name: rows.get(name, "") for name in KNOWN}
+    target = rows["label"].map({label: number for number, label in enumerate(outcome.classes)})
+    return rows[["path", "label", "file"]].assign(**known, target=target).reset_index(drop=True)
+
+
+def _read(
+    posttraining: Posttraining, models: list[Model], rows: pd.DataFrame, device: str, extent: tuple[float, ...] | None
+) -> _Read:
+    """Predict all files, a chunk at a time."""
+    files = [Files(path, extent=extent) for path in rows["file"]]
+    size = CHUNK_OF_VOLUMES if models[0].header.preparation.reads == "volume" else CHUNK
+    outputs: list[list[Predictions]] = [[] for _ in models]
+    table = rows[["path", "label", "patient"]].rename(columns={"path": "image"})
+    table["image"] = table["image"].map(shown)
+    lines: list[dict[str, object]] = []
+    for chunk in in_chunks(models, files, size, device):
+        lines += [{"problem": shown(sample) if isinstance(sample, str) else ""} for sample in chunk.samples]
+        if not chunk.readable:
+            continue
+        places = np.asarray(chunk.readable) + chunk.start
+        for own, of_model in zip(outputs, chunk.outputs):
+            about = rows.iloc[places[of_model.rows["sample"]]].reset_index(drop=True)
+            own.append(of_model._replace(rows=_with_samples(of_model.rows, about)))
+        reading = of_new(posttraining, chunk.outputs)
+        for number, place in enumerate(places):
+            lines[place] = {**row_of(reading, number, models[0].header.classes), "problem": ""}
+    if not any(outputs):
+        raise RescanError("\n".join(f"{row.path}: {line['problem']}" for row, line in zip(rows.itertuples(), lines)))
+    filled = {name for line in lines for name in line}
+    columns = ["predicted", "grade", *class_columns(models[0].header.classes), "problem"]
+    table = pd.concat([table, pd.DataFrame(lines)[[name for name in columns if name in filled]]], axis=1)
+    of_models = [joined(own) for own in outputs]
+    return _Read(_by_run(posttraining, models, of_models), _averaged(posttraining, of_models), table)
+
+
+def _with_samples(rows: pd.DataFrame, about: pd.DataFrame) -> pd.DataFrame:
+    """The rows of predictions with what is known of their samples; a file without a patient is a group of its own."""
+    known = {name: about[name].to_numpy() for name in (*KNOWN, "target")}
+    group = about["patient"].where(about["patient"] != "", about["path"])
+    return rows.assign(sample=about["path"].to_numpy(), group=group.to_numpy(), **known)
+
+
+def _by_run(posttraining: Posttraining, models: list[Model], of_models: list[Predictions]) -> Predictions:
+    """The predictions of each run of the arm; of an ensemble there is a run per seed, the mean of its members."""
+    if posttraining.ensemble:
+        seeds = [model.header.seed for model in models]
+        members = [(seed, [own for own, of in zip(of_models, seeds) if of == seed]) for seed in dict.fromkeys(seeds)]
+        means = [(seed, combine(own, posttraining.trim)) for seed, own in members]
+        return joined([mean._replace(rows=mean.rows.assign(fold=0, seed=seed)) for seed, mean in means])
+    runs = [(run.fold, run.seed) for run in posttraining.runs]
+    runs = runs if len(runs) == len(of_models) else [(0, number) for number in range(len(of_models))]
+    return joined(
+        [own._replace(rows=own.rows.assign(fold=fold, seed=seed)) for own, (fold, seed) in zip(of_models, runs)]
+    )
+
+
+def _averaged(posttraining: Posttraining, of_models: list[Predictions]) -> Predictions:
+    """The mean of all networks, as new files are read (`readings.of_new`)."""
+    if posttraining.ensemble:
+        mean = combine(of_models, posttraining.trim)
+    else:
+        mean = averaged(joined(of_models), ["part", "sample", "item"])
+    return mean._replace(rows=mean.rows.assign(fold=0, seed=0))
+
+
+def _both(first: Endpoint, second: Endpoint) -> Endpoint:
+    return first.model_copy(update={"parts": {**first.parts, **second.parts}})
+
+
+def _confusion(scored: PartScores) -> dict[str, list[list[float]]]:
+    return {
+        part: np.mean([rows.confusion for rows in runs.values()], axis=0).tolist() for part, runs in scored.runs.items()
+    }
+
+
+def _known_at_home(arm_folder: Path, rows: pd.DataFrame) -> list[str]:
+    """Warn of files that are images of the study itself, where its groups.csv lies beside the arm."""
+    groups = arm_folder.resolve().parent / "groups.csv"
+    if not groups.is_file():
+        return []
+    digests = dict(zip(*GROUPS.read(groups)[["sha256", "sample"]].to_numpy().T))
+    files = [(path, sha256(file)) for path, file in zip(rows["path"], rows["file"]) if file.is_file()]
+    shared = [f"{path} is {digests[digest]}" for path, digest in files if digest in digests]
+    if not shared:
+        return []
+    return [f"{len(shared)} of {len(files)} files are images of the study itself, such as {shared[0]}: not new data"]
+
+
+def _lines(scores: NewScores, metrics: Metrics) -> Iterator[str]:
+    """A short table: the metrics on the new files, of the mean over runs and of the averaged networks, and at home."""
+    new, of_mean = (scores.parts[part]["image"] for part in (NEW, AVERAGED))
+    test = metrics.scores()
+    yield f"{scores.arm}, {new.n} labeled files of {new.groups} {scores.interval_units}s; 95 % intervals"
+    yield f"{'':20}{'mean over runs':>26}{'networks averaged':>26}{'less the home test':>26}"
+    for name in PRINTED:
+        if name in new.metrics:
+            difference = scores.differences.get(name) if test else None
+            cells = [new.metrics[name], of_mean.metrics[name], difference]
+            yield f"{METRICS[name].title:20}" + "".join(f"{_cell(cell):>26}" for cell in cells)
+
+
+def _cell(quantity: object) -> str:
+    value, low, high = (getattr(quantity, name, None) for name in ("value", "low", "high"))
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
