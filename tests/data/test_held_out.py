@@ -74,6 +74,20 @@ def test_tests_on_a_list_of_patients(study):
     assert len(test) == 9
 
 
+def test_folds_may_leave_one_patient_out(study):
+    patients = [f"p{number // 30}" for number in range(90)]
+    write(sites().assign(patient=patients, group=patients))
+    splits = run(study(test={"patient": "p2"}, folds={"by": "patient", "values": ["p0", "p1"]}))
+    assert splits.groupby(["fold", "part"])["patient"].agg(set).to_dict() == {
+        (0, "train"): {"p1"},
+        (0, "validation"): {"p0"},
+        (0, "test"): {"p2"},
+        (1, "train"): {"p0"},
+        (1, "validation"): {"p1"},
+        (1, "test"): {"p2"},
+    }
+
+
 def test_each_fold_holds_out_a_site_and_no_sample_is_validated_twice(study):
     rows = sites()
     rows.loc[35, "group"] = "kobe5"

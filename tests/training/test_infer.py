@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rescan.files import write_table
 from rescan.models import model_files, networks
 from rescan.models.normalization import normalize
 from rescan.study import Run
@@ -112,3 +113,24 @@ def test_prediction_restores_the_networks_mode(make_study):
     np.testing.assert_array_equal(logits, again)
     assert logits.shape == (5, 3)
     assert logits.dtype == np.float32
+
+
+def test_external_data_are_predicted_by_the_model_of_home(make_study, make_store):
+    study = make_study(network={"encoder": "tiny", "weights": "none"}, folds=1, training_samples="size_matched")
+    make_store(study)
+    train(Run(study, "plain", 0, 0), CPU)
+    data = {**study.data.model_dump(), "external": {"h2": {"source": {"path": "y"}, "layout": "table"}}}
+    apart = type(study).model_validate({**study.model_dump(), "data": data}).external("h2")
+    splits = make_store(apart, per_class=(0, 0, 5))
+    parts = ["left_out", *["external"] * 13, "unlabeled"]
+    labels = [*splits["label"][:-1], ""]
+    write_table("results/demo/toy/external/h2/splits.csv", splits.assign(part=parts, label=labels))
+    infer(Run(apart, "plain", 0, 0), CPU)
+    table = pd.read_csv("results/demo/toy/external/h2/plain/fold0_seed0/predictions.csv")
+    assert table["part"].tolist() == parts[1:]
+    assert table["target"].tolist() == [0] * 4 + [1] * 5 + [2] * 4 + [-1]
+    network, _ = model_files.load(RUN / "model.safetensors")
+    images = np.load("data/demo/toy/external/h2/small/images.npy")
+    logits = predict_outputs(network, images, "imagenet", "cpu", rows=table["item"].to_numpy())
+    columns = [f"classification_{k}" for k in range(3)]
+    np.testing.assert_allclose(table[columns].to_numpy(), logits["classification"], rtol=1e-5)

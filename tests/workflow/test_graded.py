@@ -82,3 +82,11 @@ def test_another_combination_trains_and_infers_nothing(small, finished):
 def test_an_arm_that_is_compared_with_another_is_only_compared_again(small, finished):
     rules = planned_with(small, finished, "  more: {stages", "  more: {against: turned, stages")
     assert sorted(rules) == ["compare", "report"]
+
+
+def test_external_data_train_nothing_and_are_read_by_every_arm(small, finished):
+    phantom = "{name: fundus, layout: eyepacs, samples: 30, size: 96, seed: 2}"
+    external = f"external: {{h2: {{source: {{path: away}}, layout: eyepacs, phantom: {phantom}}}}}"
+    rules = planned_with(small, finished, "split: {test", f"  {external}\nsplit: {{test")
+    new = ["download", "index", "audit", "split", "preprocess", "infer", "infer", "infer", "ensemble"]
+    assert sorted(rules) == sorted([*new, *["evaluate"] * 4, "compare", "report"])

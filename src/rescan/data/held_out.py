@@ -14,6 +14,7 @@ from rescan.study import Study
 
 FEWEST_GROUPS = 10  # of a class in a part; with fewer, its metrics say little
 FEWEST_OF_A_FOLD = 5  # groups that a fold by a column must validate on
+SINGLE = ("patient", "study", "sample")  # columns whose values may each be left out: leave one patient out
 MOST_NAMED = 20  # values in a message
 
 
@@ -40,9 +41,10 @@ def find(
     there = sorted(set(known) - {""})
     if not there:
         raise RescanError(f"{study.name}: {where}: no sample has a {column!r}; add the column, or split by another")
-    for value in values:
-        if value not in there:
-            raise RescanError(f"{study.name}: {where}: no sample of {column} {value!r}{_nearest(value, there)}")
+    if missing := [value for value in values if value not in there]:
+        more = f" and {len(missing) - 1} more of {len(values)}" if len(missing) > 1 else ""
+        near = _nearest(missing[0], there)
+        raise RescanError(f"{study.name}: {where}: no sample of {column} {missing[0]!r}{more}{near}")
     unknown = own & (samples[column] == "")
     if unknown.any():
         logger.warning("%s: %d samples are left out: their %s is unknown", where, unknown.sum(), column)
@@ -65,7 +67,7 @@ def check_folds(study: Study, samples: pd.DataFrame, rest: pd.Series[bool]) -> N
     for fold in folds:
         found, _ = find(study, samples, rest, "split.folds", column, fold)
         groups = samples.loc[found, "group"].nunique()
-        if groups < FEWEST_OF_A_FOLD:
+        if groups < FEWEST_OF_A_FOLD and column not in SINGLE:
             raise RescanError(
                 f"{study.name}: split.folds: {column} {' and '.join(fold)} has only {found.sum()} samples of "
                 f"{groups} patients or groups, a fold needs {FEWEST_OF_A_FOLD}; join it with another: [{fold[0]}, …]"

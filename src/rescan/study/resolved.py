@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import writing
+from rescan.paths import EXTERNAL
 from rescan.study.study import Study
 
 
@@ -40,6 +41,8 @@ def read(
 
 
 def write_resolved(study: Study, path: str | Path) -> None:
-    """Write a resolved study as JSON."""
+    """Write a resolved study as JSON; and each of its external data sets, in a folder of its own beside it."""
     with writing(path) as temporary:
         temporary.write_text(study.model_dump_json(indent=1) + "\n", "utf-8")
+    for name, data_set in study.externals.items():
+        write_resolved(data_set, Path(path).parent / EXTERNAL / name / Path(path).name)

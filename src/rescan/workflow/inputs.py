@@ -31,7 +31,8 @@ class Inputs:
     def external(self, wildcards: Wildcards) -> list[str]:
         """The predictions of an arm for the samples of external data sets."""
         data_sets = self._study(wildcards).externals.values()
-        return [run.predictions for own in data_sets for run in self._runs(own.name, wildcards.arm)]
+        runs = [run for own in data_sets for run in self._runs(own.name, wildcards.arm)]
+        return self._reported([run.predictions for run in runs])
 
     def first_store(self, wildcards: Wildcards) -> list[str]:
         """The packed store of a study's first arm."""
@@ -119,7 +120,7 @@ class Inputs:
         data = [paths.source, paths.manifest, paths.audit, paths.groups, paths.splits, paths.explore]
         for external in whole.externals.values():
             apart = self.plan.paths(external.name)
-            data += [apart.source, apart.manifest, apart.audit, apart.groups, apart.splits]
+            data += self._reported([apart.source, apart.manifest, apart.audit, apart.groups, apart.splits])
             files += [run.predictions for arm in self.arms_to_report(study) for run in self._runs(external.name, arm)]
         return [*data, *dict.fromkeys(self._reported(files)), paths.comparison, paths.comparison_figures]
 

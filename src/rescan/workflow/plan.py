@@ -66,7 +66,7 @@ class Plan:
 
     def write_studies(self) -> None:
         """Write every resolved study where the steps read it. No rule does it, because none may rerun for it."""
-        for name, study in self.everything.items():
+        for name, study in self.studies.items():
             path = Path(self.paths(name).resolved)
             try:
                 write_resolved(study, path)
