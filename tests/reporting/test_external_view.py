@@ -61,6 +61,8 @@ def test_they_have_a_part_of_the_page(study):
     assert "&lt;home&gt;/7.png" in part
     assert page.count('href="#heads-external"') == 1
     assert "external/h2" in page
+    kappa = read_metrics(study, "one").estimate("quadratic_kappa", "external/h2")
+    assert f"On h2, external data of 40 samples: quadratic kappa {kappa.value:.2f} ({kappa.low:.3f}" in page
 
 
 def test_what_has_not_run_is_said(study):

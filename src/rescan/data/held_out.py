@@ -45,10 +45,13 @@ def find(
         more = f" and {len(missing) - 1} more of {len(values)}" if len(missing) > 1 else ""
         near = _nearest(missing[0], there)
         raise RescanError(f"{study.name}: {where}: no sample of {column} {missing[0]!r}{more}{near}")
-    unknown = own & (samples[column] == "")
+    return own & samples[column].isin(list(values)), own & (samples[column] == "")
+
+
+def warn_of_unknown(where: str, column: str, unknown: pd.Series[bool]) -> None:
+    """Say how many samples are left out as their value is unknown, if any are."""
     if unknown.any():
         logger.warning("%s: %d samples are left out: their %s is unknown", where, unknown.sum(), column)
-    return own & samples[column].isin(list(values)), unknown
 
 
 def _nearest(value: str, there: list[str]) -> str:
@@ -65,13 +68,14 @@ def check_folds(study: Study, samples: pd.DataFrame, rest: pd.Series[bool]) -> N
     """
     column, folds = study.split.held_out_column, study.split.fold_values
     for fold in folds:
-        found, _ = find(study, samples, rest, "split.folds", column, fold)
+        found, unknown = find(study, samples, rest, "split.folds", column, fold)
         groups = samples.loc[found, "group"].nunique()
         if groups < FEWEST_OF_A_FOLD and column not in SINGLE:
             raise RescanError(
                 f"{study.name}: split.folds: {column} {' and '.join(fold)} has only {found.sum()} samples of "
                 f"{groups} patients or groups, a fold needs {FEWEST_OF_A_FOLD}; join it with another: [{fold[0]}, …]"
             )
+    warn_of_unknown("split.folds", column, unknown)
     listed = {value for fold in folds for value in fold}
     counts = samples.loc[rest & ~samples[column].isin([*listed, ""]), column].value_counts()
     if len(counts):

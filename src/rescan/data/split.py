@@ -9,7 +9,7 @@ import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.data.external import split_external
-from rescan.data.held_out import check_classes, check_folds, check_groups, find
+from rescan.data.held_out import check_classes, check_folds, check_groups, find, warn_of_unknown
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
@@ -75,6 +75,7 @@ def _tested(study: Study, samples: pd.DataFrame, own: pd.Series[bool]) -> tuple[
     if isinstance(test, dict):
         (column, values), *_ = test.items()
         held_out, unknown = find(study, samples, own, "split.test", column, values)
+        warn_of_unknown("split.test", column, unknown)
         related = own & ~held_out & samples["group"].isin(samples.loc[held_out, "group"])
         if related.any():
             logger.info("split.test: %d samples are left out: they share a group with the test part", related.sum())

@@ -119,7 +119,11 @@ def _relatives(study: Study, samples: pd.DataFrame, thumbnails: np.ndarray, proc
         ]
     groups = pd.Series(duplicates.components(len(both), *related))
     at_home = own["sample"].groupby(groups[len(samples) :].to_numpy()).first()
-    return groups[: len(samples)].map(at_home).fillna("").tolist()
+    nearest = groups[: len(samples)].map(at_home).fillna("").tolist()
+    for pairs in related:  # rather than one of the group at home, that which it is related to itself
+        for first, second in pairs[(pairs[:, 0] < len(samples)) & (pairs[:, 1] >= len(samples))]:
+            nearest[first] = both["sample"][second]
+    return nearest
 
 
 def _inspected(paths: Paths, manifest: pd.DataFrame, processes: int) -> tuple[pd.DataFrame, np.ndarray]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rescan.paths import EXTERNAL
 from rescan.reporting.text import words
 from rescan.reporting.text.references import baselines, constant, repeated_labels
 from rescan.reporting.text.words import capitalized, change, interval, landis_koch, metric, number, percent
 from rescan.results.audit_report import AuditReport
 from rescan.results.comparison import Comparison
-from rescan.results.metrics_file import Estimate, Metrics
+from rescan.results.metrics_file import Difference, Estimate, Metrics
 from rescan.study import Study
 
 VERDICTS = ("reproduced", "lower", "higher", "inconclusive", "not comparable", "not run")
@@ -46,11 +47,46 @@ def answer(
         sentences += _of_grades(scored, scores, audit)
     else:
         sentences += _of_classes(scored, scores)
+    sentences += _of_external(study, arms)
     verdicts = [row.verdict for row in published]
     tally = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
     if tally:
         sentences.append(f"Of {len(verdicts)} published number{'s' if len(verdicts) > 1 else ''}: {tally}.")
     return sentences + _of_claims(claims, ", judged here on phantoms" if phantom else "")
+
+
+def _of_external(study: Study, arms: Sequence[Metrics]) -> list[str]:
+    """A sentence for each external data set: the first metric of one arm, or of the lowest and the highest."""
+    sentences = []
+    for name in study.data.external:
+        part = f"{EXTERNAL}/{name}"
+        values = {
+            arm.arm: value for arm in arms if (value := arm.estimate(study.metric, part)) and value.value is not None
+        }
+        if not values:
+            continue
+        scores = next(scores for arm in arms if (scores := arm.scores(part)))
+        changes = {
+            arm.arm: arm.external[name].metrics[study.metric] for arm in arms if study.metric in _changes(arm, name)
+        }
+        ordered = sorted(values, key=lambda arm: values[arm].value or 0.0)
+        ends = [f"{number(values[arm].value, 2)} ({arm})" for arm in dict.fromkeys((ordered[0], ordered[-1]))]
+        if len(ends) == 1:
+            ends = [f"{number(values[ordered[0]].value, 2)} {interval(values[ordered[0]])}"]
+        lower = sum(change.high is not None and change.high < 0 for change in changes.values())
+        against = f"shown to be lower than at home for {lower} of {words.several(len(values), 'arm')}"
+        if len(values) == 1 and ordered[0] in changes:
+            change = changes[ordered[0]]
+            against = f"{words.signed(change.value)} {interval(change)} against the test part at home"
+        sentences.append(
+            f"On {name}, external data of {words.several(scores.n, 'sample')}: {metric(study.metric)} "
+            f"{' to '.join(ends)}, {against}."
+        )
+    return sentences
+
+
+def _changes(arm: Metrics, name: str) -> dict[str, Difference]:
+    return arm.external[name].metrics if name in arm.external else {}
 
 
 def _of_claims(claims: Sequence[Comparison], on: str) -> list[str]:
