@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from sample_files import model_header, read_json, write_groups
+from sample_files import model_header, read_json, write_groups, write_manifest
 from sample_predictions import make_graded, make_study, write_arm
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score
@@ -124,13 +124,15 @@ def test_files_that_cannot_be_read_are_named_and_the_others_scored(arm, table):
     assert len(pd.read_csv("evaluation_predictions.csv")) == 25
 
 
-def test_images_of_the_study_itself_are_said(arm, table, tmp_path):
+def test_images_and_patients_of_the_study_itself_are_said(arm, table, tmp_path):
     digest = sha256(table.parent / "05.png")
     paths = Paths("full", "heads")
     write_groups(paths, pd.DataFrame({"sample": ["s1", "s2"], "sha256": ["0", digest]}))
+    write_manifest(paths, pd.DataFrame({"sample": ["s1", "s2"], "label": "a", "patient": ["p7", "x"]}))
     evaluate_on(arm, table, tmp_path / "scores.json", "cpu")
-    (warning,) = [text for text in read_json(tmp_path / "scores.json")["warnings"] if "study itself" in text]
-    assert warning.startswith("1 of 24 files are images of the study itself, such as 05.png is s2")
+    warnings = read_json(tmp_path / "scores.json")["warnings"]
+    assert "1 patients have names that patients of the study have, such as p7: if they are the same" in warnings[-2]
+    assert warnings[-1] == "1 of 24 files are images of the study itself, such as 05.png is s2: not new data"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from rescan.files import sha256, write_table
 from rescan.log import logger
 from rescan.paths import ArmFolder
 from rescan.results.audit_report import GROUPS
+from rescan.results.manifest import MANIFEST
 from rescan.results.metrics_file import Endpoint, Metrics
 from rescan.results.new_scores import NewScores, NotScored
 from rescan.results.posttraining import Posttraining
@@ -194,16 +195,22 @@ def _confusion(scored: PartScores) -> dict[str, list[list[float]]]:
 
 
 def _known_at_home(arm_folder: Path, rows: pd.DataFrame) -> list[str]:
-    """Warn of files that are images of the study itself, where its groups.csv lies beside the arm."""
-    groups = arm_folder.resolve().parent / "groups.csv"
-    if not groups.is_file():
+    """Warn of images and patients of the study itself, where its groups.csv and manifest.csv lie beside the arm."""
+    groups, manifest = (arm_folder.resolve().parent / name for name in ("groups.csv", "manifest.csv"))
+    if not groups.is_file() or not manifest.is_file():
         return []
+    patients = sorted(set(MANIFEST.read(manifest)["patient"]) & set(rows["patient"]) - {""})
+    named = (
+        f"{len(patients)} patients have names that patients of the study have, such as {patients[0]}"
+        if patients
+        else ""
+    )
+    warnings = [f"{named}: if they are the same, it is not new data"] if patients else []
     digests = dict(zip(*GROUPS.read(groups)[["sha256", "sample"]].to_numpy().T))
     files = [(path, sha256(file)) for path, file in zip(rows["path"], rows["file"]) if file.is_file()]
     shared = [f"{path} is {digests[digest]}" for path, digest in files if digest in digests]
-    if not shared:
-        return []
-    return [f"{len(shared)} of {len(files)} files are images of the study itself, such as {shared[0]}: not new data"]
+    what = "files are images of the study itself, such as"
+    return [*warnings, *([f"{len(shared)} of {len(files)} {what} {shared[0]}: not new data"] if shared else [])]
 
 
 def _lines(scores: NewScores, metrics: Metrics) -> Iterator[str]:

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from rescan import catalogue
 from rescan.catalogue import KNOWN_COLUMNS
@@ -32,17 +32,36 @@ class FoldsBy(Strict):
     values: Annotated[list[Values], Field(min_length=2)]
 
 
+def _kind(value: Any) -> str:
+    """Which branch of a union a value is meant for, so that only that one says what is wrong with it."""
+    return "[mapping]" if isinstance(value, (dict, FoldsBy)) else "[word]" if isinstance(value, str) else "[number]"
+
+
+Test = Annotated[
+    Union[
+        Annotated[Literal["published"], Tag("[word]")],
+        Annotated[float, Field(gt=0, lt=1), Tag("[number]")],
+        Annotated[dict[str, Values], Tag("[mapping]")],
+    ],
+    Discriminator(_kind),
+]
+Folds = Annotated[
+    Union[Annotated[Positive, Tag("[number]")], Annotated[FoldsBy, Tag("[mapping]")]],
+    Discriminator(lambda value: "[mapping]" if _kind(value) == "[mapping]" else "[number]"),
+]
+
+
 class Split(Strict):
     """How samples are split. `test: published` keeps the data set's own test part; `{site: kyoto}` holds out a site."""
 
-    test: Union[Literal["published"], Annotated[float, Field(gt=0, lt=1)], dict[str, Values]] = "published"
+    test: Test = "published"
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
     stratify_by: list[str] = Field(
         default=[],
         description="more than the label: columns of the manifest, such as fov, or any_positive (of a group)",
     )
-    folds: Union[Positive, FoldsBy] = 1
+    folds: Folds = 1
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
     @model_validator(mode="after")
