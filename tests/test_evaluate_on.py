@@ -131,7 +131,7 @@ def test_images_and_patients_of_the_study_itself_are_said(arm, table, tmp_path):
     write_manifest(paths, pd.DataFrame({"sample": ["s1", "s2"], "label": "a", "patient": ["p7", "x"]}))
     evaluate_on(arm, table, tmp_path / "scores.json", "cpu")
     warnings = read_json(tmp_path / "scores.json")["warnings"]
-    assert "1 patients have names that patients of the study have, such as p7: if they are the same" in warnings[-2]
+    assert warnings[-2] == "patients called like some of the study: 1, such as p7"
     assert warnings[-1] == "1 of 24 files are images of the study itself, such as 05.png is s2: not new data"
 
 

@@ -200,12 +200,7 @@ def _known_at_home(arm_folder: Path, rows: pd.DataFrame) -> list[str]:
     if not groups.is_file() or not manifest.is_file():
         return []
     patients = sorted(set(MANIFEST.read(manifest)["patient"]) & set(rows["patient"]) - {""})
-    named = (
-        f"{len(patients)} patients have names that patients of the study have, such as {patients[0]}"
-        if patients
-        else ""
-    )
-    warnings = [f"{named}: if they are the same, it is not new data"] if patients else []
+    warnings = [f"patients called like some of the study: {len(patients)}, such as {patients[0]}"] if patients else []
     digests = dict(zip(*GROUPS.read(groups)[["sha256", "sample"]].to_numpy().T))
     files = [(path, sha256(file)) for path, file in zip(rows["path"], rows["file"]) if file.is_file()]
     shared = [f"{path} is {digests[digest]}" for path, digest in files if digest in digests]

@@ -39,3 +39,19 @@ def test_the_schema_knows_each_names_options_and_bounds(minimal, write, old, new
     assert old in minimal
     assert validator.is_valid(read_yaml(write(minimal)))
     assert not validator.is_valid(read_yaml(write(minimal.replace(old, new))))
+
+
+@pytest.mark.parametrize(
+    ("split", "sound"),
+    [
+        ("{test: {site: kyoto}, folds: {by: fov, values: [3, [a, 7]]}}", True),
+        ("{test: {patients_file: test.txt}, folds: 5}", True),
+        ("{test: 0.2}", True),
+        ("{test: {site: []}}", False),
+        ("{folds: {by: site}}", False),
+    ],
+)
+def test_the_schema_knows_what_may_be_held_out(minimal, write, split, sound):
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(schema())
+    assert validator.is_valid(read_yaml(write(f"{minimal}split: {split}\n"))) == sound

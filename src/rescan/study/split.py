@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
 from rescan import catalogue
 from rescan.catalogue import KNOWN_COLUMNS
@@ -22,7 +22,9 @@ def _as_texts(value: Any) -> Any:
     return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
 
 
-Values = Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)]
+_VALUE: dict[str, Any] = {"type": ["string", "number"]}
+_VALUES = {"anyOf": [_VALUE, {"type": "array", "items": _VALUE, "minItems": 1}]}
+Values = Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1), WithJsonSchema(_VALUES)]
 
 
 class FoldsBy(Strict):
