@@ -50,6 +50,10 @@ def _slab(default: str) -> Option:
     return Option(default, choices=slabs)
 
 
+def _called(explanation: str) -> str:
+    return f" {explanation!r}" if explanation else ""
+
+
 VOLUME_SIZE = Option((256, 192, 192), "[depth, height, width] in voxels", above=0)
 
 OPERATORS = by_name(
@@ -194,7 +198,7 @@ OPERATORS = by_name(
     ),
     Operator(
         "clip_percentiles",
-        "rescan.preparation.scan_operators:clip_percentiles",
+        "rescan.preparation.gray_operators:clip_percentiles",
         about="voxels below a percentile of those that are not 0 become 0, those above the other are capped; then gray "
         "levels",
         sentence="of the voxels that are not 0, those below percentile {low:g} become 0, those above percentile "
@@ -206,7 +210,7 @@ OPERATORS = by_name(
     ),
     Operator(
         "window",
-        "rescan.preparation.scan_operators:window",
+        "rescan.preparation.gray_operators:window",
         about="gray levels from a fixed window, as of CT",
         sentence="scale the window from {low:g} to {high:g}, in the source's units, to 0–255",
         options={
@@ -214,6 +218,17 @@ OPERATORS = by_name(
             "high": Option(400.0, "the source's units", signed=True),
         },
         takes="both",
+        of_scans=True,
+        look="clipped",
+    ),
+    Operator(
+        "file_window",
+        "rescan.preparation.gray_operators:file_window",
+        about="gray levels as the DICOM file itself asks: by its lookup table (VOI LUT), else its window; done before "
+        "the first step that needs gray levels where no step makes them",
+        sentence="gray levels by each file's own window{explanation}",
+        options={"explanation": Option("", "what the file calls it; by default the first", wording=_called)},
+        takes="images",
         of_scans=True,
         look="clipped",
     ),

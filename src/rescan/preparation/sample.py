@@ -14,6 +14,8 @@ from rescan import catalogue
 from rescan.data.gray_levels import stretched, to_uint16
 from rescan.data.index import Files
 from rescan.data.readers import images, volumes
+from rescan.data.readers.display import levels
+from rescan.preparation.gray_operators import file_window
 from rescan.preparation.image_operators import CannotPrepare, resize, to_gray, to_mask
 from rescan.preparation.retina import NUMBERS
 from rescan.preparation.scan_operators import Scan, in_slab
@@ -22,6 +24,8 @@ from rescan.study import Preparation
 # What a scaled decoding leaves of the shorter side: this many times the size that the steps resize to, and at least so
 # many pixels. Full-size fundus photographs, cropped and enhanced, differ by half a gray level on average.
 DECODED, LEAST_DECODED = 1.75, 768
+MEASURED = ("nifti", "dicom")  # kinds of volumes whose files say where each voxel lies
+PICTURES = ("stack", "pages")  # those that consist of pictures
 SAME_PLACE = 0.1  # voxels: how far apart a volume and its mask may lie
 
 
@@ -46,8 +50,12 @@ class Prepared(NamedTuple):
 class NeedsWindow(CannotPrepare):
     """Values of more than 8 bits were not scaled to gray levels."""
 
-    def __init__(self) -> None:
-        super().__init__("more than 8 bits: add clip_percentiles or window to the steps, before operators for images")
+    def __init__(self, values: np.ndarray) -> None:
+        span = f"low: {np.nanmin(values):.6g}, high: {np.nanmax(values):.6g}"
+        super().__init__(
+            "more than 8 bits: add clip_percentiles or window to the steps, before operators for images, such as "
+            f"{{name: window, {span}}}, which are the least and the greatest value of this file"
+        )
 
 
 def prepare(files: Files, preparation: Preparation) -> Prepared:
@@ -59,7 +67,8 @@ def prepare(files: Files, preparation: Preparation) -> Prepared:
     """
     scans = [_read(files, preparation)]
     for step in preparation.steps:
-        scans = [result for scan in scans for result in _apply(step, scan)]
+        scans = [result for scan in scans for result in _apply(step, scan, preparation.channels)]
+    scans = [_shown(scan, preparation.channels) for scan in scans]
     first = scans[0]
     flat = preparation.dimensions == 2
     return Prepared(
@@ -111,28 +120,29 @@ def stages_of(files: Files | str | Path, preparation: Preparation) -> list[tuple
     """
     files = files if isinstance(files, Files) else Files(Path(files))
     scan = _read(files._replace(mask=None), preparation)
-    stages = [("raw", _picture(scan, files.path))]
+    stages = [("raw", _picture(scan, files.path, preparation.channels))]
     for step in preparation.steps:
-        scan = _apply(step, scan)[0]
-        stages.append((step["name"], _picture(scan, files.path)))
+        scan = _apply(step, scan, preparation.channels)[0]
+        stages.append((step["name"], _picture(scan, files.path, preparation.channels)))
     return stages
 
 
-def _picture(scan: Scan, path: Path) -> np.ndarray:
+def _picture(scan: Scan, path: Path, channels: str) -> np.ndarray:
     values = scan.values
     if len(scan.shape) == 3:
         values = values[:, values.shape[1] // 2] if path.is_dir() else values[len(values) // 2]
-    if values.dtype == np.uint8 or scan.window is not None:
-        return _gray_levels(scan._replace(values=values))
+    if values.dtype == np.uint8 or scan.window is not None or scan.views:
+        return _gray_levels(_shown(scan._replace(values=values), channels))
     return stretched(values)
 
 
-def _apply(step: dict[str, Any], scan: Scan) -> list[Scan]:
+def _apply(step: dict[str, Any], scan: Scan, channels: str) -> list[Scan]:
     options = {option: value for option, value in step.items() if option != "name"}
     operator = catalogue.resolve("operator", step["name"])
     if catalogue.OPERATORS[step["name"]].of_scans:
         result = operator(scan, **options)
         return result if isinstance(result, list) else [result]
+    scan = _shown(scan, channels)
     image, mask = operator(_gray_levels(scan), scan.mask, **options)
     return [
         scan._replace(
@@ -141,28 +151,29 @@ def _apply(step: dict[str, Any], scan: Scan) -> list[Scan]:
     ]
 
 
-def _gray_levels(scan: Scan) -> np.ndarray:
-    """A scan's values as uint8 gray levels.
+def _shown(scan: Scan, channels: str = "gray") -> Scan:
+    """A scan of gray levels: as its file asks to show it, where no step has made them; an image in so many channels.
 
     Raises:
-        NeedsWindow: They have more than 8 bits and no window.
+        NeedsWindow: The values have more than 8 bits and no window.
     """
-    if scan.values.dtype == np.uint8:
-        return scan.values
-    if scan.window is None:
-        raise NeedsWindow
-    return scan.values.round().clip(0, 255).astype(np.uint8)
+    if scan.views:
+        scan = file_window(scan)
+    elif scan.values.dtype != np.uint8 and scan.window is None:
+        raise NeedsWindow(scan.values)
+    if channels == "rgb" and scan.values.ndim == 2:
+        return scan._replace(values=cv2.cvtColor(scan.values, cv2.COLOR_GRAY2RGB))
+    return scan
+
+
+def _gray_levels(scan: Scan) -> np.ndarray:
+    """The values of a scan of gray levels as uint8."""
+    return scan.values if scan.values.dtype == np.uint8 else scan.values.round().clip(0, 255).astype(np.uint8)
 
 
 def _pack(scan: Scan, dtype: str) -> np.ndarray:
-    """A scan's values as the store holds them, with a last axis of channels: gray levels, or STEPS times as much."""
-    if dtype == "uint8" or scan.values.dtype == np.uint8:
-        values = _gray_levels(scan)
-        values = values if dtype == "uint8" else to_uint16(values)
-    elif scan.window is None:
-        raise NeedsWindow
-    else:
-        values = to_uint16(scan.values)
+    """A scan's gray levels as the store holds them, with a last axis of channels."""
+    values = _gray_levels(scan) if dtype == "uint8" else to_uint16(scan.values)
     return values.reshape(*scan.shape, -1)
 
 
@@ -174,14 +185,14 @@ def _slab_numbers(scan: Scan) -> np.ndarray:
 
 
 def _read(files: Files, preparation: Preparation) -> Scan:
-    return _read_volume(files) if preparation.reads == "volume" else _read_image(files, preparation)
+    return (_read_volume if preparation.reads == "volume" else _read_image)(files, preparation)
 
 
-def _read_volume(files: Files) -> Scan:
-    values, affine, kind = volumes.read(files.path, files.extent)
+def _read_volume(files: Files, preparation: Preparation) -> Scan:
+    values, affine, kind = volumes.read(files.path, files.extent, gaps=preparation.nan == "black")
     mask = None if files.mask is None else _read_volume_mask(files.mask, files.extent, values.shape, affine)
     layers = None if files.layers is None else volumes.read_layers(files.layers, values.shape)
-    measured = kind != "stack" or files.extent is not None
+    measured = kind in MEASURED or files.extent is not None
     return Scan(values, mask, affine, layers, None, measured)
 
 
@@ -209,7 +220,7 @@ def _read_volume_mask(
 
 def _lesion(mask: volumes.Volume) -> np.ndarray:
     """Which voxels are marked: in pictures those brighter than 127, in other files all that are not 0."""
-    return to_mask(mask.values, 127 if mask.kind == "stack" else 0)
+    return to_mask(mask.values, 127 if mask.kind in PICTURES else 0)
 
 
 def _by(shape: tuple[int, ...]) -> str:
@@ -218,21 +229,21 @@ def _by(shape: tuple[int, ...]) -> str:
 
 def _read_image(files: Files, preparation: Preparation) -> Scan:
     try:
-        image, info = images.read(files.path, _at_least(preparation))
+        image, info = images.read(files.path, _at_least(preparation), gaps=preparation.nan == "black")
+    except images.Several:
+        raise
     except images.Unreadable:
         if volumes.is_volume(files.path):
             raise images.Unreadable("a volume, not an image: add reads: volume to the preparation") from None
         raise
-    if preparation.channels == "rgb" and image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
-    elif preparation.channels == "gray":
+    if preparation.channels == "gray" and image.ndim == 3:
         image = to_gray(image)
     size = info.height, info.width
     mask = None if files.mask is None else _read_mask(files.mask, size)
     if mask is not None and mask.shape != image.shape[:2]:
         mask = resize(mask, mask, image.shape[:2])[1]
     affine = None if files.extent is None else np.diag([*np.divide(files.extent, (1, *image.shape[:2])), 1.0])
-    return Scan(image, mask, affine)
+    return Scan(image, mask, affine, views=info.views)
 
 
 def _at_least(preparation: Preparation) -> int | None:
@@ -246,8 +257,15 @@ def _at_least(preparation: Preparation) -> int | None:
 def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """An image's mask; that of a volume is projected along its depth."""
     with _of_mask():
-        mask = _lesion(volumes.read(path)).max(axis=0) if volumes.is_volume(path) else images.read(path)[0]
-    if mask.shape[:2] != shape:
+        mask = _lesion(volumes.read(path)).max(axis=0) if volumes.is_volume(path) else _marked(*images.read(path))
+    if mask.shape != shape:
         raise CannotPrepare(f"mask is {mask.shape[1]}x{mask.shape[0]} pixels, image {shape[1]}x{shape[0]}")
-    mask = mask if mask.ndim == 2 else mask.max(axis=2)
-    return to_mask(mask)
+    return mask
+
+
+def _marked(image: np.ndarray, info: images.ImageInfo) -> np.ndarray:
+    """Which pixels of a mask's file are marked: those brighter than 127; of deep values all that are not 0."""
+    image = image if image.ndim == 2 else image.max(axis=2)
+    if info.views:
+        image = levels(image, info.views[0])
+    return to_mask(image, 127 if info.views or image.dtype == np.uint8 else 0)

@@ -11,6 +11,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from rescan.data.readers.display import View
 from rescan.preparation.image_operators import CannotPrepare, to_mask
 from rescan.preparation.resampling import resample as resample_values
 from rescan.preparation.retina import SLABS
@@ -21,12 +22,13 @@ class Scan(NamedTuple):
 
     Attributes:
         values: (D, H, W), W above 3, or (H, W) or (H, W, 3) for an image: uint8, which are gray levels, or any other
-            type in the source's units, or in gray levels where there is a window.
+            type in the source's units, or in gray levels where there is a window. NaN: no value, which is black.
         mask: (D, H, W) or (H, W) uint8 of 0 and 255, if there is one.
         affine: (4, 4) of the index (d, h, w, 1), to millimeters; of an image's (h, w), d is 0. None: unknown.
         layers: (S, H, W) float32, the depth index of each surface in a volume, NaN where it is unknown; if known.
         window: What the gray levels 0 and 255 are in the source's units, once windowed.
         measured: Whether the affine's unit is the millimeter; else it is the source's voxel.
+        views: Of values in units of their own, how their file asks to show them.
     """
 
     values: np.ndarray
@@ -35,6 +37,7 @@ class Scan(NamedTuple):
     layers: Optional[np.ndarray] = None
     window: Optional[tuple[float, float]] = None
     measured: bool = True
+    views: tuple[View, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -90,7 +93,7 @@ def crop_retina(scan: Scan, depth: int = 256, by: str = "brightness") -> Scan:
             raise CannotPrepare("the layers of the retina are unknown, which crop_retina by layers needs")
         center = float(np.nanmean(middle))
     else:
-        profile = scan.values.mean(axis=(1, 2), dtype=np.float64)
+        profile = _filled(scan.values).mean(axis=(1, 2), dtype=np.float64)
         bright = (profile - (profile.min() + profile.max()) / 2).clip(0)
         if not bright.sum() > 0:
             raise CannotPrepare("no retina: all rows are equally bright")
@@ -140,45 +143,6 @@ def pad_volume(scan: Scan, size: Sequence[int] = (256, 192, 192)) -> Scan:
     return _box(scan, [int((old - new) / 2) for old, new in zip(scan.shape, size)], size)
 
 
-def clip_percentiles(scan: Scan, low: float = 5.0, high: float = 99.9) -> Scan:
-    """Set values below a percentile to 0, cap them at another, and scale from the least to the greatest to 0–255.
-
-    The percentiles are of the voxels that are not 0. Follows the published code of the OCTA-500 study. In a source with
-    negative values 0 can be brighter than the lower percentile: then what is below is set to that.
-
-    Args:
-        scan: The scan.
-        low: Percentile, 0–100.
-        high: Percentile, above `low`.
-
-    Raises:
-        CannotPrepare: All voxels are equal, or those that are not 0 are.
-    """
-    nonzero = scan.values[scan.values != 0]
-    if not nonzero.size:
-        raise CannotPrepare("constant: every voxel is 0")
-    least, most = (float(bound) for bound in np.percentile(nonzero, [low, high]))
-    if not least < most:
-        raise CannotPrepare(f"constant: percentiles {low:g} and {high:g} are both {least:.4g}")
-    clipped = scan.values.astype(np.float32)
-    clipped[clipped < least] = min(0.0, least)
-    return _scale(scan, clipped, float(clipped.min()), most)
-
-
-def window(scan: Scan, low: float = -1000.0, high: float = 400.0) -> Scan:
-    """Scale a fixed window to 0–255; what lies outside becomes 0 or 255.
-
-    Args:
-        scan: The scan.
-        low: What becomes 0, in the source's units (CT: Hounsfield units).
-        high: What becomes 255.
-    """
-    if scan.window is not None:  # values are gray levels of another window
-        start, scale = scan.window[0], 255 / (scan.window[1] - scan.window[0])
-        low, high = (low - start) * scale, (high - start) * scale
-    return _scale(scan, scan.values.astype(np.float32), low, high)
-
-
 def project(scan: Scan, slab: str = "all", how: str = "mean") -> Scan:
     """Project along the depth to an image; the mask is projected by its maximum.
 
@@ -190,7 +154,7 @@ def project(scan: Scan, slab: str = "all", how: str = "mean") -> Scan:
     Raises:
         CannotPrepare: The slab's layers are unknown.
     """
-    values, mask = scan.values, scan.mask
+    values, mask = _filled(scan.values), scan.mask
     count: int | np.ndarray = len(values)
     if slab != "all":
         inside = in_slab(scan, slab)
@@ -261,7 +225,7 @@ def _cut(array: np.ndarray, starts: Sequence[int], sizes: Sequence[int], fill: f
 def _regrid(scan: Scan, sizes: Sequence[int], steps: Sequence[float]) -> Scan:
     """A volume with another number of voxels, `steps` old ones apart, around the same center."""
     starts = [(old - 1) / 2 - (new - 1) / 2 * step for old, new, step in zip(scan.shape, sizes, steps)]
-    values = _of_type(resample_values(scan.values, sizes, starts, steps), scan.values.dtype)
+    values = _of_type(resample_values(_filled(scan.values), sizes, starts, steps), scan.values.dtype)
     mask, layers = scan.mask, scan.layers
     if mask is not None:
         mask = to_mask(resample_values(mask, sizes, starts, steps))
@@ -269,6 +233,12 @@ def _regrid(scan: Scan, sizes: Sequence[int], steps: Sequence[float]) -> Scan:
         layers = resample_values(layers, (len(layers), *sizes[1:]), (0, *starts[1:]), (1, *steps[1:]))
         layers = ((layers - starts[0]) / steps[0]).astype(np.float32)
     return scan._replace(values=values, mask=mask, affine=_move(scan.affine, starts, steps), layers=layers)
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    """Values with the least one where there is none: an average with NaN would be none."""
+    gaps = np.isnan(values) if values.dtype.kind == "f" else np.False_
+    return np.where(gaps, np.nanmin(values), values) if gaps.any() else values
 
 
 def _move(affine: np.ndarray | None, starts: Sequence[float], steps: Sequence[float]) -> np.ndarray | None:
@@ -284,12 +254,3 @@ def _move(affine: np.ndarray | None, starts: Sequence[float], steps: Sequence[fl
 def _of_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Gray levels of 8 bits rounded to 8 bits again; all else float32."""
     return values.round().astype(np.uint8) if dtype == np.uint8 else values.astype(np.float32, copy=False)
-
-
-def _scale(scan: Scan, values: np.ndarray, low: float, high: float) -> Scan:
-    """Gray levels from `low` and `high`, in the units of the scan's values, which are clipped in place."""
-    np.clip(values, low, high, out=values)
-    values -= np.float32(low)
-    values *= np.float32(255 / (high - low))
-    start, scale = (0.0, 1.0) if scan.window is None else (scan.window[0], (scan.window[1] - scan.window[0]) / 255)
-    return scan._replace(values=values, window=(start + low * scale, start + high * scale))

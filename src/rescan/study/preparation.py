@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Named
@@ -14,7 +14,9 @@ from rescan.study.strict import Strict
 class Preparation(Strict):
     """What turns a sample into network inputs, gray or RGB; `background` fills what a warp uncovers.
 
-    `reads` is the kind of samples: image files, or volumes (NIfTI files, folders of B-scans or of DICOM slices).
+    `reads` is the kind of samples: image files, or volumes (NIfTI files, folders of B-scans or of DICOM slices, files
+    of several frames or pages). `nan: black` takes files in which some values are NaN, as outside of a brain: they are
+    black, and no percentile counts them.
     `modality` picks one of a sample's files, if the layout has several (the manifest's column path_<modality>).
     `decode: scaled` decodes JPEG files at a half, quarter or eighth of their size if that is still enough for the
     `resize` among the steps; no step before it may count pixels. `dtype` is the type of the stored gray levels in
@@ -28,6 +30,7 @@ class Preparation(Strict):
     background: Annotated[int, Field(ge=0, le=255)] = 0
     decode: Literal["full", "scaled"] = "full"
     dtype: Literal["uint8", "uint16"] = "uint8"
+    nan: Literal["refuse", "black"] = "refuse"
 
     @property
     def dimensions(self) -> int:
@@ -41,6 +44,14 @@ class Preparation(Strict):
 
     def _makes(self, what: str) -> bool:
         return any(catalogue.OPERATORS[step["name"]].makes == what for step in self.steps)
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `nan` at its default: fingerprints are those of before there was one."""
+        content: dict[str, Any] = write(self)
+        if self.nan == "refuse":
+            content.pop("nan", None)
+        return content
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Preparation:

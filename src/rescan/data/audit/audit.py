@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -42,7 +43,7 @@ def audit(study: Study, processes: int) -> None:
     paths = Paths(study.scale, study.name)
     manifest, dropped = read_manifest(study), DroppedSamples.read(paths.dropped)
     check_counts(study, manifest)
-    samples, thumbnails = _inspected(paths, manifest, processes)
+    samples, thumbnails = _inspected(study, manifest, processes)
     _check_readable(study, samples[_own(samples)])
     if study.home:
         samples["relative"] = _relatives(study, samples, thumbnails, processes)
@@ -106,7 +107,7 @@ def _relatives(study: Study, samples: pd.DataFrame, thumbnails: np.ndarray, proc
     """For each external sample one of the home data's in its group: of the same patient, or alike; "" without one."""
     home = study.trainer
     paths = Paths(home.scale, home.name)
-    own, own_thumbnails = _inspected(paths, MANIFEST.read(paths.manifest), processes)
+    own, own_thumbnails = _inspected(home, MANIFEST.read(paths.manifest), processes)
     both = pd.concat([samples, own], ignore_index=True)
     related = []
     if "patient" in study.split.group_by:
@@ -126,11 +127,12 @@ def _relatives(study: Study, samples: pd.DataFrame, thumbnails: np.ndarray, proc
     return nearest
 
 
-def _inspected(paths: Paths, manifest: pd.DataFrame, processes: int) -> tuple[pd.DataFrame, np.ndarray]:
+def _inspected(study: Study, manifest: pd.DataFrame, processes: int) -> tuple[pd.DataFrame, np.ndarray]:
     """The manifest with what was read of each file beside; and the thumbnails, (N, 64, 64) float16."""
-    files = cast("list[Path]", locate(paths, manifest))
+    files = cast("list[Path]", locate(Paths(study.scale, study.name), manifest))
+    gaps = any(preparation.nan == "black" for preparation in study.preparations.values())
     thumbnails, rows = np.zeros((len(manifest), *(duplicates.THUMBNAIL_SIDE,) * 2), np.float16), []
-    for row, inspected in enumerate(pooled(inspect, files, processes, "audit")):
+    for row, inspected in enumerate(pooled(partial(inspect, gaps=gaps), files, processes, "audit")):
         thumbnails[row] = inspected.thumbnail
         rows.append(inspected[:-1])
     return pd.concat([manifest, pd.DataFrame(rows, columns=list(Inspected._fields[:-1]))], axis=1), thumbnails

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,19 +30,24 @@ class Inspected(NamedTuple):
     thumbnail: np.ndarray  # (64, 64) float16
 
 
-def inspect(path: Path) -> Inspected:
-    """Read one sample: an image file, or a volume's file or folder."""
+def inspect(path: Path, *, gaps: bool = False) -> Inspected:
+    """Read one sample: an image file, or a volume's file or folder. Deep images need no window here.
+
+    Args:
+        path: The file or folder.
+        gaps: Whether some of its values may be NaN.
+    """
     if not path.exists():
         return _unreadable("no such file", 0, "")
     size, digest = _bytes(path)
     try:
-        image, mode, (depth, height, width) = _read(path)
+        image, mode, (depth, height, width) = _read(path, gaps=gaps)
     except images.Unreadable as error:
         return _unreadable(str(error), size, digest)
     pixels = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
     pixels.update(image.data)
-    constant = bool(image.min() == image.max())
-    thumbnail = duplicates.thumbnail(image if not depth else _projected(image))
+    constant = bool(np.nanmin(image) == np.nanmax(image))
+    thumbnail = duplicates.thumbnail(_picture(image, depth))
     return Inspected("", size, digest, width, height, mode, depth, pixels.hexdigest(), constant, thumbnail)
 
 
@@ -54,20 +60,25 @@ def _bytes(path: Path) -> tuple[int, str]:
     return sum(file.stat().st_size for file in files), hashlib.sha256(digests.encode()).hexdigest()
 
 
-def _read(path: Path) -> tuple[np.ndarray, str, tuple[int, ...]]:
+def _read(path: Path, *, gaps: bool) -> tuple[np.ndarray, str, tuple[int, ...]]:
     """The values, the name of their format, and depth, height and width; the depth of an image is 0."""
-    if volumes.is_volume(path):
-        values = volumes.read(path).values
+    image = None
+    if not volumes.is_volume(path):
+        with suppress(images.Several):
+            image, info = images.read(path, gaps=gaps)
+    if image is None:
+        values = volumes.read(path, gaps=gaps).values
         return values, str(values.dtype), values.shape
-    image, info = images.read(path)
     if image.ndim == 3 and (image == image[..., :1]).all():
         image = np.ascontiguousarray(image[..., 0])
     return np.ascontiguousarray(image), info.mode, (0, info.height, info.width)
 
 
-def _projected(values: np.ndarray) -> np.ndarray:
-    """A volume's mean along its depth as gray levels, from the 1st to the 99th percentile: (H, W) uint8."""
-    return stretched(values.mean(0, dtype=np.float32), percentiles=(1, 99))
+def _picture(values: np.ndarray, depth: int) -> np.ndarray:
+    """An image as it is; a deep one, or a volume's mean along its depth, from its 1st to its 99th percentile, uint8."""
+    if depth:
+        return stretched(np.nan_to_num(values).mean(0, dtype=np.float32), percentiles=(1, 99))
+    return values if values.dtype == np.uint8 else stretched(values, percentiles=(1, 99))
 
 
 def _unreadable(problem: str, size: int, digest: str) -> Inspected:

@@ -1,93 +1,271 @@
-"""Reading an image file as 8-bit gray or RGB, or the reason why it cannot be read."""
+"""Reading an image file, or the reason why it cannot be read: pictures through Pillow, and DICOM."""
 
 from __future__ import annotations
 
+import io
 import re
+import struct
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, Union
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from rescan.data.readers.display import View
+from rescan.data.readers.kinds import kind_of
+from rescan.data.readers.unreadable import Several, Unreadable, damage
+
+__all__ = ["SUFFIXES", "ImageInfo", "Several", "Unreadable", "read"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}  # of the images that layouts list
 SMALLEST_SIDE = 16  # pixels; below this there is nothing to classify, and no perceptual hash
 GRAY_MODES = {"1", "L", "LA", "La"}
 DEEP_MODES = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 # Pillow turns 16-bit color into 8 bits silently; only its raw mode still differs. (BMP's "BGR;16" is 5-6-5 bits.)
-DEEP_RAW_MODE = re.compile(r";16[BLN]")
+DEEP_RAW_MODE = re.compile(r";16[BLN]|;12")
+DEEP_COLOR = "color of more than 8 bits per channel; convert it to 8 bits, or to gray"
+UPRIGHT = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 STRIP = 64  # rows
+PHOTOMETRIC, BITS, SUBFILE, SAMPLE_FORMAT = 262, 258, 254, 339  # TIFF's tags
+PNG_MARK, PNG_NEEDED = b"\x89PNG\r\n\x1a\n", {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 
 
 class ImageInfo(NamedTuple):
-    """An image file's own size in pixels, upright, and Pillow's name of its pixel format."""
+    """An image file's own size in pixels, upright, the name of its pixel format, and how it asks to be shown.
+
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        mode: Pillow's name of the pixel format; of DICOM its photometric interpretation and bits.
+        views: Ways to show the values, the first one first; without any, 8-bit values are gray levels.
+    """
 
     width: int
     height: int
     mode: str
+    views: tuple[View, ...] = ()
 
 
-class Unreadable(ValueError):  # noqa: N818 - a finding, not a fault of the program
-    """An image file cannot be used; the message is the reason in a few words."""
-
-
-def read(path: str | Path, at_least: int | None = None) -> tuple[np.ndarray, ImageInfo]:
-    """Read the first frame of an image file.
+def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -> tuple[np.ndarray, ImageInfo]:
+    """Read an image file that holds one picture.
 
     EXIF orientation is applied; transparent pixels are laid over black; palette, CMYK and other color modes become RGB.
+    In what is read from a DICOM file, and from a TIFF file where white is zero, more is brighter.
 
     Args:
-        path: The image file, of any format that Pillow reads.
+        path: The image file, DICOM or of any format that Pillow reads.
         at_least: Lets a JPEG file be decoded at 1/2, 1/4 or 1/8 of its size, the smallest whose shorter side still has
             this many pixels: quicker, and much like averaging over blocks of pixels.
+        gaps: Whether some of its values may be NaN.
 
     Returns:
-        The image, (H, W) for a gray file, else (H, W, 3), uint8 in [0, 255]; and what the file itself is.
+        The image, (H, W) for a gray file, else (H, W, 3), uint8 in [0, 255]; a gray image of more than 8 bits, or of a
+        DICOM file in units of its own, has its own values: whole numbers or float32, NaN where DICOM's padding lies.
+        And what the file itself is.
 
     Raises:
-        Unreadable: No such file, empty, truncated, no image, too small, too large, or more than 8 bits per channel.
+        Several: It holds several pictures.
+        Unreadable: No such file, empty, truncated, no image, too small, too large, or color of more than 8 bits.
     """
     path = Path(path)
     try:
         if path.stat().st_size == 0:
             raise Unreadable("empty file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                return _decode(file, at_least)
+        if kind_of(path) == "dicom":
+            from rescan.data.readers import dicom
+
+            (image, views), mode = dicom.read_picture(path)
+            _check_size(image.shape[1], image.shape[0])
+            return image, ImageInfo(image.shape[1], image.shape[0], mode, views)
+        image, info = _read_picture(path, at_least)
+        check_finite(image, gaps=gaps)
+        return image, info
     except Unreadable:
         raise
     except FileNotFoundError:
         raise Unreadable("no such file") from None
-    except UnidentifiedImageError:
-        raise Unreadable("not an image") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS} pixels") from None
-    except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise anything, from SyntaxError to struct.error
-        text = str(getattr(error, "strerror", None) or error) or type(error).__name__
-        raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
+    except UnidentifiedImageError:
+        raise Unreadable("not an image") from None
+    except Exception as error:  # noqa: BLE001 - damaged files make readers raise anything, from SyntaxError to struct.error
+        raise damage(error) from None
+
+
+def read_pages(path: Path) -> tuple[np.ndarray, str]:
+    """Read the pages of a TIFF file, or the pictures of another one: gray, all of one size and type.
+
+    Returns:
+        (pages, H, W) of the file's own type, and Pillow's name of it.
+
+    Raises:
+        Unreadable: A page is in color, or differs from the first.
+    """
+    with Image.open(path) as file:
+        pages: list[np.ndarray] = []
+        mode = file.mode
+        for number in _pages(file):
+            file.seek(number)
+            page = _decode(file, None)[0]
+            if page.ndim == 3 and (page != page[..., :1]).any():
+                raise Unreadable(f"page {number + 1} is in color; a volume is gray")
+            page = page if page.ndim == 2 else page[..., 0]
+            if pages and (page.shape, page.dtype) != (pages[0].shape, pages[0].dtype):
+                raise Unreadable(f"page {number + 1} has another size or depth than the first")
+            pages.append(page)
+    return np.stack(pages), mode
+
+
+def _read_picture(path: Path, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
+    try:
+        return _opened(path, at_least)
+    except (Unreadable, FileNotFoundError, Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise
+    except Exception:
+        bare = _bare_png(path.read_bytes())
+        if bare is None:
+            raise
+        return _opened(io.BytesIO(bare), at_least)
+
+
+def _opened(file_or_path: Union[Path, BinaryIO], at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(file_or_path) as file:
+            if (count := len(_pages(file))) > 1:
+                raise Several(count, "pages" if file.format == "TIFF" else "pictures")
+            return _decode(file, at_least)
+
+
+def _bare_png(content: bytes) -> bytes | None:
+    """A PNG file without what its pixels don't need, which may be broken or larger than Pillow allows; else None."""
+    if not content.startswith(PNG_MARK):
+        return None
+    place, chunks = len(PNG_MARK), [PNG_MARK]
+    while place + 8 <= len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        if content[place + 4 : place + 8] in PNG_NEEDED:
+            chunks.append(content[place : place + length + 12])
+        place += length + 12
+    return b"".join(chunks)
+
+
+def _pages(file: Image.Image) -> list[int]:
+    """The pages of a file that are pictures of their own, not smaller copies of others."""
+    count = getattr(file, "n_frames", 1) if file.format != "MPO" else 1  # a photograph, and what belongs to it
+    if count == 1 or file.format != "TIFF":
+        return list(range(count))
+    pages = []
+    for number in range(count):
+        file.seek(number)
+        if not _tag(file, SUBFILE, 0) & 1:
+            pages.append(number)
+    file.seek(pages[0] if pages else 0)
+    return pages or [0]
+
+
+def _tag(file: Image.Image, number: int, default: int) -> int:
+    value = getattr(file, "tag_v2", {}).get(number, default)
+    return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < SMALLEST_SIDE:
+        raise Unreadable(f"too small: {width}x{height} pixels, at least {SMALLEST_SIDE} per side are needed")
 
 
 def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
-    mode = file.mode
-    if mode in DEEP_MODES or DEEP_RAW_MODE.search(repr(getattr(file, "tile", ""))):
-        raise Unreadable("more than 8 bits: a window or percentile is needed")
-    if min(file.size) < SMALLEST_SIDE:
-        raise Unreadable(f"too small: {file.width}x{file.height} pixels, at least {SMALLEST_SIDE} per side are needed")
-    size = file.size
+    mode, size = file.mode, file.size
+    is_deep = mode in DEEP_MODES
+    if not is_deep and (DEEP_RAW_MODE.search(repr(getattr(file, "tile", ""))) or _is_deep_jpeg2000(file)):
+        raise Unreadable(DEEP_COLOR)
+    _check_size(*size)
     if at_least:
         file.draft(None, (at_least, at_least))
-    is_sideways = file.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
-    ImageOps.exif_transpose(file, in_place=True)
-    image = file
+    turn = _orientation(file)
+    width, height = reversed(size) if turn in SIDEWAYS else size
+    if is_deep:
+        file.load()
+        upright = file.transpose(UPRIGHT[turn]) if turn in UPRIGHT else file
+        return _deep_values(file, upright), ImageInfo(width, height, mode)
+    image: Image.Image = file
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     target = "L" if mode in GRAY_MODES else "RGB"
     image = image if image.mode == target else image.convert(target)  # to convert is to copy
-    width, height = reversed(size) if is_sideways else size
+    image = image.transpose(UPRIGHT[turn]) if turn in UPRIGHT else image
     return _pixels(image), ImageInfo(width, height, mode)
+
+
+def _orientation(file: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where EXIF is broken."""
+    try:
+        return int(file.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - as in `read`; what says nothing costs no pixels
+        return 1
+
+
+def _is_deep_jpeg2000(file: Image.Image) -> bool:
+    """Whether a JPEG 2000 file has components of more than 8 bits, which its header's marker SIZ says."""
+    stream = getattr(file, "fp", None)
+    if file.format != "JPEG2000" or stream is None:
+        return False
+    place = stream.tell()
+    stream.seek(0)
+    head = stream.read(4096)
+    stream.seek(place)
+    start = head.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(head) < start + 43:
+        return False
+    (count,) = struct.unpack_from(">H", head, start + 40)
+    return any(head[place] & 0x7F > 7 for place in range(start + 42, min(start + 42 + 3 * count, len(head)), 3))
+
+
+def _deep_values(file: Image.Image, upright: Image.Image) -> np.ndarray:
+    """A deep image's own values; of a TIFF file where white is zero, turned around."""
+    values = np.asarray(upright)
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if file.format == "TIFF":
+        bits = _tag(file, BITS, 16)
+        if values.dtype == np.int32 and bits == 32 and _tag(file, SAMPLE_FORMAT, 1) == 1:
+            values = values.view(np.uint32)
+        if _tag(file, PHOTOMETRIC, 1) == 0:
+            if values.dtype.kind != "u":
+                raise Unreadable("its values are signed or fractions and white is zero; invert it")
+            values = values.dtype.type(2**bits - 1) - values
+    elif file.format == "PNG":
+        values = values.astype(np.uint16, copy=False)  # earlier Pillows give it as int32
+    return values
+
+
+def check_finite(values: np.ndarray, *, gaps: bool) -> None:
+    """Refuse values that are no finite numbers; NaN is none only where there may be no gaps.
+
+    Raises:
+        Unreadable: There are such values.
+    """
+    if values.dtype.kind != "f":
+        return
+    unknown = np.isnan(values)
+    if unknown.all() or np.isinf(values).any():
+        raise Unreadable("holds values that are no finite numbers" + (" only" if unknown.all() else " (infinite)"))
+    if unknown.any() and not gaps:
+        raise Unreadable(
+            f"{unknown.mean():.0%} of its values are no finite numbers (NaN); if these are background, add nan: black "
+            "to the preparation"
+        )
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

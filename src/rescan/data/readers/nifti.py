@@ -1,46 +1,89 @@
-"""NIfTI files, and what all volumes share: their orientation, and whether they fit into memory."""
+"""NIfTI, MGH and NRRD files, and what all volumes share: their orientation, and whether they fit into memory."""
 
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rescan.data.readers.images import Unreadable
+from rescan.data.readers.kinds import NEEDED, is_gzip, is_mgh, is_nifti
+from rescan.data.readers.unreadable import Unreadable
 from rescan.files import writing
 
 WORKING = 6  # bytes per voxel that preparing takes beside the voxels themselves: a copy as float32, and masks
 SQUARE = 1e-3  # cosine of the angle of two axes, above which an affine is sheared
 READ_ORDER = ("S", "P", "L")
+WORLDS = {  # NRRD's spaces → the signs that make them RAS+
+    "left-posterior-superior": (-1.0, -1.0, 1.0),
+    "lps": (-1.0, -1.0, 1.0),
+    "right-anterior-superior": (1.0, 1.0, 1.0),
+    "ras": (1.0, 1.0, 1.0),
+    "left-anterior-superior": (-1.0, 1.0, 1.0),
+    "las": (-1.0, 1.0, 1.0),
+}
 MILLIMETERS = {1: 1000.0, 3: 0.001}  # of NIfTI's codes of a unit: meters, micrometers
 
 
-def open_nifti(path: Path) -> Any:
-    """Open a file, reading its header only.
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file of one volume, NIfTI or MGH, plain or compressed by its content: reads its header.
+
+    When the block ends, what is left of a compressed file is read, and with it its checksum is verified.
 
     Raises:
-        Unreadable: It is no NIfTI file.
+        Unreadable: It is no such file, or is damaged.
     """
     import nibabel
+    from nibabel.fileholders import FileHolder
 
     if path.stat().st_size == 0:
         raise Unreadable("empty file")
-    try:
-        image = nibabel.load(path)
-    except nibabel.filebasedimages.ImageFileError:
-        raise Unreadable("not a NIfTI file") from None
-    except FileNotFoundError:
-        raise Unreadable("no such file") from None
-    return image
+    with path.open("rb") as raw:
+        head = raw.read(NEEDED)
+        raw.seek(0)
+        compressed = is_gzip(head)
+        stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
+        head = stream.read(NEEDED)
+        stream.seek(0)
+        form: Any
+        if is_mgh(head):
+            form = nibabel.MGHImage
+        elif is_nifti(head):
+            form = (
+                nibabel.Nifti2Image
+                if int.from_bytes(head[:4], "little") == 540 or int.from_bytes(head[:4], "big") == 540
+                else nibabel.Nifti1Image
+            )
+        else:
+            raise Unreadable("not a NIfTI file")
+        if b"ni1\0" in head[344:348] or b"ni2\0" in head[4:8]:
+            raise Unreadable("is the header of a pair (.hdr and .img); convert it to one .nii file")
+        yield form.from_file_map({"header": FileHolder(fileobj=stream), "image": FileHolder(fileobj=stream)})
+        if compressed:
+            while stream.read(2**20):
+                pass
 
 
 def affine_of(image: Any) -> np.ndarray:
-    """The affine of a NIfTI file, in millimeters."""
+    """The affine of a NIfTI or MGH file, in millimeters."""
     affine = np.array(image.affine, np.float64)
-    affine[:3] *= MILLIMETERS.get(int(image.header["xyzt_units"]) & 7, 1.0)
+    if "xyzt_units" in image.header:
+        affine[:3] *= MILLIMETERS.get(int(image.header["xyzt_units"]) & 7, 1.0)
     return affine
+
+
+def grid_of(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape (I, J, K) and affine of a file, as in the file.
+
+    Raises:
+        Unreadable: See `opened`.
+    """
+    with opened(path) as image:
+        return tuple(int(size) for size in image.shape[:3]), affine_of(image)
 
 
 def read_nifti(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -49,21 +92,48 @@ def read_nifti(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         Unreadable: The reason.
     """
-    image = open_nifti(path)
-    shape = image.shape
-    if len(shape) > 3 and set(shape[3:]) != {1}:
-        raise Unreadable(f"has {len(shape)} dimensions ({' x '.join(map(str, shape))}); split it into 3D files")
-    if len(shape) < 3:
-        raise Unreadable(f"has {len(shape)} dimensions; a volume has 3")
-    kind = image.get_data_dtype()
-    if kind.kind not in "iuf":
-        raise Unreadable(f"voxels of type {kind} are no gray levels")
-    slope, intercept = image.dataobj.slope, image.dataobj.inter
-    scaled = (slope, intercept) != (1, 0)
-    check_memory(int(np.prod(shape)), 4 if scaled else kind.itemsize, memory)
-    values = np.asarray(image.dataobj, np.float32) if scaled else np.asarray(image.dataobj)
+    with opened(path) as image:
+        shape = image.shape
+        if len(shape) > 3 and set(shape[3:]) != {1}:
+            raise Unreadable(f"has {len(shape)} dimensions ({' x '.join(map(str, shape))}); split it into 3D files")
+        if len(shape) < 3:
+            raise Unreadable(f"has {len(shape)} dimensions; a volume has 3")
+        kind = image.get_data_dtype()
+        if kind.kind not in "iuf":
+            raise Unreadable(f"voxels of type {kind} are no gray levels")
+        slope, intercept = image.dataobj.slope, image.dataobj.inter
+        scaled = (slope, intercept) != (1, 0)
+        check_memory(int(np.prod(shape)), 4 if scaled else kind.itemsize, memory)
+        values = np.asarray(image.dataobj, np.float32) if scaled else np.asarray(image.dataobj)
+        affine = affine_of(image)
     values = values.astype(values.dtype.newbyteorder("="), copy=False).reshape(shape[:3])
-    return oriented(values, affine_of(image))
+    return oriented(values, affine)
+
+
+def read_nrrd(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Read values and affine of a NRRD file, oriented as those of `volumes.read`.
+
+    Raises:
+        Unreadable: The reason; or that what reads such files is not installed.
+    """
+    try:
+        import nrrd
+    except ImportError:
+        raise Unreadable("is a NRRD file, which nothing installed reads: pip install pynrrd") from None
+    header = nrrd.read_header(str(path))
+    sizes, space = [int(size) for size in header["sizes"]], str(header.get("space", "")).lower()
+    if len(sizes) != 3:
+        raise Unreadable(f"has {len(sizes)} dimensions; a volume has 3")
+    if space not in WORLDS or "space directions" not in header:
+        raise Unreadable(f"its space {space!r} does not say where the patient's right is; convert it to NIfTI")
+    check_memory(int(np.prod(sizes)), 8, memory)
+    values, _ = nrrd.read(str(path))
+    if values.dtype.kind not in "iuf":
+        raise Unreadable(f"voxels of type {values.dtype} are no gray levels")
+    affine = np.eye(4)
+    affine[:3, :3] = np.asarray(header["space directions"], float).T
+    affine[:3, 3] = header.get("space origin", np.zeros(3))
+    return oriented(values, np.diag([*WORLDS[space], 1.0]) @ affine)
 
 
 def write_nifti(path: str | Path, values: np.ndarray, affine: np.ndarray) -> None:

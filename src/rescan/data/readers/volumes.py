@@ -1,36 +1,32 @@
-"""Reading a volume: a stack of B-scans, a NIfTI file, a DICOM series; and writing NIfTI.
+"""Reading a volume: a folder of B-scans or of a DICOM series, or a file of any kind that holds one; writing NIfTI.
 
 A volume is an array (D, H, W): depth or slices, height, width. Its affine takes an index (d, h, w) to world millimeters
 (RAS+, as NIfTI has it). NIfTI and DICOM volumes are reoriented, exactly: slices lie from inferior to superior, rows
 from anterior to posterior, columns from the patient's right to left. In a stack, D is the row of a B-scan, H the number
-of the B-scan, W its column.
+of the B-scan, W its column. Of files whose pages or frames have no place, D is their number.
 """
 
 from __future__ import annotations
 
-import gzip
-import re
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Optional
 
-import cv2
 import numpy as np
 
-from rescan.data.readers.images import Unreadable
-from rescan.data.readers.nifti import affine_of, check_memory, open_nifti, read_nifti, write_nifti
+from rescan.data.readers.images import check_finite, read_pages
+from rescan.data.readers.kinds import NEEDED, is_nrrd, kind_of
+from rescan.data.readers.nifti import grid_of, read_nifti, read_nrrd, write_nifti
+from rescan.data.readers.stacks import read_stack
+from rescan.data.readers.unreadable import Unreadable, damage
 
 __all__ = ["Volume", "files_in", "is_volume", "read", "read_layers", "source_grid", "write_nifti"]
 
 SUFFIXES = (".nii", ".nii.gz")
 SCANS = (".bmp", ".png", ".tif", ".tiff")
-EXAMPLES = 5  # files in a message
 CROSSING = 0.1  # share of columns whose surfaces may cross: a segmentation's slips, not another order
 LEFT_BEHIND = {"thumbs.db", "desktop.ini", "dicomdir"}  # files of a folder that are not its scans
-Kind = Literal["stack", "nifti", "dicom"]
-GRAYS = np.arange(256, dtype=np.uint8)[:, None]
+Kind = Literal["stack", "pages", "nifti", "dicom", "frames"]
 
 
 class Volume(NamedTuple):
@@ -39,7 +35,8 @@ class Volume(NamedTuple):
     Attributes:
         values: (D, H, W), of the file's own type; rescaled ones float32.
         affine: (4, 4) float64, from the index to world millimeters.
-        kind: stack, nifti or dicom.
+        kind: stack, of B-scans; pages, of a TIFF file; nifti, MGH and NRRD too; dicom; frames, of a DICOM file that
+            does not say where they lie.
     """
 
     values: np.ndarray
@@ -48,45 +45,42 @@ class Volume(NamedTuple):
 
 
 def is_volume(path: str | Path) -> bool:
-    """Whether a path is what this module reads: a folder, or a NIfTI file by its name."""
-    return Path(path).is_dir() or Path(path).name.lower().endswith(SUFFIXES)
+    """Whether a path can be nothing but a volume: a folder, or a file of one by its content."""
+    return Path(path).is_dir() or kind_of(path) == "volume"
 
 
-def read(path: str | Path, extent: Sequence[float] | None = None, memory: int | None = None) -> Volume:
+def read(
+    path: str | Path, extent: Sequence[float] | None = None, memory: int | None = None, *, gaps: bool = False
+) -> Volume:
     """Read a volume.
 
     Args:
-        path: A NIfTI file; or a folder of B-scans, numbered in their names, or of the slices of one DICOM series.
-        extent: Millimeters that a stack of B-scans measures along D, H and W; voxels of 1 mm if unknown.
+        path: A NIfTI, MGH or NRRD file, a DICOM file of several frames, a TIFF file of several pages; or a folder of
+            B-scans, numbered in their names, or of the slices of one DICOM series.
+        extent: Millimeters that a volume measures along D, H and W whose file does not say it; else voxels of 1 mm.
         memory: Bytes that may be used; by default what the machine has available.
+        gaps: Whether some voxels may be NaN. Those of DICOM's padding always are.
 
     Raises:
         Unreadable: The reason, in a few words.
     """
     path = Path(path)
     try:
-        kind = _kind(path)
-        if kind == "stack":
-            values, affine = _read_stack(path, memory, extent)
-        elif kind == "nifti":
-            values, affine = read_nifti(path, memory)
-        else:
-            from rescan.data.readers import dicom
-
-            values, affine = dicom.read_series(files_in(path), memory)
+        values, affine, kind = _read(path, memory)
     except Unreadable:
         raise
     except FileNotFoundError:
         raise Unreadable("no such file") from None
     except EOFError:
         raise Unreadable("truncated") from None
-    except (zlib.error, gzip.BadGzipFile) as error:
-        raise Unreadable(f"damaged: {error}") from None
     except Exception as error:  # noqa: BLE001 - damaged files make the readers raise anything
-        text = " ".join(str(error).split())[:120] or type(error).__name__
-        raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise Unreadable("holds voxels that are no finite numbers (NaN)")
+        raise damage(error) from None
+    if affine is None:
+        if extent is not None and not (len(extent) == 3 and all(0 < length < np.inf for length in extent)):
+            raise Unreadable("its extent must be three positive numbers, in millimeters")
+        voxel = [1.0] * 3 if extent is None else np.divide(extent, values.shape)
+        affine = np.diag([*voxel, 1.0])
+    check_finite(values, gaps=gaps or kind in ("dicom", "frames"))
     return Volume(values, affine, kind)
 
 
@@ -101,9 +95,8 @@ def source_grid(path: str | Path, extent: Sequence[float] | None = None) -> tupl
         Unreadable: See `read`.
     """
     path = Path(path)
-    if path.is_file():
-        image = open_nifti(path)
-        return tuple(int(size) for size in image.shape[:3]), affine_of(image)
+    if kind_of(path) == "volume" and not _is_nrrd(path):
+        return grid_of(path)
     volume = read(path, extent)
     affine = volume.affine.copy()
     affine[:, :3] = volume.affine[:, 2::-1]
@@ -152,89 +145,45 @@ def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
     return np.where(crossing, np.float32(np.nan), layers)
 
 
-def _kind(path: Path) -> Kind:
-    if not path.is_dir():
-        return "nifti"
-    files = files_in(path)
+def _read(path: Path, memory: int | None) -> tuple[np.ndarray, Optional[np.ndarray], Kind]:
+    """Values, affine (None where the file does not say it) and kind."""
+    if path.is_dir():
+        files = files_in(path)
+        if _are_scans(files):
+            return read_stack(files, memory), None, "stack"
+        from rescan.data.readers import dicom_series
+
+        return (*dicom_series.read_series(files, memory), "dicom")
+    kind = kind_of(path)
+    if kind == "volume":
+        return (*(read_nrrd if _is_nrrd(path) else read_nifti)(path, memory), "nifti")
+    if kind == "dicom":
+        from rescan.data.readers import dicom_series
+
+        values, affine = dicom_series.read_frames(path, memory)
+        return values, affine, "frames" if affine is None else "dicom"
+    if kind == "image":
+        return read_pages(path)[0], None, "pages"
+    raise Unreadable("empty file" if path.stat().st_size == 0 else "not a volume (NIfTI, MGH, NRRD, DICOM or TIFF)")
+
+
+def _is_nrrd(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return is_nrrd(stream.read(NEEDED))
+
+
+def _are_scans(files: list[Path]) -> bool:
+    """Whether the files of a folder are B-scans, not DICOM slices."""
     if not files:
         raise Unreadable("empty folder")
     scans = [file for file in files if file.suffix.lower() in SCANS]
     if scans and len(scans) < len(files):
         other = next(file.name for file in files if file not in scans)
         raise Unreadable(f"holds {other} beside {len(scans)} B-scans; remove it")
-    return "stack" if scans else "dicom"
+    return bool(scans)
 
 
 def files_in(folder: Path) -> list[Path]:
     """The files of a folder, without hidden ones and those that systems leave behind."""
     files = sorted(folder.iterdir())
     return [file for file in files if not file.name.startswith(".") and file.name.lower() not in LEFT_BEHIND]
-
-
-def _read_stack(path: Path, memory: int | None, extent: Sequence[float] | None) -> tuple[np.ndarray, np.ndarray]:
-    if extent is not None and not (len(extent) == 3 and all(0 < length < np.inf for length in extent)):
-        raise Unreadable("its extent must be three positive numbers, in millimeters")
-    files = _in_order(files_in(path))
-    first = _decode(files[0])
-    check_memory(len(files) * first.size, 1, memory)
-    values = np.empty((first.shape[0], len(files), first.shape[1]), np.uint8)
-    for number, file in enumerate(files):
-        scan = _decode(file) if number else first
-        if scan.shape != first.shape:
-            sizes = [f"{height}x{width}" for height, width in (scan.shape, first.shape)]
-            raise Unreadable(f"B-scans differ in size: {file.name} {sizes[0]}, {files[0].name} {sizes[1]}")
-        values[:, number] = scan
-    voxel = [length / count for length, count in zip(extent, values.shape)] if extent is not None else [1.0] * 3
-    return values, np.diag([*voxel, 1.0])
-
-
-def _in_order(files: list[Path]) -> list[Path]:
-    """B-scans by their number, from 0 or 1 on; refuses a gap, and a repeated number."""
-    numbers: dict[int, Path] = {}
-    for file in files:
-        if not re.fullmatch(r"[0-9]+", file.stem):
-            raise Unreadable(f"{file.name} is no numbered B-scan; remove or rename it")
-        number = int(file.stem)
-        if number in numbers:
-            raise Unreadable(f"doubled B-scan: {numbers[number].name} and {file.name}")
-        numbers[number] = file
-    first = 0 if 0 in numbers else 1
-    missing = sorted(set(range(first, max(numbers) + 1)) - set(numbers))
-    if missing:
-        some = ", ".join(map(str, missing[:EXAMPLES])) + (" …" if len(missing) > EXAMPLES else "")
-        raise Unreadable(f"missing B-scan: {some} of {first} to {max(numbers)}")
-    return [numbers[number] for number in sorted(numbers)]
-
-
-def _decode(file: Path) -> np.ndarray:
-    """Decode a B-scan, (H, W) uint8; one with colors must be gray."""
-    content = file.read_bytes()
-    plain = _plain_bmp(content)
-    if plain is not None:
-        return plain
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    if image is None:
-        raise Unreadable(f"{file.name} is no image")
-    if image.dtype != np.uint8:
-        raise Unreadable(f"{file.name} has more than 8 bits; give such volumes as NIfTI")
-    if image.ndim == 2:
-        return image
-    if (image[..., :3] != image[..., :1]).any():
-        raise Unreadable(f"{file.name} is in color")
-    return image[..., 0]
-
-
-def _plain_bmp(content: bytes) -> np.ndarray | None:
-    """The pixels of an uncompressed 8-bit gray BMP, (H, W) uint8, without a copy, which would be slow; else None."""
-    if len(content) < 1078 or content[:2] != b"BM":
-        return None
-    start, header, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", content, 10)
-    stride, rows = (width + 3) // 4 * 4, abs(height)
-    if (header, bits, compression) != (40, 8, 0) or min(width, rows) <= 0:
-        return None
-    if start < 1078 or len(content) < start + stride * rows:
-        return None
-    if (np.frombuffer(content, np.uint8, 1024, 54).reshape(256, 4)[:, :3] != GRAYS).any():
-        return None  # a palette
-    pixels = np.frombuffer(content, np.uint8, stride * rows, start).reshape(rows, stride)[:, :width]
-    return pixels[::-1] if height > 0 else pixels

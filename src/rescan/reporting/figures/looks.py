@@ -9,6 +9,7 @@ from rescan.catalogue import OPERATORS
 from rescan.data.gray_levels import stretched
 from rescan.data.index import files_of
 from rescan.data.readers import images, volumes
+from rescan.data.readers.display import levels
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.preparation.image_operators import CannotPrepare
@@ -61,9 +62,13 @@ class Source:
         files = self.files[sample]
         if files is None:
             raise images.Unreadable(f"has no file of modality {self.preparation.modality!r}")
+        gaps = self.preparation.nan == "black"
         if self.preparation.reads == "image":
-            return {"": shrunk(images.read(files.path, LARGE_SIDE)[0])}
-        volume = volumes.read(files.path, files.extent)
+            image, info = images.read(files.path, LARGE_SIDE, gaps=gaps)
+            if info.views:
+                image = levels(image, info.views[0]).round().astype(np.uint8)
+            return {"": shrunk(image if image.dtype == np.uint8 else stretched(image))}
+        volume = volumes.read(files.path, files.extent, gaps=gaps)
         depth, height, width = np.linalg.norm(volume.affine[:3, :3], axis=0)
         stack = volume.kind == "stack"
         above, slice_ = (stretched(picture) for picture in views(volume.values, 1 if stack else 0))
