@@ -100,7 +100,7 @@ def read_frames(path: Path, memory: int | None = None) -> tuple[np.ndarray, Opti
     found = [_place(described(content, number), f"frame {number + 1}") for number in range(count)]
     places = [place for place in found if isinstance(place, _Place)]
     if len(places) < count or (count > 1 and np.ptp([place.start for place in places], axis=0).max() < SAME):
-        return np.moveaxis(_stacked(slices), -1, 0), None
+        return np.ascontiguousarray(np.moveaxis(_stacked(slices), -1, 0)), None
     order, affine = _grid(places)
     return oriented(_stacked([slices[number] for number in order]), affine)
 

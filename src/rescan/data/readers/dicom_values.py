@@ -97,7 +97,7 @@ def _in_units(
 ) -> tuple[np.ndarray, tuple[float, float], bool]:
     """Values after the modality's table or scale, the range that they can have, and whether they are as stored."""
     if sequence := value_of(places, "ModalityLUTSequence"):
-        table = _table(sequence[0], signed=span[0] < 0, what="Modality LUT")
+        table = _table(sequence[0], places[-1], signed=span[0] < 0, what="Modality LUT")
         entries = table.entries.astype(np.uint8 if table.most < 256 else np.uint16)
         values = entries[np.clip(pixels.astype(np.int32) - table.first, 0, len(entries) - 1)]
         return values, (0.0, float(table.most)), False
@@ -109,12 +109,9 @@ def _in_units(
         return pixels, span, True
     low, high = sorted(end * slope + intercept for end in span)
     if slope == 1 and intercept == int(intercept) and pixels.dtype.kind in "iu":
-        small = max(-low, high) < 2**15
-        return (
-            np.add(pixels, int(intercept), dtype=np.int16 if small else np.int32, casting="unsafe"),
-            (low, high),
-            False,
-        )
+        if pixels.dtype.itemsize == 2 and max(-low, high, span[1]) < 2**15:
+            return pixels.view(np.int16) + np.int16(intercept), (low, high), False
+        return np.add(pixels, int(intercept), dtype=np.int32, casting="unsafe"), (low, high), False
     scaled = np.multiply(pixels, np.float32(slope), dtype=np.float32)
     return np.add(scaled, np.float32(intercept), out=scaled), (low, high), False
 
@@ -142,7 +139,7 @@ def _views(places: list[Dataset], *, signed: bool) -> list[View]:
     for item in value_of(places, "VOILUTSequence") or []:
         if value_of([item], "LUTDescriptor") is None or value_of([item], "LUTData") is None:
             continue
-        table = _table(item, signed=signed, what="VOI LUT")
+        table = _table(item, places[-1], signed=signed, what="VOI LUT")
         gray = table.entries.astype(np.float32) * np.float32(255 / table.most)
         last = float(table.first + len(gray) - 1)
         views.append(View(str(item.get("LUTExplanation") or ""), float(table.first), last, table=gray))
@@ -161,7 +158,7 @@ def _views(places: list[Dataset], *, signed: bool) -> list[View]:
     return views
 
 
-def _table(item: Dataset, *, signed: bool, what: str) -> _Table:
+def _table(item: Dataset, content: Dataset, *, signed: bool, what: str) -> _Table:
     """A lookup table's entries, of 8 or 16 bits each, in either form that files have them."""
     descriptor = numbers_of([item], "LUTDescriptor")
     if len(descriptor) != 3 or value_of([item], "LUTData") is None:
@@ -172,8 +169,7 @@ def _table(item: Dataset, *, signed: bool, what: str) -> _Table:
         first -= 2**16  # written as unsigned
     data = item.LUTData
     if isinstance(data, bytes):
-        little = getattr(item, "is_little_endian", True)
-        order = "<" if little is None or little else ">"
+        order = "<" if content.file_meta.TransferSyntaxUID.is_little_endian else ">"
         entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else f"{order}u2")
     else:
         entries = np.atleast_1d(np.asarray(data, np.int64)) % 2**16

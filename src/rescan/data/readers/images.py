@@ -6,6 +6,7 @@ import io
 import re
 import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Union
 
@@ -127,14 +128,17 @@ def read_pages(path: Path) -> tuple[np.ndarray, str]:
 
 
 def _read_picture(path: Path, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
+    with path.open("rb") as stream:
+        if stream.read(len(PNG_MARK)) != PNG_MARK:
+            return _opened(path, at_least)
+        stream.seek(0)
+        content = stream.read()
+    bare = _bare_png(content)
     try:
-        return _opened(path, at_least)
-    except (Unreadable, FileNotFoundError, Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return _opened(io.BytesIO(content), at_least)
+    except (Unreadable, Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise
-    except Exception:
-        bare = _bare_png(path.read_bytes())
-        if bare is None:
-            raise
+    except Exception:  # noqa: BLE001 - what is wrong may be what the pixels don't need
         return _opened(io.BytesIO(bare), at_least)
 
 
@@ -148,16 +152,24 @@ def _opened(file_or_path: Union[Path, BinaryIO], at_least: int | None) -> tuple[
             return _decode(file, at_least)
 
 
-def _bare_png(content: bytes) -> bytes | None:
-    """A PNG file without what its pixels don't need, which may be broken or larger than Pillow allows; else None."""
-    if not content.startswith(PNG_MARK):
-        return None
-    place, chunks = len(PNG_MARK), [PNG_MARK]
-    while place + 8 <= len(content):
+def _bare_png(content: bytes) -> bytes:
+    """A PNG file without what its pixels don't need, which may be broken, or larger than Pillow allows.
+
+    Raises:
+        Unreadable: The checksum of a part that they need is wrong, which Pillow does not look at.
+    """
+    view, place = memoryview(content), len(PNG_MARK)
+    chunks: list[bytes | memoryview] = [PNG_MARK]
+    while place + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, place)
+        end = place + length + 12
         if content[place + 4 : place + 8] in PNG_NEEDED:
-            chunks.append(content[place : place + length + 12])
-        place += length + 12
+            if end <= len(content) and zlib.crc32(view[place + 4 : end - 4]) != int.from_bytes(
+                view[end - 4 : end], "big"
+            ):
+                raise Unreadable("damaged: a checksum is wrong")
+            chunks.append(view[place:end])
+        place = end
     return b"".join(chunks)
 
 
@@ -230,7 +242,7 @@ def _is_deep_jpeg2000(file: Image.Image) -> bool:
     if start < 0 or len(head) < start + 43:
         return False
     (count,) = struct.unpack_from(">H", head, start + 40)
-    return any(head[place] & 0x7F > 7 for place in range(start + 42, min(start + 42 + 3 * count, len(head)), 3))
+    return any((head[place] & 0x7F) > 7 for place in range(start + 42, min(start + 42 + 3 * count, len(head)), 3))
 
 
 def _deep_values(file: Image.Image, upright: Image.Image) -> np.ndarray:
