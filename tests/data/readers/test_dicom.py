@@ -109,6 +109,8 @@ BARS = {5: (255, 0, 0), 15: (255, 128, 128), 25: (0, 255, 0), 35: (128, 255, 128
     ],
 )
 def test_colors_of_shipped_files_are_rgb(name):
+    if dicom_pixels.IS_OLD and name == "SC_rgb_jpeg_lossy_gdcm.dcm":
+        pytest.skip("pydicom 2 ships it with a wrong photometric interpretation")
     image, _ = images.read(get_testdata_file(name))
     assert image.dtype == np.uint8
     for row, color in BARS.items():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, JPEGExtended12Bit
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit
 
 from rescan.data.readers.kinds import kind_of
 from rescan.data.readers.unreadable import Unreadable, one_line
@@ -153,6 +153,8 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
         with quiet():
             if IS_OLD:
                 pixels, photometric = content.pixel_array, content.PhotometricInterpretation
+                if syntax == JPEGBaseline8Bit and photometric == "RGB" and b"JFIF" in content.PixelData[:100]:
+                    photometric = "YBR_FULL"  # what JFIF holds, as later versions know
             else:
                 pixels, properties = library.get_decoder(syntax).as_array(content)
                 photometric = properties["photometric_interpretation"]
