@@ -183,6 +183,11 @@ class Paths:
         return f"{self.data}/{RAW_EXTRA}/.{origin}.{DOWNLOAD}" if origin else f"{self.data}/{DOWNLOAD}"
 
     @property
+    def patients_key(self) -> str:
+        """What ids from headers are hashed with: beside the data, for it belongs in no result."""
+        return f"{self.data}/.patients.key"
+
+    @property
     def manifest(self) -> str:
         """One row per sample."""
         return f"{self.results}/manifest.csv"

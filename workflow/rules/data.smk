@@ -49,14 +49,7 @@ rule index:
         **ASK.of("index"),
     params:
         study=P.resolved,
-        key=KEYS.sections(
-            "data.layout",
-            "data.classes",
-            "data.labels",
-            "data.ordered",
-            "data.extra",
-            "split.test",
-        ),
+        key=KEYS.index,
     shell:
         "exec python -m rescan index {params.study:q} --log {log:q}"
 

@@ -29,6 +29,7 @@ KNOWN_COLUMNS = by_name(
     Column("site", about="the hospital or center", of_acquisition=True),
     Column("device", about="the scanner or camera", of_acquisition=True),
     Column("fov", about="the field of view, such as `3mm`", sentence="field of view", of_acquisition=True),
+    Column("view", about="the projection, such as `PA` or `MLO`", of_acquisition=True),
     Column("body_part", about="the part of the body", sentence="body part", of_acquisition=True),
     Column("age", about="in years"),
     Column("sex", about="`F` or `M`"),

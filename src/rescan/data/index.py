@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 
 import pandas as pd
 
+from rescan.data.headers import key_at, with_headers, with_years
 from rescan.data.layouts.reading import read_layout
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -36,7 +37,7 @@ class Files(NamedTuple):
 def index(study: Study) -> None:
     """Write `manifest.csv` (`MANIFEST`), the study's own samples, then those of its extra sources, and `dropped.json`.
 
-    The folders are those that `source.json` names. No image is decoded.
+    The folders are those that `source.json` names. No image is decoded; of DICOM files the headers are read.
 
     Raises:
         RescanError: `source.json` is missing or lacks a source, a folder is not as the layout expects (one line per
@@ -55,9 +56,18 @@ def index(study: Study) -> None:
         raise RescanError(
             f"{study.name}: data.extra: {hidden.iloc[0]}: some of the study's own samples start with it; rename"
         )
+    if len(manifest):
+        key = key_at(paths.patients_key) if study.data.patients == "hashed" else None
+        manifest = with_headers(manifest, _located(roots, manifest), key)
+    manifest = with_years(manifest, study.name)
     MANIFEST.write(paths.manifest, manifest)
     DroppedSamples(labels=own.attrs["dropped"], unlisted=own.attrs["unlisted"]).write(paths.dropped)
     logger.info("%s: %d samples in %s", study.name, len(manifest), paths.manifest)
+
+
+def _located(roots: dict[str, Path], manifest: pd.DataFrame) -> list[Optional[Path]]:
+    """The file or folder of each sample of a manifest that is being made."""
+    return [roots[origin] / path if path else None for origin, path in zip(manifest["origin"], manifest["path"])]
 
 
 def locate(paths: Paths, manifest: pd.DataFrame, column: str = "path") -> list[Path | None]:

@@ -1,4 +1,4 @@
-"""Scores of subgroups: by sex, age, eye, field of view, body part, site and device, as far as the manifest has them."""
+"""Scores of subgroups: by sex, age, eye, how and where the image was taken, as far as the manifest has them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rescan.results.metrics_file import Scores
 from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Study
 
-COLUMNS = ("sex", "age", "eye", "fov", "body_part", "site", "device")
+COLUMNS = ("sex", "age", "eye", "fov", "view", "body_part", "site", "device")
 MOST = 12  # values of a column: one with more values tells single samples apart rather than groups
 METRICS = ("accuracy", "balanced_accuracy", "kappa", "sensitivity", "specificity", "auroc")
 

@@ -9,6 +9,7 @@ from rescan.results.csv_table import Column, Table
 from rescan.results.json_result import Count, JsonResult
 from rescan.results.parts import EXTRA, UNLABELED
 
+BURNED_IN = "burned_in"  # column: "yes" where a file says that text is part of its pixels
 OTHER_PATH = "path_"  # starts the name of a column of further files of a sample: path_<modality>
 
 # One row per sample, "" where unknown. Paths are relative to the source's root, with slashes; those of a volume may be
@@ -27,6 +28,7 @@ MANIFEST = Table(
         Column("origin", empty=True),  # the extra source that it is from
         *(Column(name, empty=True, optional=True) for name in KNOWN_COLUMNS),  # as the data set has them, ages too
         Column("extent", empty=True, optional=True),  # millimeters along depth, height and width, such as "2 3 3"
+        Column(BURNED_IN, empty=True, optional=True, choices=("yes",)),
         Column("layers", empty=True, optional=True),  # path of the surfaces of the retina's layers
         Column(f"{OTHER_PATH}*", empty=True, optional=True),
     ),

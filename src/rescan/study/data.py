@@ -99,6 +99,9 @@ class Data(DataSet):
     expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}
     extra: dict[Annotated[Name, not_reserved("own")], DataSet] = {}
     external: dict[Name, External] = {}
+    patients: Literal["hashed", "as_is"] = Field(
+        default="hashed", description="how results show ids of patients and studies from DICOM headers"
+    )
 
     @property
     def outcome(self) -> Outcome:

@@ -34,11 +34,19 @@ class Keys:
         states = [_state(data) for data in (study.data, *study.data.extra.values())]
         return fingerprint([study_key(study, *(f"data.{section}" for section in sections)), states])
 
+    def index(self, wildcards: Wildcards) -> str:
+        """How the samples are listed; with how ids are shown where that is not by default."""
+        study = self._study(wildcards)
+        sections = [f"data.{section}" for section in ("layout", "classes", "labels", "ordered", "extra")]
+        return study_key(study, *sections, "split.test") + ("" if study.data.patients == "hashed" else " as_is")
+
     def audit(self, wildcards: Wildcards) -> str:
-        """What the audit depends on; of an external data set also what it shares with the home data."""
-        home = ["home"] if self._study(wildcards).home else []
-        sections = ["data.classes", "data.ordered", "data.extra", "split.group_by", *home]
-        return study_key(self._study(wildcards), *sections)
+        """What the audit looks for; of external data also what is shared with the home's; and if values may be NaN."""
+        study = self._study(wildcards)
+        gaps = any(preparation.nan == "black" for preparation in study.preparations.values())
+        home = ["home"] if study.home else []
+        key = study_key(study, "data.classes", "data.ordered", "data.extra", "split.group_by", *home)
+        return f"{key} nan" if gaps else key
 
     def preparation(self, wildcards: Wildcards) -> str:
         """A preparation of the study."""

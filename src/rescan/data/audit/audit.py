@@ -24,7 +24,7 @@ from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Study
 
 UNLISTED_NAMED = 20
-SUBGROUPS = ("sex", "eye", "fov", "body_part", "site", "device")
+SUBGROUPS = ("sex", "eye", "fov", "view", "body_part", "site", "device")
 
 
 def audit(study: Study, processes: int) -> None:

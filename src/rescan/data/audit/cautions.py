@@ -9,6 +9,7 @@ from rescan.data.audit import confounds
 from rescan.data.held_out import FEWEST_GROUPS
 from rescan.errors import RescanError
 from rescan.results.audit_report import AuditReport
+from rescan.results.manifest import BURNED_IN
 from rescan.study import Study
 
 CHAINED = 0.25  # of a large group's pairs match directly: fewer mean that it is no group of copies
@@ -58,7 +59,9 @@ def cautions(study: Study, labeled: pd.DataFrame, report: AuditReport) -> list[s
         report: The rest of the report.
     """
     warnings, kind = [], _kind(labeled)
+    burned_in = int((labeled[BURNED_IN] == "yes").sum()) if BURNED_IN in labeled else 0
     for count, what in (
+        (burned_in, f"{kind} have text burned into their pixels, as their headers say: a model may read it"),
         (len(report.unreadable), "samples cannot be read and are left out"),
         (len(report.constant), f"{kind} are constant ({_examples(report.constant)})"),
         (report.identical.conflicting_pairs, f"pairs of identical {kind} have different labels"),

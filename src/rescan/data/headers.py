@@ -1,0 +1,152 @@
+"""What DICOM headers say of samples, as columns of the manifest; and how ages are written.
+
+Names and birth dates are never read. Ids are written as a keyed hash, unless the study asks for them as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+import pandas as pd
+
+from rescan.data.pool import pooled
+from rescan.data.readers.kinds import kind_of
+from rescan.data.readers.volumes import files_in
+from rescan.log import logger
+from rescan.results.manifest import BURNED_IN
+
+TAGS = {  # column → the attributes that say it, the first one that does
+    "patient": ("PatientID",),
+    "study": ("StudyInstanceUID",),
+    "eye": ("ImageLaterality", "FrameLaterality", "Laterality"),
+    "view": ("ViewPosition",),
+    "age": ("PatientAge",),
+    "sex": ("PatientSex",),
+    "site": ("InstitutionName",),
+    "device": ("Manufacturer", "ManufacturerModelName"),  # together
+    "body_part": ("BodyPartExamined",),
+    BURNED_IN: ("BurnedInAnnotation",),
+}
+IDS = ("patient", "study")
+NOBODY = {"anon", "anonymous", "anonymized", "anonymised", "na", "n/a", "nan", "none", "null", "unknown", "0", "-"}
+SIDES, SEXES = {"L", "R"}, {"F", "M"}
+SOME = 500  # samples; fewer are read sooner than processes start
+AGE = re.compile(r"(\d+(?:[.,]\d+)?)\s*(y|m|w|d|years?|months?|weeks?|days?)?", re.IGNORECASE)
+PER_YEAR = {"y": 1.0, "m": 12.0, "w": 52.18, "d": 365.25}
+
+
+def with_headers(manifest: pd.DataFrame, files: Sequence[Optional[Path]], key: Optional[bytes]) -> pd.DataFrame:
+    """Fill what a manifest lacks from the headers of its DICOM files; what it has already stays.
+
+    A patient whom the manifest names for one sample, and the headers for another, has the manifest's name in both.
+
+    Args:
+        manifest: Its rows.
+        files: The file or folder of each.
+        key: What ids are hashed with; None writes them as they are.
+
+    Returns:
+        The manifest, with those of TAGS that any header says.
+    """
+    processes = 1 if len(files) < SOME else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    rows = list(pooled(partial(header_of, key=key), files, processes, "headers"))
+    found = pd.DataFrame([{**dict.fromkeys(TAGS, ""), **row} for row in rows], index=manifest.index)
+    count = sum(bool(row) for row in rows)
+    if not count:
+        return manifest
+    if "patient" in manifest:
+        both = (manifest["patient"] != "") & (found["patient"] != "")
+        known = dict(zip(found.loc[both, "patient"], manifest.loc[both, "patient"]))
+        found["patient"] = found["patient"].map(lambda patient: known.get(patient, patient))
+    filled: list[str] = []
+    for name in TAGS:
+        own = manifest[name] if name in manifest else pd.Series("", manifest.index)
+        values = own.where(own != "", found[name])
+        if (values != own).any():
+            manifest, filled = manifest.assign(**{name: values}), [*filled, name]
+    how = "hashed" if key else "as they are"
+    logger.info("%d DICOM headers say %s; ids are %s (data.patients)", count, ", ".join(filled) or "nothing more", how)
+    return manifest
+
+
+def header_of(path: Optional[Path], key: Optional[bytes]) -> dict[str, str]:
+    """What the header of a DICOM file, or of the first one of a folder, says; nothing of any other file."""
+    if path is not None and path.is_dir():
+        path = next((file for file in files_in(path) if kind_of(file) == "dicom"), None)
+    if path is None or kind_of(path) != "dicom":
+        return {}
+    import pydicom
+
+    from rescan.data.readers.dicom_pixels import quiet
+
+    tags = [tag for of_column in TAGS.values() for tag in of_column]
+    try:
+        with quiet():
+            content = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*tags])
+            said = {tag: _text(content.get(tag)) for tag in tags}
+    except Exception:  # noqa: BLE001 - the audit reads the file, and says what is wrong with it
+        return {}
+    row = {name: next((said[tag] for tag in of_column if said[tag]), "") for name, of_column in TAGS.items()}
+    row["device"] = " ".join(dict.fromkeys(said[tag] for tag in TAGS["device"] if said[tag]))
+    row["age"] = years(row["age"]) or ""
+    row["eye"] = row["eye"].upper() if row["eye"].upper() in SIDES else ""
+    row["sex"] = row["sex"].upper() if row["sex"].upper() in SEXES else ""
+    row[BURNED_IN] = "yes" if row[BURNED_IN].upper() == "YES" else ""
+    for name in IDS:
+        if row[name].casefold() in NOBODY:
+            row[name] = ""
+        elif row[name] and key:
+            row[name] = hashed(row[name], key, name[0])
+    return {name: value for name, value in row.items() if value}
+
+
+def _text(value: object) -> str:
+    """A value in one line; of several the first."""
+    values = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
+    return " ".join(str(next(iter(values), None) or "").replace("\0", " ").split())  # type: ignore[call-overload]
+
+
+def hashed(name: str, key: bytes, prefix: str) -> str:
+    """A keyed hash of an id, after a letter, for hexadecimal digits may look like a number."""
+    return prefix + hashlib.blake2b(name.encode(), key=key, digest_size=8).hexdigest()
+
+
+def key_at(path: str) -> bytes:
+    """The key that ids are hashed with: it is made once, can be read by its owner only, and stays out of results."""
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return file.read_bytes()
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(secrets.token_bytes(32))
+    return file.read_bytes()
+
+
+def years(text: str) -> Optional[str]:
+    """An age in years: of `45`, `45.5`, `045Y`, `006M`, `10 weeks`; None if it cannot be read."""
+    match = AGE.fullmatch(text.strip())
+    if not match:
+        return None
+    number = float(match[1].replace(",", "."))
+    return f"{round(number / PER_YEAR[(match[2] or 'y')[0].lower()], 2):g}"
+
+
+def with_years(manifest: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Ages in years, however the data set writes them; says which cannot be read."""
+    if "age" not in manifest:
+        return manifest
+    ages = manifest["age"].map(lambda age: years(age) if age else "")
+    unread = manifest.loc[ages.isna(), "age"]
+    if len(unread):
+        remedy = "write years, such as 45, or 045Y, 006M, 010W"
+        logger.warning("%s: %d ages are not read, such as %r: %s", where, len(unread), unread.iloc[0], remedy)
+    return manifest.assign(age=ages.fillna(""))
