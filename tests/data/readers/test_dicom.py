@@ -298,6 +298,7 @@ def test_palettes_of_eight_and_sixteen_bits(tmp_path):
         (COLORS.astype(np.uint16), {}, "color of more than 8 bits"),
         (BYTES[:10], {}, "too small: 24x10"),
         (np.stack([BYTES] * 3), {}, r"holds 3 frames, an image is one; add reads: volume"),
+        (BYTES, {"Rows": 30000, "Columns": 30000}, "more than 89478485 pixels"),
         (np.full_like(BYTES, 3), {"PixelPaddingValue": 3}, "holds padding only"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from rescan.data.readers.dicom_color import palette_colors, true_colors
@@ -31,6 +32,8 @@ def read_picture(path: Path) -> tuple[Values, str]:
     check_kind(content)
     if (count := frames_of(content)) > 1:
         raise Several(count, "frames")
+    if int(content.Rows) * int(content.Columns) > (Image.MAX_IMAGE_PIXELS or np.inf):
+        raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
     pixels, photometric = decoded(content)
     mode = f"{content.PhotometricInterpretation} {content.BitsStored}-bit"
     return values_of(content, pixels, photometric), mode
@@ -60,6 +63,8 @@ def values_of(content: Dataset, pixels: np.ndarray, photometric: str, frame: int
     """
     if content.PhotometricInterpretation == PALETTE:
         return Values(palette_colors(content, pixels), ())
+    if pixels.ndim != (3 if content.PhotometricInterpretation in COLOR else 2):
+        raise Unreadable(f"its pixels are not {content.Rows} x {content.Columns} as its header says")
     if pixels.ndim == 3:
         return Values(true_colors(pixels, photometric, int(content.BitsStored)), ())
     return gray_values(content, pixels, frame)
