@@ -7,13 +7,9 @@ import pydicom
 import pytest
 from dicom_files import lookup_table, write_dicom
 from pydicom.data import get_testdata_file
-from pydicom.pixel_data_handlers import (
-    apply_color_lut,
-    apply_modality_lut,
-    apply_voi_lut,
-    convert_color_space,
-)
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
@@ -22,6 +18,7 @@ from pydicom.uid import (
 )
 
 from rescan.data.readers import dicom_pixels, images
+from rescan.data.readers.dicom_pixels import library
 from rescan.data.readers.display import levels
 from rescan.data.readers.images import Unreadable
 
@@ -41,13 +38,13 @@ def shown(path, number=0):
 
 def by_pydicom(content, number=0, prefer_lut=True):
     """Gray levels from pydicom's functions: the modality's table or scale, then the window or table of interest."""
-    values = apply_modality_lut(content.pixel_array, content)
-    gray = apply_voi_lut(values, content, index=number, prefer_lut=prefer_lut).astype(float)
+    values = library.apply_modality_lut(content.pixel_array, content)
+    gray = library.apply_voi_lut(values, content, index=number, prefer_lut=prefer_lut).astype(float)
     if "VOILUTSequence" in content:
         return gray * 255 / (2 ** content.VOILUTSequence[number].LUTDescriptor[2] - 1)
     bits, signed = content.BitsStored, content.PixelRepresentation
     ends = np.array([-(2 ** (bits - 1)) if signed else 0, 2 ** (bits - signed) - 1])
-    least, most = (0, 65535) if "ModalityLUTSequence" in content else apply_modality_lut(ends, content)
+    least, most = (0, 65535) if "ModalityLUTSequence" in content else library.apply_modality_lut(ends, content)
     return (gray - least) / (most - least) * 255
 
 
@@ -70,7 +67,7 @@ def by_pydicom(content, number=0, prefer_lut=True):
 def test_windows_of_shipped_files_are_as_pydicom_has_them(name):
     path = get_testdata_file(name)
     content = pydicom.dcmread(path)
-    values = apply_modality_lut(content.pixel_array, content)
+    values = library.apply_modality_lut(content.pixel_array, content)
     image, _ = images.read(path)
     known = ~np.isnan(image)  # 693_J2KI has padding
     np.testing.assert_allclose(image[known], values[known])
@@ -83,7 +80,7 @@ def test_values_of_shipped_files_are_as_pydicom_has_them(name):
     path = get_testdata_file(name)
     content = pydicom.dcmread(path)
     image, info = images.read(path)
-    np.testing.assert_allclose(image, apply_modality_lut(content.pixel_array, content))
+    np.testing.assert_allclose(image, library.apply_modality_lut(content.pixel_array, content))
     assert info.views == ()
 
 
@@ -123,7 +120,7 @@ def test_a_palette_becomes_its_colors(name):
     if path is None:
         pytest.skip("this pydicom does not ship it")
     content = pydicom.dcmread(path)
-    expected = apply_color_lut(content.pixel_array, content)
+    expected = library.apply_color_lut(content.pixel_array, content)
     expected = (expected >> 8).astype(np.uint8) if expected.dtype == np.uint16 else expected
     np.testing.assert_array_equal(images.read(path)[0], expected)
 
@@ -158,7 +155,7 @@ def test_uncompressed_transfer_syntaxes(tmp_path, syntax):
 def test_written_windows_and_tables_are_as_pydicom_has_them(tmp_path, attributes, pixels):
     write_dicom(tmp_path / "a", pixels, 12, **attributes)
     content = pydicom.dcmread(tmp_path / "a")
-    expected = apply_modality_lut(content.pixel_array, content)
+    expected = library.apply_modality_lut(content.pixel_array, content)
     image, info = images.read(tmp_path / "a")
     np.testing.assert_allclose(image, expected)
     for number in range(len(info.views)):
@@ -258,7 +255,9 @@ def test_planar_and_ybr_colors(tmp_path):
     write_dicom(tmp_path / "a", planes, PlanarConfiguration=1)
     np.testing.assert_array_equal(images.read(tmp_path / "a")[0], COLORS)
     write_dicom(tmp_path / "a", COLORS, PhotometricInterpretation="YBR_FULL")
-    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], convert_color_space(COLORS, "YBR_FULL", "RGB"))
+    np.testing.assert_array_equal(
+        images.read(tmp_path / "a")[0], library.convert_color_space(COLORS, "YBR_FULL", "RGB")
+    )
 
 
 def palette(bits, entries, first=0):
@@ -337,6 +336,25 @@ def test_a_missing_decoder_is_named(monkeypatch, name, said):
     monkeypatch.setattr(pydicom.config, "pixel_data_handlers", [])
     with pytest.raises(Unreadable, match=said):
         images.read(get_testdata_file(name))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "said"),
+    [
+        (b"1.2.840.10008.1.2.4.100", "MPEG2 .* not a still image that is read; convert it"),
+        (b"1.2.840.10008.1.2.4.999", "which nothing installed decodes: not a still image that is read"),
+        (b"1.2.840.10008.1.2.4.201", "pip install 'pydicom>=3'|cannot be decoded: .*J2K"),
+    ],
+)
+def test_other_transfer_syntaxes_are_named(tmp_path, syntax, said):
+    content = write_dicom(tmp_path / "a", DEEP, 12)
+    content.file_meta.TransferSyntaxUID = MPEG2MPML
+    content.PixelData = encapsulate([b"\xff\x4f\xff\x51" + bytes(96)])
+    content["PixelData"].is_undefined_length = True
+    content.save_as(tmp_path / "a")
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes().replace(MPEG2MPML.encode(), syntax))
+    with pytest.raises(Unreadable, match=said):
+        images.read(tmp_path / "a")
 
 
 def _without_plugins(syntax):

@@ -146,7 +146,7 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
     """
     syntax = content.file_meta.TransferSyntaxUID
     shift = 0
-    if not syntax.is_compressed and "PixelData" in content:  # else the decoder gives the values
+    if not _is_compressed(syntax) and "PixelData" in content:  # else the decoder gives the values
         shift = max(0, int(value_of([content], "HighBit") or 0) + 1 - int(content.BitsStored))
         content.BitsStored += shift
     try:
@@ -161,10 +161,17 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
     except Exception as error:  # noqa: BLE001 - data that are truncated or compressed in an unknown way
         raise Unreadable(_why_not(syntax, int(content.BitsStored), error)) from None
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if pixels.dtype.kind in "iu" and not syntax.is_compressed:
+    if pixels.dtype.kind in "iu" and not _is_compressed(syntax):
         pixels = _own_bits(pixels, int(content.BitsStored), shift)
         content.BitsStored -= shift
     return pixels, str(photometric)
+
+
+def _is_compressed(syntax: UID) -> bool:
+    try:
+        return bool(syntax.is_compressed)
+    except ValueError:  # a maker's own, or one that this pydicom does not know yet
+        return True
 
 
 def _own_bits(pixels: np.ndarray, bits: int, shift: int) -> np.ndarray:
@@ -178,7 +185,7 @@ def _own_bits(pixels: np.ndarray, bits: int, shift: int) -> np.ndarray:
 def _why_not(syntax: UID, bits: int, error: Exception) -> str:
     """Why pixels were not decoded, and what to install where that would help."""
     beyond = syntax == JPEGExtended12Bit and bits > 8 and find_spec("libjpeg") is None
-    if syntax.is_compressed and (beyond or not _has_decoder(syntax)):
+    if _is_compressed(syntax) and (beyond or not _has_decoder(syntax)):
         package = PACKAGES.get(str(syntax)[len(ROOT) :]) if str(syntax).startswith(ROOT) else None
         remedy = f"pip install {package}" if package else "not a still image that is read; convert it"
         return f"compressed as {syntax.name}, which nothing installed decodes: {remedy}"
