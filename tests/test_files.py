@@ -1,12 +1,16 @@
+"""Files are written whole, whatever characters are in them, or stay as they were."""
+
 from __future__ import annotations
 
+import os
 import resource
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rescan.files import write_tensors
+from rescan.files import write_table, write_tensors
 
 
 @pytest.fixture
@@ -28,3 +32,14 @@ def test_a_full_disk_is_an_error_of_the_system_that_names_the_file_and_keeps_the
     assert raised.value.strerror
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     np.testing.assert_array_equal(load_file(path)["weight"], np.arange(4))
+
+
+def test_a_table_keeps_odd_characters(tmp_path):
+    texts = ["a\rb", 'say "x"', "a,b\nc", "脑 ä", ""]
+    write_table(tmp_path / "x.csv", pd.DataFrame({"name": texts, "number": range(5), "share": [0.5, None, 1, 2, 3]}))
+    table = pd.read_csv(tmp_path / "x.csv", keep_default_na=False)
+    assert table["name"].tolist() == texts
+    assert table["number"].tolist() == [0, 1, 2, 3, 4]
+    assert table["share"].tolist() == ["0.5", "", "1.0", "2.0", "3.0"]
+    write_table(tmp_path / "x.csv", pd.DataFrame({"name": [os.fsdecode(b"\xff.png")]}))
+    assert (tmp_path / "x.csv").read_bytes() == b"name\n\\udcff.png\n"

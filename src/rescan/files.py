@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -43,9 +44,16 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as UTF-8 CSV without its index; missing values become empty fields."""
+    """Write a table as UTF-8 CSV without its index; missing values become empty fields.
+
+    Bytes of a file's name that are no UTF-8 are written by their number.
+    """
+    texts = table.select_dtypes(exclude="number")
+    # Before Python 3.13, csv quotes no carriage return, which would end a line for who reads it.
+    returns = any(texts[name].astype(str).str.contains("\r", regex=False).any() for name in texts)
+    quoting: Any = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     with writing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        table.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting, errors="backslashreplace")
 
 
 def write_tensors(

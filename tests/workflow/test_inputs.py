@@ -143,3 +143,26 @@ def test_a_source_that_is_not_there_yet_can_be_planned(tmp_path):
     keys = Keys(plan(tmp_path, scale="full", studies=["mura"]))
     assert not Path(keys.plan.studies["mura"].data.source.path).exists()
     assert keys.data(job("mura")) == keys.data(job("mura"))
+
+
+def test_the_key_of_a_source_sees_behind_links_and_not_what_rescan_writes_there(tmp_path):
+    photos, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    for folder in (photos, elsewhere):
+        folder.mkdir()
+    (photos / "glioma").symlink_to(elsewhere)
+    (photos / "own.png").touch()
+    (photos / "gone.png").symlink_to("nowhere")
+    keys = Keys(plan(tmp_path, studies=["brain_tumor"], sources={"brain_tumor": "photos"}))
+    before = keys.data(job("brain_tumor"))
+    for name in (
+        "results/demo/x/study.json",
+        "data/demo/x/source.json",
+        "logs/demo/x.log",
+        "x.yaml",
+        "predictions.csv",
+    ):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).touch()
+    assert keys.data(job("brain_tumor")) == before
+    (elsewhere / "new.png").touch()
+    assert keys.data(job("brain_tumor")) != before

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from rescan import catalogue
 from rescan.catalogue import phantoms
 from rescan.files import fingerprint
 from rescan.study import DataSet, Recipe, Study
 from rescan.study.keys import autoencoder_key, recipe_key, result_key, study_key
+from rescan.walk import files_below
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
+
+NO_DATA = (".csv", ".tsv", ".xlsx", ".yaml", ".yml")  # study files, predictions: unless the layout reads such a table
 
 
 @dataclass(frozen=True)
@@ -106,20 +109,22 @@ def _state(data: DataSet) -> Any:
     source = Path(data.source.path)
     if not source.exists():
         return []  # the download will say so
+    tables = [table.format(**data.layout) for table in catalogue.LAYOUTS[data.layout["name"]].tables]
+    outside = [_signature(Path(table)) for table in tables if Path(table).is_absolute()]
     if not source.is_dir():
-        state = source.stat()
-        return [[str(source), state.st_size, state.st_mtime_ns]]
-    states = [[file.path, (state := file.stat()).st_size, state.st_mtime_ns] for file in _files(str(source))]
-    return sorted(states, key=lambda state: state[0].replace(os.sep, "\0"))  # as paths are sorted
+        return [_signature(source), *outside]
+    names = {PurePosixPath(table).name for table in tables}
+    files = files_below(source, failed=lambda _: None)  # the layout will say what of them it needs
+    read = (file for file in files if file.name in names or not file.name.lower().endswith(NO_DATA))
+    states = map(_signature, read)
+    return [*sorted(states, key=lambda state: state[0].replace(os.sep, "\0")), *outside]  # as paths are sorted
 
 
-def _files(folder: str) -> Iterator[os.DirEntry[str]]:
-    """All files below a folder. No path is made of them: OCTA-500 has 361,600, and every command looks at all."""
-    folders = [folder]
-    while folders:
-        with contextlib.suppress(PermissionError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file():
-                    yield entry
+def _signature(file: Path | os.DirEntry[str]) -> list[Any]:
+    """A file's path, size and time of change; its path alone if it is not there."""
+    path = os.fspath(file)
+    try:
+        state = file.stat()
+    except OSError:
+        return [path]
+    return [path, state.st_size, state.st_mtime_ns]

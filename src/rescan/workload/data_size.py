@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from rescan.errors import RescanError
 from rescan.paths import Paths
 from rescan.results.source import SourceData, SourceReport
 from rescan.study import DataSet, Study
+from rescan.walk import files_below
 
 GUESS = {2: 10_000, 3: 500}  # samples of a data set that nobody has counted: images, volumes
 SUFFIXES = (".bmp", ".dcm", ".jpeg", ".jpg", ".nii", ".nii.gz", ".png", ".tif", ".tiff")
@@ -85,8 +85,8 @@ def _uncounted(study: Study, data: DataSet, origin: str) -> tuple[int, int, int,
     known: Known = "guessed"
     samples = GUESS[3 if volumes else 2]
     if local and Path(local).is_dir() and not volumes:
-        files = (name for _, _, names in os.walk(local) for name in names)
-        known, samples = "files", max(1, sum(name.lower().endswith(SUFFIXES) for name in files))
+        files = files_below(local, failed=lambda _: None)
+        known, samples = "files", max(1, sum(file.name.lower().endswith(SUFFIXES) for file in files))
     test = round(samples * published)
     return samples - test, test, 0, known
 
