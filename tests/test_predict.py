@@ -17,7 +17,7 @@ from rescan.errors import RescanError
 from rescan.models.model_files import load, save
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
-from rescan.predict import map_names, predict
+from rescan.predict import _find, map_names, predict
 from rescan.preparation.sample import prepare_image
 from rescan.study import Inference, Preparation, Recipe
 from rescan.training.forward_pass import Versions, predict_outputs
@@ -257,3 +257,30 @@ def test_a_model_that_is_no_numbers_is_refused(arm, images, tmp_path):
     with pytest.raises(RescanError, match=r"fold0_seed1/model\.safetensors: its outputs are no numbers"):
         predict(arm, [images], tmp_path / "out.csv", None, "cpu")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_folder_is_searched_as_data_are(arm, images, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (images / "a.png").rename(elsewhere / "linked.png")
+    (images / "linked").symlink_to(elsewhere)
+    (images / "circle").symlink_to(images)
+    for name in ("._a.png", "Thumbs.db", "folder.png/readme.txt"):
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / name).write_bytes(b"no image")
+    os.mkfifo(images / "pipe.png")
+    (images / "odd\rname.png").symlink_to(elsewhere / "linked.png")
+    predict(arm, [images], tmp_path / "out.csv", None, "cpu")
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    names = [path.removeprefix(f"{images.as_posix()}/") for path in table["image"]]
+    assert names == ["b ü.jpg", "linked/linked.png", "odd\rname.png", "sub/c.PNG"]
+    assert (table["problem"] == "").all()
+
+
+def test_volumes_are_found_however_deep(tmp_path):
+    for name in ("p1/s1/1.dcm", "p1/s1/2.dcm", "p2/late/1.bmp", "p3/brain.nii.gz", "p3/notes.txt", "p4/x/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "p2/back").symlink_to(tmp_path)
+    found = [path.relative_to(tmp_path).as_posix() for path in _find([tmp_path], reads_volumes=True)]
+    assert found == ["p1/s1", "p2/late", "p3/brain.nii.gz"]

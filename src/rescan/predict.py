@@ -21,8 +21,10 @@ from rescan.arm_models import (
     shown,
 )
 from rescan.data.index import Files
+from rescan.data.layouts.folders import samples_below
 from rescan.data.readers import volumes
 from rescan.data.readers.images import SUFFIXES
+from rescan.data.readers.kinds import kind_of
 from rescan.errors import RescanError
 from rescan.evaluation.levels import by_unit
 from rescan.evaluation.readings import Reading, of_new
@@ -198,12 +200,10 @@ def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
     for image in images:
         if not image.exists():
             raise RescanError(f"{image}: no such file or folder; give image files or folders of them")
-        if reads_volumes:
-            paths += _volumes_in(image)
-        elif image.is_dir():
-            paths += sorted(path for path in image.rglob("*") if path.suffix.lower() in SUFFIXES)
-        else:
+        if not image.is_dir():
             paths.append(image)
+        else:
+            paths += _volumes_in(image) if reads_volumes else [image / path for path in samples_below(image)[0]]
     if not paths:
         fault = (
             "no volumes in it (NIfTI files, or folders of B-scans or of DICOM slices)"
@@ -214,12 +214,10 @@ def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
     return paths
 
 
-def _volumes_in(path: Path) -> list[Path]:
-    """The volumes of a folder, however deep: NIfTI files, and folders that hold other files."""
-    if not path.is_dir():
-        return [path]
-    entries = volumes.files_in(path)
-    files = [entry for entry in entries if entry.is_file()]
-    nifti = [file for file in files if volumes.is_volume(file)]
-    inner = [volume for entry in entries if entry.is_dir() for volume in _volumes_in(entry)]
-    return [*nifti, *inner] if nifti or inner or not files else [path]
+def _volumes_in(folder: Path) -> list[Path]:
+    """The volumes of a folder, however deep: files of one volume, and folders of slices with no volumes in them."""
+    found = [folder / path for path in samples_below(folder)[0]]
+    files = [path for path in found if volumes.is_volume(path) or kind_of(path) == "volume"]
+    folders = {path.parent for path in found} - {path.parent for path in files}
+    outer = {above for path in (*files, *folders) for above in path.parents}
+    return sorted([*files, *(folders - outer)])

@@ -34,3 +34,6 @@ KNOWN_COLUMNS = by_name(
     Column("age", about="in years"),
     Column("sex", about="`F` or `M`"),
 )
+
+# What else a table may hold; also `path_<modality>`, further files of a sample.
+TABLE_COLUMNS = ("path", "label", "patient", "sample", "eye", "study", "part", "mask", "extent", "layers")

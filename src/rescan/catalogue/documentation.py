@@ -52,7 +52,7 @@ def _notes(option: Option) -> list[str]:
 
 
 def _yaml(value: Any) -> str:
-    return f"`{value}`" if isinstance(value, str) else json.dumps(value)
+    return f"`{value}`" if isinstance(value, str) and value else json.dumps(value)
 
 
 def _strength(record: Any) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from rescan.catalogue.record import Option, Record, by_name
+from rescan.catalogue.columns import KNOWN_COLUMNS, TABLE_COLUMNS
+from rescan.catalogue.record import Option, Record, by_name, suggest
 
 
 @dataclass(frozen=True)
@@ -24,21 +26,62 @@ class Layout(Record):
     samples: tuple[int, int] = (0, 0)
 
 
+def _fault_of_columns(columns: dict[str, str]) -> str:
+    known = [*TABLE_COLUMNS, *KNOWN_COLUMNS]
+    wrong = [name for name in columns if name not in known and not name.startswith("path_")]
+    return f"no column {wrong[0]!r}{suggest(wrong[0], known)}" if wrong else ""
+
+
+def _fault_of_pattern(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        return f"{pattern!r} is not a regular expression ({error})"
+    remedy = "put the patient's part of a file's name into ( ), as in sub-([a-z0-9]+)_"
+    return f"{pattern!r} has {groups} groups; {remedy}" if pattern and groups != 1 else ""
+
+
+COLUMNS = Option({}, "what the table calls them: `{path: filename, patient: subject}`", fault=_fault_of_columns)
+PATIENT = Option(
+    "", "a regular expression of files' names, or paths, whose group is the patient", fault=_fault_of_pattern
+)
+SAMPLE = Option(
+    "file", "what one sample is", choices={"file": "each file", "folder": "each folder of slices or B-scans"}
+)
+
 LAYOUTS = by_name(
     Layout(
         "class_folders",
         "rescan.data.layouts.class_folders:class_folders",
-        about="one folder per class, also inside `Training` and `Testing`",
+        about="one folder per class; above it folders of parts (`train`, `val`, `test`, …) or of patients, below it of "
+        "patients and their studies",
+        options={"patient": PATIENT, "sample": SAMPLE},
         megapixels=0.3,
     ),
     Layout(
         "table",
         "rescan.data.layouts.table:table",
-        about="one CSV with one row per sample: `path`, `label` and what else is known of it",
+        about="one table (CSV, TSV, XLSX) with one row per sample: `path`, `label` and what else is known of it; or, "
+        "without `path`, one row per patient, whose files are found by the name of a folder, or by `patient`",
         options={
-            "file": Option("samples.csv"),
-            "label": Option("label", "what this column is called"),
-            "patient": Option("patient", "what this column is called"),
+            "file": Option("samples.csv", "in the data's folder, or beside the study file"),
+            "columns": COLUMNS,
+            "patient": PATIENT,
+            "files": Option("", "of a row per patient: which files are read, as in `*/anat/*_T1w.nii.gz`"),
+            "sample": SAMPLE,
+        },
+        tables=("{file}",),
+    ),
+    Layout(
+        "bids",
+        "rescan.data.layouts.bids:bids",
+        about="BIDS: `participants.tsv`, and `sub-*/[ses-*/]<datatype>/*_<suffix>.nii.gz`",
+        options={
+            "file": Option("participants.tsv", "in the data's folder, or beside the study file"),
+            "columns": COLUMNS,
+            "datatype": Option("", "`anat`, `func`, …; all, if not given"),
+            "suffix": Option("", "`T1w`, `bold`, …; all, if not given"),
+            "session": Option("", "one of several; all, if not given"),
         },
         tables=("{file}",),
     ),

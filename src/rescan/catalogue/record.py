@@ -17,7 +17,7 @@ class Option:
     """An option of a name. Its default gives its type; numbers, and those of a list, are not negative unless `signed`.
 
     Attributes:
-        default: A flag, a number, a text, or a tuple of numbers for a list of this length.
+        default: A flag, a number, a text, a mapping of texts, or a tuple of numbers for a list of this length.
         about: Unit or meaning, for the docs.
         above: Numbers must be greater.
         below: Numbers must be less.
@@ -25,6 +25,7 @@ class Option:
         choices: The values that it may have, each with its words in the sentence of its record.
         wording: The words of any other value.
         apart: The page gives the value elsewhere than with its record's sentence.
+        fault: What is wrong with a value of the right type, "" if nothing is.
     """
 
     default: Any
@@ -35,6 +36,7 @@ class Option:
     choices: Mapping[Any, str] = field(default_factory=dict)
     wording: Optional[Callable[[Any], str]] = None
     apart: bool = False
+    fault: Callable[[Any], str] = lambda _: ""
 
     @property
     def value(self) -> Any:
@@ -55,10 +57,14 @@ class Option:
         else:
             value = _as_decimal(value, default)
             is_alike = type(value) is type(default)
+        if isinstance(value, dict):
+            is_alike = is_alike and all(isinstance(text, str) for pair in value.items() for text in pair)
         if not is_alike:
             raise ValueError(f"{name} must be like {default!r}, not {value!r}")
         if self.choices and value not in self.choices:
             raise ValueError(f"{name} must be one of {', '.join(self.choices)}, not {value!r}")
+        if fault := self.fault(value):
+            raise ValueError(f"{name}: {fault}")
         if isinstance(default, list):
             if min(value) < 0 or (self.above is not None and min(value) <= self.above):
                 raise ValueError(f"{name} must be positive, but is {value!r}")
@@ -86,6 +92,8 @@ class Option:
         default = self.default
         if isinstance(default, bool):
             return {"type": "boolean"}
+        if isinstance(default, dict):
+            return {"type": "object", "additionalProperties": {"type": "string"}}
         if isinstance(default, str):
             return {"enum": list(self.choices)} if self.choices else {"type": "string"}
         numbers = default if isinstance(default, tuple) else (default,)

@@ -17,6 +17,18 @@ def _with_text_keys(value: Any) -> Any:
     return {str(key): entry for key, entry in value.items()} if isinstance(value, dict) else value
 
 
+def _with_columns(layout: Any) -> Any:
+    """A table's layout, with the names of the columns `label` and `patient` as options of their own under `columns`."""
+    if not isinstance(layout, dict) or layout.get("name") != "table":
+        return layout
+    columns, rest = {}, dict(layout)
+    for name in ("label", "patient"):
+        if isinstance(layout.get(name), str) and layout[name] and "(" not in layout[name]:  # else a pattern
+            columns[name] = rest.pop(name)
+    more = layout.get("columns", {})
+    return {**rest, "columns": {**columns, **more}} if columns and isinstance(more, dict) else layout
+
+
 class Source(Strict):
     """Where the data come from: Kaggle, a URL with its SHA-256, or a local folder or archive."""
 
@@ -40,7 +52,7 @@ class DataSet(Strict):
     """Where a data set comes from, its layout on disk, and the phantom that replaces it at `demo`."""
 
     source: Source
-    layout: Annotated[dict[str, Any], Named("layout")]
+    layout: Annotated[dict[str, Any], Named("layout"), BeforeValidator(_with_columns)]
     phantom: Annotated[dict[str, Any], Named("phantom")] | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,24 @@ def other_data(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def anchor_sources(whole: dict[str, Any], folder: Path) -> None:
-    """Make relative paths of sources start at the study file's folder."""
+    """Make relative paths of sources start at the study file's folder; those of tables too that are not in the data."""
     for data_set in (mapping(whole, "data"), *other_data(whole).values()):
         source = mapping(data_set, "source")
         if isinstance(source.get("path"), str):
             source["path"] = str(Path(folder, Path(source["path"]).expanduser()).resolve())
+        layout = mapping(data_set, "layout")
+        if isinstance(layout.get("file"), str):
+            layout["file"] = _anchored(layout["file"], source.get("path"), folder)
+
+
+def _anchored(table: str, source: Any, folder: Path) -> str:
+    """A table's path: as it is where the data's folder or a folder in it has it, else from the study file's folder."""
+    own = Path(folder, Path(table).expanduser()).resolve()
+    if Path(table).expanduser().is_absolute():
+        return str(own)
+    data = Path(source) if isinstance(source, str) and ".." not in Path(table).parts else None
+    inside = data is not None and ((data / table).is_file() or any(data.glob(f"*/{glob.escape(table)}")))
+    return str(own) if own.is_file() and not inside else table
 
 
 def expand_ablations(whole: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,10 @@ class Plan:
                 raise RescanError(f"{path}: cannot be written ({error.strerror}); check the folder") from None
 
     def local_sources(self) -> list[str]:
-        """The folders and archives of this machine that are read where they are."""
-        return [data.source.path for data in self.data_sets() if data.source.path and not data.phantom]
+        """The folders, archives and tables of this machine that are read where they are."""
+        data_sets = [data for data in self.data_sets() if not data.phantom]
+        tables = [str(data.layout.get("file", "")) for data in data_sets]
+        return [*(data.source.path for data in data_sets if data.source.path), *filter(os.path.isabs, tables)]
 
     def image(self, used: bool, arguments: str = "") -> str:
         """The container image: a flavor that `make image` builds, a local file, or a URI.

@@ -233,8 +233,9 @@ def test_all_faults_of_the_labels_at_once(tmp_path):
     ("content", "expected"),
     [
         (None, "no 'Text labels.xlsx', here or in a field of view's folder; add it"),
-        (b"ID,Sex\n", "Text labels.xlsx: not a readable Excel workbook"),
-        ([], "Text labels.xlsx: its first sheet is empty"),
+        (b"ID,Sex\n", "Text labels.xlsx: no rows"),
+        (b"PK\3\4 cut off", "Text labels.xlsx: not a readable Excel workbook"),
+        ([], "Text labels.xlsx: is empty"),
         ([HEADER], "Text labels.xlsx: no rows"),
     ],
 )
@@ -294,8 +295,8 @@ def test_nothing_that_can_be_used(tmp_path):
 def test_no_volume_is_looked_into(tmp_path, monkeypatch):
     root = fill(tmp_path / "raw")
     listed = []
-    iterdir = Path.iterdir
-    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or iterdir(folder))
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(Path(folder)) or scandir(folder))
     monkeypatch.setattr(os, "walk", None)
     assert len(read_layout(small_study(), root)) == 4
     assert root / "OCTA_3M" / "OCTA" in listed

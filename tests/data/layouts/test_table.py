@@ -48,7 +48,7 @@ def test_a_table_with_samples_without_a_label(tmp_path):
     write_table(root, "path,label,part\na.png,,\nb (ä).png,glioma,test\n")
     label, part = faults(small_study(layout="table"), root)
     assert "line 2: no label" in label
-    assert "line 2: part is ''; use train, test or unlabeled" in part
+    assert "line 2: part is ''; use train, validation, test or unlabeled" in part
 
 
 def test_a_table_of_volumes_with_all_that_is_known_of_them(acdc):
@@ -89,12 +89,12 @@ def test_faults_of_further_columns(acdc):
 def test_all_faults_of_a_table_at_once(tmp_path):
     root = tmp_path / "raw"
     rows = ["a.png,gliom,train,s1", "a.png,gliom,train,s2", "../x.png,glioma,train,s3", "/etc/passwd,glioma,train,s4"]
-    rows += ["none.png,glioma,train,s5", ",glioma,train,s6", "a.png,glioma,validation,s7", "a.png,glioma,test,s1"]
+    rows += ["none.png,glioma,train,s5", ",glioma,train,s6", "a.png,glioma,hold-out,s7", "a.png,glioma,test,s1"]
     write_table(root, "path,label,part,sample\n" + "\n".join(rows) + "\n")
     lines = faults(small_study(layout="table"), root)
     expected = [
         "line 2 and 1 more: no class 'gliom'; did you mean 'glioma'?",
-        "line 8: part is 'validation'",
+        "line 8: part is 'hold-out'",
         "line 4: ../x.png leaves the folder",
         "line 5: /etc/passwd leaves the folder",
         "line 6: no file",
@@ -116,12 +116,14 @@ def test_many_missing_files_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "not a comma-separated table"),
-        (b'path,label\n"a.png,glioma\n', "not a comma-separated table"),
-        (b"path,label\n\xff.png,glioma\n", "not UTF-8"),
+        (b"", "is empty"),
+        (b'path,label\n"a.png,glioma\n', "line 2: not a table (unexpected end of data)"),
+        (b"\xff\xfep\0a", "not text"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "a workbook of an old kind (.xls), or with a password"),
+        (b"PK\3\4 and no more", "not a readable Excel workbook"),
+        (b"path,label\na.png,glioma,1\n", "line 2: has more fields"),
         (b"path,label\n", "no rows"),
         (b"file,label\na.png,glioma\n", "no column 'path'"),
-        (b"path;label\na.png;glioma\n", "separated by semicolons"),
         (None, "cannot be read"),
     ],
 )

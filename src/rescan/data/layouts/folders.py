@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from rescan.data.readers.images import SUFFIXES
+from rescan.data.readers.kinds import kind_of
 from rescan.errors import RescanError
 from rescan.results.manifest import MANIFEST, OTHER_PATH
 from rescan.study import Study
+from rescan.walk import entries_of, files_below
 
 COLUMNS = [column.name for column in MANIFEST.columns if not column.optional]
-PARTS = {"training": "train", "train": "train", "testing": "test", "test": "test"}  # by what a data set calls them
+# By what a data set calls them. A validation part is joined to training: Rescan cuts its own, by group.
+PARTS = {
+    **dict.fromkeys(("training", "train"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("testing", "test"), "test"),
+}
+JOINED = "the validation part that the data come with is joined to training; Rescan cuts its own, by group"
+ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,6}$")
 
 
-def entries_of(folder: Path) -> list[Path]:
-    """The entries of a folder, sorted, without hidden files and what macOS adds to archives."""
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX")))
+def is_sample(path: str | Path) -> bool:
+    """Whether a file is one to look at: an image, a DICOM file, a volume; or it is called so, and may be damaged."""
+    return str(path).lower().endswith((*SUFFIXES, ".nii", ".nii.gz", ".dcm")) or kind_of(path) is not None
+
+
+def samples_below(folder: Path, sample: str = "file") -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Find the samples below a folder, and its other files, both sorted, by their paths from it.
+
+    Args:
+        folder: The folder.
+        sample: What one is: each `file`, or each `folder` that holds slices.
+    """
+    start = len(str(folder)) + 1
+    found: set[PurePosixPath] = set()
+    others: set[PurePosixPath] = set()
+    for file in files_below(folder):
+        path = PurePosixPath(file.path[start:])
+        is_one = is_sample(file.path)
+        (found if is_one else others).add(path.parent if is_one and sample == "folder" else path)
+    return sorted(found), sorted(others)
+
+
+def stem_of(name: str) -> str:
+    """A file's name without its ending, that of `x.nii.gz` is `x`."""
+    return ENDING.sub("", name)
 
 
 def top_of(root: Path, file: str) -> Path:

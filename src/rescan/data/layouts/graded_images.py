@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pandas as pd
 
-from rescan.data.layouts.folders import COLUMNS
+from rescan.data.layouts.folders import COLUMNS, is_sample, stem_of
 from rescan.data.readers.images import SUFFIXES
-from rescan.data.readers.tables import first_faults, grades, label_faults, read_csv, warn_unread
+from rescan.data.readers.tables import first_faults, grades, label_faults, pick, read_table
 from rescan.log import logger
 from rescan.study import Data
+from rescan.walk import entries_of
 
 
 def read_rows(top: Path, file: str, columns: Sequence[str], folder: str, data: Data, faults: list[str]) -> pd.DataFrame:
@@ -34,9 +36,9 @@ def read_rows(top: Path, file: str, columns: Sequence[str], folder: str, data: D
         The rows that repeat no earlier one: `sample`, `path` (relative to top), `label`. The index is the line.
     """
     path = top / file
-    rows = read_csv(path, columns, f"this layout expects {file} ({','.join(columns)}) and {folder}/<{columns[0]}>.png")
-    warn_unread(path, rows, columns)
-    rows = rows[list(columns)].set_axis(["sample", "label"][: len(columns)], axis=1)
+    remedy = f"this layout expects {file} ({','.join(columns)}) and {folder}/<{columns[0]}>.png"
+    spellings = {name: (column,) for name, column in zip(("sample", "label"), columns)}
+    rows = pick(path, read_table(path, remedy, columns), spellings)
     if "label" in rows:
         rows["label"] = grades(rows["label"], data)
         faults += label_faults(path, rows["label"], data)
@@ -84,7 +86,7 @@ def _images(folder: Path, faults: list[str]) -> dict[str, str]:
     if not folder.is_dir():
         faults.append(f"{folder}: no such folder; put the images there")
         return {}
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    files = [file for file in entries_of(folder) if not file.is_dir() and is_sample(file)]
     if not files:
-        faults.append(f"{folder}: no image in it ({' '.join(sorted(SUFFIXES))}); fill the folder")
-    return {file.stem: f"{folder.name}/{file.name}" for file in files}
+        faults.append(f"{folder}: no image in it ({' '.join(sorted(SUFFIXES))} or DICOM); fill the folder")
+    return {normalize("NFC", stem_of(file.name)): f"{folder.name}/{file.name}" for file in files}

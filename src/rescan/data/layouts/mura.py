@@ -16,6 +16,7 @@ from rescan.data.readers.tables import first_faults, label_faults, raise_all
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data
+from rescan.walk import files_below
 
 PARTS = {"train": "train", "valid": "test"}  # the public validation part is the test part
 LABELS = {"0": "negative", "1": "positive"}
@@ -150,8 +151,7 @@ def _lines(file: Path) -> dict[int, list[str]]:
 
 
 def _files(top: Path, folder: str) -> set[str]:
-    """All files below a folder, however deep, by their path from `top`."""
+    """All files below a folder, however deep, by their path from `top`; nothing without the folder."""
     start = len(str(top)) + 1
-    return {
-        f"{place[start:]}/{name}".replace(os.sep, "/") for place, _, files in os.walk(top / folder) for name in files
-    }
+    files = files_below(top / folder) if (top / folder).is_dir() else ()
+    return {file.path[start:].replace(os.sep, "/") for file in files}

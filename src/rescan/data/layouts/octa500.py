@@ -11,12 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from rescan.catalogue import LAYOUTS
-from rescan.data.layouts.folders import COLUMNS, entries_of, top_of
+from rescan.data.layouts.folders import COLUMNS, top_of
 from rescan.data.readers.images import SUFFIXES
-from rescan.data.readers.tables import first_faults, label_faults, raise_all, read_excel
+from rescan.data.readers.tables import first_faults, label_faults, pick, raise_all, read_table
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data
+from rescan.walk import entries_of
 
 # Each field of view: its folder's name in two releases, and the millimeters of a scan along depth, height and width.
 FIELDS = {"3mm": (("OCTA_3M", "OCTA_3mm"), "2 3 3"), "6mm": (("OCTA_6M", "OCTA_6mm"), "2 6 6")}
@@ -134,7 +135,9 @@ def _by_id(folder: Path, suffixes: Collection[str] = ()) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     if suffixes:
-        return {entry.stem: entry for entry in entries_of(folder) if entry.suffix.lower() in suffixes}
+        return {
+            entry.stem: entry for entry in entries_of(folder) if entry.suffix.lower() in suffixes and not entry.is_dir()
+        }
     return {entry.name: entry for entry in entries_of(folder) if entry.is_dir()}
 
 
@@ -146,7 +149,8 @@ def _labels(top: Path, ids: Collection[str], data: Data) -> pd.DataFrame:
     faults: list[str] = []
     by_id: dict[str, tuple[list[str], str]] = {}  # values, and where they stand
     for file in files:
-        rows = read_excel(file, LABELS)
+        names = [name for spellings in LABELS.values() for name in spellings]
+        rows = pick(file, read_table(file, "add it", names), LABELS, remedy="rename the right one, or add an empty one")
         faults += label_faults(file, rows.loc[rows["patient"].isin(ids), "label"], data)
         for column, read in (("sex", _sex), ("eye", _eye), ("age", _age)):
             rows[column] = _cleaned(file, rows[column], read)

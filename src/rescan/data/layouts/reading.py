@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 
 from rescan import catalogue
-from rescan.data.layouts.folders import naming, top_of
+from rescan.data.layouts.folders import naming, path_columns, top_of
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Data, Study
+from rescan.walk import name_fault
 
 
 def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
@@ -44,6 +45,7 @@ def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
         if not root.is_dir():
             raise RescanError(f"the source folder {root} is not there; check the path, or download again")
         listed: pd.DataFrame = catalogue.resolve("layout", layout["name"])(root, study.data, **options)
+        _check_names(listed)
         manifest, dropped = (
             _by_class(study.data, root, listed, own=not (origin or study.home)) if study.data.labels else (listed, {})
         )
@@ -54,16 +56,21 @@ def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
             manifest = manifest.assign(published_part=manifest["published_part"].mask(labeled, ""))
         else:
             _check_parts(study, root, set(manifest["published_part"]))
+            _check_patients(study, root, manifest)
     manifest = manifest.sort_values("sample", ignore_index=True)
     manifest.attrs = {"dropped": dropped, "unlisted": listed.attrs.get("unlisted", [])}
     return manifest
 
 
 def tables_of(layout: dict[str, Any], root: Path) -> list[str]:
-    """The tables that a layout reads of the folder `root`, relative to it."""
+    """The tables that a layout reads, relative to the folder `root`; absolute, if they lie elsewhere."""
     names = [table.format(**layout) for table in catalogue.LAYOUTS[layout["name"]].tables]
     paths = dict.fromkeys(top_of(root, name) / name for name in names)
-    return [path.relative_to(root).as_posix() for path in paths if path.is_file()]
+    return [
+        path.as_posix() if path in map(Path, names) else path.relative_to(root).as_posix()
+        for path in paths
+        if path.is_file()
+    ]
 
 
 def _by_class(data: Data, root: Path, listed: pd.DataFrame, *, own: bool) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -108,6 +115,29 @@ def _check_parts(study: Study, root: Path, parts: set[str]) -> None:
         )
     if "test" in parts and "train" not in parts:
         raise RescanError(f"{root}: a Testing part but no Training part; add it")
+
+
+def _check_names(listed: pd.DataFrame) -> None:
+    """Refuse files whose names no table can hold.
+
+    Raises:
+        RescanError: One line.
+    """
+    odd = [(path, fault) for column in path_columns(listed) for path in listed[column] if (fault := name_fault(path))]
+    if odd:
+        path, fault = odd[0]
+        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        raise RescanError(f"the file name {path!a}{more} {fault}; rename the file")
+
+
+def _check_patients(study: Study, root: Path, manifest: pd.DataFrame) -> None:
+    """Refuse samples of a single patient, which no split by patient can part."""
+    patients = set(manifest.loc[manifest["label"] != "", "patient"])
+    if len(manifest) > 1 and len(patients) == 1 and "" not in patients and "patient" in study.split.group_by:
+        raise RescanError(
+            f"{root}: all samples are of one patient, {patients.pop()!r}, so none can be held out; correct what names "
+            "the patient, or take patient out of split.group_by"
+        )
 
 
 def _of_extra(manifest: pd.DataFrame, origin: str) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from rescan.paths import Paths
 from rescan.results.agreement import class_counts
 from rescan.results.source import Kind, SourceData, SourceReport
 from rescan.study import DataSet, Study
+from rescan.walk import files_below
 
 MADE_FROM = ".made_from"  # a file in `raw` with a key of its source; written before `raw` gets its name
 
@@ -169,7 +170,8 @@ def _checksum(root: Path, names: list[str]) -> tuple[int, int, str]:
     """The number of files, their bytes, and one checksum of names, sizes and contents; of folders, of their files."""
 
     def read(name: str) -> list[tuple[str, int, str]]:
-        return [(file.relative_to(root).as_posix(), file.stat().st_size, sha256(file)) for file in _files(root / name)]
+        places = {file: file.relative_to(root) if root in file.parents else file for file in _files(root / name)}
+        return [(place.as_posix(), file.stat().st_size, sha256(file)) for file, place in places.items()]
 
     with ThreadPoolExecutor(8) as pool:
         contents = {file for files in progress(pool.map(read, names), len(names), "checksums") for file in files}
@@ -180,4 +182,4 @@ def _checksum(root: Path, names: list[str]) -> tuple[int, int, str]:
 
 def _files(path: Path) -> list[Path]:
     """A file itself, or the files in a folder without hidden ones."""
-    return [file for file in path.rglob("[!.]*") if file.is_file()] if path.is_dir() else [path]
+    return [Path(file.path) for file in files_below(path)] if path.is_dir() else [path]

@@ -1,0 +1,186 @@
+"""What a table means by a path; a row per patient; patients by a pattern; tables outside of the data."""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+
+import pytest
+from layout_cases import faults, fill, small_study
+
+from rescan.data.layouts.reading import read_layout
+from rescan.errors import RescanError
+from rescan.study import Data
+from rescan.study.merge import anchor_sources
+
+SPLIT = {"test": 0.2}
+LABELS = ["glioma", "notumor"]
+
+
+def study_of(**layout):
+    return small_study(layout={"name": "table", **layout}, split=SPLIT)
+
+
+def paths(manifest) -> list[str]:
+    return manifest["path"].tolist()
+
+
+@pytest.fixture
+def said(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    caplog.set_level(logging.INFO, "rescan")
+    return caplog
+
+
+def test_a_composed_name_finds_a_decomposed_file(tmp_path):
+    name = unicodedata.normalize("NFD", "Müller.png")
+    fill(tmp_path, name, samples="path,label\nMüller.png,glioma\n")
+    assert paths(read_layout(study_of(), tmp_path)) == [name]
+
+
+def test_paths_as_people_write_them(tmp_path, said):
+    fill(tmp_path, "deep/er/scan_1.png", "deep/B.JPG", "deep/v/1.dcm", "own.nii.gz", "2.25.7.dcm")
+    names = ["scan_1", "deep\\b.jpg", "v", str(tmp_path / "own.nii.gz"), "2.25.7"]
+    fill(tmp_path, samples="path,label\n" + "".join(f"{name},glioma\n" for name in names))
+    found = ["2.25.7.dcm", "deep/B.JPG", "deep/er/scan_1.png", "deep/v", "own.nii.gz"]
+    assert paths(read_layout(study_of(), tmp_path)) == found
+    assert "5 paths are not written as files are called" in said.text
+
+
+def test_a_name_that_two_files_bear(tmp_path):
+    fill(tmp_path, "a/1.png", "b/1.png", "c/2.png", "c/2.txt", samples="path,label\n1.png,glioma\n2,glioma\n")
+    (line,) = faults(study_of(), tmp_path)
+    assert "line 2: 1.png may be a/1.png or b/1.png; give its path" in line
+
+
+def test_columns_by_a_map(tmp_path):
+    fill(tmp_path, "a.png", samples="filename;participant_id;centre;Label\na.png;p;kyoto;glioma\n")
+    columns = {"path": "filename", "patient": "participant_id", "site": "centre"}
+    row = read_layout(study_of(columns=columns), tmp_path).iloc[0]
+    assert row[["path", "patient", "site", "label"]].tolist() == ["a.png", "p", "kyoto", "glioma"]
+    (line,) = faults(study_of(columns={**columns, "device": "scanner"}), tmp_path)
+    assert "no column 'scanner'; its columns are filename, participant_id, centre, Label; add it" in line
+    with pytest.raises(ValueError, match="columns: no column 'sight'; did you mean 'site'"):
+        study_of(columns={"sight": "centre"})
+    with pytest.raises(ValueError, match="columns must be like"):
+        study_of(columns={"site": 7})
+
+
+def test_the_former_names_of_columns_still_work():
+    data = {"source": {"path": "x"}, "classes": ["a", "b"]}
+    layout = {"name": "table", "label": "group", "patient": "id"}
+    former = Data.model_validate({**data, "layout": layout})
+    assert former.layout["columns"] == {"label": "group", "patient": "id"}
+    assert former.layout["patient"] == ""
+    assert Data.model_validate(former.model_dump()) == former
+
+
+def test_patients_by_a_pattern(tmp_path):
+    fill(
+        tmp_path,
+        "sub-01_a.png",
+        "sub-01_b.png",
+        "p2/x.png",
+        samples="path,label\nsub-01_a.png,glioma\np2/x.png,glioma\n",
+    )
+    assert read_layout(study_of(patient=r"sub-(\w+)_"), tmp_path)["patient"].tolist() == ["", "01"]
+    assert read_layout(study_of(patient=r"p(\d)/|sub"), tmp_path)["patient"].tolist() == ["2", ""]
+    for pattern, fault in (
+        ("sub-(", "is not a regular expression"),
+        ("(a)(b)", "has 2 groups; put the patient's part"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            study_of(patient=pattern)
+
+
+def test_a_row_per_patient_whose_folders_bear_their_names(tmp_path, said):
+    fill(tmp_path, "scans/p1/a.png", "scans/p1/late/b.png", "scans/p2.png", "other/c.png", "scans/p1/notes.txt")
+    fill(tmp_path, samples="patient,label,sex\np1,glioma,F\np2,notumor,n/a\np3,glioma,M\np1,glioma,F\n")
+    manifest = read_layout(study_of(), tmp_path)
+    assert manifest[["path", "patient", "label", "sex"]].to_numpy().tolist() == [
+        ["scans/p1/a.png", "p1", "glioma", "F"],
+        ["scans/p1/late/b.png", "p1", "glioma", "F"],
+        ["scans/p2.png", "p2", "notumor", ""],
+    ]
+    assert "1 patients have no file and are left out, such as p3" in said.text
+    assert "1 files are of no patient of it and are left out, such as other/c.png" in said.text
+    late = read_layout(study_of(files="*/late/*"), tmp_path)
+    assert paths(late) == ["scans/p1/late/b.png"]
+
+
+def test_a_row_per_patient_and_a_pattern_of_files_names(tmp_path):
+    fill(tmp_path, "007_l.png", "007_r.png", "8_l.png", samples="patient,label\n007,glioma\n8,notumor\n")
+    manifest = read_layout(study_of(patient=r"^(\d+)_"), tmp_path)
+    assert manifest["patient"].tolist() == ["007", "007", "8"]
+    assert manifest["label"].tolist() == ["glioma", "glioma", "notumor"]
+
+
+def test_a_row_per_patient_with_volumes_in_folders(tmp_path):
+    fill(tmp_path, "p1/s1/1.dcm", "p1/s1/2.dcm", "p2/s1/1.dcm", samples="patient,label\np1,glioma\np2,notumor\n")
+    assert paths(read_layout(study_of(sample="folder"), tmp_path)) == ["p1/s1", "p2/s1"]
+
+
+def test_faults_of_a_row_per_patient(tmp_path):
+    fill(tmp_path, "a/x.png", samples="patient,label\np1,glioma\np2,notumor\n")
+    (line,) = faults(study_of(), tmp_path)
+    assert "none of 1 files in" in line
+    assert "such as p1, p2; call folders as the patients, or give patient: a pattern of the files' names" in line
+    fill(tmp_path, "p1/p2/x.png", samples="patient,label\np1,glioma\np2,notumor\np1,notumor\n")
+    twice, unclear = faults(study_of(), tmp_path)
+    assert "line 4: patient 'p1' is in line 2 too, with other values" in twice
+    assert "p1/p2/x.png: may be of patient p1 or p2; give patient" in unclear
+    fill(tmp_path, samples="file,label\na.png,glioma\n")
+    (line,) = faults(study_of(), tmp_path)
+    assert (
+        "no column 'path' (for one row per file) nor 'patient' (for one row per patient); its columns are file, label"
+        in line
+    )
+
+
+def test_a_table_outside_of_the_data(tmp_path, monkeypatch):
+    data = fill(tmp_path / "data", "top/a.png", "top/b.png")
+    table = tmp_path / "lists/labels.csv"
+    fill(tmp_path / "lists", labels="path,label\na.png,glioma\ntop/b.png,notumor\n")
+    assert paths(read_layout(study_of(file=str(table)), data)) == ["top/a.png", "top/b.png"]
+    monkeypatch.chdir(data)
+    for file, source, expected in (
+        ("labels.csv", "../data", str(table)),
+        ("../lists/labels.csv", "../data", str(table)),
+        ("labels.csv", "..", "labels.csv"),  # it lies in a folder of the data
+        ("nowhere.csv", "../data", "nowhere.csv"),
+        (str(table), "../data", str(table)),
+    ):
+        whole = {"data": {"source": {"path": source}, "layout": {"name": "table", "file": file}}}
+        anchor_sources(whole, tmp_path / "lists")
+        assert whole["data"]["layout"]["file"] == expected
+
+
+def test_placeholders_are_no_patients(tmp_path, said):
+    fill(tmp_path, *(f"{n}.png" for n in range(5)))
+    rows = "".join(
+        f"{n}.png,{LABELS[n % 2]},{patient}\n" for n, patient in enumerate(["nan", "NaN", "unknown", "", "p"])
+    )
+    fill(tmp_path, samples=f"path,label,patient\n{rows}")
+    assert read_layout(study_of(), tmp_path)["patient"].tolist() == ["", "", "", "", "p"]
+    assert "patient is unknown in 4 of 5 rows" in said.text
+
+
+def test_all_samples_of_one_patient(tmp_path):
+    fill(tmp_path, "a.png", "b.png", samples="path,label,patient\na.png,glioma,p\nb.png,notumor,p\n")
+    (line,) = faults(study_of(), tmp_path)
+    assert "all samples are of one patient, 'p', so none can be held out" in line
+    alone = study_of()
+    alone = alone.model_copy(update={"split": alone.split.model_copy(update={"group_by": []})})
+    assert len(read_layout(alone, tmp_path)) == 2
+
+
+def test_characters_that_no_table_holds(tmp_path):
+    fill(tmp_path, "a.png", "b\r.png", samples='path,label,patient\na.png,glioma,"p\r1"\n')
+    (line,) = faults(study_of(), tmp_path)
+    assert "line 2: patient 'p\\r1' holds a line break or another control character; mend it" in line
+    folders = fill(tmp_path / "folders", "glioma/b\n.png", "glioma/c\r.png")
+    with pytest.raises(RescanError) as raised:
+        read_layout(
+            small_study(classes=["glioma", "none"], labels={"glioma": "glioma", "n": "none"}, split=SPLIT), folders
+        )
+    assert "no folder of class 'none'" in str(raised.value)
