@@ -340,3 +340,13 @@ def test_volumes_are_called_so(write_data, study, textures):
     report, _ = run(paths, study())
     assert "1 volumes of field of view '6mm' do not have 17 B-scans as the others (03)" in report["warnings"]
     assert "1 pairs of identical volumes have different labels" in report["warnings"]
+
+
+def test_a_patient_with_an_outsize_share_is_named(write_data, study, textures):
+    patients = ["nan"] * 24 + [f"p{number}" for number in range(14)] + [""] * 2
+    images = [(*row[:3], {**row[3], "patient": patient}) for row, patient in zip(rows(textures(40)), patients)]
+    warnings = run(write_data(images), study())[0]["warnings"]
+    assert "patient 'nan' has 24 of 40 samples, most others 1 or fewer; look whether it is one patient" in warnings
+    assert "the patient of 2 of 40 samples is unknown; each counts as one of its own" in warnings
+    equal = [(*row[:3], {**row[3], "patient": f"p{number % 4}"}) for number, row in enumerate(images)]
+    assert not [warning for warning in run(write_data(equal), study())[0]["warnings"] if "look whether" in warning]

@@ -139,3 +139,95 @@ def test_class_folders_called_by_labels(tmp_path):
     (root / "Testing" / "No Tumor").rename(root / "Testing" / "none")
     (line,) = faults(small_study(classes=["tumor", "normal"], labels=labels), root)
     assert "Testing: no folder of class 'normal'" in line
+
+
+PETS = {"classes": ["cat", "dog"], "split": {"test": 0.2}}
+
+
+def listed(root: Path, *names: str, **study) -> list[list[str]]:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    manifest = read_layout(small_study(**{**PETS, **study}), root)
+    return manifest[["path", "label", "published_part", "patient", "study"]].to_numpy().tolist()
+
+
+def test_a_validation_part_is_joined_to_training(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    names = [f"{part}/{label}/a.jpg" for part in ("train", "val", "test") for label in ("cat", "dog")]
+    rows = listed(tmp_path, *names, split={})
+    assert [row[2] for row in rows] == ["test"] * 2 + ["train"] * 4
+    assert "the validation part that the data come with is joined to training" in caplog.text
+
+
+def test_parts_in_the_classes_folders(tmp_path):
+    names = [f"{label}/{part}/a.jpg" for part in ("Train", "valid", "Test") for label in ("cat", "dog")]
+    rows = listed(tmp_path, *names, split={})
+    assert [row[1:] for row in rows[:3]] == [["cat", part, "", ""] for part in ("test", "train", "train")]
+
+
+def test_classes_over_patients_and_their_studies(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    caplog.set_level(logging.INFO, "rescan")
+    names = ["cat/p1/first/a.png", "cat/p1/second/a.png", "dog/p2/first/a.png", "dog/b.png"]
+    assert listed(tmp_path, *names) == [
+        ["cat/p1/first/a.png", "cat", "", "p1", "first"],
+        ["cat/p1/second/a.png", "cat", "", "p1", "second"],
+        ["dog/b.png", "dog", "", "", ""],
+        ["dog/p2/first/a.png", "dog", "", "p2", "first"],
+    ]
+    assert "2 folders are read as patients, such as p1, p2; if they are something else, set patient" in caplog.text
+
+
+def test_patients_over_classes(tmp_path):
+    rows = listed(tmp_path, "images/p1/cat/a.png", "images/p1/dog/b.png", "images/p2/cat/c.png")
+    assert [[label, patient] for _, label, _, patient, _ in rows] == [["cat", "p1"], ["dog", "p1"], ["cat", "p2"]]
+
+
+def test_patients_called_as_a_class_over_classes(tmp_path):
+    names = [f"{patient}/{label}/a.png" for patient in range(1, 4) for label in range(2)]
+    rows = listed(tmp_path, *names, classes=["0", "1"])
+    assert [[label, patient] for _, label, _, patient, _ in rows] == [[str(n % 2), str(n // 2 + 1)] for n in range(6)]
+
+
+def test_patients_by_a_pattern_and_folders_that_say_nothing(tmp_path):
+    names = ["cat/images/x_17_a.png", "cat/images/x_18_a.png", "dog/images/x_17_b.png", "dog/masks/x_17_b.png"]
+    assert [row[3] for row in listed(tmp_path, *names)] == [""] * 3
+    layout = {"name": "class_folders", "patient": r"x_(\d+)"}
+    assert [row[3] for row in listed(tmp_path, *names, layout=layout)] == ["17", "18", "17"]
+
+
+def test_folders_of_slices_are_samples_if_the_layout_says_so(tmp_path):
+    names = ["cat/p1/s1/1.dcm", "cat/p1/s1/2.dcm", "dog/p2/s1/1.dcm"]
+    rows = listed(tmp_path, *names, layout={"name": "class_folders", "sample": "folder"})
+    assert rows == [["cat/p1/s1", "cat", "", "p1", "s1"], ["dog/p2/s1", "dog", "", "p2", "s1"]]
+
+
+def test_what_is_no_image_by_its_content_is_none(tmp_path):
+    dicom = bytes(128) + b"DICM\2\0\0\0UL\4\0" + bytes(400)
+    listed(tmp_path, "cat/a.png", "dog/b.png")
+    (tmp_path / "dog/IM0001").write_bytes(dicom)
+    (tmp_path / "dog/notes").write_bytes(b"nothing")
+    (tmp_path / "dog/c.png").mkdir()
+    os.mkfifo(tmp_path / "dog/d.png")
+    assert [row[0] for row in listed(tmp_path)] == ["cat/a.png", "dog/IM0001", "dog/b.png"]
+
+
+def test_a_linked_class_folder(tmp_path):
+    listed(tmp_path / "elsewhere", "cat/a.png", "dog/b.png")
+    for label in ("cat", "dog"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / label).symlink_to(tmp_path / "elsewhere" / label)
+    assert [row[0] for row in listed(tmp_path / "data")] == ["cat/a.png", "dog/b.png"]
+
+
+def test_a_study_beside_its_data(tmp_path):
+    names = [
+        "cat/a.png",
+        "dog/b.png",
+        "mine.yaml",
+        "results/demo/mine/study.json",
+        "data/demo/mine/x.png",
+        "logs/demo/a",
+    ]
+    assert [row[0] for row in listed(tmp_path, *names)] == ["cat/a.png", "dog/b.png"]

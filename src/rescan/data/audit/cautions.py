@@ -14,6 +14,7 @@ from rescan.study import Study
 
 CHAINED = 0.25  # of a large group's pairs match directly: fewer mean that it is no group of copies
 SAMPLES_NAMED = 5  # of a group, in a message
+OUTSIZE, TIMES = 0.1, 5  # a patient's share of the samples, and its multiple of the median, that are worth a look
 
 
 def large_groups(study: Study, readable: pd.DataFrame, pairs: np.ndarray) -> list[str]:
@@ -87,9 +88,27 @@ def cautions(study: Study, labeled: pd.DataFrame, report: AuditReport) -> list[s
             groups = rows.loc[rows["label"] == label, "group"].nunique()
             if groups < FEWEST_GROUPS:
                 warnings.append(f"class {label!r} has only {groups} groups in part {part!r}")
+    warnings += _unusual_patients(labeled)
     warnings += _unusual_stacks(labeled)
     warnings += confounds.attribute_warnings(report.attributes)
     return [*warnings, *report.confounds.warnings]
+
+
+def _unusual_patients(labeled: pd.DataFrame) -> list[str]:
+    """Samples of no known patient among others; and a patient with so many that it may be several, or a word."""
+    counts = labeled.loc[labeled["patient"] != "", "patient"].value_counts()
+    if counts.empty:
+        return []
+    warnings, unknown, median = [], len(labeled) - int(counts.sum()), float(counts.median())
+    if unknown:
+        warnings.append(f"the patient of {unknown} of {len(labeled)} samples is unknown; each counts as one of its own")
+    most = int(counts.iloc[0])
+    if len(counts) > 1 and most > max(OUTSIZE * len(labeled), TIMES * median):
+        warnings.append(
+            f"patient {counts.index[0]!r} has {most} of {len(labeled)} samples, most others {median:g} or fewer; look "
+            "whether it is one patient"
+        )
+    return warnings
 
 
 def _unusual_stacks(labeled: pd.DataFrame) -> list[str]:
