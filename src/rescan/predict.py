@@ -21,10 +21,8 @@ from rescan.arm_models import (
     shown,
 )
 from rescan.data.index import Files
-from rescan.data.layouts.folders import samples_below
-from rescan.data.readers import volumes
+from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.images import SUFFIXES
-from rescan.data.readers.kinds import kind_of
 from rescan.errors import RescanError
 from rescan.evaluation.levels import by_unit
 from rescan.evaluation.readings import Reading, of_new
@@ -217,7 +215,7 @@ def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
 def _volumes_in(folder: Path) -> list[Path]:
     """The volumes of a folder, however deep: files of one volume, and folders of slices with no volumes in them."""
     found = [folder / path for path in samples_below(folder)[0]]
-    files = [path for path in found if volumes.is_volume(path) or kind_of(path) == "volume"]
+    files = [path for path in found if is_volume_file(path)]
     folders = {path.parent for path in found} - {path.parent for path in files}
     outer = {above for path in (*files, *folders) for above in path.parents}
     return sorted([*files, *(folders - outer)])

@@ -38,6 +38,7 @@ for command in (
     steps.report,
     tools.predict,
     tools.evaluate_on,
+    tools.init,
     tools.check,
     tools.schema,
     tools.estimate,

@@ -87,6 +87,19 @@ def evaluate_on(
         typer.echo(line)
 
 
+def init(
+    folder: Annotated[Path, typer.Argument(help="the folder with the images or volumes")],
+    table: Annotated[Optional[Path], typer.Option(help="the table of labels (CSV, TSV, XLSX), if there is one")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="the study file to write")] = Path("mine.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="overwrite the study file")] = False,
+) -> None:
+    """Look at images or volumes of your own, and write a study file for them."""
+    start(None)
+    from rescan.look.init import init
+
+    init(folder, table, out, force=force)
+
+
 def check(
     study_files: Annotated[list[Path], typer.Argument(help="study files (YAML)")],
 ) -> None:

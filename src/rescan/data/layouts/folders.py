@@ -24,12 +24,18 @@ PARTS = {
     **dict.fromkeys(("testing", "test"), "test"),
 }
 JOINED = "the validation part that the data come with is joined to training; Rescan cuts its own, by group"
+OF_VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd")
 ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,6}$")
 
 
 def is_sample(path: str | Path) -> bool:
     """Whether a file is one to look at: an image, a DICOM file, a volume; or it is called so, and may be damaged."""
-    return str(path).lower().endswith((*SUFFIXES, ".nii", ".nii.gz", ".dcm")) or kind_of(path) is not None
+    return str(path).lower().endswith((*SUFFIXES, *OF_VOLUMES, ".dcm")) or kind_of(path) is not None
+
+
+def is_volume_file(path: str | Path) -> bool:
+    """Whether a file is one volume, or is called so, and may be damaged."""
+    return str(path).lower().endswith(OF_VOLUMES) or kind_of(path) == "volume"
 
 
 def samples_below(folder: Path, sample: str = "file") -> tuple[list[PurePosixPath], list[PurePosixPath]]:

@@ -1,0 +1,166 @@
+"""A study file for data of one's own, from a look at them; it is sound, and says what could not be known."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+
+from rescan.data.layouts.reading import read_layout
+from rescan.errors import RescanError
+from rescan.look.init import init
+from rescan.study import Settings, Study
+from rescan.study.file import load
+
+COUNT = 12
+LABELS = ["control", "case"]
+
+
+def image(path: Path, number: int, dtype=np.uint8, color=False) -> None:
+    pixels = np.random.default_rng(number).integers(0, 200, (80, 100, 3) if color else (80, 100))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), pixels.astype(dtype) * (1 if dtype == np.uint8 else 200))
+
+
+def volume(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voxels = np.random.default_rng(number).normal(100, 20, (40, 48, 36)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+
+
+def initialized(folder: Path, table: Path | None = None) -> tuple[Study, pd.DataFrame]:
+    """The study that is written for a folder, beside it, and its samples."""
+    out = folder.parent / "mine.yaml"
+    init(folder, table, out, force=True)
+    load(out, Settings("demo"))
+    study = load(out, Settings("full"))
+    assert study.data.source.path == str(folder)
+    return study, read_layout(study, folder)
+
+
+def test_class_folders_of_color_images(tmp_path):
+    for number in range(COUNT):
+        image(tmp_path / f"pets/{LABELS[number % 2]}/p{number // 4}_{number}/a.jpg", number, color=True)
+    study, manifest = initialized(tmp_path / "pets")
+    assert study.data.classes == LABELS
+    assert (study.data.layout["name"], len(manifest), manifest["patient"].nunique()) == ("class_folders", COUNT, COUNT)
+    assert study.preparations["image"].channels == "rgb"
+    assert study.preparations["image"].steps == [{"name": "resize", "size": [64, 64], "keep_aspect": True}]
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "# 12 samples: control 6, case 6\n# 12 patients\n# images of 80 × 100" in text
+    assert "source: {path: pets}" in text
+
+
+def test_patients_over_classes_and_a_published_test_part(tmp_path):
+    for number in range(COUNT):
+        image(tmp_path / f"raw/{('train', 'test')[number // 6]}/p{number // 2}/{LABELS[number % 2]}/a.png", number)
+    study, manifest = initialized(tmp_path / "raw")
+    assert study.split.test == "published"
+    assert manifest["patient"].nunique() == COUNT // 2
+    assert study.preparations["image"].channels == "gray"
+
+
+def test_a_table_of_deep_images_outside_of_the_folder(tmp_path):
+    rows = []
+    for number in range(COUNT):
+        image(tmp_path / f"raw/deep/IM{number}.png", number, dtype=np.uint16)
+        rows.append((f"IM{number}", f"S{number // 2}", LABELS[number % 2], "kyoto", 40 + number, "x"))
+    columns = ["File name", "Subject ID", "Diagnosis", "Hospital", "Age", "Remark"]
+    pd.DataFrame(rows, columns=columns).to_excel(tmp_path / "clinic.xlsx", index=False)
+    study, manifest = initialized(tmp_path / "raw", tmp_path / "clinic.xlsx")
+    assert study.data.layout["columns"] == {
+        "path": "File name",
+        "patient": "Subject ID",
+        "site": "Hospital",
+        "label": "Diagnosis",
+    }
+    assert manifest[["patient", "site", "age"]].iloc[0].tolist() == ["S0", "kyoto", "40"]
+    assert [step["name"] for step in study.preparations["image"].steps] == ["clip_percentiles", "resize"]
+
+
+def test_a_row_per_patient_and_files_called_by_them(tmp_path):
+    for number in range(COUNT):
+        image(tmp_path / f"raw/{number // 2:03d}_{number % 2}.png", number)
+    lines = [f"{number:03d};{number % 2}\n" for number in range(COUNT // 2)]
+    (tmp_path / "raw/labels.csv").write_text("ID;Grade\n" + "".join(lines))
+    study, manifest = initialized(tmp_path / "raw")
+    assert study.data.layout["patient"] == "^([^_]+)_"
+    assert manifest["patient"].tolist() == [f"{number // 2:03d}" for number in range(COUNT)]
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "# TO CHECK: the classes are numbers: if they are grades, add ordered: true" in text
+
+
+def test_bids(tmp_path):
+    lines = ["participant_id\tage\tdiagnosis\n"]
+    for number in range(COUNT):
+        for suffix in ("T1w", "T2w")[: 1 + (number == 0)]:
+            volume(tmp_path / f"raw/sub-{number:02d}/anat/sub-{number:02d}_{suffix}.nii.gz", number)
+        lines.append(f"sub-{number:02d}\t{number}\t{LABELS[number % 2]}\n")
+    (tmp_path / "raw/participants.tsv").write_text("".join(lines))
+    study, manifest = initialized(tmp_path / "raw")
+    assert (study.data.layout["name"], study.data.layout["suffix"], len(manifest)) == ("bids", "T1w", COUNT)
+    preparation = study.preparations["volume"]
+    assert [step["name"] for step in preparation.steps] == ["resize_volume", "clip_percentiles"]
+    assert preparation.steps[0]["size"] == [32, 48, 32]
+    assert study.split.group_by == ["patient"]
+
+
+def test_folders_of_slices(tmp_path):
+    for number in range(10):
+        for place in range(1, 10):
+            image(tmp_path / f"raw/{LABELS[number % 2]}/eye{number}/{place}.png", 10 * number + place)
+    study, manifest = initialized(tmp_path / "raw")
+    assert study.data.layout["sample"] == "folder"
+    assert manifest["path"].iloc[0] == "case/eye1"
+    assert study.preparations["volume"].reads == "volume"
+
+
+def test_a_study_file_is_not_overwritten(tmp_path):
+    (tmp_path / "mine.yaml").write_text("mine")
+    with pytest.raises(
+        RescanError, match=r"mine\.yaml: is there already; write another by -o, or overwrite it by --force"
+    ):
+        init(tmp_path, None, tmp_path / "mine.yaml")
+    with pytest.raises(RescanError, match="no image and no volume in it"):
+        init(tmp_path, None, tmp_path / "mine.yaml", force=True)
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (None, "no labels can be seen: neither folders of 2 to 20 classes, nor a table"),
+        (
+            "name,label\nx,a\ny,b\nx,a\ny,b\n",
+            "no column of the table (name, label) names files in it or their patients",
+        ),
+        ("path,value\n0.png,a\n1.png,a\n", "no column has 2 to 20 labels; its columns are path, value"),
+    ],
+)
+def test_what_cannot_be_understood(tmp_path, table, said):
+    for number in range(2):
+        image(tmp_path / f"raw/{number}.png", number)
+    if table is not None:
+        (tmp_path / "t.csv").write_text(table)
+    with pytest.raises(RescanError) as raised:
+        init(tmp_path / "raw", tmp_path / "t.csv" if table else None, tmp_path / "mine.yaml")
+    assert said in str(raised.value)
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_files_that_cannot_be_read_are_said(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    for number in range(4):
+        image(tmp_path / f"raw/{LABELS[number % 2]}/{number}.png", number)
+    (tmp_path / "raw/case/broken.png").write_bytes(b"")
+    initialized(tmp_path / "raw")
+    assert "1 of 5 files that were looked at cannot be read: empty file" in caplog.text
+    for file in (tmp_path / "raw").rglob("*.png"):
+        file.write_bytes(b"")
+    with pytest.raises(RescanError, match="none of the files that were looked at can be read"):
+        init(tmp_path / "raw", None, tmp_path / "other.yaml")
