@@ -102,12 +102,18 @@ def init(
 
 def check(
     study_files: Annotated[list[Path], typer.Argument(help="study files (YAML)")],
+    data: Annotated[bool, typer.Option("--data", help="look at the data, too; say what is there")] = False,
 ) -> None:
     """Check study files at both scales; list every fault with its key path and the nearest right name."""
     start(None)
     from rescan.study.file import check
 
     check(study_files)
+    if data:
+        from rescan.look.check import check_data
+
+        for file in study_files:
+            check_data(file)
 
 
 def schema() -> None:

@@ -1,0 +1,180 @@
+"""Checking a study's data before anything runs: what is there, and what would fail later."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from rescan.data.index import Files
+from rescan.data.layouts.reading import read_layout
+from rescan.data.readers.images import Unreadable
+from rescan.data.split import FEWEST_GROUPS
+from rescan.errors import RescanError
+from rescan.log import logger
+from rescan.look.samples import look, span, spread
+from rescan.paths import Paths
+from rescan.preparation.image_operators import CannotPrepare
+from rescan.preparation.sample import NeedsWindow, prepare
+from rescan.results.manifest import OTHER_PATH
+from rescan.results.source import SourceReport
+from rescan.study import DataSet, Preparation, Settings, Study
+from rescan.study.file import load, tasks_of
+
+
+def check_data(path: Path) -> None:
+    """Check the data of a sound study file, and of its tasks, at full scale; log what is found.
+
+    Raises:
+        RescanError: One line per fault.
+    """
+    faults: dict[str, None] = {}
+    for task in (None, *tasks_of(path)):
+        study = load(path, Settings("full", task=task))
+        try:
+            found = _check(study)
+        except RescanError as error:
+            found = str(error).splitlines()
+        faults.update(dict.fromkeys(found))
+    if faults:
+        raise RescanError("\n".join(faults))
+
+
+def _check(study: Study) -> list[str]:
+    """Check a study's data; what would fail, one line each."""
+    root = _root(study, study.data, "")
+    if root is None:
+        logger.warning("%s: its data are no folder of this machine; nothing of them was checked", study.name)
+        return []
+    manifest = read_layout(study, root)
+    for origin, extra in study.data.extra.items():
+        place = _root(study, extra, origin)
+        if place is not None:
+            logger.info("%s: data.extra: %s: %d samples", study.name, origin, len(read_layout(study, place, origin)))
+    labeled = manifest[manifest["label"] != ""]
+    counts = ", ".join(f"{label} {(labeled['label'] == label).sum()}" for label in study.data.classes)
+    patients = labeled.loc[labeled["patient"] != "", "patient"].nunique()
+    logger.info("%s: %d samples in %s: %s", study.name, len(manifest), root, counts)
+    logger.info("%s: %s patients", study.name, patients or "unknown")
+    faults = _faults_of_classes(study, labeled)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in dict.fromkeys(recipe.preparation for recipe in study.arms.values()):
+        shape, found = _prepared(study, name, root, manifest)
+        faults += found
+        if shape:
+            shapes[name] = shape
+    return [*faults, *_faults_of_networks(study, shapes)]
+
+
+def _root(study: Study, data: DataSet, origin: str) -> Path | None:
+    """The folder of data: a local source, or what was downloaded; None if there is none."""
+    if data.source.path is not None and Path(data.source.path).is_dir():
+        return Path(data.source.path)
+    if data.source.path is not None and not Path(data.source.path).exists():
+        raise RescanError(f"{study.name}: the source {data.source.path} is not there; check the path")
+    report = SourceReport.read_if_there(Paths("full", study.name).source)
+    entry = report.extra.get(origin) if report and origin else report
+    return Path(entry.root) if entry and Path(entry.root).is_dir() else None
+
+
+def _faults_of_classes(study: Study, labeled: pd.DataFrame) -> list[str]:
+    """Classes that a part lacks, or will lack; those with few patients are only said."""
+    faults = []
+    published = study.split.test == "published"
+    parts = labeled["published_part"].where(labeled["published_part"] == "test", "train") if published else "all"
+    by_patient = "patient" in study.split.group_by
+    groups = labeled["patient"].where((labeled["patient"] != "") & by_patient, labeled["sample"])
+    unit = "patients" if by_patient and (labeled["patient"] != "").any() else "samples"
+    numbers = groups.groupby([labeled["label"], pd.Series(parts, labeled.index)]).nunique()
+    for label in study.data.classes:
+        for part in ("train", "test") if published else ("all",):
+            number = int(numbers.get((label, part), 0))
+            needed = 1 if part == "test" else 2 + (part == "all") + study.split.folds - 1
+            where = "" if part == "all" else f" in part {part!r}"
+            if number < needed:
+                fault = f"class {label!r} has {number} {unit}{where}; its parts and folds need {needed} or more"
+                faults.append(f"{study.name}: {fault}; get more, or take fewer folds")
+            elif number < FEWEST_GROUPS:
+                message = "%s: class %r has only %d %s%s; scores will say little"
+                logger.warning(message, study.name, label, number, unit, where)
+    return faults
+
+
+def _prepared(study: Study, name: str, root: Path, manifest: pd.DataFrame) -> tuple[tuple[int, ...], list[str]]:
+    """Prepare some samples: the shape that most become, (C, …), () without one; and what would fail."""
+    preparation = study.preparations[name]
+    where = f"{study.name}: preparations: {name}"
+    rows = spread(list(_files(root, preparation, manifest).items()))
+    problems: dict[str, str] = {}
+    shapes: dict[tuple[int, ...], list[str]] = {}
+    sources = []
+    faults: dict[str, None] = {}
+    for sample, files in rows:
+        try:
+            item = prepare(files, preparation).items[0]
+        except NeedsWindow as error:
+            faults.setdefault(f"{where}: {sample}: {error}")
+            break  # of one is enough: the values that it names are this file's
+        except (Unreadable, CannotPrepare) as error:
+            problems[sample] = str(error)
+        else:
+            shapes.setdefault((item.shape[-1], *item.shape[:-1]), []).append(sample)
+            sources.append(look(files.path).shape)
+    if problems:
+        sample, problem = next(iter(problems.items()))
+        message = f"{where}: {len(problems)} of {len(rows)} samples cannot be used, such as {sample}: {problem}"
+        if shapes:
+            logger.warning("%s", message)
+        else:
+            faults.setdefault(message)
+    if len(shapes) > 1:
+        (one, (first, *_)), (other, (second, *_)) = list(shapes.items())[:2]
+        remedy = "add resize_volume or pad_volume" if preparation.dimensions == 3 else "add resize"
+        sizes = f"{first} {span([one[1:]])}, {second} {span([other[1:]])}"
+        faults.setdefault(f"{where}: samples become of different sizes ({sizes}); {remedy}")
+    elif shapes:
+        usual = next(iter(shapes))
+        size = span([shape for shape in sources if len(shape) == len(sources[0])])
+        made = f"{span([usual[1:]])} {'gray' if usual[0] == 1 else 'RGB'}"
+        logger.info("%s: of %s, becomes %s (%d of %d looked at)", where, size, made, len(rows), len(manifest))
+    return (max(shapes, key=lambda shape: len(shapes[shape])) if shapes else ()), list(faults)
+
+
+def _files(root: Path, preparation: Preparation, manifest: pd.DataFrame) -> dict[str, Files]:
+    """The files of each sample that has one of the preparation's modality."""
+    column = f"{OTHER_PATH}{preparation.modality}" if preparation.modality else "path"
+    paths = manifest[column] if column in manifest else pd.Series("", manifest.index)
+    extents = manifest["extent"] if "extent" in manifest else pd.Series("", manifest.index)
+    layers = manifest["layers"] if "layers" in manifest else pd.Series("", manifest.index)
+    return {
+        sample: Files(
+            root / path,
+            root / mask if mask else None,
+            root / layer if layer else None,
+            tuple(map(float, extent.split())) if extent else None,
+        )
+        for sample, path, mask, layer, extent in zip(manifest["sample"], paths, manifest["mask"], layers, extents)
+        if path
+    }
+
+
+def _faults_of_networks(study: Study, shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """Networks that cannot take what their preparation makes, such as volumes that are too small."""
+    if find_spec("torch") is None:
+        logger.warning("%s: without torch, no network was tried", study.name)
+        return []
+    from rescan.models.networks import build
+
+    tried: set[str] = set()
+    faults = []
+    for arm, recipe in study.arms.items():
+        key = f"{recipe.network.model_dump_json()} {recipe.preparation}"
+        if key in tried or recipe.preparation not in shapes or not recipe.trains:
+            continue
+        tried.add(key)
+        try:
+            build(recipe, len(study.data.classes), shapes[recipe.preparation])
+        except RescanError as error:
+            faults.append(f"{study.name}: arms: {arm}: {error}")
+    return faults
