@@ -273,7 +273,7 @@ def test_a_folder_is_searched_as_data_are(arm, images, tmp_path):
     predict(arm, [images], tmp_path / "out.csv", None, "cpu")
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     names = [path.removeprefix(f"{images.as_posix()}/") for path in table["image"]]
-    assert names == ["b ü.jpg", "linked/linked.png", "odd\rname.png", "sub/c.PNG"]
+    assert names == ["b ü.jpg", "linked/linked.png", "odd\\rname.png", "sub/c.PNG"]
     assert (table["problem"] == "").all()
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 from rescan.arm_models import CHUNK, CHUNK_OF_VOLUMES, Model, class_columns, in_chunks, load_arm, row_of, shown
 from rescan.catalogue import METRICS
 from rescan.data.index import Files
-from rescan.data.readers.tables import raise_all, read_csv, wrong_values
+from rescan.data.layouts.finding import Finder
+from rescan.data.readers.tables import pick, raise_all, read_table, wrong_values
 from rescan.errors import RescanError
-from rescan.evaluation.external import differences, score_new
+from rescan.evaluation.external_scores import differences, score_new
 from rescan.evaluation.part_scores import PartScores
 from rescan.evaluation.predictions import Predictions, averaged, combine, joined
 from rescan.evaluation.readings import of_new
@@ -102,7 +103,8 @@ def evaluate_on(
 
 def _labeled(table: Path, outcome: Outcome) -> pd.DataFrame:
     """The rows of the table: path, target, and those of KNOWN that it has ("" where unknown)."""
-    rows = read_csv(table, ["path", "label"], "give the table of the labeled files")
+    content = read_table(table, "give the table of the labeled files")
+    rows = pick(table, content, {name: [name] for name in ("path", "label")}, {name: [name] for name in KNOWN})
     numbers = {str(number): label for number, label in enumerate(outcome.classes)} if outcome.ordered else {}
     if not set(numbers) & set(outcome.classes):
         rows["label"] = rows["label"].map(lambda text: numbers.get(text, text))
@@ -112,7 +114,8 @@ def _labeled(table: Path, outcome: Outcome) -> pd.DataFrame:
         for label, lines in wrong_values(rows["label"], set(outcome.classes))
     )
     raise_all(f"{table}: line {line}: no path; fill it in" for line, path in rows["path"].items() if not path)
-    rows["file"] = [table.parent / path for path in rows["path"]]
+    finder = Finder(table.parent)
+    rows["file"] = rows["path"].map(lambda path: _file(finder, path))
     places = rows["file"].map(lambda path: path.parent.resolve() / path.name)
     conflict = rows.groupby(places)["label"].transform("nunique") > 1
     raise_all(
@@ -122,6 +125,12 @@ def _labeled(table: Path, outcome: Outcome) -> pd.DataFrame:
     known = {name: rows.get(name, "") for name in KNOWN}
     target = rows["label"].map({label: number for number, label in enumerate(outcome.classes)})
     return rows[["path", "label", "file"]].assign(**known, target=target).reset_index(drop=True)
+
+
+def _file(finder: Finder, path: str) -> Path:
+    """The file that a table means: as it says, or by its name where that is the only one; it may not be there."""
+    own = finder.folder / path
+    return own if own.exists() else finder.folder / (finder.find(path)[0] or path)
 
 
 def _read(

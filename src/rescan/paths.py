@@ -184,8 +184,8 @@ class Paths:
 
     @property
     def patients_key(self) -> str:
-        """What ids from headers are hashed with: beside the data, for it belongs in no result."""
-        return f"{self.data}/.patients.key"
+        """What ids from headers are hashed with, of external data too: beside the data, for it belongs in no result."""
+        return f"{Paths(self.scale, self.study.partition('/')[0]).data}/.patients.key"
 
     @property
     def manifest(self) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
-from rescan.data.external import split_external
+from rescan.data.external_split import split_external
 from rescan.data.held_out import check_classes, check_folds, check_groups, find, warn_of_unknown
 from rescan.errors import RescanError
 from rescan.log import logger

@@ -12,7 +12,7 @@ from rescan.evaluation import predictions
 from rescan.evaluation.baselines import baselines
 from rescan.evaluation.curves import curves
 from rescan.evaluation.diagnosis import diagnose
-from rescan.evaluation.external import score_external
+from rescan.evaluation.external_scores import score_external
 from rescan.evaluation.part_scores import before_temperature, read_parts, score_endpoints, score_heads, score_parts
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import of_new, read_posttraining

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from rescan.data.held_out import FEWEST_GROUPS
 from rescan.data.index import Files
 from rescan.data.layouts.reading import read_layout
 from rescan.data.readers.images import Unreadable
-from rescan.data.split import FEWEST_GROUPS
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.look.samples import look, span, spread
@@ -90,7 +90,7 @@ def _faults_of_classes(study: Study, labeled: pd.DataFrame) -> list[str]:
     for label in study.data.classes:
         for part in ("train", "test") if published else ("all",):
             number = int(numbers.get((label, part), 0))
-            needed = 1 if part == "test" else 2 + (part == "all") + study.split.folds - 1
+            needed = 1 if part == "test" else 2 + (part == "all") + study.split.fold_count - 1
             where = "" if part == "all" else f" in part {part!r}"
             if number < needed:
                 fault = f"class {label!r} has {number} {unit}{where}; its parts and folds need {needed} or more"

@@ -11,7 +11,7 @@ from rescan.study.recipe import ClassWeights, Ensemble, Inference, Posttrain, Re
 from rescan.study.resolved import read, write_resolved
 from rescan.study.runs import AnyRun, AutoencoderRun, Run
 from rescan.study.settings import SCALES, Settings
-from rescan.study.split import FoldsBy, Split
+from rescan.study.splitting import FoldsBy, Split
 from rescan.study.stage import Best, EarlyStopping, FromBlock, TrainingStage
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 from rescan.study.study import Study

@@ -32,7 +32,7 @@ from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published, Question
 from rescan.study.recipe import Recipe
 from rescan.study.settings import SCALES, Settings
-from rescan.study.split import Split, read_patients
+from rescan.study.splitting import Split, read_patients
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 from rescan.study.study import Study
 

@@ -15,7 +15,7 @@ from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
 from rescan.study.runs import Run
-from rescan.study.split import Split
+from rescan.study.splitting import Split
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict, StudyName
 
 

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, cohen_kappa_score,
 
 from rescan.evaluation.bootstrap import wilson
 from rescan.evaluation.evaluate import evaluate
-from rescan.evaluation.external import difference
+from rescan.evaluation.external_scores import difference
 from rescan.results.metrics_file import Estimate
 from rescan.study import Study
 
