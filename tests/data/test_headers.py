@@ -14,6 +14,7 @@ from rescan.data import headers
 from rescan.data.audit.audit import audit
 from rescan.data.headers import hashed, header_of, key_at, with_headers, years
 from rescan.data.index import index
+from rescan.errors import RescanError
 from rescan.paths import Paths
 from rescan.results.manifest import MANIFEST
 
@@ -111,6 +112,9 @@ def test_the_key_is_made_once_for_its_owner(tmp_path):
     assert len(key) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert key_at(str(path)) == key
+    path.write_bytes(b"")
+    with pytest.raises(RescanError, match="is no key of 32 bytes; remove it"):
+        key_at(str(path))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import pandas as pd
 from rescan.data.pool import pooled
 from rescan.data.readers.kinds import kind_of
 from rescan.data.readers.volumes import files_in
+from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.results.manifest import BURNED_IN
 
@@ -37,6 +38,7 @@ TAGS = {  # column → the attributes that say it, the first one that does
 IDS = ("patient", "study")
 NOBODY = {"anon", "anonymous", "anonymized", "anonymised", "na", "n/a", "nan", "none", "null", "unknown", "0", "-"}
 SIDES, SEXES = {"L", "R"}, {"F", "M"}
+KEY_BYTES = 32
 SOME = 500  # samples; fewer are read sooner than processes start
 AGE = re.compile(r"(\d+(?:[.,]\d+)?)\s*(y|m|w|d|years?|months?|weeks?|days?)?", re.IGNORECASE)
 PER_YEAR = {"y": 1.0, "m": 12.0, "w": 52.18, "d": 365.25}
@@ -119,15 +121,21 @@ def hashed(name: str, key: bytes, prefix: str) -> str:
 
 
 def key_at(path: str) -> bytes:
-    """The key that ids are hashed with: it is made once, can be read by its owner only, and stays out of results."""
+    """The key that ids are hashed with: it is made once, can be read by its owner only, and stays out of results.
+
+    Raises:
+        RescanError: There is another file in its place.
+    """
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return file.read_bytes()
+        if len(key := file.read_bytes()) != KEY_BYTES:
+            raise RescanError(f"{file}: is no key of {KEY_BYTES} bytes; remove it, and run index again") from None
+        return key
     with os.fdopen(descriptor, "wb") as stream:
-        stream.write(secrets.token_bytes(32))
+        stream.write(secrets.token_bytes(KEY_BYTES))
     return file.read_bytes()
 
 

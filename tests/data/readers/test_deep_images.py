@@ -57,7 +57,7 @@ def test_white_may_be_zero_and_a_deep_image_be_turned(tmp_path):
 def test_color_of_sixteen_bits_is_refused(tmp_path, form):
     pixels = np.tile(DEEP[..., None], (4, 4, 3))  # OpenJPEG writes no smaller ones
     cv2.imwrite(str(tmp_path / f"a{form}"), pixels)
-    with pytest.raises(Unreadable, match="color of more than 8 bits per channel; convert"):
+    with pytest.raises(Unreadable, match="of more than 8 bits per channel; convert"):
         images.read(tmp_path / f"a{form}")
 
 

@@ -7,6 +7,7 @@ import pydicom
 import pytest
 from dicom_files import lookup_table, write_dicom
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     MPEG2MPML,
@@ -204,6 +205,24 @@ def test_signed_and_rescaled_values_are_turned_around(tmp_path):
     np.testing.assert_allclose(images.read(tmp_path / "a")[0], (4095 - DEEP) * 0.5 - 100)
 
 
+def test_values_whose_range_lies_high_are_turned_around(tmp_path):
+    high = {"RescaleSlope": 1, "RescaleIntercept": 28000}
+    write_dicom(tmp_path / "a", DEEP, 12, PhotometricInterpretation="MONOCHROME1", **high)
+    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], 4095 - DEEP.astype(int) + 28000)
+
+
+def test_a_single_enhanced_frame_is_an_image_with_its_own_scale_and_window(tmp_path):
+    group, scale, view = Dataset(), Dataset(), Dataset()
+    scale.RescaleSlope, scale.RescaleIntercept = 2, -7
+    view.WindowCenter, view.WindowWidth = 500, 201
+    group.PixelValueTransformationSequence, group.FrameVOILUTSequence = [scale], [view]
+    frames = {"NumberOfFrames": 1, "PerFrameFunctionalGroupsSequence": [group], "WindowCenter": 1, "WindowWidth": 2}
+    write_dicom(tmp_path / "a", DEEP, 12, **frames)
+    image, info = images.read(tmp_path / "a")
+    np.testing.assert_array_equal(image, DEEP * 2.0 - 7)
+    assert [view[:3] for view in info.views] == [("", 399.5, 599.5)]
+
+
 def test_padding_is_no_value_and_black(tmp_path):
     pixels = DEEP.clip(100, 4000)
     pixels[:5], pixels[5:7] = 7, 9
@@ -255,9 +274,8 @@ def test_planar_and_ybr_colors(tmp_path):
     write_dicom(tmp_path / "a", planes, PlanarConfiguration=1)
     np.testing.assert_array_equal(images.read(tmp_path / "a")[0], COLORS)
     write_dicom(tmp_path / "a", COLORS, PhotometricInterpretation="YBR_FULL")
-    np.testing.assert_array_equal(
-        images.read(tmp_path / "a")[0], library.convert_color_space(COLORS, "YBR_FULL", "RGB")
-    )
+    expected = library.convert_color_space(COLORS, "YBR_FULL", "RGB")
+    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], expected)
 
 
 def palette(bits, entries, first=0):
@@ -292,6 +310,7 @@ def test_palettes_of_eight_and_sixteen_bits(tmp_path):
         (BYTES, {"PhotometricInterpretation": "PALETTE COLOR"}, "lacks RedPaletteColorLookupTableDescriptor"),
         (BYTES, {"PixelPresentation": "COLOR"}, "supplemental palette"),
         (BYTES, {"PresentationLUTShape": "LIN OD"}, "Presentation LUT Shape is LIN OD"),
+        (DEEP, {"PhotometricInterpretation": "MONOCHROME2", "ModalityLUTSequence": [Dataset()]}, "lacks LUTDescriptor"),
         (DEEP, {"RescaleSlope": 0, "RescaleIntercept": 1}, "RescaleSlope is 0"),
         (DEEP, {"WindowCenter": 5, "WindowWidth": 5, "VOILUTFunction": "CUBIC"}, "VOI LUT Function is CUBIC"),
         (COLORS.astype(np.uint16), {}, "color of more than 8 bits"),
@@ -363,8 +382,10 @@ def _without_plugins(syntax):
 
 def test_bad_metadata_costs_no_pixels(tmp_path):
     with warnings.catch_warnings():
-        write_dicom(tmp_path / "a", DEEP, 12, WindowCenter=5, WindowWidth=0, NumberOfFrames=None, PatientAge="old")
+        write_dicom(tmp_path / "a", DEEP, 12, WindowCenter=5, WindowWidth=7, NumberOfFrames=None, PatientAge="old")
     content = (tmp_path / "a").read_bytes()
+    assert b"DS\x04\x007.0 " in content or b"DS\x02\x007 " in content
+    content = content.replace(b"DS\x04\x007.0 ", b"DS\x04\x00wide").replace(b"DS\x02\x007 ", b"DS\x02\x00x ")
     (tmp_path / "a").write_bytes(content[132:])  # no preamble, and its mark
     np.testing.assert_array_equal(images.read(tmp_path / "a")[0], DEEP)
 

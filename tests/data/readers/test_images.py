@@ -47,7 +47,7 @@ def deep_color_png():
         (jpeg(COLORS)[:-200], "truncated"),
         (png(COLORS)[:-200], "truncated"),
         (png(COLORS[:1, :1]), "too small: 1x1"),
-        (deep_color_png(), "color of more than 8 bits per channel"),
+        (deep_color_png(), "of more than 8 bits per channel"),
     ],
     ids=["empty", "text", "truncated-jpeg", "truncated-png", "1x1", "16-bit-color"],
 )

@@ -58,6 +58,16 @@ def test_gray_b_scans_in_color_files_are_gray(tmp_path):
     assert np.array_equal(volumes.read(tmp_path / "eye").values, volume)
 
 
+def test_b_scans_of_sixteen_bits_keep_their_values(tmp_path):
+    volume = np.random.default_rng(0).integers(0, 60000, (6, 4, 5)).astype(np.uint16)
+    write_stack(tmp_path / "eye", volume, [f"{number}.png" for number in range(4)])
+    found = volumes.read(tmp_path / "eye").values
+    assert np.array_equal(found, volume)
+    cv2.imwrite(str(tmp_path / "eye/2.png"), noise(6, 5))
+    with pytest.raises(Unreadable, match=r"B-scans differ in depth: 2\.png uint8, 0\.png uint16"):
+        volumes.read(tmp_path / "eye")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

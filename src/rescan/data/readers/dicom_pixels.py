@@ -126,12 +126,12 @@ def numbers_of(places: Sequence[Dataset], name: str) -> list[float]:
     Raises:
         Unreadable: They are no numbers.
     """
-    value = value_of(places, name)
-    values = [] if value is None else list(value) if isinstance(value, (list, pydicom.multival.MultiValue)) else [value]
     try:
+        value = value_of(places, name)
+        values = [] if value is None else list(value) if hasattr(value, "append") else [value]
         return [float(number) for number in values]
-    except (TypeError, ValueError):
-        raise Unreadable(f"{name} is {value!r}, not numbers") from None
+    except (TypeError, ValueError) as error:
+        raise Unreadable(f"{name} is no number: {one_line(error)}") from None
 
 
 def decoded(content: Dataset) -> tuple[np.ndarray, str]:

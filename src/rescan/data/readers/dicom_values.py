@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -130,6 +131,8 @@ def _turned(values: np.ndarray, total: float) -> np.ndarray:
     """`total` minus the values, in place where they may be changed."""
     if values.dtype.kind == "f":
         return np.subtract(np.float32(total), values, out=values)
+    if int(total) > np.iinfo(values.dtype).max:
+        values = values.astype(np.int32)
     return np.subtract(values.dtype.type(int(total)), values, out=values if values.flags.writeable else None)
 
 
@@ -143,7 +146,10 @@ def _views(places: list[Dataset], *, signed: bool) -> list[View]:
         gray = table.entries.astype(np.float32) * np.float32(255 / table.most)
         last = float(table.first + len(gray) - 1)
         views.append(View(str(item.get("LUTExplanation") or ""), float(table.first), last, table=gray))
-    centers, widths = numbers_of(places, "WindowCenter"), numbers_of(places, "WindowWidth")
+    centers: list[float] = []
+    widths: list[float] = []
+    with suppress(Unreadable):  # windows that cannot be read are none
+        centers, widths = numbers_of(places, "WindowCenter"), numbers_of(places, "WindowWidth")
     names = value_of(places, "WindowCenterWidthExplanation") or []
     names = [names] if isinstance(names, str) else list(names)
     function = str(value_of(places, "VOILUTFunction") or "LINEAR").strip().upper()

@@ -25,7 +25,7 @@ GRAY_MODES = {"1", "L", "LA", "La"}
 DEEP_MODES = {"I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 # Pillow turns 16-bit color into 8 bits silently; only its raw mode still differs. (BMP's "BGR;16" is 5-6-5 bits.)
 DEEP_RAW_MODE = re.compile(r";16[BLN]|;12")
-DEEP_COLOR = "color of more than 8 bits per channel; convert it to 8 bits, or to gray"
+DEEP_COLOR = "color or transparency of more than 8 bits per channel; convert it to 8 bits, or to gray"
 UPRIGHT = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -133,13 +133,13 @@ def _read_picture(path: Path, at_least: int | None) -> tuple[np.ndarray, ImageIn
             return _opened(path, at_least)
         stream.seek(0)
         content = stream.read()
-    bare = _bare_png(content)
+    parts = _png_parts(content)
     try:
         return _opened(io.BytesIO(content), at_least)
     except (Unreadable, Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise
     except Exception:  # noqa: BLE001 - what is wrong may be what the pixels don't need
-        return _opened(io.BytesIO(bare), at_least)
+        return _opened(io.BytesIO(b"".join(parts)), at_least)
 
 
 def _opened(file_or_path: Union[Path, BinaryIO], at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
@@ -152,8 +152,8 @@ def _opened(file_or_path: Union[Path, BinaryIO], at_least: int | None) -> tuple[
             return _decode(file, at_least)
 
 
-def _bare_png(content: bytes) -> bytes:
-    """A PNG file without what its pixels don't need, which may be broken, or larger than Pillow allows.
+def _png_parts(content: bytes) -> list[bytes | memoryview]:
+    """The parts of a PNG file that its pixels need; others may be broken, or larger than Pillow allows.
 
     Raises:
         Unreadable: The checksum of a part that they need is wrong, which Pillow does not look at.
@@ -170,7 +170,7 @@ def _bare_png(content: bytes) -> bytes:
                 raise Unreadable("damaged: a checksum is wrong")
             chunks.append(view[place:end])
         place = end
-    return b"".join(chunks)
+    return chunks
 
 
 def _pages(file: Image.Image) -> list[int]:
