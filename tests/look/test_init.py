@@ -9,6 +9,7 @@ import cv2
 import nibabel
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from rescan.data.layouts.reading import read_layout
@@ -93,6 +94,20 @@ def test_a_row_per_patient_and_files_called_by_them(tmp_path):
     assert manifest["patient"].tolist() == [f"{number // 2:03d}" for number in range(COUNT)]
     text = (tmp_path / "mine.yaml").read_text("utf-8")
     assert "# TO CHECK: the classes are numbers: if they are grades, add ordered: true" in text
+
+
+def test_dicom_files_whose_headers_say_the_patients(tmp_path):
+    file = pydicom.data.get_testdata_file("CT_small.dcm")
+    content = pydicom.dcmread(file)
+    for number in range(COUNT):
+        path = tmp_path / f"raw/{LABELS[number % 2]}/IM{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content.PatientID = f"secret {number // 2}"
+        content.save_as(path)
+    initialized(tmp_path / "raw")
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "# 6 patients\n# images of 128 × 128" in text
+    assert "secret" not in text
 
 
 def test_bids(tmp_path):

@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 import pandas as pd
 
 from rescan.data.headers import key_at, with_headers, with_years
-from rescan.data.layouts.reading import read_layout
+from rescan.data.layouts.reading import check_patients, read_layout
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
@@ -60,6 +60,7 @@ def index(study: Study) -> None:
         key = key_at(paths.patients_key) if study.data.patients == "hashed" else None
         manifest = with_headers(manifest, _located(roots, manifest), key)
     manifest = with_years(manifest, study.name)
+    check_patients(study, study.name, manifest[manifest["origin"] == ""])
     MANIFEST.write(paths.manifest, manifest)
     DroppedSamples(labels=own.attrs["dropped"], unlisted=own.attrs["unlisted"]).write(paths.dropped)
     logger.info("%s: %d samples in %s", study.name, len(manifest), paths.manifest)

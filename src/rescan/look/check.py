@@ -9,11 +9,11 @@ import pandas as pd
 
 from rescan.data.held_out import FEWEST_GROUPS
 from rescan.data.index import Files
-from rescan.data.layouts.reading import read_layout
+from rescan.data.layouts.reading import check_patients, read_layout
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
 from rescan.log import logger
-from rescan.look.samples import look, span, spread
+from rescan.look.samples import look, span, spread, with_hidden_headers
 from rescan.paths import Paths
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import NeedsWindow, prepare
@@ -47,7 +47,8 @@ def _check(study: Study) -> list[str]:
     if root is None:
         logger.warning("%s: its data are no folder of this machine; nothing of them was checked", study.name)
         return []
-    manifest = read_layout(study, root)
+    manifest = with_hidden_headers(root, read_layout(study, root))
+    check_patients(study, study.name, manifest)
     for origin, extra in study.data.extra.items():
         place = _root(study, extra, origin)
         if place is not None:

@@ -27,6 +27,7 @@ SPELLINGS = {  # of columns, case, blanks and signs aside
     "age": "age ageyears patientage",
     "sex": "sex gender patientsex",
     "eye": "eye side laterality",
+    "view": "view viewposition projection",
     "study": "study studyid accession session visit",
     "part": "part split subset set",
     "mask": "mask maskpath segmentation",
@@ -103,7 +104,7 @@ def of_table(folder: Path, table: Path) -> Guess:
     elif patients:
         columns["patient"] = patients[0]
     notes = []
-    for name in ("site", "device", "age", "sex", "eye", "study", "part", "mask"):
+    for name in ("site", "device", "age", "sex", "eye", "view", "study", "part", "mask"):
         there = [column for column in _called(name, rows) if column not in columns.values()]
         if there and (name != "part" or _are_parts(rows[there[0]])) and (name != "mask" or found[there[0]][0]):
             columns[name] = there[0]

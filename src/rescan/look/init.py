@@ -17,7 +17,7 @@ from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.log import logger
 from rescan.look.guess import Guess, guess
-from rescan.look.samples import Looked, look, span, spread
+from rescan.look.samples import Looked, look, span, spread, with_hidden_headers
 from rescan.study import Data, Settings
 from rescan.study.file import load
 from rescan.study.settings import SCALES
@@ -77,7 +77,7 @@ def _manifest(folder: Path, guessed: Guess) -> pd.DataFrame:
         raise RescanError(f"{folder}: labels {guessed.classes} are no classes: {error.errors()[0]['msg']}") from None
     options = {key: value for key, value in data.layout.items() if key != "name"}
     manifest: pd.DataFrame = catalogue.resolve("layout", data.layout["name"])(folder, data, **options)
-    return manifest.sort_values("sample", ignore_index=True)
+    return with_hidden_headers(folder, manifest.sort_values("sample", ignore_index=True))
 
 
 def notes(guessed: Guess, manifest: pd.DataFrame, looked: list[Looked]) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import pandas as pd
 
+from rescan.data.headers import with_headers
 from rescan.data.readers import images, volumes
 
 Entry = TypeVar("Entry")
@@ -37,6 +40,13 @@ def spread(entries: Sequence[Entry], most: int = MOST) -> list[Entry]:
     return [entries[place] for place in dict.fromkeys(places.tolist())]
 
 
+def with_hidden_headers(root: Path, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Fill what a manifest lacks from DICOM headers, as `index` does; ids are hashed with a key that nobody keeps."""
+    if manifest.empty:
+        return manifest
+    return with_headers(manifest, [root / path for path in manifest["path"]], secrets.token_bytes(16))
+
+
 def look(path: Path) -> Looked:
     """Read a sample: an image, or a volume's file or folder."""
     try:
@@ -45,7 +55,7 @@ def look(path: Path) -> Looked:
                 image, info = images.read(path)
                 color = image.ndim == 3 and bool((image != image[..., :1]).any())
                 return Looked("", image.shape[:2], color, image.dtype != np.uint8 and not info.views)
-        values = volumes.read(path).values
+        values, *_ = volumes.read(path)
     except images.Unreadable as error:
         return Looked(str(error))
     return Looked("", values.shape, needs_window=values.dtype != np.uint8)

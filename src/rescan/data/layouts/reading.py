@@ -56,7 +56,7 @@ def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
             manifest = manifest.assign(published_part=manifest["published_part"].mask(labeled, ""))
         else:
             _check_parts(study, root, set(manifest["published_part"]))
-            _check_patients(study, root, manifest)
+            check_patients(study, str(root), manifest)
     manifest = manifest.sort_values("sample", ignore_index=True)
     manifest.attrs = {"dropped": dropped, "unlisted": listed.attrs.get("unlisted", [])}
     return manifest
@@ -130,12 +130,16 @@ def _check_names(listed: pd.DataFrame) -> None:
         raise RescanError(f"the file name {path!a}{more} {fault}; rename the file")
 
 
-def _check_patients(study: Study, root: Path, manifest: pd.DataFrame) -> None:
-    """Refuse samples of a single patient, which no split by patient can part."""
+def check_patients(study: Study, where: str, manifest: pd.DataFrame) -> None:
+    """Refuse samples of a single patient, which no split by patient can part.
+
+    Raises:
+        RescanError: One line, that starts with `where`.
+    """
     patients = set(manifest.loc[manifest["label"] != "", "patient"])
     if len(manifest) > 1 and len(patients) == 1 and "" not in patients and "patient" in study.split.group_by:
         raise RescanError(
-            f"{root}: all samples are of one patient, {patients.pop()!r}, so none can be held out; correct what names "
+            f"{where}: all samples are of one patient, {patients.pop()!r}, so none can be held out; correct what names "
             "the patient, or take patient out of split.group_by"
         )
 
