@@ -1,6 +1,7 @@
 """The input functions and keys of the rules, on the shipped studies."""
 
 import json
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,6 +153,7 @@ def test_the_key_of_a_source_sees_behind_links_and_not_what_rescan_writes_there(
     (photos / "glioma").symlink_to(elsewhere)
     (photos / "own.png").touch()
     (photos / "gone.png").symlink_to("nowhere")
+    (photos / os.fsdecode(b"\xff.png")).touch()
     keys = Keys(plan(tmp_path, studies=["brain_tumor"], sources={"brain_tumor": "photos"}))
     before = keys.data(job("brain_tumor"))
     for name in (

@@ -122,7 +122,7 @@ def _state(data: DataSet) -> Any:
 
 def _signature(file: Path | os.DirEntry[str]) -> list[Any]:
     """A file's path, size and time of change; its path alone if it is not there."""
-    path = os.fspath(file)
+    path = os.fsencode(file).decode("utf-8", "backslashreplace")  # a name may be no text
     try:
         state = file.stat()
     except OSError:

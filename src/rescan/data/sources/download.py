@@ -176,7 +176,7 @@ def _checksum(root: Path, names: list[str]) -> tuple[int, int, str]:
     with ThreadPoolExecutor(8) as pool:
         contents = {file for files in progress(pool.map(read, names), len(names), "checksums") for file in files}
     lines = sorted(f"{name} {size} {digest}\n" for name, size, digest in contents)
-    checksum = hashlib.blake2b("".join(lines).encode(), digest_size=32).hexdigest()
+    checksum = hashlib.blake2b("".join(lines).encode("utf-8", "surrogateescape"), digest_size=32).hexdigest()
     return len(contents), sum(size for _, size, _ in contents), checksum
 
 
