@@ -135,6 +135,24 @@ def test_folders_of_slices(tmp_path):
     assert study.preparations["volume"].reads == "volume"
 
 
+def test_folders_above_those_of_the_classes(tmp_path):
+    for number in range(COUNT):
+        image(tmp_path / f"raw/hospital {'AB'[number // 6]}/{('tumor', 'healthy')[number % 2]}/{number}.png", number)
+    study, _ = initialized(tmp_path / "raw")
+    assert study.data.classes == ["healthy", "tumor"]
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "# TO CHECK: 2 folders are read as patients, such as hospital A, hospital B; else set patient" in text
+
+
+def test_a_column_of_patients_after_whom_files_are_called(tmp_path):
+    for number in range(COUNT):
+        image(tmp_path / f"raw/P{number}.png", number)
+    lines = [f"P{number},{LABELS[number % 2]}\n" for number in range(COUNT)]
+    (tmp_path / "raw/t.csv").write_text("Patient,Diagnosis\n" + "".join(lines))
+    _, manifest = initialized(tmp_path / "raw")
+    assert set(manifest["patient"]) == {f"P{number}" for number in range(COUNT)}
+
+
 def test_a_study_file_is_not_overwritten(tmp_path):
     (tmp_path / "mine.yaml").write_text("mine")
     with pytest.raises(

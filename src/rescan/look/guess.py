@@ -90,8 +90,8 @@ def of_table(folder: Path, table: Path) -> Guess:
     columns, finder = {}, Finder(folder)
     found = {name: _found(finder, rows[name]) for name in map(str, rows)}
     path = next((name for name in [*_called("path", rows), *found] if found[name][0] >= 0.5), None)
-    if path is not None and found[path][1] and _plain(path) not in SPELLINGS["path"].split():
-        path = None  # it names folders: of patients
+    if path is not None and _names_patients(path, rows, of_folders=found[path][1]):
+        path = None
     layout: dict[str, Any] = {"name": "table", "file": str(_relative(table, folder))}
     if path is not None:
         columns["path"] = path
@@ -117,6 +117,13 @@ def of_table(folder: Path, table: Path) -> Guess:
     layout["columns"] = {name: column for name, column in columns.items() if name != _plain(column)}
     classes = _in_order(set(rows[label]) - {""})
     return Guess(layout, classes, notes)
+
+
+def _names_patients(path: str, rows: pd.DataFrame, *, of_folders: bool) -> bool:
+    """Whether a column that names files or folders rather names patients, by what it is called."""
+    if _plain(path) in SPELLINGS["path"].split():
+        return False
+    return of_folders or _called("patient", rows) == [path]
 
 
 def _found(finder: Finder, values: pd.Series[str]) -> tuple[float, bool]:
@@ -188,7 +195,7 @@ def _of_bids(participants: Path) -> Guess:
 
 
 def of_folders(folder: Path) -> Guess:
-    """Guess which folders are classes: at the depth with the fewest names, those with numbers last.
+    """Guess which folders are classes: where one means normal, or where the fewest names are; not numbered ones.
 
     Raises:
         RescanError: There are no images, or no folders.
@@ -213,7 +220,8 @@ def of_folders(folder: Path) -> Guess:
     numbered = {
         depth: sum(any(map(str.isdigit, name)) for name in names[depth]) / len(names[depth]) for depth in depths
     }
-    level = min(depths, key=lambda depth: (numbered[depth] > 0.5, len(names[depth]), depth))
+    healthy = {depth: any(map(NORMAL.match, names[depth])) for depth in depths}
+    level = min(depths, key=lambda depth: (numbered[depth] > 0.5, not healthy[depth], len(names[depth]), depth))
     return Guess(layout, _in_order(names[level]), [])
 
 

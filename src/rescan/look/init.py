@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from rescan import catalogue
+from rescan.data.split import FEWEST_GROUPS
 from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.log import logger
@@ -86,6 +87,10 @@ def notes(guessed: Guess, manifest: pd.DataFrame, looked: list[Looked]) -> list[
     if all(re.fullmatch(r"\d+", label) for label in guessed.classes):
         found.append("the classes are numbers: if they are grades, add ordered: true to data")
     known = manifest["patient"] != ""
+    folders = manifest.loc[known, "patient"].unique()
+    if guessed.layout["name"] == "class_folders" and 0 < len(folders) < FEWEST_GROUPS:
+        some = ", ".join(folders[:3])
+        found.append(f"{len(folders)} folders are read as patients, such as {some}; else set patient in data.layout")
     if not known.any() and not any("patient" in note for note in found):
         found.append("patients are not known; a pattern of the files' names may tell them: patient in data.layout")
     if problems := [entry.problem for entry in looked if entry.problem]:
