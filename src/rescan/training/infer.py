@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.heads import outputs as heads
 from rescan.log import logger
@@ -36,7 +37,12 @@ def infer(run: Run, machine: Machine) -> None:
     items = items[items["part"] != "extra"].reset_index(drop=True)
     held_out = items["part"].isin(["validation", "test"]).to_numpy()
     with machine.lease() as device:
-        network, _ = model_files.load(run.trained.folder.model)
+        network, header = model_files.load(run.trained.folder.model)
+        if [images.shape[-1], *images.shape[1:-1]] != header.input:  # of external data, that are prepared by themselves
+            takes, are = (" × ".join(map(str, shape)) for shape in (header.input[1:], images.shape[1:-1]))
+            raise RescanError(
+                f"{run.store}: its images are {are}, the network takes {takes}; let the steps end with a size"
+            )
         outputs, vectors = forward_pass(
             network.to(device).eval(),
             images,
