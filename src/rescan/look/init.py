@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from rescan import catalogue
-from rescan.data.split import FEWEST_GROUPS
+from rescan.data.held_out import FEWEST_GROUPS
 from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.log import logger
