@@ -108,6 +108,12 @@ def test_dicom_files_whose_headers_say_the_patients(tmp_path):
     text = (tmp_path / "mine.yaml").read_text("utf-8")
     assert "# 6 patients\n# images of 128 × 128" in text
     assert "secret" not in text
+    rows = [f"{path.name},{path.parent.name}\n" for path in sorted((tmp_path / "raw").rglob("IM*"))]
+    (tmp_path / "labels.csv").write_text("".join(["image,finding\n", *rows]))
+    initialized(tmp_path / "raw", tmp_path / "labels.csv")
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "# 6 patients" in text
+    assert "patients are not known" not in text
 
 
 def test_bids(tmp_path):

@@ -112,8 +112,6 @@ def of_table(folder: Path, table: Path) -> Guess:
     columns["label"] = label
     if others:
         notes.append(f"the labels are those of the column {label}; others may be: {', '.join(others)}")
-    if "patient" not in columns:
-        notes.append("no column names the patients; without them a patient may be on both sides of a split")
     layout["columns"] = {name: column for name, column in columns.items() if name != _plain(column)}
     classes = _in_order(set(rows[label]) - {""})
     return Guess(layout, classes, notes)

@@ -91,8 +91,11 @@ def notes(guessed: Guess, manifest: pd.DataFrame, looked: list[Looked]) -> list[
     if guessed.layout["name"] == "class_folders" and 0 < len(folders) < FEWEST_GROUPS:
         some = ", ".join(folders[:3])
         found.append(f"{len(folders)} folders are read as patients, such as {some}; else set patient in data.layout")
-    if not known.any() and not any("patient" in note for note in found):
-        found.append("patients are not known; a pattern of the files' names may tell them: patient in data.layout")
+    if not known.any():
+        found.append(
+            "patients are not known, so that one may be on both sides of a split; a column or a pattern of the files' "
+            "names may tell them: patient in data.layout"
+        )
     if problems := [entry.problem for entry in looked if entry.problem]:
         found.append(f"{len(problems)} of {len(looked)} files that were looked at cannot be read: {problems[0]}")
     return found
