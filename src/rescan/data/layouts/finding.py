@@ -53,7 +53,7 @@ class Finder:
         start = len(str(self.folder)) + 1
         for file in files_below(self.folder):
             path = PurePosixPath(file.path[start:])
-            for place in (path, *path.parents[:-1]):
+            for place in (path, *list(path.parents)[:-1]):
                 spellings = {str(place), place.name, stem_of(str(place)), stem_of(place.name)}
                 for spelling in map(_plain, spellings if place == path else (str(place), place.name)):
                     names.setdefault(spelling, {})[str(place)] = None
