@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import stat
 from pathlib import Path
 
@@ -106,12 +107,28 @@ def test_a_table_wins_over_headers(tmp_path):
     assert "site" not in found
 
 
+def test_two_that_make_a_key_at_once_share_it(tmp_path, monkeypatch):
+    """As the indexes of a study's own and of its external data may: another key would hide that patients are shared."""
+    path, made = tmp_path / ".patients.key", []
+    random = secrets.token_bytes
+
+    def late(count):
+        if not made:
+            made.append(0)
+            made[0] = key_at(str(path))  # the other one, in between
+        return random(count)
+
+    monkeypatch.setattr(secrets, "token_bytes", late)
+    assert key_at(str(path)) == made[0]
+
+
 def test_the_key_is_made_once_for_its_owner(tmp_path):
     path = tmp_path / "data/.patients.key"
     key = key_at(str(path))
     assert len(key) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert key_at(str(path)) == key
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     path.write_bytes(b"")
     with pytest.raises(RescanError, match="is no key of 32 bytes; remove it"):
         key_at(str(path))
@@ -186,3 +203,7 @@ def test_headers_are_read_in_processes(tmp_path, monkeypatch):
         write_dicom(tmp_path / str(number), PIXELS[0], PatientID=str(number + 1))
     found = with_headers(pd.DataFrame({"sample": range(4)}), [tmp_path / str(number) for number in range(4)], None)
     assert found["patient"].tolist() == ["1", "2", "3", "4"]
+
+
+def test_external_data_share_the_key_of_the_study():
+    assert Paths("full", "pets/external/h2").patients_key == Paths("full", "pets").patients_key

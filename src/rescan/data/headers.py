@@ -9,7 +9,9 @@ import hashlib
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Optional
@@ -127,16 +129,20 @@ def key_at(path: str) -> bytes:
         RescanError: There is another file in its place.
     """
     file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if len(key := file.read_bytes()) != KEY_BYTES:
-            raise RescanError(f"{file}: is no key of {KEY_BYTES} bytes; remove it, and run index again") from None
-        return key
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(secrets.token_bytes(KEY_BYTES))
-    return file.read_bytes()
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, own = tempfile.mkstemp(prefix=file.name, dir=file.parent)  # which only its owner can read
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(secrets.token_bytes(KEY_BYTES))
+            with suppress(FileExistsError):  # another process was first; its key is whole, as this one would be
+                os.link(own, file)
+        finally:
+            Path(own).unlink()
+    key = file.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise RescanError(f"{file}: is no key of {KEY_BYTES} bytes; remove it, and run index again")
+    return key
 
 
 def years(text: str) -> Optional[str]:
