@@ -120,6 +120,22 @@ def test_a_row_per_patient_with_volumes_in_folders(tmp_path):
     assert paths(read_layout(study_of(sample="folder"), tmp_path)) == ["p1/s1", "p2/s1"]
 
 
+def test_folders_say_the_patient_before_numbers_of_files(tmp_path):
+    fill(tmp_path, "1/1.png", "1/2.png", "2/1.png", samples="patient,label\n1,glioma\n2,notumor\n")
+    manifest = read_layout(study_of(), tmp_path)
+    assert dict(zip(manifest["path"], manifest["patient"])) == {"1/1.png": "1", "1/2.png": "1", "2/1.png": "2"}
+
+
+def test_zeros_that_a_spreadsheet_took_away(tmp_path):
+    fill(tmp_path, "001/1.png", "001/2.png", "002/1.png", "3/1.png", "03/2.png")
+    fill(tmp_path, samples="patient,label\n1,glioma\n2,notumor\n3,glioma\n03,notumor\n")
+    manifest = read_layout(study_of(), tmp_path)
+    found = {"001/1.png": "1", "001/2.png": "1", "002/1.png": "2", "3/1.png": "3", "03/2.png": "03"}
+    assert dict(zip(manifest["path"], manifest["patient"])) == found
+    labels = {"1": "glioma", "2": "notumor", "3": "glioma", "03": "notumor"}
+    assert manifest["label"].tolist() == manifest["patient"].map(labels).tolist()
+
+
 def test_faults_of_a_row_per_patient(tmp_path):
     fill(tmp_path, "a/x.png", samples="patient,label\np1,glioma\np2,notumor\n")
     (line,) = faults(study_of(), tmp_path)

@@ -74,7 +74,9 @@ def patients_by_pattern(paths: Iterable[str], pattern: str) -> list[str]:
 def files_of_patients(
     folder: Path, patients: Collection[str], pattern: str = "", files: str = "", sample: str = "file"
 ) -> tuple[dict[str, str], list[str], dict[str, list[str]]]:
-    """Find the files of patients: by the pattern, or by a folder or file that is called as a patient.
+    """Find the files of patients: by the pattern, or by a folder, or else a file, that is called as a patient.
+
+    Folder 007 is that of patient 7, as spreadsheets write it, if no other patient is called by the same number.
 
     Args:
         folder: The data set's folder.
@@ -95,11 +97,25 @@ def files_of_patients(
         by_pattern = dict(zip(paths, patients_by_pattern(paths, pattern)))
         mine = {path: known[patient] for path, patient in by_pattern.items() if patient in known}
     else:
+        numbers = _numbers(known, paths)
         for path in paths:
             parts = PurePosixPath(normalize("NFC", path)).parts
-            names = dict.fromkeys(known[part] for part in (*parts, stem_of(parts[-1])) if part in known)
+            folders = dict.fromkeys(known[name] for part in parts[:-1] if (name := numbers.get(part, part)) in known)
+            last = (parts[-1], stem_of(parts[-1]))  # which says less: in a patient's folder files often have numbers
+            names = folders or dict.fromkeys(known[name] for part in last if (name := numbers.get(part, part)) in known)
             if len(names) == 1:
                 mine[path] = next(iter(names))
             elif names:
                 several[path] = list(names)
     return mine, [path for path in paths if path not in mine and path not in several], several
+
+
+def _numbers(patients: Collection[str], paths: Iterable[str]) -> dict[str, str]:
+    """The patients whom folders and files call by the same number with other zeros before it."""
+    plain: dict[str, set[str]] = {}
+    for patient in patients:
+        if patient.isdecimal():
+            plain.setdefault(patient.lstrip("0"), set()).add(patient)
+    parts = {part for path in paths for part in (*PurePosixPath(path).parts, stem_of(PurePosixPath(path).name))}
+    meant = {part: plain.get(part.lstrip("0"), set()) for part in parts - set(patients) if part.isdecimal()}
+    return {part: next(iter(names)) for part, names in meant.items() if len(names) == 1}
