@@ -11,6 +11,7 @@ import pytest
 from sample_files import write_manifest, write_source
 
 from rescan.data.audit.audit import audit
+from rescan.data.headers import hashed, key_at
 from rescan.data.index import index
 from rescan.data.sources.download import download
 from rescan.data.split import split
@@ -84,6 +85,16 @@ def test_patients_with_the_same_numbers_may_be_others(hospital2, textures):
     assert set(splits["part"]) == {"external"}
     splits, _ = hospital2(rows, group_by=["near_duplicate"])
     assert set(splits["part"]) == {"external"}
+
+
+def test_a_patient_of_a_table_at_home_is_that_of_a_header(hospital2, textures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    key = key_at(Paths("demo", "pets").patients_key)
+    splits, relative = hospital2(
+        [("dog", textures(1, seed=1)[0], hashed("p3", key, "p")), ("cat", textures(1, seed=2)[0], "q")]
+    )
+    assert parts(splits) == {"x0.png": "left_out", "x1.png": "external"}
+    assert relative["x0.png"] == "6.png"
 
 
 def test_it_is_read_as_a_study_of_its_own(study, tmp_path, monkeypatch, textures):

@@ -122,6 +122,15 @@ def test_two_that_make_a_key_at_once_share_it(tmp_path, monkeypatch):
     assert key_at(str(path)) == made[0]
 
 
+def test_an_id_of_a_table_is_that_of_a_header(tmp_path):
+    write_dicom(tmp_path / "b", PIXELS[0], PatientID="P1")
+    write_dicom(tmp_path / "c", PIXELS[0], PatientID="P2")
+    manifest = pd.DataFrame({"sample": list("abc"), "patient": ["P1", "", ""]})
+    key = b"k" * 32
+    found = with_headers(manifest, [None, tmp_path / "b", tmp_path / "c"], key)
+    assert found["patient"].tolist() == ["P1", "P1", hashed("P2", key, "p")]
+
+
 def test_the_key_is_made_once_for_its_owner(tmp_path):
     path = tmp_path / "data/.patients.key"
     key = key_at(str(path))

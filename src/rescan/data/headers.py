@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,8 @@ PER_YEAR = {"y": 1.0, "m": 12.0, "w": 52.18, "d": 365.25}
 def with_headers(manifest: pd.DataFrame, files: Sequence[Optional[Path]], key: Optional[bytes]) -> pd.DataFrame:
     """Fill what a manifest lacks from the headers of its DICOM files; what it has already stays.
 
-    A patient whom the manifest names for one sample, and the headers for another, has the manifest's name in both.
+    A patient whom the manifest names for one sample, and the headers for another, has the manifest's name in both:
+    where one sample has both names, or where the id is the same.
 
     Args:
         manifest: Its rows.
@@ -67,7 +68,7 @@ def with_headers(manifest: pd.DataFrame, files: Sequence[Optional[Path]], key: O
         return manifest
     if "patient" in manifest:
         both = (manifest["patient"] != "") & (found["patient"] != "")
-        known = dict(zip(found.loc[both, "patient"], manifest.loc[both, "patient"]))
+        known = {**by_hash(manifest["patient"], key), **dict(zip(found["patient"][both], manifest["patient"][both]))}
         found["patient"] = found["patient"].map(lambda patient: known.get(patient, patient))
     filled: list[str] = []
     for name in TAGS:
@@ -120,6 +121,11 @@ def _text(value: object) -> str:
 def hashed(name: str, key: bytes, prefix: str) -> str:
     """A keyed hash of an id, after a letter, for hexadecimal digits may look like a number."""
     return prefix + hashlib.blake2b(name.encode(), key=key, digest_size=8).hexdigest()
+
+
+def by_hash(patients: Iterable[str], key: Optional[bytes]) -> dict[str, str]:
+    """Patients by what their ids would be in headers: tables give them as they are; {} without a key."""
+    return {hashed(patient, key, "p"): patient for patient in set(patients) - {""}} if key else {}
 
 
 def key_at(path: str) -> bytes:

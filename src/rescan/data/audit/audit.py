@@ -12,6 +12,7 @@ import pandas as pd
 from rescan.data.audit import confounds, copies, duplicates
 from rescan.data.audit.cautions import cautions, large_groups
 from rescan.data.audit.inspection import Inspected, inspect
+from rescan.data.headers import by_hash, key_at
 from rescan.data.index import locate
 from rescan.data.pool import pooled
 from rescan.errors import RescanError
@@ -112,7 +113,10 @@ def _relatives(study: Study, samples: pd.DataFrame, thumbnails: np.ndarray, proc
     related = []
     if "patient" in study.split.group_by:
         same_patients = study.home is not None and study.home.same_patients
-        related += [duplicates.same(both["patient"] if same_patients else samples["patient"])]
+        key = key_at(paths.patients_key) if Path(paths.patients_key).is_file() else None
+        names = by_hash(both["patient"], key)  # of one of the two a table may name them, of the other headers
+        patients = both["patient"].map(lambda patient: names.get(patient, patient))
+        related += [duplicates.same(patients if same_patients else samples["patient"])]
     if "near_duplicate" in study.split.group_by:
         related += [
             duplicates.same(both["pixels"]),
