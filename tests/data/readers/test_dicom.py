@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -399,3 +400,15 @@ def test_inverse_files_of_compressed_syntaxes(tmp_path, syntax):
     content.compress(syntax)
     content.save_as(tmp_path / "a")
     np.testing.assert_array_equal(images.read(tmp_path / "a")[0], 4095 - large)
+
+
+@pytest.mark.skipif(dicom_pixels.IS_OLD, reason="pydicom 2 cannot be told which decoder to take")
+def test_damaged_jpeg_data_do_not_end_the_process(tmp_path):
+    content = Path(get_testdata_file("SC_rgb_jpeg_lossy_gdcm.dcm")).read_bytes()
+    (tmp_path / "x.dcm").write_bytes(content[:1915] + content[1919:])  # a table of the JPEG stream lacks four bytes
+    try:
+        image, _ = images.read(tmp_path / "x.dcm")
+    except Unreadable as error:
+        assert "cannot be decoded" in str(error)  # noqa: PT017 - which of the two is Pillow's to say
+    else:
+        assert image.shape == (100, 100, 3)

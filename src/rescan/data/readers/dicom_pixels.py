@@ -156,7 +156,10 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
                 if syntax == JPEGBaseline8Bit and photometric == "RGB" and b"JFIF" in content.PixelData[:100]:
                     photometric = "YBR_FULL"  # what JFIF holds, as later versions know
             else:
-                pixels, properties = library.get_decoder(syntax).as_array(content)
+                decoder = library.get_decoder(syntax)
+                # gdcm ends the whole process at some damaged baseline JPEG data; Pillow gives the same values
+                plugin = "pillow" if syntax == JPEGBaseline8Bit and "pillow" in decoder.available_plugins else ""
+                pixels, properties = decoder.as_array(content, decoding_plugin=plugin)
                 photometric = properties["photometric_interpretation"]
     except Exception as error:  # noqa: BLE001 - data that are truncated or compressed in an unknown way
         raise Unreadable(_why_not(syntax, int(content.BitsStored), error)) from None
