@@ -14,6 +14,7 @@ import pytest
 
 from rescan.data.layouts.reading import read_layout
 from rescan.errors import RescanError
+from rescan.look.guess import of_table
 from rescan.look.init import init
 from rescan.study import Settings, Study
 from rescan.study.file import load
@@ -203,3 +204,13 @@ def test_files_that_cannot_be_read_are_said(tmp_path, caplog, monkeypatch):
         file.write_bytes(b"")
     with pytest.raises(RescanError, match="none of the files that were looked at can be read"):
         init(tmp_path / "raw", None, tmp_path / "other.yaml")
+
+
+def test_classes_that_may_mean_unknown_are_said(tmp_path):
+    for number in range(8):
+        (tmp_path / f"{number}.png").touch()
+    labels = ["tumor", "normal", "NA", "tumor", "normal", "NA", "tumor", "normal"]
+    rows = [f"{number}.png,{label}" for number, label in enumerate(labels)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
+    guessed = of_table(tmp_path, tmp_path / "t.csv")
+    assert "the classes NA may be rows without a label; then take them out of the table" in guessed.notes

@@ -114,6 +114,8 @@ def of_table(folder: Path, table: Path) -> Guess:
         notes.append(f"the labels are those of the column {label}; others may be: {', '.join(others)}")
     layout["columns"] = {name: column for name, column in columns.items() if name != _plain(column)}
     classes = _in_order(set(rows[label]) - {""})
+    if unsure := [name for name in classes if name.casefold() in PLACEHOLDERS]:
+        notes.append(f"the classes {', '.join(unsure)} may be rows without a label; then take them out of the table")
     return Guess(layout, classes, notes)
 
 
