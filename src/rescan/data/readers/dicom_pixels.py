@@ -15,6 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit
 
+from rescan.data.readers.jpeg_sizes import sizes_of
 from rescan.data.readers.kinds import kind_of
 from rescan.data.readers.unreadable import Unreadable, one_line
 
@@ -145,6 +146,8 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
         Unreadable: They are truncated, damaged, or compressed in a way that nothing installed can decode.
     """
     syntax = content.file_meta.TransferSyntaxUID
+    if _is_compressed(syntax):
+        _check_sizes(content)
     shift = 0
     if not _is_compressed(syntax) and "PixelData" in content:  # else the decoder gives the values
         shift = max(0, int(value_of([content], "HighBit") or 0) + 1 - int(content.BitsStored))
@@ -168,6 +171,19 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
         pixels = _own_bits(pixels, int(content.BitsStored), shift)
         content.BitsStored -= shift
     return pixels, str(photometric)
+
+
+def _check_sizes(content: Dataset) -> None:
+    """Refuse JPEG pictures of another size than the file says: gdcm would end the whole process.
+
+    Raises:
+        Unreadable: The size of both.
+    """
+    said = int(content.Rows), int(content.Columns)
+    for size in sizes_of(content.get("PixelData") or b""):
+        if size != said:
+            own, header = (f"{rows}x{columns}" for rows, columns in (size, said))
+            raise Unreadable(f"damaged: its compressed picture has {own} pixels, its header says {header}")
 
 
 def _is_compressed(syntax: UID) -> bool:
