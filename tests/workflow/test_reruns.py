@@ -38,7 +38,7 @@ def test_what_came_later_reruns_a_step_only_where_it_is_asked_for(step, sections
     keys = []
     for content in (STUDY, {**STUDY, **change}):
         study = Study.model_validate(content)
-        plan = SimpleNamespace(studies={"pets": study})
+        plan = SimpleNamespace(everything={"pets": study})
         keys.append(getattr(Keys(plan), step)(SimpleNamespace(study="pets")))
     assert keys[0] == study_key(Study.model_validate(STUDY), *sections)
     assert keys[1] != keys[0]
