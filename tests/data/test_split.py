@@ -55,6 +55,25 @@ def test_cuts_test_and_validation_by_group_stratified(tmp_path, monkeypatch, stu
         assert groups_of["test"] == pytest.approx(0.25 * groups_of.sum(), rel=0.4), label
 
 
+def test_several_labels_are_stratified_one_by_one(tmp_path, monkeypatch, study):
+    rng = np.random.default_rng(0)
+    findings = rng.random((400, 3)) < [0.4, 0.15, 0.08]  # eight sets of labels, some of two samples
+    joined = ["|".join(np.array(["cat", "dog", "owl"])[row]) or "none" for row in findings]
+    write(tmp_path, monkeypatch, [f"g{number // 2}" for number in range(400)], joined)
+    plain = study(test=0.25, validation=0.2)
+    data = plain.data.model_copy(update={"classes": ["cat", "dog", "owl"], "multilabel": True})
+    splits = run(plain.model_copy(update={"data": data}))
+    assert splits.groupby("group")["part"].nunique().max() == 1
+    for column, name in enumerate(["cat", "dog", "owl"]):
+        rows = splits[splits["label"].str.split("|").map(lambda names, name=name: name in names)]
+        assert len(rows) == findings[:, column].sum()
+        assert (rows["part"] == "test").sum() == pytest.approx(0.25 * len(rows), abs=2), name
+        assert (rows["part"] == "validation").sum() == pytest.approx(0.15 * len(rows), abs=2), name
+    assert (
+        training_samples(splits, 0, "all", 0, data.outcome) == splits.loc[splits["part"] == "train", "sample"].tolist()
+    )
+
+
 def test_is_the_same_each_time_and_for_other_seeds(tmp_path, monkeypatch, study):
     write(tmp_path, monkeypatch, *some())
     first = run(study(test=0.2, seeds=[0]))

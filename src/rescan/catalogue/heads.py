@@ -16,6 +16,7 @@ class Head(Record):
         title: What the page calls it.
         of_grades: Whether it is for ordered classes only, and its output rises with the grade.
         of_two: Whether it tells two classes apart, and no more.
+        of_several: Whether each of its outputs is of a label of its own, of which a sample may have several.
         one_output: Whether it has one output; its column in predictions.csv then has no number.
         gives_grade: Whether that output is a grade, without probabilities, that cut points turn into a class.
         output: Its outputs as the page describes them, of `classes`, one less `thresholds`, and a `limit`, if any.
@@ -27,6 +28,7 @@ class Head(Record):
     title: str = ""
     of_grades: bool = False
     of_two: bool = False
+    of_several: bool = False
     one_output: bool = False
     gives_grade: bool = False
     output: str = "{classes} outputs"

@@ -61,14 +61,20 @@ LAYOUTS = by_name(
     Layout(
         "table",
         "rescan.data.layouts.table:table",
-        about="one table (CSV, TSV, XLSX) with one row per sample: `path`, `label` and what else is known of it; or, "
-        "without `path`, one row per patient, whose files are found by the name of a folder, or by `patient`",
+        about="one table (CSV, TSV, XLSX) with one row per sample: `path`, `label` and what else is known of it "
+        "(with `multilabel`, labels joined by `|`, or a column of 0 and 1 per class); or, without "
+        "`path`, one row per patient, whose files are found by the name of a folder, or by `patient`",
         options={
             "file": Option("samples.csv", "in the data's folder, or beside the study file"),
             "columns": COLUMNS,
             "patient": PATIENT,
             "files": Option("", "of a row per patient: which files are read, as in `*/anat/*_T1w.nii.gz`"),
             "sample": SAMPLE,
+            "uncertain": Option(
+                "absent",
+                "of several labels, a column each: what −1 counts as",
+                choices={"absent": "absent", "present": "present"},
+            ),
         },
         tables=("{file}",),
     ),

@@ -125,7 +125,8 @@ def check_classes(study: Study, splits: pd.DataFrame) -> None:
     Raises:
         RescanError: It names the class, the part and the fold.
     """
-    groups = splits.groupby(["fold", "part", "label"])["group"].nunique()
+    outcome = study.data.outcome
+    groups = outcome.by_class(splits).groupby(["fold", "part", "label"])["group"].nunique()
     on_test = all(recipe.validation == "test" for recipe in study.arms.values())
     for fold in range(study.split.fold_count):
         rest = splits[(splits["fold"] == fold) & splits["part"].isin(["train", "validation"])]
@@ -138,7 +139,7 @@ def check_classes(study: Study, splits: pd.DataFrame) -> None:
             for label in study.data.classes:
                 count = int(groups.get((fold, part, label), 0))
                 if part != "validation" and count == 0:
-                    rows = splits[(splits["fold"] == fold) & (splits["label"] == label)]
+                    rows = splits[(splits["fold"] == fold) & outcome.has(splits["label"], label)]
                     raise RescanError(
                         f"{study.name}: split: class {label!r} has no readable sample in "
                         f"part {part!r} of fold {fold}; {_remedy(study, rows, part, fold)}"

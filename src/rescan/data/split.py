@@ -16,7 +16,7 @@ from rescan.paths import Paths
 from rescan.results.agreement import read_samples
 from rescan.results.parts import EXTRA, LEFT_OUT, PARTS, UNLABELED
 from rescan.results.splits import SPLITS
-from rescan.study import Study
+from rescan.study import Outcome, Study
 
 SEED = 20240601  # of the splits: not a seed of training, so that all runs of a fold share it
 ANY_POSITIVE = "any_positive"  # to stratify by: whether a group has a sample of the last class
@@ -119,11 +119,12 @@ def _is_held_out(study: Study, samples: pd.DataFrame, fold: int) -> pd.Series[bo
 
 
 def _strata(study: Study, samples: pd.DataFrame) -> pd.Series[str]:
-    """What each sample is stratified by: its label, and the columns that the study names."""
-    strata = samples["label"]
+    """What each sample is stratified by: its label, and the columns that the study names; of several labels, a list."""
+    outcome = study.data.outcome
+    strata = pd.Series("", samples.index)
     for column in study.split.stratify_by:
         if column == ANY_POSITIVE:
-            positive = samples["label"] == study.data.classes[-1]
+            positive = outcome.has(samples["label"], study.data.classes[-1])
             strata = strata + "/" + positive.groupby(samples["group"]).transform("any").astype(str)
             continue
         if column not in samples or (samples[column] == "").all():
@@ -132,7 +133,10 @@ def _strata(study: Study, samples: pd.DataFrame) -> pd.Series[str]:
                 f"{study.name}: split.stratify_by: no sample has a {column!r}; known of this data: {columns or 'none'}"
             )
         strata = strata + "/" + samples[column].astype(str)
-    return strata
+    if not outcome.multilabel:
+        return samples["label"] + strata
+    labels = samples["label"].map(lambda label: outcome.classes_of(label) or [label])
+    return pd.Series([[name + more for name in names] for names, more in zip(labels, strata)], samples.index)
 
 
 def cut(samples: pd.DataFrame, share: float, seed: int) -> set[str]:
@@ -142,10 +146,11 @@ def cut(samples: pd.DataFrame, share: float, seed: int) -> set[str]:
     Not large ones first, as is common: they would fill a small part, which then had few groups, all of one kind.
 
     Args:
-        samples: Columns group and stratum.
+        samples: Columns group and stratum; a sample of several strata has a list of them, and counts in each.
         share: In (0, 1], of the samples of each stratum.
         seed: Of the order.
     """
+    samples = samples[["group", "stratum"]].explode("stratum")
     counts = pd.crosstab(samples["group"], samples["stratum"]).sample(frac=1, random_state=seed)
     shares = counts.to_numpy() / counts.sum().to_numpy()
     missing = np.full(shares.shape[1], float(share))
@@ -194,7 +199,9 @@ def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
     return warnings
 
 
-def training_samples(splits: pd.DataFrame, fold: int, subset: str, seed: int) -> list[str]:
+def training_samples(
+    splits: pd.DataFrame, fold: int, subset: str, seed: int, outcome: Outcome | None = None
+) -> list[str]:
     """The study's own training samples of a run, in the order of `splits.csv`. Validation and test parts stay whole.
 
     Args:
@@ -203,6 +210,7 @@ def training_samples(splits: pd.DataFrame, fold: int, subset: str, seed: int) ->
         subset: `all`; `leak_free`, without the samples whose group has a member in the test part; `size_matched`,
             without as many at random of each class; `clean_labels`, without images that also exist under another label.
         seed: The run's seed; only `size_matched` uses it.
+        outcome: For the classes of labels that name several.
 
     Raises:
         RescanError: A class has no sample left.
@@ -219,7 +227,8 @@ def training_samples(splits: pd.DataFrame, fold: int, subset: str, seed: int) ->
         chosen = rows.drop(pd.concat(left_out).index)
     else:
         chosen = rows
-    missing = sorted(set(rows["label"]) - set(chosen["label"]))
+    before, after = (set((outcome.by_class(some) if outcome else some)["label"]) for some in (rows, chosen))
+    missing = sorted(before - after)
     if missing:
         raise RescanError(
             f"training_samples: {subset}: no training sample of class {missing[0]!r} is left; leave this arm out"

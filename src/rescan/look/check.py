@@ -54,7 +54,8 @@ def _check(study: Study) -> list[str]:
         if place is not None:
             logger.info("%s: data.extra: %s: %d samples", study.name, origin, len(read_layout(study, place, origin)))
     labeled = manifest[manifest["label"] != ""]
-    counts = ", ".join(f"{label} {(labeled['label'] == label).sum()}" for label in study.data.classes)
+    has = study.data.outcome.has
+    counts = ", ".join(f"{label} {has(labeled['label'], label).sum()}" for label in study.data.classes)
     patients = labeled.loc[labeled["patient"] != "", "patient"].nunique()
     logger.info("%s: %d samples in %s: %s", study.name, len(manifest), root, counts)
     logger.info("%s: %s patients", study.name, patients or "unknown")
@@ -82,6 +83,7 @@ def _root(study: Study, data: DataSet, origin: str) -> Path | None:
 def _faults_of_classes(study: Study, labeled: pd.DataFrame) -> list[str]:
     """Classes that a part lacks, or will lack; those with few patients are only said."""
     faults = []
+    labeled = study.data.outcome.by_class(labeled).reset_index(drop=True)
     published = study.split.test == "published"
     parts = labeled["published_part"].where(labeled["published_part"] == "test", "train") if published else "all"
     by_patient = "patient" in study.split.group_by

@@ -81,7 +81,7 @@ def preprocess(study: Study, name: str, processes: int) -> None:
         fill = partial(_fill, preparation=preparation, arrays=arrays)
         outcomes = list(pooled(fill, tasks, processes, f"preprocess {name}"))
         samples.loc[has_file, "problem"] = [outcome.problem for outcome in outcomes]
-        _check_problems(samples, where, preparation)
+        _check_problems(study, samples, where, preparation)
         prepared = np.flatnonzero([outcome.problem == "" for outcome in outcomes])
         if len(prepared) < len(tasks):
             filled = (prepared[:, None] * patches + np.arange(patches)).ravel()
@@ -182,12 +182,12 @@ def _fill(task: _Task, preparation: Preparation, arrays: dict[str, Rows]) -> _Ou
     return _Outcome("", digests, prepared.window or ("", ""), prepared.affine, empty)
 
 
-def _check_problems(samples: pd.DataFrame, where: str, preparation: Preparation) -> None:
+def _check_problems(study: Study, samples: pd.DataFrame, where: str, preparation: Preparation) -> None:
     """Refuse samples of another size than the first, and a class without any prepared sample."""
     for _, row in samples[samples["problem"].str.startswith(DIFFERS)][:1].iterrows():
         last = "resize" if preparation.dimensions == 2 else "resize_volume or pad_volume"
         raise RescanError(f"{where}: {row['sample']} {row['problem']}; let the steps end with {last}")
-    for label, rows in samples[samples["label"] != ""].groupby("label"):
+    for label, rows in study.data.outcome.by_class(samples[samples["label"] != ""]).groupby("label"):
         if (rows["problem"] != "").all():
             sample, problem = rows[["sample", "problem"]].iloc[0]
             raise RescanError(

@@ -1,7 +1,7 @@
 """Studies: the sections of a study file as typed models, and how a file becomes a study at one scale."""
 
 from rescan.study.autoencoder import Autoencoder
-from rescan.study.data import Data, DataSet, External, Outcome, Source
+from rescan.study.data import NO_LABEL, NO_LABELS, SEPARATOR, Data, DataSet, External, Outcome, Source
 from rescan.study.explanation import Explanation
 from rescan.study.keys import TRAINING_VERSION
 from rescan.study.network import Block, EncoderSettings, Head, HeadName, Layers, Network, Norm
@@ -17,7 +17,10 @@ from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName,
 from rescan.study.study import Study
 
 __all__ = [
+    "NO_LABEL",
+    "NO_LABELS",
     "SCALES",
+    "SEPARATOR",
     "TRAINING_VERSION",
     "Ablation",
     "AnyRun",

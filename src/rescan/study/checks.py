@@ -95,6 +95,11 @@ def check_arm_and_data(study: Study, arm: str) -> None:
     for name, head in catalogue.HEADS.items():
         if head.of_two and name in recipe.network.heads and len(data.classes) != 2:
             raise ValueError(f"arms: {arm}: a {name} head tells two classes apart, not {len(data.classes)}")
+    if wrong := [name for name in recipe.network.heads if catalogue.HEADS[name].of_several != data.multilabel]:
+        of_several = [name for name, head in catalogue.HEADS.items() if head.of_several]
+        remedy = f"use head {' or '.join(of_several) or '(there is none yet)'}" if data.multilabel else "add multilabel: true to data"
+        several = "tells exclusive classes apart" if data.multilabel else "is for several labels of a sample"
+        raise ValueError(f"arms: {arm}: head {wrong[0]} {several}; {remedy}")
     of_grades = [name for name, head in catalogue.HEADS.items() if head.of_grades]
     if not data.ordered and not recipe.network.heads.keys().isdisjoint(of_grades):
         raise ValueError(f"arms: {arm}: {' and '.join(of_grades)} heads are for grades; add ordered: true to data")

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Named
 from rescan.study.strict import Name, Strict, not_reserved
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATOR = "|"  # of several labels of a sample, in the manifest
+NO_LABEL = "none"  # there, of a sample with none of several labels
+NO_LABELS = ("", NO_LABEL, "no finding", "no findings")  # in tables, case aside
+MOST_LABELS = 62  # of several labels a sample's are the bits of one integer
 
 
 def _with_text_keys(value: Any) -> Any:
@@ -76,21 +85,64 @@ class Outcome:
         classes: K names.
         ordered: Whether they are grades, the lowest first.
         endpoints: By name, the lowest class for which the answer is yes.
+        multilabel: Whether a sample may be of several classes, or of none: each is a question of its own.
     """
 
     classes: list[str]
     ordered: bool
     endpoints: dict[str, str]
+    multilabel: bool = False
 
     @property
     def metric(self) -> str:
-        """The main metric: quadratic kappa for grades, else accuracy."""
-        return "quadratic_kappa" if self.ordered else "accuracy"
+        """The main metric: quadratic kappa for grades, the mean AUROC of several labels, else accuracy."""
+        return "quadratic_kappa" if self.ordered else "auroc" if self.multilabel else "accuracy"
 
     @property
     def positive(self) -> int | None:
-        """The index of the positive class, the last of two; None for more classes."""
-        return len(self.classes) - 1 if len(self.classes) == 2 else None
+        """The index of the positive class, the last of two; None for more classes, or several labels."""
+        return len(self.classes) - 1 if len(self.classes) == 2 and not self.multilabel else None
+
+    def classes_of(self, label: str) -> list[str]:
+        """The classes that a label of the manifest names: one, or several; none of an unlabeled sample."""
+        if not self.multilabel:
+            return [label] if label else []
+        return [] if label in ("", NO_LABEL) else label.split(SEPARATOR)
+
+    def joined(self, names: Iterable[str]) -> str:
+        """The label of a sample of several classes, in their order."""
+        present = set(names)
+        return SEPARATOR.join(name for name in self.classes if name in present) or NO_LABEL
+
+    def is_label(self, label: str) -> bool:
+        """Whether a label of the manifest is as this study has them."""
+        return self.joined(self.classes_of(label)) == label if self.multilabel else label in self.classes
+
+    def target(self, label: str) -> int:
+        """What predictions are compared with: the class's index; of several Σ 2^index; −1 without a label."""
+        if not label:
+            return -1
+        numbers = [self.classes.index(name) for name in self.classes_of(label)]
+        return sum(1 << number for number in numbers) if self.multilabel else numbers[0]
+
+    def label(self, target: int) -> str:
+        """The label of a target: the inverse of `target`."""
+        if not self.multilabel:
+            return self.classes[target] if target >= 0 else ""
+        return self.joined(name for number, name in enumerate(self.classes) if target >> number & 1)
+
+    def has(self, labels: pd.Series[str], name: str) -> pd.Series[bool]:
+        """Which labels of the manifest name a class."""
+        return (
+            labels.map(lambda label: name in self.classes_of(label)).astype(bool) if self.multilabel else labels == name
+        )
+
+    def by_class(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows with a column `label`, once for each class that it names."""
+        if not self.multilabel:
+            return rows
+        rows = rows.assign(label=rows["label"].map(self.classes_of)).explode("label")
+        return rows[rows["label"].notna()]
 
 
 class Data(DataSet):
@@ -99,7 +151,7 @@ class Data(DataSet):
     Those of `extra` are trained on only, those of `external` tested on only.
 
     `ordered` classes are grades, the lowest first. An endpoint is a yes-or-no question about a grade: is it at least
-    this class?
+    this class? With `multilabel` a sample may be of several classes, or of none.
     """
 
     classes: Annotated[list[str], Field(min_length=2)]
@@ -107,6 +159,7 @@ class Data(DataSet):
         default={}, description="the class of each label of the source; others are dropped"
     )
     ordered: bool = False
+    multilabel: bool = Field(default=False, description="a sample may have several of the classes, or none")
     endpoints: dict[Name, str] = {}
     expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}
     extra: dict[Annotated[Name, not_reserved("own")], DataSet] = {}
@@ -118,7 +171,7 @@ class Data(DataSet):
     @property
     def outcome(self) -> Outcome:
         """What is predicted."""
-        return Outcome(self.classes, self.ordered, self.endpoints)
+        return Outcome(self.classes, self.ordered, self.endpoints, self.multilabel)
 
     @model_validator(mode="after")
     def _classes_labels_and_endpoints_agree(self) -> Data:
@@ -135,6 +188,24 @@ class Data(DataSet):
             if lowest not in self.classes[1:]:
                 near = catalogue.suggest(lowest, self.classes[1:])
                 raise ValueError(f"endpoints: {name}: {lowest!r} is no class above the first{near}")
+        return self
+
+    @model_validator(mode="after")
+    def _several_labels_can_be_read(self) -> Data:
+        if not self.multilabel:
+            return self
+        if self.ordered:
+            raise ValueError("multilabel: grades exclude each other; take out multilabel, or ordered")
+        if len(self.classes) > MOST_LABELS:
+            raise ValueError(f"multilabel: {len(self.classes)} classes; {MOST_LABELS} labels at most are possible")
+        if wrong := [name for name in self.classes if SEPARATOR in name or name.casefold() in NO_LABELS]:
+            raise ValueError(f"multilabel: {wrong[0]!r} can be no class: it means none, or several; take it out")
+        for name, source in {"": self, **self.extra, **self.external}.items():
+            where = f"{name}: " if name else ""
+            if source.layout["name"] != "table":
+                raise ValueError(f"multilabel: {where}layout {source.layout['name']} has one label; use layout: table")
+            if source.phantom is not None:
+                raise ValueError(f"multilabel: {where}phantom {source.phantom['name']} has one label; take it out")
         return self
 
     @model_validator(mode="after")

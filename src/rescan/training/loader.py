@@ -36,9 +36,9 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
 
     Returns:
         The store's images, (N, *spatial, C) uint8 or uint16, memory-mapped; and the run's items, by item, with columns
-        `item` (row of the images), `sample`, `group`, `patient`, `eye`, `study`, `target` (index of the class, −1 if
-        unlabelled), `part` (train, validation, test, unlabeled or extra), `origin` (an extra's name) and `digest` (of
-        the prepared image); and the columns that class weights are taken within.
+        `item` (row of the images), `sample`, `group`, `patient`, `eye`, `study`, `target` (see
+        `Outcome.target`; −1 if unlabelled), `part` (train, validation, test, unlabeled or extra), `origin` (an extra's
+        name) and `digest` (of the prepared image); and the columns that class weights are taken within.
         Samples that the split or the arm leaves out, extras that it does not use, and samples that the store lacks, are
         not in it. Where the arm validates on the test part, there is no validation part: it is trained on. Of an
         external data set there are parts external and unlabeled only.
@@ -55,14 +55,14 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     rows = splits[(splits["fold"] == fold) & (splits["part"] != LEFT_OUT)]
     if study.home:
         return images, _joined(run, store_items, rows)[COLUMNS]
-    training = training_samples(splits, fold, run.training_samples, run.seed)
+    training = training_samples(splits, fold, run.training_samples, run.seed, study.data.outcome)
     rows = rows[(rows["part"] != "train") | rows["sample"].isin(training)]
     rows = rows[(rows["part"] != "extra") | rows["origin"].isin(run.extras)]
     if run.validates_on_test:
         rows = rows.assign(part=rows["part"].replace("validation", "train"))
     items = _joined(run, store_items, rows)
     for label in study.data.classes:
-        if not ((items["part"] == "train") & (items["label"] == label)).any():
+        if not ((items["part"] == "train") & study.data.outcome.has(items["label"], label)).any():
             raise RescanError(f"{path}: fold {fold} has no training image of class {label!r}; see audit.json")
     for part in ("test",) if run.validates_on_test else ("validation", "test"):
         if not (items["part"] == part).any():
@@ -75,8 +75,7 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
 def _joined(run: AnyRun, store_items: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """The items of the samples of some rows of splits.csv, with their targets, in the order of the store."""
     items = store_items[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item", ignore_index=True)
-    number = {label: index for index, label in enumerate(run.study.data.classes)}
-    items["target"] = items["label"].map(number).fillna(-1).astype(int)
+    items["target"] = items["label"].map(run.study.data.outcome.target).astype("int64")
     return items
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,15 @@ from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.results.agreement import check_counts, read_manifest
-from rescan.results.audit_report import GROUPS, AuditReport, ClassCounts, NearDuplicates, Unlisted, UnreadableSample
+from rescan.results.audit_report import (
+    GROUPS,
+    AuditReport,
+    ClassCounts,
+    Confounds,
+    NearDuplicates,
+    Unlisted,
+    UnreadableSample,
+)
 from rescan.results.manifest import MANIFEST, DroppedSamples
 from rescan.results.parts import EXTRA, UNLABELED
 from rescan.study import Study
@@ -92,8 +100,7 @@ def audit(study: Study, processes: int) -> None:
         linked_test=copies.linked_test(study.data, labeled),
         patients_known=patients_known,
         patients_in_both_parts=_patients_in_both_parts(samples[_own(samples)]),
-        confounds=confounds.metadata_baseline(labeled, study.data.classes, study.data.ordered),
-        attributes=confounds.attribute_baselines(labeled, study.data.classes),
+        **_confounds(study, labeled),
         subgroups=_subgroups(study, labeled),
         warnings=large_groups(study, readable, np.concatenate([upright, mirrored])),
     )
@@ -153,7 +160,7 @@ def _parts(labeled: pd.DataFrame) -> pd.Series[str]:
 
 
 def _classes(study: Study, rows: pd.DataFrame) -> ClassCounts:
-    return {label: int((rows["label"] == label).sum()) for label in study.data.classes}
+    return {label: int(study.data.outcome.has(rows["label"], label).sum()) for label in study.data.classes}
 
 
 def _subgroups(study: Study, labeled: pd.DataFrame) -> dict[str, dict[str, ClassCounts]]:
@@ -165,10 +172,22 @@ def _subgroups(study: Study, labeled: pd.DataFrame) -> dict[str, dict[str, Class
     }
 
 
+def _confounds(study: Study, labeled: pd.DataFrame) -> dict[str, Any]:
+    """What metadata alone predict: `confounds` and `attributes`; of several labels, nothing is looked for."""
+    classes = study.data.classes
+    if study.data.multilabel:
+        return {"confounds": Confounds(warnings=[]), "attributes": {}}
+    return {
+        "confounds": confounds.metadata_baseline(labeled, classes, study.data.ordered),
+        "attributes": confounds.attribute_baselines(labeled, classes),
+    }
+
+
 def _check_readable(study: Study, labeled: pd.DataFrame) -> None:
-    there = set(labeled["label"])
+    outcome = study.data.outcome
+    there = set(outcome.by_class(labeled)["label"])
     for label in study.data.classes if study.home is None else there:
-        rows = labeled[labeled["label"] == label]
+        rows = labeled[outcome.has(labeled["label"], label)]
         if rows.empty:
             raise RescanError(f"{study.name}: class {label!r} has no sample; check data.classes and the source")
         if (rows["problem"] != "").all():

@@ -85,7 +85,7 @@ def cautions(study: Study, labeled: pd.DataFrame, report: AuditReport) -> list[s
         )
     for part, rows in labeled.groupby("part"):
         for label in study.data.classes:
-            groups = rows.loc[rows["label"] == label, "group"].nunique()
+            groups = rows.loc[study.data.outcome.has(rows["label"], label), "group"].nunique()
             if groups < FEWEST_GROUPS:
                 warnings.append(f"class {label!r} has only {groups} groups in part {part!r}")
     warnings += _unusual_patients(labeled)

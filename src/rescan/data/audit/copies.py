@@ -40,7 +40,8 @@ def agreement(data: Data, labeled: pd.DataFrame, column: str) -> Copies:
         labeled: The samples.
         column: What copies share; all pairs of those that do are counted.
     """
-    counts = pd.crosstab(labeled[column], labeled["label"]).reindex(columns=data.classes, fill_value=0).to_numpy()
+    table = pd.crosstab(labeled[column], labeled["label"])  # of several labels, two agree if all do
+    counts = (table if data.multilabel else table.reindex(columns=data.classes, fill_value=0)).to_numpy()
     counts = counts[counts.sum(1) > 1]
     ordered_pairs = counts.T @ counts - np.diag(counts.sum(0))  # of a sample with another one, by their labels
     pairs, agreeing = int(ordered_pairs.sum()) // 2, int(np.trace(ordered_pairs)) // 2
@@ -91,7 +92,7 @@ def linked_test(data: Data, labeled: pd.DataFrame) -> LinkedTest | None:
         )
         return LinkedShare(n=int(rows.sum()), same_orientation=upright, any_orientation=anyhow)
 
-    classes = {label: test & (labeled["label"] == label) for label in data.classes}
+    classes = {label: test & data.outcome.has(labeled["label"], label) for label in data.classes}
     return LinkedTest(
         **dict(share(test)), classes={label: share(rows) for label, rows in classes.items() if rows.any()}
     )

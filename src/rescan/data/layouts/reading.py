@@ -46,9 +46,9 @@ def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
             raise RescanError(f"the source folder {root} is not there; check the path, or download again")
         listed: pd.DataFrame = catalogue.resolve("layout", layout["name"])(root, study.data, **options)
         _check_names(listed)
-        manifest, dropped = (
-            _by_class(study.data, root, listed, own=not (origin or study.home)) if study.data.labels else (listed, {})
-        )
+        manifest, dropped = listed, dict[str, int]()
+        if study.data.labels and not study.data.multilabel:  # of several labels the layout has done it
+            manifest, dropped = _by_class(study.data, root, listed, own=not (origin or study.home))
         if origin:
             manifest = _of_extra(manifest, origin)
         elif study.home:  # all its parts are tested on

@@ -11,6 +11,7 @@ import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.catalogue.columns import TABLE_COLUMNS
+from rescan.data.layouts import several_labels
 from rescan.data.layouts.finding import EXAMPLES, Finder, files_of_patients, patients_by_pattern
 from rescan.data.layouts.folders import COLUMNS, JOINED, PARTS, path_columns, top_of
 from rescan.data.readers.tables import (
@@ -43,6 +44,7 @@ def table(
     patient: str = "",
     files: str = "",
     sample: str = "file",
+    uncertain: str = "absent",
 ) -> pd.DataFrame:
     """Read one table: a row per sample if it has a column `path`, else a row per patient.
 
@@ -52,13 +54,14 @@ def table(
         file: The table (`readers.tables.read_table`), absolute, or in root or a folder in it. Its columns: `path` (from
             the folder that `file` is in, or from root; a file, or a folder of B-scans or DICOM slices; see
             `finding.Finder`), `label` (a class, a label of `data.labels`, or the class's number from 0 where classes
-            are grades), and, if known, `sample` (else the path), `patient`, `eye` or `side`, `study`, `site`, `device`,
-            `fov`, `body_part`, `age`, `sex`, `part` (train, validation or test; unlabeled needs no label), `extent` and
-            the further paths `mask`, `layers` and `path_<modality>`.
+            are grades; several as of `several_labels`), and, if known, `sample` (else the path), `patient`, `eye` or
+            `side`, `study`, `site`, `device`, `fov`, `body_part`, `age`, `sex`, `part` (train, validation or test;
+            unlabeled needs no label), `extent` and the further paths `mask`, `layers` and `path_<modality>`.
         columns: What these are called there, where it is something else.
         patient: A regular expression whose group, in a file's name or else in its path, is the patient.
         files: Of a row per patient: which files are read.
         sample: Of a row per patient: what a sample is, each `file` or each `folder` of slices.
+        uncertain: Of a column per class: what −1 counts as, `absent` or `present`.
 
     Returns:
         The manifest, with those of `site`, `device`, `fov`, `body_part`, `age`, `sex`, `extent`, `layers` and
@@ -69,7 +72,10 @@ def table(
     """
     top = top_of(root, file)
     path = top / file
-    rows = read_columns(path, columns)
+    rows = read_columns(path, columns, several_labels.columns_of(data) if data.multilabel else {})
+    unclear: list[str] = []
+    if "label" not in rows:
+        rows, unclear = several_labels.joined(path, rows, uncertain)
     rows = without_placeholders(path, rows, [name for name in SAID if name in rows])
     if "path" in rows:
         rows, faults = _located(path, top, rows)
@@ -78,11 +84,18 @@ def table(
         found = files_of_patients(top, set(rows["patient"]), patient, files, sample)
         rows, faults = of_patients(path, top, rows, found)
     rows["sample"] = rows["sample"] if "sample" in rows else rows["path"]
-    return to_manifest(path, root, top, rows, data, faults)
+    return to_manifest(path, root, top, rows, data, [*unclear, *faults])
 
 
-def read_columns(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def read_columns(
+    path: Path, columns: Mapping[str, str], of_classes: Mapping[str, list[str]] = MappingProxyType({})
+) -> pd.DataFrame:
     """Read a table's columns that Rescan knows, by the names that `columns` gives them.
+
+    Args:
+        path: The table.
+        columns: What they are called, where it is something else.
+        of_classes: Columns that stand in place of `label` where there is none, and what they may be called.
 
     Raises:
         RescanError: There is no such table; or it has no label, or neither path nor patient.
@@ -92,10 +105,12 @@ def read_columns(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     raw = read_table(
         path, "give its path as data.layout.file", {name for names in spellings.values() for name in names}
     )
+    has_label = "label" in columns or "label" in {str(name).casefold() for name in raw}
+    labels = of_classes if of_classes and not has_label else {"label": spellings["label"]}
     others = [str(name) for name in raw if str(name).startswith(OTHER_PATH) and name not in columns]
     spellings = {**spellings, **{name: [name] for name in others}}
-    needed = {name: spellings[name] for name in ("label", *columns)}
-    optional = {name: names for name, names in spellings.items() if name not in needed}
+    needed = {**labels, **{name: spellings[name] for name in columns}}
+    optional = {name: names for name, names in spellings.items() if name not in needed and name != "label"}
     rows = pick(path, raw, needed, optional, REMEDY)
     if "path" not in rows and "patient" not in rows:
         what = "'path' (for one row per file) nor 'patient' (for one row per patient)"
@@ -186,7 +201,12 @@ def to_manifest(file: Path, root: Path, top: Path, rows: pd.DataFrame, data: Dat
     rows = rows.assign(part=rows.get("part", ""), patient=rows.get("patient", ""))
     parts = rows["part"].str.casefold()
     rows["published_part"] = parts.map({**PARTS, UNLABELED: UNLABELED}).fillna("")
-    rows["label"] = grades(rows["label"], data).where(parts != UNLABELED, "")
+    if data.multilabel:
+        known, wrong = several_labels.by_class(file, rows.loc[parts != UNLABELED, "label"], data)
+        rows["label"] = known.reindex(rows.index, fill_value="")
+        faults = [*wrong, *faults]
+    else:
+        rows["label"] = grades(rows["label"], data).where(parts != UNLABELED, "")
     raise_all(_faults(file, rows, data, faults))
     if (rows["published_part"] == "validation").any():
         logger.warning("%s: %s", file, JOINED)
@@ -224,7 +244,8 @@ def _faults(file: Path, rows: pd.DataFrame, data: Data, single: list[str]) -> li
         for part, lines in wrong_values(rows["part"], right)
     ]
     labeled = rows.loc[rows["published_part"] != UNLABELED, "label"]
-    return [*label_faults(file, labeled, data), *first_faults(file, wrong), *first_faults(file, single)]
+    unknown = [] if data.multilabel else label_faults(file, labeled, data)
+    return [*unknown, *first_faults(file, wrong), *first_faults(file, single)]
 
 
 def _is_extent(text: str) -> bool:

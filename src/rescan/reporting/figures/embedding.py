@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +10,12 @@ from scipy.linalg import eigh
 
 from rescan.reporting.figures.style import MARKERS, PathLike, canvas, class_colors, short
 from rescan.results.parts import PARTS
+from rescan.study import NO_LABEL, SEPARATOR, Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SEVERAL = "several"
 MOST_POINTS = 5000
 FEWEST_POINTS = 5  # with fewer there is no neighborhood
 FEW_POINTS = 1000  # for which one thread is quicker than several, which wait for each other longer than they work
@@ -69,6 +71,13 @@ def tsne(vectors: np.ndarray, seed: int, perplexities: Sequence[float] = ()) -> 
             value: TSNE(perplexity=value, init="pca", learning_rate="auto", random_state=seed).fit_transform(components)
             for value in fitting
         }
+
+
+def groups(outcome: Outcome, labels: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What points are colored by: the class of each label, and all classes; of several labels, "several" or "none"."""
+    if not outcome.multilabel:
+        return list(labels), outcome.classes
+    return [SEVERAL if SEPARATOR in label else label for label in labels], [*outcome.classes, SEVERAL, NO_LABEL]
 
 
 def scatter(

@@ -196,8 +196,6 @@ def features(study: Study, arm: str, out: PathLike) -> None:
     if len(rows) < max(embedding.FEWEST_POINTS, len(vectors)):  # too few, or of another inference
         return
     points = embedding.tsne(vectors, study.split.seeds[0])
-    labels = [study.data.classes[number] for number in rows["target"]]
+    labels, classes = embedding.groups(study.data.outcome, map(study.data.outcome.label, rows["target"]))
     title = f"{vectors.shape[1]:,} features per image, {min(embedding.COMPONENTS, *vectors.shape)} principal components"
-    embedding.scatter(
-        points, labels, rows["part"].tolist(), study.data.classes, out, ordered=study.data.ordered, title=title
-    )
+    embedding.scatter(points, labels, rows["part"].tolist(), classes, out, ordered=study.data.ordered, title=title)

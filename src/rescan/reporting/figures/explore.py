@@ -52,11 +52,14 @@ def explore(study: Study) -> None:
     source = Source(study, study.preparations[name])
     random = np.random.default_rng(study.split.seeds[0])
 
-    counts = {str(part): _counts(rows["label"]) for part, rows in splits.groupby("part")}
+    outcome = study.data.outcome
+    counts = {str(part): _counts(outcome.by_class(rows)["label"]) for part, rows in splits.groupby("part")}
     overview_figures.class_distribution(counts, study.data.classes, out.class_distribution, _beside(everything))
 
     usable = splits[splits["sample"].isin(items["sample"])]
-    samples_of = {name: _draw(usable.loc[usable["label"] == name, "sample"], random) for name in study.data.classes}
+    samples_of = {
+        name: _draw(usable.loc[outcome.has(usable["label"], name), "sample"], random) for name in study.data.classes
+    }
     fitting = COLUMNS // source.pictures
     raw = {name: [source.read(sample) for sample in samples[:fitting]] for name, samples in samples_of.items()}
     grids.grid([(name, *_row(looks)) for name, looks in raw.items()], out.samples_raw, COLUMNS)
@@ -228,11 +231,12 @@ def _tsne(store: np.ndarray, items: pd.DataFrame, study: Study, out: ExploreFold
         for name, values in zip("xy", points.T):
             table[f"{name}_{perplexity:g}"] = values.round(3)
     write_table(out.tsne_table, table)
+    labels, classes = embedding.groups(study.data.outcome, table["label"])
     embedding.scatter(
         embeddings,
-        table["label"].tolist(),
+        labels,
         table["part"].tolist(),
-        study.data.classes,
+        classes,
         out.tsne,
         ordered=study.data.ordered,
         title=f"{vectors}, {min(embedding.COMPONENTS, len(items))} principal components",

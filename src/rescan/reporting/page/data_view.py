@@ -13,7 +13,7 @@ from rescan.results.audit_report import AuditReport
 from rescan.results.packed_store import LeftOut, PackedStore
 from rescan.results.parts import EXTRA, LEFT_OUT, PARTS, UNLABELED
 from rescan.results.source import SourceReport
-from rescan.study import Study
+from rescan.study import NO_LABEL, Study
 
 FIGURES = {  # of `explore`, and their captions
     "class_distribution": "Samples of each class in each part of the split.",
@@ -100,10 +100,12 @@ def _counts(study: Study) -> Counts | None:
     columns += [splits["part"].isin(PARTS)]
     columns += [(splits["part"] == EXTRA) & (splits["origin"] == name) for name in extra]
     rows = [
-        (label, [int((column & (splits["label"] == label)).sum()) for column in columns])
+        (label, [int((column & study.data.outcome.has(splits["label"], label)).sum()) for column in columns])
         for label in study.data.classes
     ]
-    rows.append(("all", [sum(numbers) for numbers in zip(*(numbers for _, numbers in rows))]))
+    if study.data.multilabel:
+        rows.append((NO_LABEL, [int((column & (splits["label"] == NO_LABEL)).sum()) for column in columns]))
+    rows.append(("all", [int(column.sum()) for column in columns]))
     return Counts(rows, extra, int((splits["part"] == UNLABELED).sum()), int(left_out))
 
 
