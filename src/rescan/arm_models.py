@@ -23,7 +23,7 @@ from rescan.preparation.sample import Prepared, prepare
 from rescan.results.damage import damaged
 from rescan.results.posttraining import Posttraining
 from rescan.results.trained_model import ModelHeader
-from rescan.study import Inference
+from rescan.study import Inference, Outcome
 
 if TYPE_CHECKING:
     from rescan.models.networks import Network
@@ -189,7 +189,10 @@ def shown(text: str) -> str:
 
 def row_of(reading: Reading, number: int, classes: Sequence[str]) -> dict[str, object]:
     """What is read off a sample, by column."""
-    row: dict[str, object] = {"predicted": classes[int(reading.predicted[number])]}
+    predicted = int(reading.predicted[number])
+    row: dict[str, object] = {"predicted": "" if reading.multilabel else classes[predicted]}
+    if reading.multilabel:
+        row["predicted"] = Outcome(list(classes), ordered=False, endpoints={}, multilabel=True).label(predicted)
     if reading.log_probabilities is None:
         return {**row, "grade": round(float(reading.grade[number]), 4)}
     return {**row, **dict(zip(class_columns(classes), np.exp(reading.log_probabilities[number]).round(6)))}

@@ -63,6 +63,8 @@ def evaluate_on(
         RescanError: No evaluated arm in the folder; a fault of the table; or no file could be read.
     """
     posttraining, models = load_arm(arm_folder)
+    if posttraining.thresholds:
+        raise RescanError(f"{arm_folder}: is of several labels, which evaluate-on cannot score; use data.external")
     metrics = Metrics.read(ArmFolder(arm_folder).metrics)
     endpoints = {name: endpoint.lowest for name, endpoint in metrics.endpoints.items()}
     outcome = Outcome(metrics.classes, metrics.metric == "quadratic_kappa", endpoints)

@@ -54,7 +54,8 @@ def predict(
             of B-scans or of DICOM slices, and folders of these.
         out: The table: image, predicted, grade (on the line of the classes' numbers, where it is read from grades),
             one column per class (where there are probabilities; `probability_<class>` where a class is called like one
-            of the table's columns), problem. A file that is given twice has one row.
+            of the table's columns), problem. A file that is given twice has one row. Of several labels, `predicted`
+            joins them by |, and is `none` without one.
         gradcam: Where to draw the first network's Grad-CAM, if given: a picture per image, called after it.
         device: auto, cpu or cuda.
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
@@ -98,7 +99,8 @@ def predict(
     if len(unread) == len(table):
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))
     write_table(out, table)
-    _write_patients(out, table[table["problem"] == ""], classes, pattern)
+    if posttraining.thresholds is None:  # a patient's labels are those of several images: none is read off them
+        _write_patients(out, table[table["problem"] == ""], classes, pattern)
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
@@ -186,7 +188,7 @@ def _draw(
         model.header.classes,
         model.header.recipe.normalization,
         folder,
-        predicted=reading.predicted,
+        predicted=None if reading.multilabel else reading.predicted,
         affines=np.stack(affines) if affines else None,
         sources=sources if affines else None,
     )

@@ -14,7 +14,7 @@ ALL = [record for table in catalogue.KINDS.values() for record in table.values()
 IMPLEMENTED = [record for record in ALL if record.where]
 # What the implementations of a kind are called with, beside their options.
 ARGUMENTS = {"operator": {"image", "mask", "scan"}, "phantom": set(), "layout": {"root", "data"}}
-ARGUMENTS["loss"] = {"logits", "outputs", "targets", "wanted", "expected"}
+ARGUMENTS["loss"] = {"logits", "outputs", "targets", "wanted", "expected", "weights"}
 ARGUMENTS["schedule"] = {"at"}
 
 

@@ -71,3 +71,23 @@ def load(write):
         return study_file.load(write(text), Settings(scale, **settings))
 
     return load
+
+
+@pytest.fixture
+def several() -> str:
+    """Several labels of each image."""
+    return """
+title: Findings
+data: {source: {path: raw}, layout: table, classes: [mass, fluid], multilabel: true}
+split: {test: 0.2}
+preparations: {image: {channels: gray, steps: [{name: resize, size: [32, 32]}]}}
+recipe:
+  preparation: image
+  network: {encoder: cnn5, weights: none, heads: {multilabel: {}}}
+  stages:
+    main: {epochs: 1, optimizer: adam, losses: {multilabel: binary_cross_entropy}, class_weights: balanced}
+  keep: last
+arms: {one: {}, two: {network: {encoder: resnet18}}}
+claims: [{better: one, than: two, metric: auroc, who: them}]
+published: [{arm: one, metric: auprc, value: 0.8, who: them}]
+"""

@@ -154,3 +154,37 @@ def test_a_binary_head_is_for_two_classes(load, minimal):
     assert load(binary, "full").arms["base"].head == "binary"
     with pytest.raises(RescanError, match="a binary head tells two classes apart, not 3"):
         load(binary.replace("[no, yes]", "[no, yes, maybe]"), "full")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("heads: {multilabel: {}}", "heads: {classification: {}}", "head classification tells exclusive classes apart"),
+        ("multilabel: true", "multilabel: false", "head multilabel is for several labels of a sample"),
+        ("keep: last", "keep: {best: accuracy}", "keep: accuracy is not of several labels; use loss or auroc"),
+        ("class_weights: balanced", "sampling: balanced", "sampling: balanced is not for several labels"),
+        ("class_weights: balanced", "class_weights: {within: site}", "of several labels, use none or balanced"),
+        ("keep: last", "posttrain: {cuts: optimized}", "cuts are for head regression or linear, not multilabel"),
+        ("metric: auroc", "metric: accuracy", "claims: arms are not compared by accuracy here"),
+        ("metric: auprc", "metric: kappa", "published: of several labels, use level: image, and macro_f1"),
+        ("layout: table", "layout: mura", "layout mura has one label; use layout: table"),
+    ],
+)
+def test_several_labels_are_refused_what_they_do_not_have(load, several, old, new, message):
+    load(several, "full")
+    assert old in several
+    if "classification" in new:
+        several = several.replace("losses: {multilabel: binary_cross_entropy}, ", "")
+    with pytest.raises(RescanError) as caught:
+        load(several.replace(old, new), "full")
+    assert message in str(caught.value)
+
+
+def test_one_label_has_no_thresholds_and_no_mean_over_labels(load, minimal):
+    for new, message in (
+        ("posttrain: {thresholds: f1}", "thresholds are for several labels of a sample, not for head classification"),
+        ("keep: {best: auroc}", "keep: auroc is of several labels only"),
+    ):
+        with pytest.raises(RescanError) as caught:
+            load(minimal.replace("recipe:\n", f"recipe:\n  {new}\n"), "full")
+        assert message in str(caught.value)

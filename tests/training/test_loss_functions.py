@@ -93,3 +93,19 @@ def test_total_adds_up_heads_by_their_weights():
     assert total(losses, outputs, TARGETS, 3).item() == pytest.approx(items.mean().item())
     weighted = total(losses, outputs, TARGETS, 3, torch.tensor([0.5, 1.5]))
     assert weighted.item() == pytest.approx((0.5 * items[0] + 1.5 * items[1]).item() / 2)
+
+
+def test_labels_are_weighted_as_by_positive_weights():
+    """As torch does it: an image without a label weighs 1 in it, one that has it as many times more as lack it."""
+    logits, targets = torch.tensor([[1.0, -2.0], [0.5, 0.3], [-1.0, 0.0]]), torch.tensor([1, 3, 0])
+    expected = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    positive = torch.tensor([0.5, 2.0])  # 1 of 3 images lacks the first label, 2 of 3 the second
+    weights = torch.where(expected.bool(), positive, torch.ones(()))
+    losses = {"multilabel": {"name": "binary_cross_entropy", "label_smoothing": 0.0, "weight": 1.0}}
+    own = total(losses, {"multilabel": logits}, targets, 2, weights)
+    theirs = functional.binary_cross_entropy_with_logits(logits, expected, pos_weight=positive)
+    assert own.item() == pytest.approx(theirs.item(), abs=1e-6)
+    plain = total(losses, {"multilabel": logits}, targets, 2)
+    assert plain.item() == pytest.approx(functional.binary_cross_entropy_with_logits(logits, expected).item(), abs=1e-6)
+    losses = {"multilabel": {"name": "binary_focal", "gamma": 0.0, "alpha": 0.5, "label_smoothing": 0.0, "weight": 2.0}}
+    assert total(losses, {"multilabel": logits}, targets, 2, weights).item() == pytest.approx(theirs.item(), abs=1e-6)

@@ -14,7 +14,7 @@ from rescan.catalogue.encoders import ENCODERS
 from rescan.catalogue.heads import HEADS, READERS
 from rescan.catalogue.layouts import LAYOUTS
 from rescan.catalogue.losses import LOSSES
-from rescan.catalogue.metrics import COMPARED, COMPARED_GRADES, METRICS
+from rescan.catalogue.metrics import COMPARED, COMPARED_GRADES, COMPARED_LABELS, METRICS
 from rescan.catalogue.necks import NECKS
 from rescan.catalogue.normalizations import NORMALIZATIONS
 from rescan.catalogue.operators import OPERATORS
@@ -44,6 +44,7 @@ __all__ = [
     "AUGMENTATIONS",
     "COMPARED",
     "COMPARED_GRADES",
+    "COMPARED_LABELS",
     "ENCODERS",
     "FAULT",
     "HEADS",

@@ -79,6 +79,15 @@ HEADS = by_name(
         softmax_output=f"{{classes}} outputs of one softmax ({FAULT})",
         as_input="ordinal sum",
     ),
+    Head(
+        "multilabel",
+        "rescan.heads.multilabel_head:Multilabel",
+        about="of several labels, with `multilabel` in `data`: a sigmoid each",
+        sentence="the multilabel head: each label whose probability is at least a half",
+        title="multilabel head",
+        of_several=True,
+        output="{classes} labels (sigmoids)",
+    ),
 )
 LINEAR = Head(
     "linear",

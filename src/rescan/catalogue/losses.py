@@ -56,18 +56,18 @@ LOSSES = by_name(
     Loss(
         "binary_cross_entropy",
         "rescan.training.loss_functions:binary_cross_entropy",
-        about="of sigmoids, averaged over the thresholds",
+        about="of sigmoids, averaged over the thresholds or labels",
         sentence="binary cross-entropy",
         options={"label_smoothing": SMOOTHING, "weight": WEIGHT},
-        heads=("binary", "ordinal"),
+        heads=("binary", "ordinal", "multilabel"),
     ),
     Loss(
         "binary_focal",
         "rescan.training.loss_functions:binary_focal",
-        about="focal loss of sigmoids, averaged over the thresholds (Lin et al. 2017)",
+        about="focal loss of sigmoids, averaged over the thresholds or labels (Lin et al. 2017)",
         sentence="binary focal loss",
         options=FOCAL,
-        heads=("binary", "ordinal"),
+        heads=("binary", "ordinal", "multilabel"),
     ),
     Loss(
         "mae",

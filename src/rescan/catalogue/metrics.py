@@ -17,6 +17,7 @@ class Metric(Record):
         of_probabilities: Whether it needs probabilities of the classes.
         of_positive: Whether it is that of the positive class, where there are two; else it is the mean over classes.
         of_grades: Whether it is for ordered classes only.
+        of_labels: Whether it is also of several labels of a sample, of each and as the mean over them.
         compares: Whether epochs, heads and pairs of arms are compared by it.
         is_share: Whether it is a share of rows, which gets a Wilson interval near 0 and 1.
     """
@@ -26,6 +27,7 @@ class Metric(Record):
     of_probabilities: bool = False
     of_positive: bool = False
     of_grades: bool = False
+    of_labels: bool = False
     compares: bool = False
     is_share: bool = False
 
@@ -63,6 +65,7 @@ METRICS = by_name(
         about="mean F1 over the classes",
         sentence="macro F1",
         compares=True,
+        of_labels=True,
     ),
     Metric(
         "sensitivity",
@@ -70,6 +73,7 @@ METRICS = by_name(
         about="share of a class that is found",
         of_positive=True,
         is_share=True,
+        of_labels=True,
     ),
     Metric(
         "specificity",
@@ -77,6 +81,7 @@ METRICS = by_name(
         about="share of the others that are not taken for a class",
         of_positive=True,
         is_share=True,
+        of_labels=True,
     ),
     Metric(
         "ppv",
@@ -84,8 +89,16 @@ METRICS = by_name(
         about="positive predictive value, or precision",
         sentence="PPV",
         of_positive=True,
+        of_labels=True,
     ),
-    Metric("npv", "rescan.metrics.counted:npv", about="negative predictive value", sentence="NPV", of_positive=True),
+    Metric(
+        "npv",
+        "rescan.metrics.counted:npv",
+        about="negative predictive value",
+        sentence="NPV",
+        of_positive=True,
+        of_labels=True,
+    ),
     Metric("mcc", "rescan.metrics.counted:mcc", about="Matthews correlation", sentence="MCC"),
     Metric(
         "brier",
@@ -121,6 +134,7 @@ METRICS = by_name(
         sentence="AUROC",
         ranked=True,
         of_positive=True,
+        of_labels=True,
     ),
     Metric(
         "auprc",
@@ -129,9 +143,11 @@ METRICS = by_name(
         sentence="AUPRC",
         ranked=True,
         of_positive=True,
+        of_labels=True,
     ),
 )
 
 # What epochs, heads and pairs of arms are compared by; and where classes are grades, that of grades first.
 COMPARED = tuple(name for name, metric in METRICS.items() if metric.compares and not metric.of_grades)
+COMPARED_LABELS = ("auroc", "macro_f1")  # where a sample has several labels
 COMPARED_GRADES = (*(name for name, metric in METRICS.items() if metric.compares and metric.of_grades), *COMPARED)

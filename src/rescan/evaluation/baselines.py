@@ -27,7 +27,7 @@ def baselines(study: Study, images: Reading, unit: str) -> dict[str, dict[str, S
     Returns:
         The scores by column and part: test, validation and out_of_fold.
     """
-    if not (images.rows["part"] == "train").any():  # an ensemble
+    if study.data.multilabel or not (images.rows["part"] == "train").any():  # an ensemble
         return {}
     classes, columns = study.data.classes, columns_of_groups(study)
     names = [name for name in METRICS if name not in LEFT_OUT or name == study.metric]

@@ -79,13 +79,13 @@ def denominators(name: str, runs: Sequence[RunRows]) -> list[int]:
     """The number of units that a proportion rests on, per class; the mean over runs, rounded down.
 
     All units for accuracy (one number), those with a row of the class for sensitivity, those with a row of another
-    class for specificity.
+    class, or without the label, for specificity.
     """
     classes = runs[0].classes
     if name == "accuracy":
         return [sum(len(np.unique(run.unit)) for run in runs) // len(runs)]
     return [
-        sum(len(np.unique(run.unit[(run.target == number) == (name == "sensitivity")])) for run in runs) // len(runs)
+        sum(len(np.unique(run.unit[run.of_class(number) == (name == "sensitivity")])) for run in runs) // len(runs)
         for number in range(classes)
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from rescan.catalogue import COMPARED, COMPARED_GRADES
+from rescan.catalogue import COMPARED, COMPARED_GRADES, COMPARED_LABELS
 from rescan.evaluation.claims import claim_rows
 from rescan.evaluation.levels import by_unit
 from rescan.evaluation.paired import paired
@@ -71,7 +71,8 @@ def _published_row(scored: ScoredArms, entry: Published) -> Comparison:
 
 def _paired_rows(scored: ScoredArms, kind: str, arm: str, against: str) -> list[Comparison]:
     """The paired differences of an arm by image."""
-    names = COMPARED_GRADES if scored.study.data.ordered else COMPARED
+    data = scored.study.data
+    names = COMPARED_GRADES if data.ordered else COMPARED_LABELS if data.multilabel else COMPARED
     ours, theirs = scored.reading(arm), scored.reading(against)
     if ours is None or theirs is None:
         judgments = dict.fromkeys(names, Judgment("not run", scored.without_test(arm, against)))

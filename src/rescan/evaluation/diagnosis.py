@@ -29,7 +29,9 @@ def diagnose(study: Study, arm: str, images: Reading, parts: dict[str, Levels]) 
     Returns:
         The findings about single runs, then that about all.
     """
-    findings = []
+    findings: list[Finding] = []
+    if study.data.multilabel:  # what is named here is named by accuracy
+        return findings
     for run in study.runs(arm):
         fold, seed, folder = run.fold, run.seed, run.folder
         own = images.where((images.rows["fold"] == fold) & (images.rows["seed"] == seed))

@@ -78,6 +78,12 @@ def evaluate(study: Study, arm: str) -> None:
         confusion={
             part: np.mean([rows.confusion for rows in runs.values()], axis=0).tolist()
             for part, runs in {**scored.runs, **external.runs}.items()
+            if not study.data.multilabel
+        },
+        label_counts={
+            part: {label: int(next(iter(runs.values())).of_class(number).sum()) for number, label in enumerate(classes)}
+            for part, runs in {**scored.runs, **external.runs}.items()
+            if study.data.multilabel
         },
         subgroups=subgroups(study, images, "test", unit),
         subgroups_of_studies=subgroups(study, levels["study"], "test", unit, "study") if "study" in levels else {},
@@ -93,7 +99,7 @@ def evaluate(study: Study, arm: str) -> None:
 
 def _submit(posttraining: Posttraining, unlabeled: Predictions, path: str) -> None:
     """Write the class of each unlabeled image, from the mean of the runs' outputs; without one, remove the file."""
-    if unlabeled.rows.empty:
+    if unlabeled.rows.empty or posttraining.thresholds:  # a competition's file holds one class per image
         Path(path).unlink(missing_ok=True)
         return
     reading = of_new(posttraining, [unlabeled])

@@ -14,6 +14,7 @@ from rescan.evaluation.levels import LEVELS, ByLevel, ByRule, coarser_levels
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import Reading
 from rescan.evaluation.scoring import of_part, runs_of, score
+from rescan.heads.multilabel_head import present
 from rescan.metrics.run_rows import RunRows, compute
 from rescan.results.metrics_file import Endpoint, Levels, Scores
 from rescan.results.parts import PARTS
@@ -54,11 +55,14 @@ def read_parts(outcome: Outcome, posttraining: Posttraining, labeled: Prediction
     images = readings.by_sample(posttraining, labeled)
     softmax = readings.by_sample(readings.without_temperatures(posttraining), labeled)
     patients_known = bool((images.rows["patient"] != "").all())
-    if patients_known:
-        coarser, by_rule, warnings = coarser_levels(outcome, images)
-    else:
+    coarser: ByLevel = {}
+    by_rule: ByRule = {}
+    warnings: list[str] = []
+    if not patients_known:
         wider = "the true intervals are at least as wide as these, and wider if groups share a patient"
-        coarser, by_rule, warnings = {}, {}, [f"patients unknown: {wider}"]
+        warnings = [f"patients unknown: {wider}"]
+    elif not outcome.multilabel:  # of several labels, each image has its own
+        coarser, by_rule, warnings = coarser_levels(outcome, images)
     finer = {"patch": readings.by_item(posttraining, labeled)} if labeled.has_patches else {}
     unit: Literal["patient", "group"] = "patient" if patients_known else "group"
     return PartReadings({**finer, "image": images, **coarser}, by_rule, softmax, unit, warnings)
@@ -119,7 +123,8 @@ def _enough_unlinked(outcome: Outcome, reading: Reading, unlinked: Reading, leve
     """Whether some, but not all, of the test part is unlinked, and enough of each class."""
     one = unlinked.rows.drop_duplicates(LEVELS[level])
     fewer = len(unlinked.rows) < int((reading.rows["part"] == "test").sum())
-    counts = np.bincount(one["target"], minlength=len(outcome.classes))
+    targets, classes = one["target"].to_numpy(np.intp), len(outcome.classes)
+    counts = present(targets, classes).sum(0) if outcome.multilabel else np.bincount(targets, minlength=classes)
     return fewer and int(counts.min()) >= UNLINKED_PER_CLASS
 
 

@@ -1,7 +1,7 @@
 """The step `posttrain`: what is fitted on predictions after the training; never on the test part.
 
-A temperature per head that gives probabilities (Guo et al. 2017), a linear neuron on all heads (Tymchenko et al. 2020)
-and cut points.
+A temperature per head that gives probabilities of classes (Guo et al. 2017), a linear neuron on all heads (Tymchenko et
+al. 2020) and cut points; of several labels, a threshold for each.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rescan.evaluation import cuts, predictions
 from rescan.evaluation.crossfit import crossfit_fold
 from rescan.evaluation.predictions import SAMPLE, Predictions, averaged, trim_of
 from rescan.evaluation.readings import heads_of_probabilities, neuron_grades
+from rescan.evaluation.thresholds import thresholds
 from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.paths import Paths
@@ -70,7 +71,7 @@ def _temperatures(head: str, validation: Predictions, classes: int) -> Fits[floa
 
 
 def _neuron_and_cuts(study: Study, arm: str, fitted_on: Predictions) -> dict[str, Fits[list[float]]]:
-    """`linear` and `cuts` of posttraining.json, where the arm has them."""
+    """`linear`, `cuts` and `thresholds` of posttraining.json, where the arm has them."""
     recipe, classes = study.arms[arm], len(study.data.classes)
     fits: dict[str, Fits[list[float]]] = {}
     if len(fitted_on.outputs) > 1 and study.data.ordered and not fitted_on.rows.empty:
@@ -83,6 +84,9 @@ def _neuron_and_cuts(study: Study, arm: str, fitted_on: Predictions) -> dict[str
         )
     elif recipe.posttrain.cuts != "rounding":
         fits["cuts"] = Fits(whole=recipe.posttrain.cuts, crossfit=[recipe.posttrain.cuts] * CROSSFIT)
+    if study.data.multilabel:
+        rule = recipe.posttrain.thresholds
+        fits["thresholds"] = _crossfitted(fitted_on, lambda own, _: thresholds(own, classes, rule))
     return fits
 
 

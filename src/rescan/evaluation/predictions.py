@@ -17,7 +17,7 @@ from rescan.paths import RUN, Paths
 from rescan.results.damage import damaged
 from rescan.results.parts import EXTERNAL, UNLABELED
 from rescan.results.predictions_file import KEYS, PREDICTIONS
-from rescan.study import Recipe, Study
+from rescan.study import Outcome, Recipe, Study
 
 SAMPLE = ["part", "fold", "seed", "sample"]  # what the patches of a sample share
 
@@ -69,7 +69,7 @@ def _read_run(study: Study, arm: str, fold: int, seed: int) -> pd.DataFrame:
     step = _maker(study, arm)
     rows = replace(PREDICTIONS, step=step).read(path)
     outputs = [name for names in head_columns(study, arm).values() for name in names]
-    if fault := _fault(rows, outputs, fold, seed, len(study.data.classes)):
+    if fault := _fault(rows, outputs, fold, seed, study.data.outcome):
         raise damaged(path, step, fault)
     finite = np.isfinite(rows[outputs].to_numpy(float)).all(1)
     if not finite.all():
@@ -84,8 +84,10 @@ def _maker(study: Study, arm: str) -> str:
     return "ensemble" if study.arms[arm].ensemble else PREDICTIONS.step
 
 
-def _fault(rows: pd.DataFrame, outputs: list[str], fold: int, seed: int, classes: int) -> str | None:
+def _fault(rows: pd.DataFrame, outputs: list[str], fold: int, seed: int, outcome: Outcome) -> str | None:
     """What in a run's rows does not fit the study, if anything does not."""
+    classes = len(outcome.classes)
+    targets = 1 << classes if outcome.multilabel else classes
     if missing := [name for name in outputs if name not in rows]:
         return f"lacks {', '.join(missing)}"
     if f"classification_{classes}" in rows:
@@ -94,7 +96,7 @@ def _fault(rows: pd.DataFrame, outputs: list[str], fold: int, seed: int, classes
         return "has no row"
     labeled = rows["part"] != UNLABELED
     for fits, fault in (
-        (rows["target"].between(0, classes - 1) == labeled, "has a target that the study does not have"),
+        (rows["target"].between(0, targets - 1) == labeled, "has a target that the study does not have"),
         (rows["fold"] == fold, f"is not of fold {fold}"),
         (rows["seed"] == seed, f"is not of seed {seed}"),
     ):

@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
+from rescan.catalogue import HEADS
 from rescan.evaluation.crossfit import fit_per_row
 from rescan.evaluation.predictions import SAMPLE, Predictions, averaged, combine, head_columns, joined
 from rescan.heads import outputs as heads
 from rescan.heads.head import TINY, Array, Indices
+from rescan.heads.multilabel_head import targets
 from rescan.paths import Paths
 from rescan.results.damage import damaged
 from rescan.results.posttraining import CROSSFIT, Fits, Posttraining
@@ -25,12 +28,15 @@ class Reading(NamedTuple):
     predicted: Indices  # (n,)
     grade: Array  # (n,) on the line of the classes' numbers
     log_probabilities: Array | None  # (n, K)
+    multilabel: bool = False  # `predicted` then holds several labels each (`heads.multilabel_head`)
 
     def where(self, chosen: Sequence[bool] | np.ndarray | pd.Series) -> Reading:
         """The rows where `chosen` (n,) is true."""
         chosen = np.asarray(chosen, bool)
         log_probabilities = None if self.log_probabilities is None else self.log_probabilities[chosen]
-        return Reading(self.rows[chosen], self.predicted[chosen], self.grade[chosen], log_probabilities)
+        return Reading(
+            self.rows[chosen], self.predicted[chosen], self.grade[chosen], log_probabilities, self.multilabel
+        )
 
 
 def read_posttraining(study: Study, arm: str) -> Posttraining:
@@ -59,6 +65,7 @@ def _fault(study: Study, arm: str, posttraining: Posttraining) -> str | None:
     for key, needed in (
         ("linear", study.data.ordered and len(names) > 1 and fitted),
         ("cuts", recipe.posttrain.cuts != "rounding"),
+        ("thresholds", study.data.multilabel),
     ):
         if needed and getattr(posttraining, key) is None:
             return f"{key} is missing"
@@ -77,7 +84,7 @@ def misfit(posttraining: Posttraining, names: Sequence[str], classes: int) -> st
         return f"classes is {posttraining.classes}, not {classes}"
     if posttraining.head not in names and not (posttraining.head == "linear" and posttraining.linear):
         return f"head {posttraining.head!r} cannot be read"
-    for key, width in (("linear", len(names) + 1), ("cuts", classes - 1)):
+    for key, width in (("linear", len(names) + 1), ("cuts", classes - 1), ("thresholds", classes)):
         fits: Fits[list[float]] | None = getattr(posttraining, key)
         if fits and any(len(fit) != width for fit in (fits.whole, *fits.crossfit)):
             return f"{key} does not hold {width} numbers each"
@@ -85,13 +92,13 @@ def misfit(posttraining: Posttraining, names: Sequence[str], classes: int) -> st
 
 
 def heads_of_probabilities(study: Study, arm: str) -> list[str]:
-    """The heads of an arm that give probabilities, and so have a temperature."""
+    """The heads of an arm that give probabilities of classes, and so have a temperature."""
     classes = len(study.data.classes)
     widths = {name: len(columns) for name, columns in head_columns(study, arm).items()}
     return [
         name
         for name, width in widths.items()
-        if heads.HEADS[name].log_probabilities(np.zeros((1, width)), classes) is not None
+        if not HEADS[name].of_several and heads.HEADS[name].log_probabilities(np.zeros((1, width)), classes) is not None
     ]
 
 
@@ -165,6 +172,11 @@ def _output(posttraining: Posttraining, head: str, predictions: Predictions) -> 
 def _read(posttraining: Posttraining, head: str, rows: pd.DataFrame, output: Array) -> Reading:
     """Read what `_output` gives, or means of it."""
     classes, reader = posttraining.classes, heads.READERS[head]
+    if posttraining.thresholds and HEADS[head].of_several:
+        lowest = fit_per_row(posttraining.thresholds, rows, crossfit=posttraining.fit_on == "crossfit")
+        log_probabilities = reader.log_probabilities(output, classes)
+        predicted = targets(expit(output) >= lowest)
+        return Reading(rows, predicted, reader.grade(output, classes), log_probabilities, multilabel=True)
     grade, predicted = reader.grade(output, classes), reader.decide(output, classes)
     if reader.takes_cuts:
         if head == posttraining.head and posttraining.cuts:

@@ -11,7 +11,7 @@ from rescan.catalogue import METRICS
 from rescan.evaluation.bootstrap import estimate
 from rescan.evaluation.levels import LEVELS
 from rescan.evaluation.readings import Reading
-from rescan.metrics.run_rows import RunRows, prepare
+from rescan.metrics.run_rows import RunRows, prepare, prepare_labels
 from rescan.results.metrics_file import Scores
 from rescan.results.posttraining import RunId
 
@@ -83,6 +83,10 @@ def runs_of(reading: Reading, unit: str, classes: int) -> dict[RunId, RunRows]:
     runs = {}
     for run in sorted(set(zip(fold.tolist(), seed.tolist()))):
         own = (fold == run[0]) & (seed == run[1])
+        if reading.multilabel and reading.log_probabilities is not None:
+            labels = (target[own], reading.predicted[own], units[own], len(names), classes)
+            runs[RunId(fold=run[0], seed=run[1])] = prepare_labels(*labels, reading.log_probabilities[own])
+            continue
         runs[RunId(fold=run[0], seed=run[1])] = prepare(
             target[own],
             reading.predicted[own],

@@ -14,6 +14,7 @@ from rescan.explanation.maps import Explained, head_of
 from rescan.explanation.selection import (
     BY_DISTANCE,
     BY_PROBABILITY,
+    OF_LABELS,
     OF_PATCHES,
     RULE,
     choose,
@@ -84,7 +85,7 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
         n=complete,
         empty=len(scores) - complete,
         energies=energies,
-        rule=rule + (OF_PATCHES.format(patches) if patches > 1 else ""),
+        rule=rule + OF_LABELS * study.data.multilabel + (OF_PATCHES.format(patches) if patches > 1 else ""),
         chosen=chosen,
     ).write(folder.summary)
     text = "; ".join(f"{name} {mean.value:.2f}" for name, mean in energies.items()) or "no lesion masks to score"

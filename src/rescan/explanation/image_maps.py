@@ -19,7 +19,7 @@ from rescan.explanation.maps import (
     target_name,
     targets_of,
 )
-from rescan.explanation.selection import describe
+from rescan.explanation.selection import HOW, describe
 from rescan.files import writing
 from rescan.heads.outputs import HEADS
 from rescan.paths import GradcamFolder
@@ -29,6 +29,12 @@ from rescan.study import Study
 SHOWN = {  # whether of a head of classes
     True: "the predicted class and of the true class (of the runner-up where the prediction is right)",
     False: "evidence for a higher and for a lower grade",
+}
+ROLES = {  # of the two maps, by whether of several labels, and whether it is right
+    (False, True): ("prediction", "runner-up"),
+    (False, False): ("prediction", "true class"),
+    (True, True): ("found label", "next probable"),
+    (True, False): ("next probable", "missed label"),
 }
 
 
@@ -50,7 +56,7 @@ def show(
     bands: dict[tuple[int, bool], list[Tile]] = {(k, right): [] for k in np.unique(target) for right in (True, False)}
     chosen = describe(rows, classes, head)
     for place, entry in enumerate(chosen):
-        roles = ("prediction", "runner-up" if entry.right else "true class")
+        roles = ROLES[study.data.multilabel, entry.right]
         maps = with_titles(head, roles, targets[place], classes, probabilities[place], scaled[place])
         title = f"prepared image\n{short(entry.true)}"
         if not HEADS[head].of_classes:
@@ -59,7 +65,9 @@ def show(
         tile = Tile(title, gray_levels(chosen_images[place]), maps, mask)
         bands[target[place], entry.right].append(tile)
         draw(f"{folder}/{entry.picture}", [("", [tile])])
-    draw(folder.sheet, [(_heading(classes[k], right, tiles), tiles) for (k, right), tiles in bands.items()])
+    how = HOW[study.data.multilabel]
+    headings = [(_heading(classes[k], how[right], tiles), tiles) for (k, right), tiles in bands.items()]
+    draw(folder.sheet, headings)
     with writing(folder.maps) as temporary:
         np.save(temporary, raw, allow_pickle=False)
     return chosen
@@ -83,7 +91,6 @@ def with_titles(
     return list(zip(titles, scaled))
 
 
-def _heading(name: str, right: bool, tiles: list[Tile]) -> str:
+def _heading(name: str, how: str, tiles: list[Tile]) -> str:
     """The heading of the images of a class that are classified right, or wrong."""
-    how = "right" if right else "wrong"
-    return f"{name}, classified {how}" if tiles else f"{name}: no test image is classified {how}"
+    return f"{name}, {how}" if tiles else f"{name}: no test image is {how}"

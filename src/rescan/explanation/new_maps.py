@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rescan import catalogue
 from rescan.data.index import Files
 from rescan.explanation import five_panels, volume_maps
 from rescan.explanation.drawing import Tile, draw, short
@@ -34,9 +35,9 @@ def draw_predictions(
 ) -> None:
     """Draw new images under two maps each, or new volumes in five panels under one: `<folder>/<name>.png`.
 
-    Of the classification head, the maps are of the predicted class and of the most probable other one; of a head of
-    grades, of the evidence for a higher and for a lower grade. A volume's map, the first of these, is also written on
-    its source's grid: `<folder>/<name>_map.nii.gz`.
+    Of the classification head, the maps are of the predicted class and of the most probable other one; of several
+    labels, of the two most probable; of a head of grades, of the evidence for a higher and for a lower grade. A
+    volume's map, the first of these, is also written on its source's grid: `<folder>/<name>_map.nii.gz`.
 
     Args:
         network: In eval mode, on the device to use.
@@ -55,6 +56,7 @@ def draw_predictions(
         head = head_of([name for name in network.heads if not HEADS[name].of_classes], head)
         probabilities = np.empty((len(images), 0))
     head = head_of(network.heads, head)
+    several = catalogue.HEADS[head].of_several
     predicted = probabilities.argmax(1) if predicted is None else predicted
     order = np.argsort(-probabilities, axis=1, kind="stable")
     other = np.where(order[:, 0] == predicted, order[:, 1], order[:, 0]) if order.size else np.full(len(images), -1)
@@ -64,7 +66,7 @@ def draw_predictions(
             affine = np.eye(4) if affines is None else affines[place]
             target = target_name(head, targets[place, 0], classes, probabilities[place])
             figure = panels(gray_levels(images[place][..., 0]), scaled, affine, target)
-            heading = f"{names[place]}: read as {classes[predicted[place]]}"
+            heading = f"{names[place]}: {'most probable:' if several else 'read as'} {classes[predicted[place]]}"
             five_panels.draw(folder / f"{names[place]}.png", [(heading, figure)])
             if affines is not None and sources is not None:
                 grid = volume_maps.grid_of(sources[place])
@@ -72,7 +74,7 @@ def draw_predictions(
         return
     _, scaled = compute_maps(explained, images, targets)
     for number, name in enumerate(names):
-        roles = ("prediction", "runner-up")
+        roles = ("most probable", "next") if several else ("prediction", "runner-up")
         maps = with_titles(head, roles, targets[number], classes, probabilities[number], scaled[number])
         reading = "" if HEADS[head].of_classes else f"\nread: {short(classes[predicted[number]])}"
         tile = Tile(f"prepared image{reading}", gray_levels(images[number]), maps)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rescan.errors import RescanError
 from rescan.evaluation import predictions
 from rescan.evaluation.readings import by_item, read_posttraining
+from rescan.heads.multilabel_head import present
 from rescan.heads.outputs import HEADS
 from rescan.results.map_files import ChosenItem
 from rescan.study import Study
@@ -20,6 +21,14 @@ RULE = (
     "The ranking is cut into as many equal parts as {kind} are shown, and the middle of each part is shown: "
     "neither the best nor the worst."
 )
+OF_LABELS = (
+    " An image stands for the rarest label that it has, and is right where this is found; images without a label are "
+    "not shown. Where it is missed, the first map is of the most probable other label."
+)
+HOW = {  # whether of several labels: whether it is right
+    False: {True: "classified right", False: "classified wrong"},
+    True: {True: "found", False: "missed"},
+}
 OF_PATCHES = " Of a sample's {} patches, one is a candidate: the first of the first sample, the second of the second …"
 BY_PROBABILITY = "the probability of the predicted class"
 BY_DISTANCE = "how near their grade, which is no whole number, lies to the predicted class"
@@ -45,8 +54,13 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
     if tested.rows.empty:
         raise RescanError(f"{run.folder.predictions}: no test images to explain; check the split")
     reading = by_item(read_posttraining(study, arm), tested)
-    predicted = reading.predicted
     rows = tested.rows[["item", "sample", "group", "patient", "target"]].reset_index(drop=True).fillna({"patient": ""})
+    if reading.multilabel and reading.log_probabilities is not None:
+        rows = _of_labels(rows, reading.predicted, np.exp(reading.log_probabilities))
+        if rows.empty:
+            raise RescanError(f"{run.folder.predictions}: no test image has a label to explain; check the split")
+        return rows.sort_values("item", ignore_index=True)
+    predicted = reading.predicted
     rows = rows.assign(predicted=predicted, other=-1, confidence=-np.abs(reading.grade - predicted))
     if "classification" in tested.outputs:
         ranked = np.argsort(-tested.outputs["classification"], axis=1, kind="stable")
@@ -61,6 +75,32 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
             pd.DataFrame(probabilities, columns=[f"probability_{k}" for k in range(probabilities.shape[1])])
         )
     return rows.sort_values("item", ignore_index=True)
+
+
+def _of_labels(rows: pd.DataFrame, predicted: NDArray[np.integer], probabilities: NDArray[np.floating]) -> pd.DataFrame:
+    """What `test_rows` gives of several labels: of each image that has one, its rarest.
+
+    Args:
+        rows: (N,) with the labels as targets.
+        predicted: (N,) those that are found, as targets.
+        probabilities: (N, K) of the labels.
+    """
+    truths, found = (present(labels, probabilities.shape[1]) for labels in (rows["target"].to_numpy(), predicted))
+    index = np.arange(len(rows))
+    rarest = np.where(truths, truths.sum(0), len(rows) + 1).argmin(1)
+    others = probabilities.copy()
+    others[index, rarest] = -1
+    other, is_found = others.argmax(1), found[index, rarest]
+    first = np.where(is_found, rarest, other)
+    columns = {f"probability_{number}": values for number, values in enumerate(probabilities.T)}
+    rows = rows.assign(
+        target=rarest,
+        predicted=first,
+        other=np.where(is_found, other, rarest),
+        confidence=probabilities[index, first],
+        **columns,
+    )
+    return rows.iloc[np.flatnonzero(truths.any(1))]
 
 
 def choose(

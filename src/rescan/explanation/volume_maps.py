@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from rescan.explanation import five_panels
 from rescan.explanation.browser import browse
 from rescan.explanation.five_panels import Beside, Panel, panels, peak
 from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of
-from rescan.explanation.selection import describe
+from rescan.explanation.selection import HOW, describe
 from rescan.models.model_files import load
 from rescan.paths import GradcamFolder, Paths
 from rescan.preparation import retina
@@ -32,7 +32,6 @@ from rescan.study import Study
 Floats = NDArray[np.float32]
 Affine = NDArray[np.float64]
 Grid = tuple[tuple[int, ...], Affine]
-HOW = {True: "right", False: "wrong"}
 SHOWN = {True: "the predicted class", False: "evidence for a higher grade"}  # whether of a head of classes
 
 
@@ -130,7 +129,7 @@ def show(
         entry, affine = chosen[place], affines[item[place]]
         volume, mask = gray_levels(images[item[place]][..., 0]), None if masks is None else masks[item[place]]
         target = target_name(explained.head, targets[place, 0], study.data.classes, probabilities.to_numpy()[place])
-        heading = _heading(entry)
+        heading = _heading(entry, HOW[study.data.multilabel])
         figure = panels(volume, scaled, affine, target, mask, others.get(entry.sample))
         five_panels.draw(f"{folder}/{entry.picture}", [(heading, figure)])
         figures.append((heading, figure))
@@ -145,7 +144,7 @@ def show(
         chosen[place] = entry.model_copy(update={**fields, f"map_{slab}": of_slab})
         if place in in_browser:
             browsed.append(browse(heading, target, volume, scaled, affine))
-    five_panels.draw(folder.sheet, _with_missing(figures, chosen))
+    five_panels.draw(folder.sheet, _with_missing(figures, chosen, HOW[study.data.multilabel]))
     MapBrowser(volumes=browsed).write(folder.browser)
     return chosen
 
@@ -158,21 +157,22 @@ def each(
         yield from zip(range(here.start, here.start + len(raw)), raw[:, 0], scaled[:, 0])
 
 
-def _heading(entry: ChosenItem) -> str:
+def _heading(entry: ChosenItem, how: Mapping[bool, str]) -> str:
     probability = "" if entry.probability is None else f" ({100 * entry.probability:.0f} %)"
-    if entry.right:
-        return f"{entry.sample}: {entry.true}, classified right{probability}"
-    return f"{entry.sample}: {entry.true}, classified wrong as {entry.predicted}{probability}"
+    of_other = "" if entry.right else f" as {entry.predicted}" if how is HOW[False] else f"; {entry.predicted}"
+    return f"{entry.sample}: {entry.true}, {how[entry.right]}{of_other}{probability}"
 
 
-def _with_missing(figures: list[tuple[str, list[Panel]]], chosen: list[ChosenItem]) -> list[tuple[str, list[Panel]]]:
+def _with_missing(
+    figures: list[tuple[str, list[Panel]]], chosen: list[ChosenItem], how: Mapping[bool, str]
+) -> list[tuple[str, list[Panel]]]:
     """Add, behind each class's volumes, a heading for each of right and wrong that no volume of it is classified."""
     rows: list[tuple[str, list[Panel]]] = []
     for name in dict.fromkeys(entry.true for entry in chosen):
         of_class = [place for place, entry in enumerate(chosen) if entry.true == name]
         rows += [figures[place] for place in of_class]
         ways = {chosen[place].right for place in of_class}
-        rows += [(f"{name}: no test volume is classified {how}", []) for right, how in HOW.items() if right not in ways]
+        rows += [(f"{name}: no test volume is {text}", []) for right, text in how.items() if right not in ways]
     return rows
 
 

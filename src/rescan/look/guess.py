@@ -16,6 +16,7 @@ from rescan.data.layouts.folders import PARTS, samples_below, top_of
 from rescan.data.readers.tables import PLACEHOLDERS, read_table
 from rescan.errors import RescanError
 from rescan.look.samples import spread
+from rescan.study import SEPARATOR
 from rescan.walk import entries_of
 
 SPELLINGS = {  # of columns, case, blanks and signs aside
@@ -116,6 +117,9 @@ def of_table(folder: Path, table: Path) -> Guess:
     classes = _in_order(set(rows[label]) - {""})
     if unsure := [name for name in classes if name.casefold() in PLACEHOLDERS]:
         notes.append(f"the classes {', '.join(unsure)} may be rows without a label; then take them out of the table")
+    if joined := [name for name in classes if SEPARATOR in name]:
+        several = f"labels such as {joined[0]} name several classes: list each class once under classes"
+        notes.append(f"{several}, add multilabel: true, and use the head multilabel (docs/own-study.md)")
     return Guess(layout, classes, notes)
 
 

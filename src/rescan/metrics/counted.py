@@ -28,6 +28,12 @@ class Counts(NamedTuple):
         hits = np.diagonal(confusion, axis1=-2, axis2=-1)
         return cls(confusion, total, truths, predictions, hits, total[..., None] - truths - predictions + hits)
 
+    @classmethod
+    def of_labels(cls, truths: Array, predictions: Array, hits: Array, total: Array) -> Counts:
+        """Of labels that do not exclude each other, (…, K) each and (…): there is no confusion matrix."""
+        rejections = total[..., None] - truths - predictions + hits
+        return cls(np.empty((*total.shape, 0, 0)), total, truths, predictions, hits, rejections)
+
 
 def confusion_matrix(target: Indices, predicted: Indices, classes: int) -> NDArray[np.intp]:
     """Counts (K, K) of truth and prediction, of class indices (n,) each."""

@@ -29,6 +29,11 @@ class RunRows(NamedTuple):
     unit: Indices  # (n,), in 0 … U−1
     features: Array  # (U, K² + FEATURES): sums over the unit's rows
     rankings: list[Ranking]  # one per class; none without probabilities or another ranking
+    multilabel: bool = False  # target and predicted then hold several labels each, Σ 2^k; features are (U, 3K + 1)
+
+    def of_class(self, number: int) -> NDArray[np.bool_]:
+        """Which rows are of a class: (n,)."""
+        return (self.target >> number & 1).astype(bool) if self.multilabel else self.target == number
 
     @property
     def confusion(self) -> NDArray[np.intp]:
@@ -42,6 +47,7 @@ class RunRows(NamedTuple):
             for name in metrics
             if (self.probabilities is not None or not METRICS[name].of_probabilities)
             and (self.rankings or not METRICS[name].ranked)
+            and (METRICS[name].of_labels or not self.multilabel)
         ]
 
 
@@ -79,6 +85,28 @@ def prepare(
     return RunRows(target, predicted, classes, probabilities, unit, by_unit, rankings)
 
 
+def prepare_labels(
+    target: Indices, predicted: Indices, unit: Indices, units: int, classes: int, ranking: Array
+) -> RunRows:
+    """Make a run's rows of several labels ready for `compute`: each label is told apart from its absence.
+
+    Args:
+        target: (n,) the labels of each row, Σ 2^k.
+        predicted: (n,) those that it is read as.
+        unit: (n,) as for `prepare`.
+        units: U.
+        classes: K.
+        ranking: (n, K) scores by which the rows are ranked for each label.
+    """
+    of_row = np.arange(classes)
+    truths, predictions = ((labels[:, None] >> of_row & 1).astype(bool) for labels in (target, predicted))
+    features = np.column_stack([truths, predictions, truths & predictions, np.ones(len(target))]).astype(float)
+    by_unit = np.zeros((units, features.shape[1]))
+    np.add.at(by_unit, unit, features)
+    rankings = [ranked.rank(ranking[:, number], truths[:, number], unit) for number in of_row]
+    return RunRows(target, predicted, classes, None, unit, by_unit, rankings, multilabel=True)
+
+
 def compute(metrics: Iterable[str], rows: RunRows, weights: Array) -> dict[str, Array]:
     """Metrics of a run under B weightings of its units.
 
@@ -93,7 +121,12 @@ def compute(metrics: Iterable[str], rows: RunRows, weights: Array) -> dict[str, 
     records, classes = [METRICS[name] for name in metrics], rows.classes
     # Not a BLAS product: its threads stall each other on a busy machine, and their number would change the last digits.
     sums = np.einsum("bu,uf->bf", weights, rows.features)
-    counts = Counts.of(sums[:, : classes**2].reshape(-1, classes, classes))
+    if rows.multilabel:
+        truths, predictions, hits = np.split(sums[:, :-1], 3, axis=1)
+        counts = Counts.of_labels(truths, predictions, hits, sums[:, -1])
+        sums = np.zeros((len(sums), classes**2 + probabilistic.FEATURES))  # of probabilities there are no metrics
+    else:
+        counts = Counts.of(sums[:, : classes**2].reshape(-1, classes, classes))
     of_probabilities = probabilistic.read_sums(sums[:, classes**2 :], counts.total, classes)
     rankings = rows.rankings if any(record.ranked for record in records) else []
     curves = [ranked.accumulate(ranking, weights) for ranking in rankings]

@@ -14,7 +14,7 @@ from rescan.results.packed_store import PackedStore
 from rescan.results.parts import EXTRA, UNLABELED
 from rescan.results.source import SourceReport
 from rescan.results.splits import SPLITS
-from rescan.study import Outcome, Study
+from rescan.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,11 +61,13 @@ def read_splits(study: Study) -> pd.DataFrame:
     return splits
 
 
-def class_counts(manifest: pd.DataFrame, outcome: Outcome) -> dict[str, dict[str, int]]:
-    """Count labeled samples: part → class → samples, as in source.json; the part is "all" if none are published."""
+def class_counts(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Count labeled samples: part → class → samples, as in source.json; the part is "all" if none are published.
+
+    Several labels of a sample are counted as they are joined, so that each sample counts once.
+    """
     counts: dict[str, dict[str, int]] = {}
-    labeled = outcome.by_class(manifest[manifest["label"] != ""])
-    for (part, label), rows in labeled.groupby(["published_part", "label"]):
+    for (part, label), rows in manifest[manifest["label"] != ""].groupby(["published_part", "label"]):
         counts.setdefault("all" if part in ("", EXTRA) else str(part), {})[str(label)] = len(rows)
     return counts
 
@@ -81,7 +83,7 @@ def check_counts(study: Study, manifest: pd.DataFrame) -> None:
     for origin, data in {"": source, **source.extra}.items():
         rows = manifest[manifest["origin"] == origin]
         unlabeled = int((rows["label"] == "").sum())
-        if class_counts(rows, study.data.outcome) != data.classes or (not origin and unlabeled != source.unlabeled):
+        if class_counts(rows) != data.classes or (not origin and unlabeled != source.unlabeled):
             name = f"of {origin!r} " if origin else ""
             fault = f"its samples {name}are not those that {paths.source} counts"
             raise RescanError(f"{paths.manifest}: {fault}; run download and run index again")
@@ -148,10 +150,11 @@ def check_samples(
 def _check_values(table: pd.DataFrame, part: str, path: str, step: str, study: Study) -> None:
     """Refuse labels and origins that the study does not have, and labels that do not suit the column `part`."""
     unlabeled, extra = table[part] == UNLABELED, table[part] == EXTRA
+    labels = {label: study.data.outcome.is_label(label) for label in table["label"].unique()}
     for name, right, expected in (
         (
             "label",
-            table["label"].map(study.data.outcome.is_label).astype(bool).mask(unlabeled, table["label"] == ""),
+            table["label"].map(labels).astype(bool).mask(unlabeled, table["label"] == ""),
             "class",
         ),
         ("origin", (table["origin"] == "").mask(extra, table["origin"].isin(list(study.data.extra))), "source"),

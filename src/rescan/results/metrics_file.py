@@ -198,6 +198,7 @@ class Metrics(JsonResult):
         curves: What the figures draw.
         warnings: Sentences about what limits these results.
         diagnosis: Findings.
+        label_counts: Where a sample has several labels: by part and label, how many rows of the first run have it.
         external: By name of an external data set, what its scores differ by from those of the test part.
     """
 
@@ -225,6 +226,7 @@ class Metrics(JsonResult):
     warnings: list[str]
     diagnosis: list[Finding]
     external: dict[str, ExternalDifferences] = {}
+    label_counts: dict[str, dict[str, int]] = {}
 
     def scores(self, part: str = "test", level: str = "image", endpoint: str = "") -> Scores | None:
         """The scores of a part at a level, or those of an endpoint; None if there are none."""

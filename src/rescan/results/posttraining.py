@@ -63,6 +63,7 @@ class Posttraining(JsonResult):
         classes: K.
         temperatures: Per head that gives probabilities, what its logits are divided by.
         linear: The neuron on all heads: a weight per head, then the bias. None if the arm has a single head.
+        thresholds: The K probabilities from which on labels count as present, where a sample has several; else None.
         cuts: The (K − 1) rising cut points of the arm's grades. None if grades are rounded.
         runs: The arm's runs.
         models: The networks whose outputs are averaged to predict new images.
@@ -79,6 +80,7 @@ class Posttraining(JsonResult):
     temperatures: dict[str, Fits[float]]
     linear: Fits[list[float]] | None = None
     cuts: Fits[list[float]] | None = None
+    thresholds: Fits[list[float]] | None = None
     runs: list[RunId]
     models: list[NetworkFile] = Field(min_length=1)
     ensemble: bool

@@ -27,6 +27,7 @@ def check_study(study: Study) -> None:
         check_arm_and_data(study, arm)
     check_map_beside(study)
     check_endpoints(study)
+    check_metrics(study)
     for arm in study.arms:
         check_links(study, arm)
     for name in study.ablations:
@@ -97,17 +98,37 @@ def check_arm_and_data(study: Study, arm: str) -> None:
             raise ValueError(f"arms: {arm}: a {name} head tells two classes apart, not {len(data.classes)}")
     if wrong := [name for name in recipe.network.heads if catalogue.HEADS[name].of_several != data.multilabel]:
         of_several = [name for name, head in catalogue.HEADS.items() if head.of_several]
-        remedy = f"use head {' or '.join(of_several) or '(there is none yet)'}" if data.multilabel else "add multilabel: true to data"
+        remedy = f"use head {' or '.join(of_several)}" if data.multilabel else "add multilabel: true to data"
         several = "tells exclusive classes apart" if data.multilabel else "is for several labels of a sample"
         raise ValueError(f"arms: {arm}: head {wrong[0]} {several}; {remedy}")
     of_grades = [name for name, head in catalogue.HEADS.items() if head.of_grades]
     if not data.ordered and not recipe.network.heads.keys().isdisjoint(of_grades):
         raise ValueError(f"arms: {arm}: {' and '.join(of_grades)} heads are for grades; add ordered: true to data")
+    check_compared(study, arm)
     cuts, needed = recipe.posttrain.cuts, len(data.classes) - 1
     if isinstance(cuts, list) and len(cuts) != needed:
         raise ValueError(f"arms: {arm}: posttrain: {len(cuts)} cuts, but these classes need {needed}")
     for extra in sorted(recipe.extras - set(data.extra)) if study.home is None else []:
         raise ValueError(f"arms: {arm}: stages: samples: no data.extra {extra!r}{catalogue.suggest(extra, data.extra)}")
+
+
+def check_compared(study: Study, arm: str) -> None:
+    """What epochs are compared by must be known of the classes; several labels cannot be drawn by a sample's class."""
+    recipe, of_labels = study.arms[arm], ("loss", *catalogue.COMPARED_LABELS)
+    compared = {
+        "keep": "loss" if recipe.keep == "last" else recipe.keep.best,
+        "early_stopping": recipe.early_stopping.metric if recipe.early_stopping else "loss",
+    }
+    for key, metric in compared.items():
+        if study.data.multilabel and metric not in of_labels:
+            raise ValueError(f"arms: {arm}: {key}: {metric} is not of several labels; use {' or '.join(of_labels)}")
+        if not study.data.multilabel and metric not in ("loss", *catalogue.COMPARED_GRADES):
+            raise ValueError(f"arms: {arm}: {key}: {metric} is of several labels only; use balanced_accuracy")
+    for name, stage in recipe.stages.items() if study.data.multilabel else ():
+        if stage.sampling != "natural":
+            raise ValueError(f"arms: {arm}: stages: {name}: sampling: {stage.sampling} is not for several labels")
+        if stage.class_weights not in ("none", "balanced"):
+            raise ValueError(f"arms: {arm}: stages: {name}: class_weights: of several labels, use none or balanced")
 
 
 def check_map_beside(study: Study) -> None:
@@ -126,6 +147,21 @@ def check_endpoints(study: Study) -> None:
         if entry.endpoint is not None and entry.endpoint not in study.data.endpoints:
             near = catalogue.suggest(entry.endpoint, study.data.endpoints)
             raise ValueError(f"published: no endpoint {entry.endpoint!r}{near}")
+
+
+def check_metrics(study: Study) -> None:
+    """Claims and published numbers must be of metrics that the classes have."""
+    several = study.data.multilabel
+    of_labels = [name for name, metric in catalogue.METRICS.items() if metric.of_labels]
+    if several and study.ablations:
+        raise ValueError("ablations: arms are compared by accuracy, which several labels do not have; use arms")
+    for claim in study.claims:
+        known = catalogue.COMPARED_LABELS if several else catalogue.COMPARED_GRADES
+        if claim.metric not in known:
+            raise ValueError(f"claims: arms are not compared by {claim.metric} here; use {' or '.join(known)}")
+    for entry in study.published:
+        if several and (entry.metric not in of_labels or entry.level != "image"):
+            raise ValueError(f"published: of several labels, use level: image, and {', '.join(of_labels)}")
 
 
 def check_links(study: Study, arm: str) -> None:

@@ -39,7 +39,9 @@ class Claim(Strict):
 
     better: str
     than: str
-    metric: Literal[tuple(sorted(catalogue.COMPARED_GRADES))] = "accuracy"  # type: ignore[valid-type]
+    metric: Literal[  # type: ignore[valid-type]
+        tuple(sorted({*catalogue.COMPARED_GRADES, *catalogue.COMPARED_LABELS}))
+    ] = "accuracy"
     who: str
 
 

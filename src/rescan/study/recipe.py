@@ -45,13 +45,17 @@ class Stage(TrainingStage):
 class Posttrain(Strict):
     """How predictions are read off the trained network: from one head, or from a linear neuron on all of them.
 
-    The neuron and optimized cut points are fitted on the predictions of the part `fit_on`. With `crossfit`, validation
-    rows are read with a fit on the other folds, all other rows with a fit on the whole validation part.
+    The neuron, optimized cut points and thresholds of several labels are fitted on the predictions of the part
+    `fit_on`. With `crossfit`, validation rows are read with a fit on the other folds, all other rows with a fit on the
+    whole validation part.
     """
 
     head: Union[HeadName, Literal["linear"], None] = None
     fit_on: Literal["train", "validation", "crossfit"] = "crossfit"
     cuts: Union[Literal["rounding", "optimized"], list[float]] = "rounding"
+    thresholds: Literal["half", "youden", "f1"] = Field(
+        default="half", description="of several labels: a half, or where Youden's index or F1 of each is highest"
+    )
 
     @model_validator(mode="after")
     def _cuts_rise(self) -> Posttrain:
@@ -142,6 +146,8 @@ class Recipe(Strict):
         if self.posttrain.cuts != "rounding" and not catalogue.READERS[self.head].gives_grade:
             of_grades = " or ".join(name for name, record in catalogue.READERS.items() if record.gives_grade)
             raise ValueError(f"posttrain: cuts are for head {of_grades}, not {self.head}")
+        if self.posttrain.thresholds != "half" and not catalogue.READERS[self.head].of_several:
+            raise ValueError(f"posttrain: thresholds are for several labels of a sample, not for head {self.head}")
         if self.ensemble and self.posttrain.fit_on == "train" and self.is_fitted:
             raise ValueError("posttrain: an ensemble predicts no training images; use fit_on: crossfit")
         if self.validation == "test" and self.posttrain.fit_on != "train" and self.is_fitted:
@@ -171,7 +177,8 @@ class Recipe(Strict):
     @property
     def is_fitted(self) -> bool:
         """Whether post-training fits more than a temperature."""
-        return self.head == "linear" or self.posttrain.cuts == "optimized"
+        fits_thresholds = self.posttrain.thresholds != "half"
+        return self.head == "linear" or self.posttrain.cuts == "optimized" or fits_thresholds
 
     @property
     def trains(self) -> bool:

@@ -44,7 +44,7 @@ class TrainingStage(Strict):
 if TYPE_CHECKING:
     EpochMetric = str
 else:
-    EpochMetric = Literal[("loss", *sorted(catalogue.COMPARED_GRADES))]
+    EpochMetric = Literal[("loss", *sorted({*catalogue.COMPARED_GRADES, *catalogue.COMPARED_LABELS}))]
 
 
 class Best(Strict):

@@ -1,4 +1,4 @@
-"""The task of an arm: to tell classes or grades apart."""
+"""The task of an arm: to tell classes or grades apart, or to find labels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from rescan.errors import RescanError
+from rescan.heads.multilabel_head import present
 from rescan.heads.outputs import HEADS
 from rescan.models import model_files, networks
 from rescan.models.model_files import load_encoder_weights
@@ -27,8 +28,9 @@ class Classification(Task):
 
     Attributes:
         stage: The stage under way.
-        targets: (N,) int64, the class of each row of `images`.
-        weights: (N,) float32 on the device, of each row in the stage's loss; None if all weigh the same.
+        targets: (N,) int64, the class of each row of `images`, or its labels (see `Outcome.target`).
+        weights: (N,) float32 on the device, of each row in the stage's loss; of labels (N, K); None if all weigh the
+            same.
     """
 
     run: Run
@@ -41,6 +43,7 @@ class Classification(Task):
         if run.start_weights:
             load_encoder_weights(self.network, run.start_weights)
         self.classes, self.head = len(run.study.data.classes), run.settings.epoch_head
+        self.multilabel = run.study.data.multilabel
         self.targets = np.zeros(len(images), dtype=np.int64)
         self.targets[items["item"]] = items["target"]
         self._targets_on_device = torch.from_numpy(self.targets).to(precision.device)
@@ -67,12 +70,17 @@ class Classification(Task):
         sources = {origin: rows.to_numpy() for origin, rows in extra.groupby("origin")["item"]}
         sources["own"] = self.rows["train"]
         self.samples = np.concatenate([sources.get(source, np.empty(0, int)) for source in self.stage.samples])
-        counts = np.bincount(self.targets[self.samples], minlength=self.classes)
+        labels = (
+            present(self.targets, self.classes) if self.multilabel else self.targets[:, None] == range(self.classes)
+        )
+        counts = labels[self.samples].sum(0)
         if not counts.all():
             text = f"a class has no training sample in {', '.join(self.stage.samples)}"
             raise RescanError(f"{self.run.label}, stage {name}: {text}")
         weights = None
-        if self.stage.class_weights == "balanced":
+        if self.stage.class_weights == "balanced" and self.multilabel:
+            weights = np.where(labels, (len(self.samples) - counts) / counts, 1)
+        elif self.stage.class_weights == "balanced":
             weights = (counts.sum() / (self.classes * counts))[self.targets]
         elif isinstance(self.stage.class_weights, ClassWeights):
             weights = self._weights_within(self.stage.class_weights.within)

@@ -54,8 +54,9 @@ def infer(run: Run, machine: Machine) -> None:
         )
         head = heads.HEADS[recipe.epoch_head]
         predicted = head.decide(outputs[head.name], len(run.study.data.classes))
-        diagnosis = Diagnosis(collapsed=False)  # of an external data set: a collapse is diagnosed at home
-        if run.study.home is None:
+        # Of an external data set a collapse is diagnosed at home; of several labels there is no class for all images.
+        diagnosis = Diagnosis(collapsed=False)
+        if run.study.home is None and not run.study.data.multilabel:
             diagnosis = diagnose(run, network, images, items, predicted, device)
     if diagnosis.collapsed:
         share = 100 * (diagnosis.share or 0)

@@ -27,7 +27,7 @@ def total(
         outputs: (B, K_head) float by head.
         targets: (B,) int64 in [0, K).
         classes: K.
-        weights: (B,) of the items; 1 for all if not given.
+        weights: (B,) of the items, or (B, K) of each item's labels; 1 for all if not given.
 
     Returns:
         A scalar.
@@ -36,10 +36,19 @@ def total(
     for head, loss in losses.items():
         options = {key: option for key, option in loss.items() if key not in ("name", "weight")}
         output = outputs[head].float()
-        first = HEADS[head].first_threshold(output.shape[1], classes)
-        expected = targets if first is None else threshold_targets(targets, output.shape[1], first)
+        if weights is not None and weights.ndim == 2:
+            options["weights"] = weights
+        expected = expected_outputs(head, output, targets, classes)
         items = items + loss.get("weight", 1.0) * catalogue.resolve("loss", loss["name"])(output, expected, **options)
-    return (items if weights is None else items * weights).mean()
+    return (items if weights is None or weights.ndim == 2 else items * weights).mean()
+
+
+def expected_outputs(head: str, output: torch.Tensor, targets: torch.Tensor, classes: int) -> torch.Tensor:
+    """What a loss compares a head's outputs (B, width) with: targets (B,), or thresholds or labels (B, width)."""
+    if catalogue.HEADS[head].of_several:
+        return (targets[:, None] >> torch.arange(classes, device=targets.device) & 1).float()
+    first = HEADS[head].first_threshold(output.shape[1], classes)
+    return targets if first is None else threshold_targets(targets, output.shape[1], first)
 
 
 def threshold_targets(targets: torch.Tensor, width: int, first: int) -> torch.Tensor:
@@ -98,25 +107,37 @@ def one_hot_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.
     return binary_cross_entropy(log_odds(logits), expected)
 
 
-def binary_cross_entropy(logits: torch.Tensor, expected: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
-    """Binary cross-entropy of a binary head, or averaged over an ordinal head's thresholds.
+def binary_cross_entropy(
+    logits: torch.Tensor,
+    expected: torch.Tensor,
+    label_smoothing: float = 0.0,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Binary cross-entropy of a binary head, or averaged over an ordinal head's thresholds, or over labels.
 
     Args:
         logits: (B, T) float, of passing each threshold.
         expected: (B, T) of 0 and 1.
         label_smoothing: Share of each threshold's probability that is spread evenly over yes and no, in [0, 1].
+        weights: (B, T) factors.
 
     Returns:
         (B,).
     """
     expected = _smoothed(expected, label_smoothing, 1 / 2)
-    return functional.binary_cross_entropy_with_logits(logits, expected, reduction="none").mean(1)
+    losses = functional.binary_cross_entropy_with_logits(logits, expected, weights, reduction="none")
+    return losses.mean(1)
 
 
 def binary_focal(
-    logits: torch.Tensor, expected: torch.Tensor, gamma: float = 2.0, alpha: float = 0.25, label_smoothing: float = 0.0
+    logits: torch.Tensor,
+    expected: torch.Tensor,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+    label_smoothing: float = 0.0,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Focal loss of a binary head, or averaged over thresholds: α for yes, 1 − α for no (Lin et al. 2017).
+    """Focal loss of a binary head, or averaged over thresholds or labels: α for yes, 1 − α for no (Lin et al. 2017).
 
     Args:
         logits: (B, T) float, of passing each threshold.
@@ -124,6 +145,7 @@ def binary_focal(
         gamma: How much less a threshold counts that is right already.
         alpha: The weight of thresholds that are passed, in [0, 1].
         label_smoothing: As for `binary_cross_entropy`.
+        weights: (B, T) factors.
 
     Returns:
         (B,).
@@ -132,7 +154,7 @@ def binary_focal(
     log_yes, log_no = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     yes = alpha * expected * _power(log_no.exp(), gamma) * log_yes
     no = (1 - alpha) * (1 - expected) * _power(log_yes.exp(), gamma) * log_no
-    return -(yes + no).mean(1)
+    return -((yes + no) if weights is None else (yes + no) * weights).mean(1)
 
 
 def mae(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -39,7 +39,8 @@ def download(study: Study) -> None:
         RescanError: The data cannot be downloaded, or are not as the layout expects.
     """
     own, manifest = _download(study)
-    expected, counts = study.data.expected if own.kind != "phantom" else {}, own.classes
+    expected = study.data.expected if own.kind != "phantom" else {}
+    counts = class_counts(study.data.outcome.by_class(manifest))
     differs = [
         f"{part}/{name}: {counts.get(part, {}).get(name, 0)} files, {number} expected"
         for part, classes in expected.items()
@@ -71,7 +72,7 @@ def _download(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]
         kind=kind,
         where=where,
         root=str(root),
-        classes=class_counts(manifest, study.data.outcome),
+        classes=class_counts(manifest),
         files=files,
         bytes=size,
         checksum=checksum,

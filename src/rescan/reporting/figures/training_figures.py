@@ -10,12 +10,18 @@ import numpy as np
 import pandas as pd
 
 from rescan.reporting.figures.style import COLORS, PathLike, canvas, legend_above, short
-from rescan.results.history_files import read_history, read_losses
+from rescan.results.history_files import OF_LABELS, read_history, read_losses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PANELS = {"loss": "loss", "accuracy": "accuracy", "quadratic_kappa": "quadratic kappa"}  # of the curves
+PANELS = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "quadratic_kappa": "quadratic kappa",
+    "auroc": "mean AUROC",
+}  # of the curves
+READ = ("accuracy", "auroc")  # the panel below the losses
 LINES = {  # part: name, color and style
     "train": ("training", COLORS[0], "--"),
     "validation": ("validation", COLORS[1], "-"),
@@ -34,8 +40,10 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
     """
     files = [histories] if isinstance(histories, (str, Path)) else histories
     tables = [table for file in files if len(table := read_history(file))]
-    read = not tables or "train_accuracy" in tables[0]  # an autoencoder reads no class
+    read = not tables or "train_accuracy" in tables[0] or OF_LABELS in tables[0]  # an autoencoder reads no class
     metrics = list(PANELS)[: 1 if not read else 3 if graded else 2]
+    if tables and OF_LABELS in tables[0]:
+        metrics = ["loss", "auroc"]
     stages = [*dict.fromkeys(tables[0]["stage"])] if tables else []
     with canvas(out, 1.2 + 2.1 * len(metrics)) as figure:
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
@@ -43,7 +51,7 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
             for number, table in enumerate(tables):
                 _curves_of_run(axes, table, metric, alone=len(tables) == 1, labels=number == 0)
             axes.set_ylabel("loss of the stage" if metric == "loss" and len(stages) > 1 else PANELS[metric])
-            _mark_stages(axes, tables[0] if tables else pd.DataFrame({"stage": [], "epoch": []}), metric == "accuracy")
+            _mark_stages(axes, tables[0] if tables else pd.DataFrame({"stage": [], "epoch": []}), metric in READ)
         panels[0].set_ylim(0, _loss_limit(tables))
         if read:
             panels[1].set_ylim(0, 1.02)

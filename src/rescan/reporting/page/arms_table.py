@@ -14,6 +14,7 @@ from rescan.study import Study
 
 UNORDERED = ("accuracy", "runs", "seed_sd", "macro_f1", "auroc", "loss")  # the columns
 GRADED = ("quadratic_kappa", "landis_koch", "accuracy", "macro_f1", "auroc", "read_from", "runs", "seed_sd")
+SEVERAL = ("auroc", "auprc", "macro_f1", "sensitivity", "specificity", "runs", "seed_sd")  # of labels, means
 TITLES = {
     "landis_koch": "Landis–Koch",
     "read_from": "Read from",
@@ -63,8 +64,12 @@ def arms_table(
         missing: The arms that have none.
         audit: The audit, if there is one.
     """
-    columns = list(GRADED if study.data.ordered else UNORDERED)
-    if any(arm.head != "classification" for arm in arms.values()) and "read_from" not in columns:
+    columns = list(GRADED if study.data.ordered else SEVERAL if study.data.multilabel else UNORDERED)
+    if (
+        not study.data.multilabel
+        and any(arm.head != "classification" for arm in arms.values())
+        and "read_from" not in columns
+    ):
         columns.append("read_from")
     endpoint = _endpoint(study)
     titles = {**TITLES, "auroc": f"AUROC, {words.spaced(endpoint)}" if endpoint else "AUROC"}

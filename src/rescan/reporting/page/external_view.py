@@ -84,7 +84,7 @@ def _samples(study: Study, paths: Paths) -> tuple[dict[str, int], list[tuple[str
     tested = splits.loc[splits["part"] == EXTERNAL, "label"]
     left_out = splits.loc[splits["part"] == LEFT_OUT, ["sample"]].merge(GROUPS.read(paths.groups), on="sample")
     pairs = list(zip(left_out["sample"], left_out["relative"])) if "relative" in left_out else []
-    return {label: int((tested == label).sum()) for label in study.data.classes}, pairs
+    return {label: int(study.data.outcome.has(tested, label).sum()) for label in study.data.classes}, pairs
 
 
 def _rows(study: Study, metrics: Metrics, name: str) -> list[ExternalRow]:

@@ -26,6 +26,10 @@ SUBGROUPS = (
     "Where a subgroup lacks a class, only what is defined without it is shown. Many subgroups are compared: some "
     "differ by chance."
 )
+LABELS = (
+    "Each label against its absence; n: images that have it. Means over the labels stand in the other tables. A metric "
+    "is undefined where the part lacks images with the label, or without it."
+)
 ENDPOINTS = (
     "Two answers each: at least this grade, or below it. Sensitivity, specificity, PPV, NPV and AUROC are of those at "
     "least this grade."
@@ -177,13 +181,16 @@ def _by_class(metrics: Metrics) -> ScoreTable | None:
     of_classes = {name: metric for name, metric in test.metrics.items() if metric.classes} if test else {}
     if not of_classes:
         return None
-    confusion = metrics.confusion.get("test")
-    counts = [round(sum(row)) for row in confusion] if confusion else [None] * len(metrics.classes)
+    confusion, labels = metrics.confusion.get("test"), metrics.label_counts.get("test", {})
+    if confusion:
+        labels = {name: round(sum(row)) for name, row in zip(metrics.classes, confusion)}
     rows = [
-        ScoreRow((name,), [n, *(metric.classes.get(name) for metric in of_classes.values())])
-        for name, n in zip(metrics.classes, counts)
+        ScoreRow((name,), [labels.get(name), *(metric.classes.get(name) for metric in of_classes.values())])
+        for name in metrics.classes
     ]
     headings = [Heading("n"), *(Heading(words.metric(name).replace("macro ", "")) for name in of_classes)]
+    if metrics.label_counts:
+        return ScoreTable("By label, test", ("Label",), headings, rows, [LABELS])
     return ScoreTable("By class, test", ("Class",), headings, rows)
 
 

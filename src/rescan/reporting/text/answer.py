@@ -45,6 +45,8 @@ def answer(
         sentences.append("No arm has test results yet.")
     elif study.metric == "quadratic_kappa":
         sentences += _of_grades(scored, scores, audit)
+    elif study.data.multilabel:
+        sentences += _of_labels(scored, scores)
     else:
         sentences += _of_classes(scored, scores)
     sentences += _of_external(study, arms)
@@ -123,6 +125,23 @@ def _of_classes(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[
     if always and (weak := _not_above(scores, always[1])):
         doubt = [f"Not shown to be better than that constant answer: {', '.join(weak)}."]
     return [f"{accuracies}{beside}.", *doubt, *_beside_baselines(scored, scores, "accuracy")]
+
+
+def _of_labels(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[str]:
+    """Mean AUROC of the arms over the labels, and the labels that the best arm tells worst and best."""
+    low, high = _ends(scored, scores)
+    best = scores[high.arm]
+    areas = (
+        f"Test AUROC, the mean over {len(high.classes)} labels, is {number(best.value, 2)} {interval(best)}".rstrip()
+    )
+    if len(scored) > 1:
+        ends = [f"{number(scores[arm.arm].value, 2)} ({arm.arm})" for arm in (low, high)]
+        areas = (
+            f"Test AUROC of {len(scored)} arms, the mean over {len(high.classes)} labels, goes from {' to '.join(ends)}"
+        )
+    labels = sorted((own.value, label) for label, own in best.classes.items() if own.value is not None)
+    of_labels = [f"{label} {number(value, 2)}" for value, label in (labels[:1] + labels[-1:])]
+    return [f"{areas}, {_runs(high)}; of {high.arm} {' to '.join(of_labels)}."]
 
 
 def _of_grades(scored: Sequence[Metrics], scores: dict[str, Estimate], audit: AuditReport | None) -> list[str]:

@@ -14,6 +14,8 @@ FITTED_ON = {
     "crossfit": "the validation part's predictions (a validation image is read with what was fitted without its fold)",
 }
 
+THRESHOLDS = {"half": "", "youden": ", where Youden's index is highest", "f1": ", where F1 is highest"}
+
 
 def captions(study: Study, arm: str, run: RunId, runs: int) -> dict[str, str]:
     """The captions of an arm's figures, by file name; `run` is the one whose curves are drawn, of so many runs."""
@@ -22,6 +24,9 @@ def captions(study: Study, arm: str, run: RunId, runs: int) -> dict[str, str]:
     mean = " (mean over the runs)" if runs > 1 else ""
     areas = f" The curves are those{which}; the areas, means over the runs." if runs > 1 else ""
     scores = "Loss, accuracy and quadratic kappa" if study.data.ordered else "Loss and accuracy"
+    against = "each class against all others"
+    if study.data.multilabel:
+        scores, against = "Loss and mean AUROC over the labels", "each label against its absence"
     stages = list(recipe.stages.values())
     differ = any(stage.losses != stages[0].losses for stage in stages)
     losses = " Each stage has its own losses, which do not compare." if differ else ""
@@ -34,7 +39,7 @@ def captions(study: Study, arm: str, run: RunId, runs: int) -> dict[str, str]:
         "confusion": f"Confusion matrix, test: {noun(study)}s{mean} and share of the true class.",
         "grades": f"Grades as predicted on the line, test{which}, for each true grade: box 25–75 %, whiskers 5–95 %.",
         "endpoints": f"ROC, test: {endpoints}; area and 95 % interval.{areas}",
-        "roc": f"ROC, test: each class against all others; area and 95 % interval.{areas}",
+        "roc": f"ROC, test: {against}; area and 95 % interval.{areas}",
         "reliability": f"Reliability, test{which}: points below the line are overconfident.",
         "features": f"t-SNE of the heads' inputs{which}: up to 5,000 items of the validation and test parts.",
     }
@@ -71,6 +76,12 @@ def posttraining(study: Study, arm: str, fitted: Posttraining | None) -> list[st
         of_study = isinstance(study.arms[arm].posttrain.cuts, list)
         optimized = f"optimized for quadratic kappa on {FITTED_ON[fitted.fit_on]}"
         sentences.append(f"Cut points: {values}; {'given by the study file' if of_study else optimized}.")
+    if fitted and fitted.thresholds:
+        shares = zip(study.data.classes, fitted.thresholds.whole)
+        values = ", ".join(f"{label} {number(value, 2)}" for label, value in shares)
+        rule = THRESHOLDS[study.arms[arm].posttrain.thresholds]
+        fitted_on = f" on {FITTED_ON[fitted.fit_on]}" if rule else ""
+        sentences.append(f"Thresholds: {values}{rule}{fitted_on}.")
     return sentences
 
 

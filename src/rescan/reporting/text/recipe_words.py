@@ -155,7 +155,9 @@ def _stage(stage: Stage) -> str:
     if stage.carry == "encoder":
         parts.append("only the encoder is kept of the stage before")
     parts += [_optimization(stage), _losses(stage)]
-    if stage.class_weights == "balanced":
+    if stage.class_weights == "balanced" and any(catalogue.HEADS[head].of_several for head in stage.losses):
+        parts.append("a label that is present weighs as much as images lack it for each that has it")
+    elif stage.class_weights == "balanced":
         parts.append("classes weighted by their inverse frequency")
     elif isinstance(stage.class_weights, ClassWeights):
         within = catalogue.KNOWN_COLUMNS[stage.class_weights.within].title
@@ -220,6 +222,9 @@ def _reading(study: Study, arm: str) -> str:
         sentence = sentence.split(":")[0] + ": cut at " + ", ".join(f"{value:g}" for value in cuts)
     elif cuts == "optimized":
         sentence = sentence.split(":")[0] + ": cut where quadratic kappa is highest"
+    if recipe.posttrain.thresholds != "half":
+        which = {"youden": "Youden's index", "f1": "F1"}[recipe.posttrain.thresholds]
+        sentence = f"{reader.title}: each label from the probability on where {which} is highest"
     parts = [sentence, *([f"fitted {FIT_ON[recipe.posttrain.fit_on]}"] if recipe.is_fitted else [])]
     if recipe.ensemble is None and item(study.preparations[recipe.preparation]) == "patch":
         mean = "grade" if reader.gives_grade else "probabilities"

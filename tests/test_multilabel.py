@@ -1,0 +1,171 @@
+"""A study of several labels per image, from its table to the page: each label is scored as scikit-learn scores it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.special import expit
+from sklearn.metrics import average_precision_score, f1_score, recall_score, roc_auc_score
+
+from rescan.data.audit.audit import audit
+from rescan.data.index import index
+from rescan.data.sources.download import download
+from rescan.data.split import split
+from rescan.evaluation.compare import compare
+from rescan.evaluation.evaluate import evaluate
+from rescan.evaluation.posttrain import posttrain
+from rescan.explanation.gradcam import gradcam
+from rescan.paths import Paths
+from rescan.predict import predict
+from rescan.preparation.preprocess import preprocess
+from rescan.reporting.figures.evaluation_figures import evaluation
+from rescan.reporting.figures.explore import explore
+from rescan.reporting.page.report import report
+from rescan.study import Run, Settings
+from rescan.study.file import load
+from rescan.training.infer import infer
+from rescan.training.lease import Machine
+from rescan.training.train import train
+
+CLASSES = ["square", "bar", "disk"]
+STUDY = """
+title: Findings that do not exclude each other
+data:
+  source: {path: images}
+  layout: {name: table, columns: {path: Image Index, label: Finding Labels, patient: Patient ID}}
+  classes: [square, bar, disk]
+  multilabel: true
+split: {test: 0.3, validation: 0.25, group_by: [patient]}
+preparations: {image: {channels: gray, steps: [{name: resize, size: [32, 32]}]}}
+recipe:
+  preparation: image
+  network: {encoder: cnn5, weights: none, heads: {multilabel: {}}}
+  normalization: unit
+  augmentation: {flip_horizontal: 0.5}
+  stages:
+    main:
+      epochs: 6
+      batch_size: 16
+      optimizer: {name: adam, lr: 2e-3}
+      losses: {multilabel: binary_cross_entropy}
+      class_weights: balanced
+  keep: {best: auroc}
+  posttrain: {thresholds: youden}
+arms:
+  weighted: {}
+  plain: {stages: {main: {epochs: 1, class_weights: none}}, posttrain: {thresholds: half}}
+"""
+
+
+def write_images(folder, count=160):
+    """Images of a table with the columns of ChestX-ray14: two of each patient, each label by itself."""
+    rng = np.random.default_rng(0)
+    present = rng.random((count, 3)) < [0.5, 0.35, 0.2]
+    rows, columns = np.mgrid[:32, :32]
+    where = [(abs(rows - 8) < 4) & (abs(columns - 9) < 4), abs(rows - 26) < 2, np.hypot(rows - 16, columns - 23) < 5]
+    folder.mkdir()
+    for number, labels in enumerate(present):
+        image = rng.normal(90, 30, (32, 32)) + sum(60 * mask for mask, is_there in zip(where, labels) if is_there)
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"{number:03d}.png")
+    texts = ["|".join(np.array(CLASSES)[labels]) or "No Finding" for labels in present]
+    names = [f"{number:03d}.png" for number in range(count)]
+    patients = [number // 2 for number in range(count)]
+    table = pd.DataFrame({"Image Index": names, "Finding Labels": texts, "Patient ID": patients})
+    table.to_csv(folder / "samples.csv", index=False)
+    return dict(zip(names, present))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The study's results: study, paths, and which labels each image has."""
+    folder = tmp_path_factory.mktemp("several")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        truth = write_images(folder / "images")
+        (folder / "findings.yaml").write_text(STUDY)
+        study, machine = load(folder / "findings.yaml", Settings("full")), Machine("cpu", 1)
+        download(study)
+        index(study)
+        audit(study, 1)
+        split(study)
+        preprocess(study, "image", 1)
+        explore(study)
+        for arm in study.arms:
+            train(Run(study, arm, 0, 0), machine)
+            infer(Run(study, arm, 0, 0), machine)
+            posttrain(study, arm)
+            evaluate(study, arm)
+            evaluation(study, arm)
+            gradcam(study, arm, machine)
+        compare(study)
+        report([study])
+        yield study, Paths(study.scale, study.name), truth, folder
+
+
+def test_each_label_is_scored_as_scikit_learn_scores_it(run):
+    _, paths, truth, folder = run
+    rows = pd.read_csv(folder / paths.run("weighted", 0, 0).predictions)
+    rows = rows[rows["part"] == "test"]
+    target = np.stack([truth[name] for name in rows["sample"]])
+    assert rows["target"].tolist() == (target @ [1, 2, 4]).tolist()
+    probabilities = expit(rows[[f"multilabel_{k}" for k in range(3)]].to_numpy())
+    fitted = json.loads((folder / paths.arm("weighted").posttraining).read_text())["thresholds"]["whole"]
+    predicted = probabilities >= fitted
+    scores = json.loads((folder / paths.arm("weighted").metrics).read_text())
+    metrics = scores["parts"]["test"]["image"]["metrics"]
+    assert set(metrics) == {"macro_f1", "sensitivity", "specificity", "ppv", "npv", "auroc", "auprc"}
+    for number, name in enumerate(CLASSES):
+        own = {metric: entry["classes"][name]["value"] for metric, entry in metrics.items()}
+        truths, found = target[:, number], predicted[:, number]
+        assert own["auroc"] == pytest.approx(roc_auc_score(truths, probabilities[:, number]))
+        assert own["auprc"] == pytest.approx(average_precision_score(truths, probabilities[:, number]))
+        assert own["macro_f1"] == pytest.approx(f1_score(truths, found))
+        assert own["sensitivity"] == pytest.approx(recall_score(truths, found))
+        assert own["specificity"] == pytest.approx(recall_score(~truths, ~found))
+        assert scores["label_counts"]["test"][name] == truths.sum()
+    assert metrics["auroc"]["value"] == pytest.approx(roc_auc_score(target, probabilities))
+    assert metrics["macro_f1"]["value"] == pytest.approx(f1_score(target, predicted, average="macro"))
+    assert metrics["auroc"]["low"] <= metrics["auroc"]["value"] <= metrics["auroc"]["high"]
+    assert metrics["auroc"]["value"] > 0.9
+    assert scores["metric"] == "auroc"
+    assert not scores["confusion"]
+
+
+def test_predictions_of_new_images(run):
+    _, paths, truth, folder = run
+    arm = folder / paths.arm("weighted")
+    images = [folder / "images" / f"{number:03d}.png" for number in range(12)]
+    predict(arm, images, folder / "new.csv", folder / "maps", "cpu")
+    table = pd.read_csv(folder / "new.csv", keep_default_na=False)
+    assert list(table) == ["image", "predicted", *CLASSES, "problem"]
+    lowest = json.loads((arm / "posttraining.json").read_text())["thresholds"]["whole"]
+    expected = ["|".join(np.array(CLASSES)[row >= lowest]) or "none" for row in table[CLASSES].to_numpy()]
+    assert table["predicted"].tolist() == expected
+    assert np.mean((table[CLASSES].to_numpy() >= lowest) == [truth[image.name] for image in images]) > 0.9
+    assert len(list((folder / "maps").glob("*.png"))) == 12
+    assert not list(folder.glob("new_patients.csv"))
+
+
+def test_maps_are_of_a_label_that_an_image_has(run):
+    _, paths, truth, folder = run
+    chosen = pd.read_csv(folder / paths.arm("weighted").gradcam.chosen)
+    assert len(chosen)
+    for row in chosen.itertuples():
+        present = [name for name, is_there in zip(CLASSES, truth[row.sample]) if is_there]
+        assert row.true in present
+        assert row.predicted != row.other
+
+
+def test_the_page_has_a_row_per_label(run):
+    _, paths, _, folder = run
+    page = (folder / "results" / "full" / "index.html").read_text()
+    assert "By label, test" in page
+    assert "mean over 3 labels" in page
+    assert "where Youden’s index is highest" in page or "where Youden&#39;s index is highest" in page
+    assert "Confusion matrix" not in page
+    comparison = pd.read_csv(folder / paths.comparison)
+    assert sorted(comparison["metric"]) == ["auroc", "macro_f1"]
