@@ -214,3 +214,24 @@ def test_classes_that_may_mean_unknown_are_said(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
     guessed = of_table(tmp_path, tmp_path / "t.csv")
     assert "the classes NA may be rows without a label; then take them out of the table" in guessed.notes
+
+
+@pytest.mark.parametrize("volumes", [False, True])
+def test_a_table_of_several_labels_per_image(tmp_path, volumes):
+    """Of the columns of ChestX-ray14; the study is sound at both scales (see `initialized`)."""
+    texts = ["Mass", "Effusion|Mass", "No Finding", "Effusion", "Nodule|Effusion|Mass", "Nodule"] * 4
+    rows = []
+    for number, text in enumerate(texts):
+        name = f"{number:02d}.nii.gz" if volumes else f"{number:02d}.png"
+        (volume if volumes else image)(tmp_path / "raw" / name, number)
+        rows.append(f"{name},{text},{number // 2}")
+    (tmp_path / "raw/Data_Entry.csv").write_text("Image Index,Finding Labels,Patient ID\n" + "\n".join(rows))
+    study, manifest = initialized(tmp_path / "raw")
+    assert study.data.classes == ["Effusion", "Mass", "Nodule"]
+    assert study.data.multilabel
+    assert manifest["label"].tolist()[:5] == ["Mass", "Effusion|Mass", "none", "Effusion", "Effusion|Mass|Nodule"]
+    assert "# 24 samples: Effusion 12, Mass 12, Nodule 8" in (tmp_path / "mine.yaml").read_text("utf-8")
+    (recipe,) = study.arms.values()
+    assert list(recipe.network.heads) == ["multilabel"]
+    assert {stage.class_weights for stage in recipe.stages.values()} == {"balanced"}
+    assert recipe.posttrain.thresholds == "youden"

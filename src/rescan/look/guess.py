@@ -16,13 +16,14 @@ from rescan.data.layouts.folders import PARTS, samples_below, top_of
 from rescan.data.readers.tables import PLACEHOLDERS, read_table
 from rescan.errors import RescanError
 from rescan.look.samples import spread
-from rescan.study import SEPARATOR
+from rescan.study import NO_LABELS, SEPARATOR
 from rescan.walk import entries_of
 
 SPELLINGS = {  # of columns, case, blanks and signs aside
     "path": "path file filename filepath image imagename imageid imagepath imageindex img scan dicom idcode",
     "patient": "patient patientid participantid participant subject subjectid pid case caseid mrn id",
-    "label": "label labels class diagnosis dx target group disease category finding outcome grade level y",
+    "label": "label labels class diagnosis dx target group disease category finding findings findinglabels "
+    "outcome grade level y",
     "site": "site centre center hospital institution",
     "device": "device scanner camera manufacturer",
     "age": "age ageyears patientage",
@@ -50,11 +51,13 @@ class Guess:
         layout: Name and options of the layout.
         classes: The labels, those that mean normal first.
         notes: What could not be known, in sentences.
+        multilabel: Whether a sample may be of several classes.
     """
 
     layout: dict[str, Any]
     classes: list[str]
     notes: list[str] = field(default_factory=list)
+    multilabel: bool = False
 
 
 def guess(folder: Path, table: Path | None) -> Guess:
@@ -114,13 +117,10 @@ def of_table(folder: Path, table: Path) -> Guess:
     if others:
         notes.append(f"the labels are those of the column {label}; others may be: {', '.join(others)}")
     layout["columns"] = {name: column for name, column in columns.items() if name != _plain(column)}
-    classes = _in_order(set(rows[label]) - {""})
+    classes = _in_order(_labels(rows[label]))
     if unsure := [name for name in classes if name.casefold() in PLACEHOLDERS]:
         notes.append(f"the classes {', '.join(unsure)} may be rows without a label; then take them out of the table")
-    if joined := [name for name in classes if SEPARATOR in name]:
-        several = f"labels such as {joined[0]} name several classes: list each class once under classes"
-        notes.append(f"{several}, add multilabel: true, and use the head multilabel (docs/own-study.md)")
-    return Guess(layout, classes, notes)
+    return Guess(layout, classes, notes, multilabel=_are_several(rows[label]))
 
 
 def _names_patients(path: str, rows: pd.DataFrame, *, of_folders: bool) -> bool:
@@ -156,7 +156,7 @@ def _patient_column(folder: Path, rows: pd.DataFrame, names: Iterable[str]) -> t
 
 def _label_column(table: Path, rows: pd.DataFrame, names: list[str]) -> tuple[str, list[str]]:
     """The column of labels, and those that may be instead."""
-    few = [name for name in names if 2 <= len(set(rows[name]) - {""}) <= min(MOST_CLASSES, len(rows) // 2)]
+    few = [name for name in names if 2 <= len(_labels(rows[name])) <= min(MOST_CLASSES, len(rows) // 2)]
     called = [name for name in _called("label", rows) if name in few]
     candidates = list(dict.fromkeys([*called, *few]))
     if not candidates:
@@ -164,6 +164,18 @@ def _label_column(table: Path, rows: pd.DataFrame, names: list[str]) -> tuple[st
             f"{table}: no column has 2 to {MOST_CLASSES} labels; its columns are {', '.join(map(str, rows))}"
         )
     return candidates[0], candidates[1:] if not called else called[1:]
+
+
+def _labels(values: pd.Series[str]) -> set[str]:
+    """The labels in a column; of several joined by |, each."""
+    if not _are_several(values):
+        return set(values) - {""}
+    names = {name.strip() for text in set(values) for name in text.split(SEPARATOR)}
+    return {name for name in names if name.casefold() not in NO_LABELS}
+
+
+def _are_several(values: pd.Series[str]) -> bool:
+    return bool(values.str.contains(SEPARATOR, regex=False).any())
 
 
 def _called(column: str, rows: pd.DataFrame) -> list[str]:

@@ -58,8 +58,7 @@ def init(folder: Path, table: Path | None, out: Path, *, force: bool = False) ->
             load(copy, Settings(scale))
     with writing(out) as temporary:
         temporary.write_text(text, "utf-8")
-    counts = ", ".join(f"{label} {(manifest['label'] == label).sum()}" for label in guessed.classes)
-    logger.info("%s: %d samples: %s", out, len(manifest), counts)
+    logger.info("%s: %d samples: %s", out, len(manifest), _counts(folder, guessed, manifest))
     for note in notes(guessed, manifest, looked):
         logger.warning("%s: %s", out, note)
     logger.info("now: rescan check %s --data, then snakemake --cores 2 --config 'studies=[%s]'", out, out)
@@ -71,14 +70,24 @@ def _manifest(folder: Path, guessed: Guess) -> pd.DataFrame:
     Raises:
         RescanError: One line per fault of the data.
     """
-    content = {"source": {"path": str(folder)}, "layout": guessed.layout, "classes": guessed.classes}
     try:
-        data = Data.model_validate(content)
+        data = _data(folder, guessed)
     except ValidationError as error:
         raise RescanError(f"{folder}: labels {guessed.classes} are no classes: {error.errors()[0]['msg']}") from None
     options = {key: value for key, value in data.layout.items() if key != "name"}
     manifest: pd.DataFrame = catalogue.resolve("layout", data.layout["name"])(folder, data, **options)
     return with_hidden_headers(folder, manifest.sort_values("sample", ignore_index=True))
+
+
+def _data(folder: Path, guessed: Guess) -> Data:
+    content = {"source": {"path": str(folder)}, "layout": guessed.layout, "classes": guessed.classes}
+    return Data.model_validate({**content, "multilabel": guessed.multilabel})
+
+
+def _counts(folder: Path, guessed: Guess, manifest: pd.DataFrame) -> str:
+    """The samples of each class, in words."""
+    has = _data(folder, guessed).outcome.has
+    return ", ".join(f"{label} {has(manifest['label'], label).sum()}" for label in guessed.classes)
 
 
 def notes(guessed: Guess, manifest: pd.DataFrame, looked: list[Looked]) -> list[str]:
@@ -122,11 +131,10 @@ def study_text(folder: Path, guessed: Guess, manifest: pd.DataFrame, looked: lis
     read = [entry for entry in read if len(entry.shape) == (3 if is_3d else 2)]
     published = (manifest["published_part"] == "test").any()
     patients = manifest.loc[manifest["patient"] != "", "patient"].nunique()
-    counts = ", ".join(f"{label} {(manifest['label'] == label).sum()}" for label in guessed.classes)
     resolved = folder.resolve()
     inside = base is not None and base.resolve() in (resolved, *resolved.parents)
     path = os.path.relpath(resolved, base.resolve()) if inside and base is not None else str(resolved)
-    comments = [f"# {len(manifest)} samples: {counts}"]
+    comments = [f"# {len(manifest)} samples: {_counts(folder, guessed, manifest)}"]
     comments += [f"# {patients or 'unknown'} patients"]
     comments += [
         f"# {'volumes' if is_3d else 'images'} of {span([entry.shape for entry in read])} (of {len(read)} read)"
@@ -141,11 +149,21 @@ def study_text(folder: Path, guessed: Guess, manifest: pd.DataFrame, looked: lis
         "data:",
         f"  source: {{path: {_yaml(path)}}}",
         f"  layout: {_yaml(guessed.layout)}",
-        f"  classes: {_yaml(guessed.classes)} # of two the last is the positive one",
+        f"  classes: {_yaml(guessed.classes)}" + " # of two the last is the positive one" * (not guessed.multilabel),
+        *["  multilabel: true # a sample may have several of the classes, or none"] * guessed.multilabel,
         f"split: {{test: {test}, validation: 0.2, group_by: {groups}, folds: {folds}, seeds: [0, 1, 2]}}",
         *(_of_volumes(read) if is_3d else _of_images(read)),
     ]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    return _of_labels(text) if guessed.multilabel else text
+
+
+def _of_labels(text: str) -> str:
+    """The text with the head, losses and choices that several labels need."""
+    text = re.sub(r"(  network: {encoder: .*)}", r"\1, heads: {multilabel: {}}}", text, count=1)
+    losses = "losses: {multilabel: binary_cross_entropy}, class_weights: balanced"
+    text = re.sub(r"(\n    (?:head|all|main): {epochs: \d+,)(?= .*optimizer)", rf"\1 {losses},", text)
+    return text.replace("{best: balanced_accuracy}", "{best: auroc}\n  posttrain: {thresholds: youden}")
 
 
 def _of_images(read: list[Looked]) -> list[str]:

@@ -17,6 +17,7 @@ from rescan.walk import files_below
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
 
+LABELS = ("classes", "ordered", "multilabel")  # what a sample's label may be
 NO_DATA = (".csv", ".tsv", ".xlsx", ".yaml", ".yml")  # study files, predictions: unless the layout reads such a table
 
 
@@ -33,14 +34,14 @@ class Keys:
     def data(self, wildcards: Wildcards) -> str:
         """What the download depends on: the data section, the phantom's version, the state of a local source."""
         study = self._study(wildcards)
-        sections = [*DataSet.model_fields, "classes", "labels", "ordered", "expected", "extra"]
+        sections = [*DataSet.model_fields, "classes", "labels", "ordered", "multilabel", "expected", "extra"]
         states = [_state(data) for data in (study.data, *study.data.extra.values())]
         return fingerprint([study_key(study, *(f"data.{section}" for section in sections)), states])
 
     def index(self, wildcards: Wildcards) -> str:
         """How the samples are listed; with how ids are shown where that is not by default."""
         study = self._study(wildcards)
-        sections = [f"data.{section}" for section in ("layout", "classes", "labels", "ordered", "extra")]
+        sections = [f"data.{section}" for section in (*LABELS, "layout", "labels", "extra")]
         return study_key(study, *sections, "split.test") + ("" if study.data.patients == "hashed" else " as_is")
 
     def audit(self, wildcards: Wildcards) -> str:
@@ -48,7 +49,7 @@ class Keys:
         study = self._study(wildcards)
         gaps = any(preparation.nan == "black" for preparation in study.preparations.values())
         home = ["home"] if study.home else []
-        key = study_key(study, "data.classes", "data.ordered", "data.extra", "split.group_by", *home)
+        key = study_key(study, *(f"data.{section}" for section in LABELS), "data.extra", "split.group_by", *home)
         return f"{key} nan" if gaps else key
 
     def preparation(self, wildcards: Wildcards) -> str:
