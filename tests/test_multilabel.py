@@ -15,10 +15,14 @@ from rescan.data.audit.audit import audit
 from rescan.data.index import index
 from rescan.data.sources.download import download
 from rescan.data.split import split
+from rescan.errors import RescanError
+from rescan.evaluate_on import evaluate_on
 from rescan.evaluation.compare import compare
+from rescan.evaluation.ensemble import ensemble
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import posttrain
 from rescan.explanation.gradcam import gradcam
+from rescan.look.check import check_data
 from rescan.paths import Paths
 from rescan.predict import predict
 from rescan.preparation.preprocess import preprocess
@@ -39,6 +43,7 @@ data:
   layout: {name: table, columns: {path: Image Index, label: Finding Labels, patient: Patient ID}}
   classes: [square, bar, disk]
   multilabel: true
+  external: {elsewhere: {source: {path: elsewhere}, layout: table}}
 split: {test: 0.3, validation: 0.25, group_by: [patient]}
 preparations: {image: {channels: gray, steps: [{name: resize, size: [32, 32]}]}}
 recipe:
@@ -58,12 +63,13 @@ recipe:
 arms:
   weighted: {}
   plain: {stages: {main: {epochs: 1, class_weights: none}}, posttrain: {thresholds: half}}
+  both: {ensemble: {members: [weighted, plain]}}
 """
 
 
-def write_images(folder, count=160):
-    """Images of a table with the columns of ChestX-ray14: two of each patient, each label by itself."""
-    rng = np.random.default_rng(0)
+def write_images(folder, count, seed):
+    """Images with a table that has the columns of ChestX-ray14: two of each patient, each label by itself."""
+    rng = np.random.default_rng(seed)
     present = rng.random((count, 3)) < [0.5, 0.35, 0.2]
     rows, columns = np.mgrid[:32, :32]
     where = [(abs(rows - 8) < 4) & (abs(columns - 9) < 4), abs(rows - 26) < 2, np.hypot(rows - 16, columns - 23) < 5]
@@ -79,24 +85,41 @@ def write_images(folder, count=160):
     return dict(zip(names, present))
 
 
+def write_other_images(folder, count, seed):
+    """The same with a table that has a column per class, as that of CheXpert."""
+    truth = write_images(folder, count, seed)
+    of_classes = {name: [float(labels[place]) for labels in truth.values()] for place, name in enumerate(CLASSES)}
+    pd.DataFrame({"path": list(truth), **of_classes}).to_csv(folder / "samples.csv", index=False)
+    return truth
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The study's results: study, paths, and which labels each image has."""
     folder = tmp_path_factory.mktemp("several")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        truth = write_images(folder / "images")
+        truth = write_images(folder / "images", 160, 0)
+        write_other_images(folder / "elsewhere", 40, 1)
         (folder / "findings.yaml").write_text(STUDY)
+        check_data(folder / "findings.yaml")
         study, machine = load(folder / "findings.yaml", Settings("full")), Machine("cpu", 1)
-        download(study)
-        index(study)
-        audit(study, 1)
-        split(study)
-        preprocess(study, "image", 1)
+        external = study.external("elsewhere")
+        for one in (study, external):
+            download(one)
+            index(one)
+            audit(one, 1)
+            split(one)
+            preprocess(one, "image", 1)
         explore(study)
         for arm in study.arms:
-            train(Run(study, arm, 0, 0), machine)
-            infer(Run(study, arm, 0, 0), machine)
+            for one in (study, external):
+                if study.arms[arm].ensemble:
+                    ensemble(one, arm, 0)
+                    continue
+                if one is study:
+                    train(Run(study, arm, 0, 0), machine)
+                infer(Run(one, arm, 0, 0), machine)
             posttrain(study, arm)
             evaluate(study, arm)
             evaluation(study, arm)
@@ -135,6 +158,31 @@ def test_each_label_is_scored_as_scikit_learn_scores_it(run):
     assert not scores["confusion"]
 
 
+def test_an_ensemble_has_the_mean_probabilities(run):
+    _, paths, _, folder = run
+    columns = [f"multilabel_{k}" for k in range(3)]
+    tables = {arm: pd.read_csv(folder / paths.run(arm, 0, 0).predictions) for arm in ("weighted", "plain", "both")}
+    probabilities = {
+        arm: expit(rows[rows["part"] == "test"].set_index("sample").sort_index()[columns])
+        for arm, rows in tables.items()
+    }
+    mean = (probabilities["weighted"] + probabilities["plain"]) / 2
+    pd.testing.assert_frame_equal(probabilities["both"], mean, atol=1e-6)
+
+
+def test_external_data_are_read_with_what_was_fitted_at_home(run):
+    study, paths, _, folder = run
+    rows = pd.read_csv(folder / Paths("full", study.external("elsewhere").name).run("weighted", 0, 0).predictions)
+    target = rows["target"].to_numpy()[:, None] >> np.arange(3) & 1
+    scores = json.loads((folder / paths.arm("weighted").metrics).read_text())
+    lowest = json.loads((folder / paths.arm("weighted").posttraining).read_text())["thresholds"]["whole"]
+    found = expit(rows[[f"multilabel_{k}" for k in range(3)]].to_numpy()) >= lowest
+    of_external = scores["parts"]["external/elsewhere"]["image"]
+    assert of_external["n"] == 40
+    assert of_external["metrics"]["macro_f1"]["value"] == pytest.approx(f1_score(target, found, average="macro"))
+    assert set(scores["external"]["elsewhere"]["metrics"]) <= set(of_external["metrics"])
+
+
 def test_predictions_of_new_images(run):
     _, paths, truth, folder = run
     arm = folder / paths.arm("weighted")
@@ -160,6 +208,12 @@ def test_maps_are_of_a_label_that_an_image_has(run):
         assert row.predicted != row.other
 
 
+def test_evaluate_on_says_that_it_cannot(run):
+    _, paths, _, folder = run
+    with pytest.raises(RescanError, match="is of several labels, which evaluate-on cannot score"):
+        evaluate_on(folder / paths.arm("plain"), folder / "images/samples.csv", folder / "out.json", "cpu")
+
+
 def test_the_page_has_a_row_per_label(run):
     _, paths, _, folder = run
     page = (folder / "results" / "full" / "index.html").read_text()
@@ -168,4 +222,5 @@ def test_the_page_has_a_row_per_label(run):
     assert "where Youden’s index is highest" in page or "where Youden&#39;s index is highest" in page
     assert "Confusion matrix" not in page
     comparison = pd.read_csv(folder / paths.comparison)
-    assert sorted(comparison["metric"]) == ["auroc", "macro_f1"]
+    assert sorted(comparison["metric"]) == ["auroc", "auroc", "macro_f1", "macro_f1"]
+    assert "external data of 40 samples: AUROC" in page

@@ -58,6 +58,14 @@ def test_labels_of_the_source_become_classes(tmp_path):
     assert list(labels(tmp_path / "raw", classes=["mass", "fluid"], **mapped).values()) == ["fluid", "mass"]
 
 
+def test_a_class_may_be_called_like_a_column(tmp_path):
+    write_table(tmp_path / "raw", "path,device,Mass,site\na.png,1,0,x\nb (ä).png,0,1,y\n")
+    manifest = read_layout(several(classes=["device", "Mass"]), tmp_path / "raw")
+    assert manifest["label"].tolist() == ["device", "Mass"]
+    assert "device" not in manifest
+    assert manifest["site"].tolist() == ["x", "y"]
+
+
 def test_every_fault_is_said(tmp_path):
     write_table(tmp_path / "raw", "path,label\na.png,Effusion|Mas\nb (ä).png,No Finding|Mass\n")
     wrong, both = faults(several(), tmp_path / "raw")
@@ -67,6 +75,9 @@ def test_every_fault_is_said(tmp_path):
     assert faults(several(), tmp_path / "raw") == [
         "samples.csv: line 2: Atelectasis is '2'; use 1, 0, -1 where it is uncertain, or nothing"
     ]
+    write_table(tmp_path / "raw", "path,Finding Labels\na.png,Mass\nb (ä).png,Mass\n")
+    (nameless,) = faults(several(), tmp_path / "raw")
+    assert nameless.startswith("samples.csv: no column 'label'; its columns are path, Finding Labels; add it")
     write_table(tmp_path / "raw", "path,Atelectasis\na.png,1\nb (ä).png,0\n")
     missing = faults(several(), tmp_path / "raw")
     assert [line.split(";")[0] for line in missing] == [f"samples.csv: no column {name!r}" for name in FINDINGS[1:]]

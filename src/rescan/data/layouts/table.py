@@ -106,11 +106,12 @@ def read_columns(
         path, "give its path as data.layout.file", {name for names in spellings.values() for name in names}
     )
     has_label = "label" in columns or "label" in {str(name).casefold() for name in raw}
-    labels = of_classes if of_classes and not has_label else {"label": spellings["label"]}
+    taken = {name for names in of_classes.values() for name in names if name in raw} if not has_label else set()
+    labels = of_classes if taken else {"label": spellings["label"]}
     others = [str(name) for name in raw if str(name).startswith(OTHER_PATH) and name not in columns]
     spellings = {**spellings, **{name: [name] for name in others}}
     needed = {**labels, **{name: spellings[name] for name in columns}}
-    optional = {name: names for name, names in spellings.items() if name not in needed and name != "label"}
+    optional = {name: names for name, names in spellings.items() if name not in needed and not taken & {*names}}
     rows = pick(path, raw, needed, optional, REMEDY)
     if "path" not in rows and "patient" not in rows:
         what = "'path' (for one row per file) nor 'patient' (for one row per patient)"
