@@ -99,7 +99,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("several")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        truth = write_images(folder / "images", 160, 0)
+        truth = write_images(folder / "images", 120, 0)
         write_other_images(folder / "elsewhere", 40, 1)
         (folder / "findings.yaml").write_text(STUDY)
         check_data(folder / "findings.yaml")
@@ -122,8 +122,8 @@ def run(tmp_path_factory):
                 infer(Run(one, arm, 0, 0), machine)
             posttrain(study, arm)
             evaluate(study, arm)
-            evaluation(study, arm)
-            gradcam(study, arm, machine)
+        evaluation(study, "weighted")
+        gradcam(study, "weighted", machine)
         compare(study)
         report([study])
         yield study, Paths(study.scale, study.name), truth, folder
@@ -224,3 +224,4 @@ def test_the_page_has_a_row_per_label(run):
     comparison = pd.read_csv(folder / paths.comparison)
     assert sorted(comparison["metric"]) == ["auroc", "auroc", "macro_f1", "macro_f1"]
     assert "external data of 40 samples: AUROC" in page
+    assert "40 samples: square" in page

@@ -30,6 +30,7 @@ from rescan.results.map_files import CHOSEN, MAP_SCORES, ExplainedRun, MapSummar
 from rescan.study import Study
 from rescan.training.lease import Machine
 
+OF_SEVERAL = "a label that they have; of images also of the most probable other one"  # what is shown of several labels
 SCORED = {True: "the map of the predicted class", False: "the map of evidence for a higher grade"}  # of classes or not
 
 
@@ -79,8 +80,8 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
         run=ExplainedRun(arm=run.name, fold=run.fold, seed=run.seed),
         head=head,
         kind=kind,
-        shown=drawing.SHOWN[of_classes],
-        scored=SCORED[of_classes],
+        shown=OF_SEVERAL if study.data.multilabel else drawing.SHOWN[of_classes],
+        scored="the first map" if study.data.multilabel else SCORED[of_classes],
         cells=list(grid),
         n=complete,
         empty=len(scores) - complete,

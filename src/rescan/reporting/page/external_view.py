@@ -38,7 +38,8 @@ class ExternalView:
     Attributes:
         name: Its name.
         source: Where the data came from.
-        counts: Samples that are tested on, by class.
+        samples: How many samples are tested on.
+        counts: Of each class.
         left_out: Pairs of a sample that is left out and the home sample that its group is shared with, "" if it is
             another of the group that is.
         warnings: What its audit found.
@@ -48,6 +49,7 @@ class ExternalView:
 
     name: str
     source: SourceReport | None
+    samples: int
     counts: Mapping[str, int]
     left_out: Sequence[tuple[str, str]]
     warnings: Sequence[str]
@@ -65,26 +67,26 @@ def external_views(study: Study, arms: Sequence[Metrics]) -> list[ExternalView]:
     views = []
     for name, data_set in study.externals.items():
         paths = Paths(data_set.scale, data_set.name)
-        counts, left_out = _samples(study, paths)
+        samples, counts, left_out = _samples(study, paths)
         source = SourceReport.read_if_there(paths.source)
         rows = [row for metrics in arms for row in _rows(study, metrics, name)]
         same_patients = study.data.external[name].same_patients
         audit = AuditReport.read_if_there(paths.audit)
         warnings = audit.warnings if audit else []
-        views.append(ExternalView(name, source, counts, left_out, warnings, same_patients, rows))
+        views.append(ExternalView(name, source, samples, counts, left_out, warnings, same_patients, rows))
     return views
 
 
-def _samples(study: Study, paths: Paths) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """How many samples of each class are tested on; and those that are left out."""
+def _samples(study: Study, paths: Paths) -> tuple[int, dict[str, int], list[tuple[str, str]]]:
+    """How many samples are tested on, and of each class; and those that are left out."""
     if not Path(paths.splits).is_file() or not Path(paths.groups).is_file():
-        return {}, []
+        return 0, {}, []
     splits = SPLITS.read(paths.splits)
     splits = splits[splits["fold"] == 0]
     tested = splits.loc[splits["part"] == EXTERNAL, "label"]
     left_out = splits.loc[splits["part"] == LEFT_OUT, ["sample"]].merge(GROUPS.read(paths.groups), on="sample")
     pairs = list(zip(left_out["sample"], left_out["relative"])) if "relative" in left_out else []
-    return {label: int(study.data.outcome.has(tested, label).sum()) for label in study.data.classes}, pairs
+    return len(tested), {label: int(study.data.outcome.has(tested, label).sum()) for label in study.data.classes}, pairs
 
 
 def _rows(study: Study, metrics: Metrics, name: str) -> list[ExternalRow]:

@@ -140,8 +140,8 @@ def _of_labels(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[s
             f"Test AUROC of {len(scored)} arms, the mean over {len(high.classes)} labels, goes from {' to '.join(ends)}"
         )
     labels = sorted((own.value, label) for label, own in best.classes.items() if own.value is not None)
-    of_labels = [f"{label} {number(value, 2)}" for value, label in (labels[:1] + labels[-1:])]
-    return [f"{areas}, {_runs(high)}; of {high.arm} {' to '.join(of_labels)}."]
+    of_labels = [f"{label} {number(value, 2)}" for value, label in (labels[0], labels[-1])]
+    return [f"{areas}, {_runs(high)}; by label, of {high.arm}, from {' to '.join(of_labels)}."]
 
 
 def _of_grades(scored: Sequence[Metrics], scores: dict[str, Estimate], audit: AuditReport | None) -> list[str]:
