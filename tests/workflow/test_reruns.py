@@ -27,6 +27,17 @@ INDEX = ("data.layout", "data.classes", "data.labels", "data.ordered", "data.ext
 AUDIT = ("data.classes", "data.ordered", "data.extra", "split.group_by")
 
 
+def test_several_labels_rerun_all_that_reads_labels():
+    one = Study.model_validate({**STUDY, "data": {**STUDY["data"], "layout": "table"}})
+    several = one.model_copy(update={"data": one.data.model_copy(update={"multilabel": True})})
+    for step in ("data", "index", "audit"):
+        keys = [
+            getattr(Keys(SimpleNamespace(everything={"pets": study})), step)(SimpleNamespace(study="pets"))
+            for study in (one, several)
+        ]
+        assert keys[0] != keys[1]
+
+
 @pytest.mark.parametrize(
     ("step", "sections", "change"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Augmentation, Named
@@ -56,6 +56,14 @@ class Posttrain(Strict):
     thresholds: Literal["half", "youden", "f1"] = Field(
         default="half", description="of several labels: a half, or where Youden's index or F1 of each is highest"
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `thresholds` at its default: fingerprints are those of before there was one."""
+        content: dict[str, Any] = write(self)
+        if self.thresholds == "half":
+            content.pop("thresholds", None)
+        return content
 
     @model_validator(mode="after")
     def _cuts_rise(self) -> Posttrain:

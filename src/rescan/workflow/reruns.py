@@ -17,7 +17,6 @@ from rescan.walk import files_below
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
 
-LABELS = ("classes", "ordered", "multilabel")  # what a sample's label may be
 NO_DATA = (".csv", ".tsv", ".xlsx", ".yaml", ".yml")  # study files, predictions: unless the layout reads such a table
 
 
@@ -34,23 +33,25 @@ class Keys:
     def data(self, wildcards: Wildcards) -> str:
         """What the download depends on: the data section, the phantom's version, the state of a local source."""
         study = self._study(wildcards)
-        sections = [*DataSet.model_fields, "classes", "labels", "ordered", "multilabel", "expected", "extra"]
+        sections = [*DataSet.model_fields, "classes", "labels", "ordered", "expected", "extra"]
         states = [_state(data) for data in (study.data, *study.data.extra.values())]
-        return fingerprint([study_key(study, *(f"data.{section}" for section in sections)), states])
+        key = study_key(study, *(f"data.{section}" for section in sections)) + " multilabel" * study.data.multilabel
+        return fingerprint([key, states])
 
     def index(self, wildcards: Wildcards) -> str:
         """How the samples are listed; with how ids are shown where that is not by default."""
         study = self._study(wildcards)
-        sections = [f"data.{section}" for section in (*LABELS, "layout", "labels", "extra")]
-        return study_key(study, *sections, "split.test") + ("" if study.data.patients == "hashed" else " as_is")
+        sections = [f"data.{section}" for section in ("layout", "classes", "labels", "ordered", "extra")]
+        key = study_key(study, *sections, "split.test") + ("" if study.data.patients == "hashed" else " as_is")
+        return key + " multilabel" * study.data.multilabel
 
     def audit(self, wildcards: Wildcards) -> str:
         """What the audit looks for; of external data also what is shared with the home's; and if values may be NaN."""
         study = self._study(wildcards)
         gaps = any(preparation.nan == "black" for preparation in study.preparations.values())
         home = ["home"] if study.home else []
-        key = study_key(study, *(f"data.{section}" for section in LABELS), "data.extra", "split.group_by", *home)
-        return f"{key} nan" if gaps else key
+        key = study_key(study, "data.classes", "data.ordered", "data.extra", "split.group_by", *home)
+        return key + " nan" * gaps + " multilabel" * study.data.multilabel
 
     def preparation(self, wildcards: Wildcards) -> str:
         """A preparation of the study."""
