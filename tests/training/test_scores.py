@@ -54,3 +54,16 @@ def test_better():
     assert not better("loss", {"loss": None}, None)
     nothing = {"classification": np.array([[np.nan, 0]], np.float32)}
     assert score(LOSSES, nothing, np.array([0]), 2, "classification")["loss"] is None
+
+
+def test_of_several_labels_the_means_over_those_that_are_defined():
+    rng = np.random.default_rng(0)
+    truth = np.column_stack([rng.random((50, 2)) < 0.4, np.zeros(50, bool)])  # no image has the third label
+    logits = (rng.normal(size=(50, 3)) + truth).astype(np.float32)
+    losses = {"multilabel": {"name": "binary_cross_entropy", "label_smoothing": 0.0, "weight": 1.0}}
+    found = score(losses, {"multilabel": logits}, truth @ [1, 2, 4], 3, "multilabel")
+    assert set(found) == {"loss", "auroc", "macro_f1"}
+    assert found["auroc"] == pytest.approx(metrics.roc_auc_score(truth[:, :2], logits[:, :2]))
+    of_labels = [metrics.f1_score(truth[:, k], logits[:, k] >= 0) for k in range(3)]
+    assert found["macro_f1"] == pytest.approx(np.mean(of_labels))
+    assert found["loss"] == pytest.approx(np.mean(np.logaddexp(0, np.where(truth, -logits, logits))), abs=1e-6)

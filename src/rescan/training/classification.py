@@ -77,6 +77,9 @@ class Classification(Task):
         if not counts.all():
             text = f"a class has no training sample in {', '.join(self.stage.samples)}"
             raise RescanError(f"{self.run.label}, stage {name}: {text}")
+        if self.multilabel and (counts == len(self.samples)).any():
+            label = self.run.study.data.classes[int(counts.argmax())]
+            raise RescanError(f"{self.run.label}, stage {name}: all training samples have the label {label!r}; drop it")
         weights = None
         if self.stage.class_weights == "balanced" and self.multilabel:
             weights = np.where(labels, (len(self.samples) - counts) / counts, 1)
