@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+import stat
 import struct
 import warnings
 import zlib
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Union
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from rescan.data.readers.display import View
-from rescan.data.readers.kinds import kind_of
+from rescan.data.readers.kinds import NEEDED, is_dicom
 from rescan.data.readers.unreadable import Several, Unreadable, damage
 
 __all__ = ["SUFFIXES", "ImageInfo", "Several", "Unreadable", "read"]
@@ -80,15 +81,20 @@ def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -
     """
     path = Path(path)
     try:
-        if path.stat().st_size == 0:
+        if not stat.S_ISREG((state := path.stat()).st_mode):
+            raise Unreadable("not a file")
+        if state.st_size == 0:
             raise Unreadable("empty file")
-        if kind_of(path) == "dicom":
-            from rescan.data.readers import dicom
+        with path.open("rb") as stream:
+            head = stream.read(NEEDED)
+            stream.seek(0)
+            if is_dicom(head):
+                from rescan.data.readers import dicom
 
-            (image, views), mode = dicom.read_picture(path)
-            _check_size(image.shape[1], image.shape[0])
-            return image, ImageInfo(image.shape[1], image.shape[0], mode, views)
-        image, info = _read_picture(path, at_least)
+                (image, views), mode = dicom.read_picture(path)
+                _check_size(image.shape[1], image.shape[0])
+                return image, ImageInfo(image.shape[1], image.shape[0], mode, views)
+            image, info = (_read_png if head.startswith(PNG_MARK) else _opened)(stream, at_least)
         check_finite(image, gaps=gaps)
         return image, info
     except Unreadable:
@@ -127,12 +133,8 @@ def read_pages(path: Path) -> tuple[np.ndarray, str]:
     return np.stack(pages), mode
 
 
-def _read_picture(path: Path, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
-    with path.open("rb") as stream:
-        if stream.read(len(PNG_MARK)) != PNG_MARK:
-            return _opened(path, at_least)
-        stream.seek(0)
-        content = stream.read()
+def _read_png(stream: BinaryIO, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
+    content = stream.read()
     parts = _png_parts(content)
     try:
         return _opened(io.BytesIO(content), at_least)
@@ -142,11 +144,11 @@ def _read_picture(path: Path, at_least: int | None) -> tuple[np.ndarray, ImageIn
         return _opened(io.BytesIO(b"".join(parts)), at_least)
 
 
-def _opened(file_or_path: Union[Path, BinaryIO], at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
+def _opened(stream: BinaryIO, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file_or_path) as file:
+        with Image.open(stream) as file:
             if (count := len(_pages(file))) > 1:
                 raise Several(count, "pages" if file.format == "TIFF" else "pictures")
             return _decode(file, at_least)
