@@ -13,6 +13,11 @@ settings.register_profile("any machine", deadline=None)  # a busy one is slow, n
 settings.load_profile("any machine")
 
 
+def pytest_collection_modifyitems(items):
+    """Run the workflow's tests first: they are the longest, and none should be left to one worker at the end."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def _log_as_before():
     """A command that a test calls sends messages elsewhere; the next test finds them where they were."""
