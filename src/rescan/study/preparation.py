@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Named
-from rescan.study.strict import Strict
+from rescan.study.strict import Extended
 
 
-class Preparation(Strict):
+class Preparation(Extended):
     """What turns a sample into network inputs, gray or RGB; `background` fills what a warp uncovers.
 
     `reads` is the kind of samples: image files, or volumes (NIfTI files, folders of B-scans or of DICOM slices, files
@@ -22,6 +22,8 @@ class Preparation(Strict):
     `resize` among the steps; no step before it may count pixels. `dtype` is the type of the stored gray levels in
     [0, 255]: whole numbers (uint8), or steps 257 times finer (uint16).
     """
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"nan"})
 
     reads: Literal["image", "volume"] = "image"
     modality: str = ""
@@ -44,14 +46,6 @@ class Preparation(Strict):
 
     def _makes(self, what: str) -> bool:
         return any(catalogue.OPERATORS[step["name"]].makes == what for step in self.steps)
-
-    @model_serializer(mode="wrap")
-    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `nan` at its default: fingerprints are those of before there was one."""
-        content: dict[str, Any] = write(self)
-        if self.nan == "refuse":
-            content.pop("nan", None)
-        return content
 
     @model_validator(mode="after")
     def _steps_fit(self) -> Preparation:

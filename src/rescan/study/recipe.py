@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Augmentation, Named
 from rescan.study.network import HeadName, Network
 from rescan.study.stage import Best, EarlyStopping, TrainingStage
-from rescan.study.strict import Positive, Strict
+from rescan.study.strict import Extended, Positive, Strict
 
 
 class ClassWeights(Strict):
@@ -42,7 +42,7 @@ class Stage(TrainingStage):
         return self
 
 
-class Posttrain(Strict):
+class Posttrain(Extended):
     """How predictions are read off the trained network: from one head, or from a linear neuron on all of them.
 
     The neuron, optimized cut points and thresholds of several labels are fitted on the predictions of the part
@@ -50,20 +50,14 @@ class Posttrain(Strict):
     whole validation part.
     """
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"thresholds"})
+
     head: Union[HeadName, Literal["linear"], None] = None
     fit_on: Literal["train", "validation", "crossfit"] = "crossfit"
     cuts: Union[Literal["rounding", "optimized"], list[float]] = "rounding"
     thresholds: Literal["half", "youden", "f1"] = Field(
         default="half", description="of several labels: a half, or where Youden's index or F1 of each is highest"
     )
-
-    @model_serializer(mode="wrap")
-    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `thresholds` at its default: fingerprints are those of before there was one."""
-        content: dict[str, Any] = write(self)
-        if self.thresholds == "half":
-            content.pop("thresholds", None)
-        return content
 
     @model_validator(mode="after")
     def _cuts_rise(self) -> Posttrain:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from rescan.paths import AUTOENCODERS, COMPARISON_FIGURES, DOWNLOAD, EXPLORE, EXTERNAL, RAW, RAW_EXTRA
 
@@ -35,3 +35,15 @@ class Strict(BaseModel):
     """A model that refuses keys it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Extended(Strict):
+    """A section with keys that came later: at their defaults they are not written, and fingerprints are as before."""
+
+    LATER: ClassVar[frozenset[str]]
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        return {key: value for key, value in content.items() if key not in self.LATER or value != fields[key].default}
