@@ -37,13 +37,14 @@ def check_partitions(settings: Any, threads: int) -> None:
     """
     names = _named(settings)
     try:
-        there = {name.rstrip("*") for name, *_ in _sinfo()}
+        rows = _sinfo()
     except (OSError, subprocess.CalledProcessError) as error:
         why = " ".join(str(getattr(error, "stderr", "") or error).split())
         raise RescanError(f"SLURM does not answer ({why}); run this on a login node of the cluster") from None
+    there = {name.rstrip("*") for name, *_ in rows}
     for name in sorted(names - there):
         raise RescanError(f"{KEY}: no partition {name!r}{catalogue.suggest(name, there)}")
-    cores = limits(settings).cores
+    cores = _limits(rows, names).cores
     if threads > cores:
         raise RescanError(
             f"threads: {threads}, but a node of the cluster has {cores} cores; add --config threads={cores}"
@@ -60,7 +61,10 @@ def limits(settings: Any) -> Limits:
         rows = _sinfo()
     except (OSError, subprocess.CalledProcessError):
         return Limits()
-    names = _named(settings)
+    return _limits(rows, _named(settings))
+
+
+def _limits(rows: list[list[str]], names: set[str]) -> Limits:
     default = [row for row in rows if row[0].endswith("*")] or rows
     chosen = [row for row in rows if row[0].rstrip("*") in names] if names else default
     if not chosen:
