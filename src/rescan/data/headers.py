@@ -83,9 +83,9 @@ def with_headers(manifest: pd.DataFrame, files: Sequence[Optional[Path]], key: O
 
 def header_of(path: Optional[Path], key: Optional[bytes]) -> dict[str, str]:
     """What the header of a DICOM file, or of the first one of a folder, says; nothing of any other file."""
-    if path is not None and path.is_dir():
-        path = next((file for file in files_in(path) if kind_of(file) == "dicom"), None)
-    if path is None or kind_of(path) != "dicom":
+    files = [] if path is None else files_in(path) if path.is_dir() else [path]
+    file = next((file for file in files if kind_of(file) == "dicom"), None)
+    if file is None:
         return {}
     import pydicom
 
@@ -94,7 +94,7 @@ def header_of(path: Optional[Path], key: Optional[bytes]) -> dict[str, str]:
     tags = [tag for of_column in TAGS.values() for tag in of_column]
     try:
         with quiet():
-            content = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*tags])
+            content = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*tags])
             said = {tag: _text(content.get(tag)) for tag in tags}
     except Exception:  # noqa: BLE001 - the audit reads the file, and says what is wrong with it
         return {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 import pandas as pd
 
@@ -66,9 +67,10 @@ def index(study: Study) -> None:
     logger.info("%s: %d samples in %s", study.name, len(manifest), paths.manifest)
 
 
-def _located(roots: dict[str, Path], manifest: pd.DataFrame) -> list[Optional[Path]]:
-    """The file or folder of each sample of a manifest that is being made."""
-    return [roots[origin] / path if path else None for origin, path in zip(manifest["origin"], manifest["path"])]
+def _located(roots: dict[str, Path], manifest: pd.DataFrame, column: str = "path") -> list[Optional[Path]]:
+    """The file or folder that a column of a manifest names for each sample."""
+    origins = manifest["origin"] if "origin" in manifest else [""] * len(manifest)
+    return [roots[origin] / name if name else None for origin, name in zip(origins, manifest[column])]
 
 
 def locate(paths: Paths, manifest: pd.DataFrame, column: str = "path") -> list[Path | None]:
@@ -85,10 +87,8 @@ def locate(paths: Paths, manifest: pd.DataFrame, column: str = "path") -> list[P
     Raises:
         RescanError: `source.json` is missing, or lacks an origin.
     """
-    roots = _roots(paths)
-    origins = manifest["origin"] if "origin" in manifest else [""] * len(manifest)
     try:
-        return [roots[origin] / name if name else None for origin, name in zip(origins, manifest[column])]
+        return _located(_roots(paths), manifest, column)
     except KeyError as error:
         fault = f"{paths.source}: has no extra source {error}, which {paths.manifest} names"
         raise RescanError(f"{fault}; run download and index again") from None
@@ -113,16 +113,29 @@ def files_of(paths: Paths, manifest: pd.DataFrame, modality: str = "") -> list[F
         others = [name[len(OTHER_PATH) :] for name in map(str, manifest) if name.startswith(OTHER_PATH)]
         there = ", ".join(others) or "none"
         raise RescanError(f"{paths.manifest}: no sample has a file of modality {modality!r}; known: {there}")
-    nothing = [None] * len(manifest)
-    masks, layers = (locate(paths, manifest, name) if name in manifest else nothing for name in ("mask", "layers"))
-    extents = manifest["extent"] if "extent" in manifest else [""] * len(manifest)
     try:
-        return [
-            None if path is None else Files(path, mask, layer, tuple(map(float, extent.split())) if extent else None)
-            for path, mask, layer, extent in zip(locate(paths, manifest, column), masks, layers, extents)
-        ]
+        return files_by(manifest, column, lambda name: locate(paths, manifest, name))
     except ValueError as error:
         raise damaged(paths.manifest, MANIFEST.step, f"extent: {error}") from None
+
+
+def files_by(
+    manifest: pd.DataFrame, column: str, located: Callable[[str], Sequence[Optional[Path]]]
+) -> list[Optional[Files]]:
+    """The files of each sample; None where it lacks that of `column`.
+
+    Args:
+        manifest: Rows of the manifest.
+        column: Names the image or volume.
+        located: Finds the files that a column names.
+    """
+    nothing = [None] * len(manifest)
+    masks, layers = (located(name) if name in manifest else nothing for name in ("mask", "layers"))
+    extents = manifest["extent"] if "extent" in manifest else [""] * len(manifest)
+    return [
+        None if path is None else Files(path, mask, layer, tuple(map(float, extent.split())) if extent else None)
+        for path, mask, layer, extent in zip(located(column), masks, layers, extents)
+    ]
 
 
 def _roots(paths: Paths) -> dict[str, Path]:

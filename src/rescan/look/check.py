@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from rescan.data.held_out import FEWEST_GROUPS
-from rescan.data.index import Files
+from rescan.data.index import Files, files_by
 from rescan.data.layouts.reading import check_patients, read_layout
 from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
@@ -147,19 +147,10 @@ def _prepared(study: Study, name: str, root: Path, manifest: pd.DataFrame) -> tu
 def _files(root: Path, preparation: Preparation, manifest: pd.DataFrame) -> dict[str, Files]:
     """The files of each sample that has one of the preparation's modality."""
     column = f"{OTHER_PATH}{preparation.modality}" if preparation.modality else "path"
-    paths = manifest[column] if column in manifest else pd.Series("", manifest.index)
-    extents = manifest["extent"] if "extent" in manifest else pd.Series("", manifest.index)
-    layers = manifest["layers"] if "layers" in manifest else pd.Series("", manifest.index)
-    return {
-        sample: Files(
-            root / path,
-            root / mask if mask else None,
-            root / layer if layer else None,
-            tuple(map(float, extent.split())) if extent else None,
-        )
-        for sample, path, mask, layer, extent in zip(manifest["sample"], paths, manifest["mask"], layers, extents)
-        if path
-    }
+    if column not in manifest:
+        return {}
+    found = files_by(manifest, column, lambda name: [root / place if place else None for place in manifest[name]])
+    return {sample: files for sample, files in zip(manifest["sample"], found) if files is not None}
 
 
 def _faults_of_networks(study: Study, shapes: dict[str, tuple[int, ...]]) -> list[str]:

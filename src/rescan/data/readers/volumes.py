@@ -22,7 +22,6 @@ from rescan.data.readers.unreadable import Unreadable, damage
 
 __all__ = ["Volume", "files_in", "is_volume", "read", "read_layers", "source_grid", "write_nifti"]
 
-SUFFIXES = (".nii", ".nii.gz")
 SCANS = (".bmp", ".png", ".tif", ".tiff")
 CROSSING = 0.1  # share of columns whose surfaces may cross: a segmentation's slips, not another order
 LEFT_BEHIND = {"thumbs.db", "desktop.ini", "dicomdir"}  # files of a folder that are not its scans
