@@ -12,7 +12,6 @@ from PIL import Image
 from sample_files import model_header
 from scipy.special import softmax
 
-from rescan import predict as module
 from rescan.errors import RescanError
 from rescan.models.model_files import load, save
 from rescan.models.networks import build
@@ -130,7 +129,7 @@ def test_unreadable_images_stay_in_the_table_and_chunks_change_nothing(arm, imag
     (images / "bad.jpg").write_text("no image")
     Image.new("RGB", (40, 50)).save(images / "black.png")
     predict(arm, [images], tmp_path / "one.csv", tmp_path / "maps", "cpu")
-    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr("rescan.arm_models.CHUNK", 1)
     predict(arm, [images], tmp_path / "many.csv", tmp_path / "maps in chunks", "cpu")
     one, many = (pd.read_csv(tmp_path / name, keep_default_na=False) for name in ("one.csv", "many.csv"))
     assert one["problem"].tolist() == ["", "", "not an image", "constant image", ""]

@@ -101,13 +101,12 @@ def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
     return models
 
 
-def in_chunks(models: list[Model], files: Sequence[Files], size: int, device: str) -> Iterator[Chunk]:
+def in_chunks(models: list[Model], files: Sequence[Files], device: str) -> Iterator[Chunk]:
     """Yield samples and the networks' outputs, a chunk at a time.
 
     Args:
         models: The networks.
         files: The samples.
-        size: Of a chunk.
         device: auto, cpu or cuda.
 
     Raises:
@@ -118,6 +117,7 @@ def in_chunks(models: list[Model], files: Sequence[Files], size: int, device: st
     with Machine(device, threads=None).lease() as torch_device:
         for model in models:
             model.network.to(torch_device)
+        size = CHUNK_OF_VOLUMES if models[0].header.preparation.reads == "volume" else CHUNK
         for start in progress(range(0, len(files), size), -(-len(files) // size), f"predicting (chunks of {size})"):
             chunk = list(files[start : start + size])
             yield Chunk(start, chunk, *_outputs(models, chunk, torch_device))
@@ -178,6 +178,11 @@ def _prepare(files: Files, model: Model) -> Prepared | str:
 def class_columns(classes: Sequence[str]) -> list[str]:
     """The columns of the classes' probabilities: their names, or behind a prefix where one is a column's own."""
     return [f"{CLASS_PREFIX}{name}" for name in classes] if set(classes) & set(OWN_COLUMNS) else list(classes)
+
+
+def place_of(path: Path) -> Path:
+    """Where a file lies, whatever links lead to its folder: the same for all its paths."""
+    return path.parent.resolve() / path.name
 
 
 def shown(text: str) -> str:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from rescan.arm_models import CHUNK, CHUNK_OF_VOLUMES, Model, class_columns, in_chunks, load_arm, row_of, shown
+from rescan.arm_models import Model, class_columns, in_chunks, load_arm, place_of, row_of, shown
 from rescan.catalogue import METRICS
 from rescan.data.index import Files
 from rescan.data.layouts.finding import Finder
-from rescan.data.readers.tables import pick, raise_all, read_table, wrong_values
+from rescan.data.readers.tables import numbers_of, pick, raise_all, read_table, wrong_values
 from rescan.errors import RescanError
 from rescan.evaluation.external_scores import differences, score_new
 from rescan.evaluation.part_scores import PartScores
@@ -107,9 +107,8 @@ def _labeled(table: Path, outcome: Outcome) -> pd.DataFrame:
     """The rows of the table: path, target, and those of KNOWN that it has ("" where unknown)."""
     content = read_table(table, "give the table of the labeled files")
     rows = pick(table, content, {name: [name] for name in ("path", "label")}, {name: [name] for name in KNOWN})
-    numbers = {str(number): label for number, label in enumerate(outcome.classes)} if outcome.ordered else {}
-    if not set(numbers) & set(outcome.classes):
-        rows["label"] = rows["label"].map(lambda text: numbers.get(text, text))
+    numbers = numbers_of(outcome)
+    rows["label"] = rows["label"].map(lambda text: numbers.get(text, text))
     near = f"; the classes are {', '.join(outcome.classes)}"
     raise_all(
         f"{table}: {lines}: {f'no class {label!r}' if label else 'no label'}{near}"
@@ -118,7 +117,7 @@ def _labeled(table: Path, outcome: Outcome) -> pd.DataFrame:
     raise_all(f"{table}: line {line}: no path; fill it in" for line, path in rows["path"].items() if not path)
     finder = Finder(table.parent)
     rows["file"] = rows["path"].map(lambda path: _file(finder, path))
-    places = rows["file"].map(lambda path: path.parent.resolve() / path.name)
+    places = rows["file"].map(place_of)
     conflict = rows.groupby(places)["label"].transform("nunique") > 1
     raise_all(
         f"{table}: line {line}: {path} has another label too" for line, path in rows.loc[conflict, "path"].items()
@@ -140,12 +139,11 @@ def _read(
 ) -> _Read:
     """Predict all files, a chunk at a time."""
     files = [Files(path, extent=extent) for path in rows["file"]]
-    size = CHUNK_OF_VOLUMES if models[0].header.preparation.reads == "volume" else CHUNK
     outputs: list[list[Predictions]] = [[] for _ in models]
     table = rows[["path", "label", "patient"]].rename(columns={"path": "image"})
     table["image"] = table["image"].map(shown)
     lines: list[dict[str, object]] = []
-    for chunk in in_chunks(models, files, size, device):
+    for chunk in in_chunks(models, files, device):
         lines += [{"problem": shown(sample) if isinstance(sample, str) else ""} for sample in chunk.samples]
         if not chunk.readable:
             continue

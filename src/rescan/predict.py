@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from rescan.arm_models import (
-    CHUNK,
-    CHUNK_OF_VOLUMES,
     Model,
     class_columns,
     in_chunks,
     load_arm,
+    place_of,
     row_of,
     shown,
 )
@@ -69,12 +68,11 @@ def predict(
     """
     pattern = _pattern(patient)
     posttraining, models = load_arm(arm_folder)
-    reads_volumes = models[0].header.preparation.reads == "volume"
-    paths = _once(_find(images, reads_volumes))
+    paths = _once(_find(images, models[0].header.preparation.reads == "volume"))
     classes, maps = models[0].header.classes, map_names(paths)
     rows: list[dict[str, object]] = []
     files = [Files(path, extent=extent) for path in paths]
-    for chunk in in_chunks(models, files, CHUNK_OF_VOLUMES if reads_volumes else CHUNK, device):
+    for chunk in in_chunks(models, files, device):
         for own, sample in zip(chunk.files, chunk.samples):
             problem = shown(sample) if isinstance(sample, str) else ""
             rows.append({"image": shown(own.path.as_posix()), "problem": problem})
@@ -111,13 +109,13 @@ def _once(paths: list[Path]) -> list[Path]:
     """The files without those that were given before, by another path."""
     once: dict[Path, Path] = {}
     for path in paths:
-        once.setdefault(path.parent.resolve() / path.name, path)
+        once.setdefault(place_of(path), path)
     return list(once.values())
 
 
 def map_names(paths: list[Path]) -> list[str]:
     """Names for the maps of some files: those of the files below the folder that holds them all, each once."""
-    places = [path.parent.resolve() / path.name for path in paths]
+    places = [place_of(path) for path in paths]
     top = os.path.commonpath([place.parent for place in places])
     whole = [place.relative_to(top).as_posix() for place in places]
     stems = [re.sub(r"(\.nii)?\.[^./]+$", "", name) or name for name in whole]

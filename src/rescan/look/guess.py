@@ -13,7 +13,7 @@ import pandas as pd
 from rescan.data.layouts.class_folders import MASKS, PICTURES
 from rescan.data.layouts.finding import Finder, files_of_patients
 from rescan.data.layouts.folders import PARTS, samples_below, top_of
-from rescan.data.readers.tables import PLACEHOLDERS, read_table
+from rescan.data.readers.tables import PLACEHOLDERS, bare, read_table
 from rescan.errors import RescanError
 from rescan.look.samples import spread
 from rescan.study import NO_LABELS, SEPARATOR
@@ -116,7 +116,7 @@ def of_table(folder: Path, table: Path) -> Guess:
     columns["label"] = label
     if others:
         notes.append(f"the labels are those of the column {label}; others may be: {', '.join(others)}")
-    layout["columns"] = {name: column for name, column in columns.items() if name != _plain(column)}
+    layout["columns"] = {name: column for name, column in columns.items() if name != bare(column)}
     classes = _in_order(_labels(rows[label]))
     if unsure := [name for name in classes if name.casefold() in PLACEHOLDERS]:
         notes.append(f"the classes {', '.join(unsure)} may be rows without a label; then take them out of the table")
@@ -125,7 +125,7 @@ def of_table(folder: Path, table: Path) -> Guess:
 
 def _names_patients(path: str, rows: pd.DataFrame, *, of_folders: bool) -> bool:
     """Whether a column that names files or folders rather names patients, by what it is called."""
-    if _plain(path) in SPELLINGS["path"].split():
+    if bare(path) in SPELLINGS["path"].split():
         return False
     return of_folders or _called("patient", rows) == [path]
 
@@ -179,12 +179,8 @@ def _are_several(values: pd.Series[str]) -> bool:
 
 
 def _called(column: str, rows: pd.DataFrame) -> list[str]:
-    names = {_plain(str(name)): str(name) for name in rows}
+    names = {bare(str(name)): str(name) for name in rows}
     return [names[spelling] for spelling in SPELLINGS[column].split() if spelling in names]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def _are_parts(values: pd.Series[str]) -> bool:
@@ -198,7 +194,7 @@ def _relative(table: Path, folder: Path) -> Path:
 
 def _of_bids(participants: Path) -> Guess:
     rows = read_table(participants, "add it", ["participant_id"])
-    names = [str(name) for name in rows if _plain(str(name)) not in {"participantid", "sex", "gender", "age"}]
+    names = [str(name) for name in rows if bare(str(name)) not in {"participantid", "sex", "gender", "age"}]
     label, others = _label_column(participants, rows, names)
     suffixes = [
         PurePosixPath(name).name.split(".")[0].rpartition("_")[2] for name in samples_below(participants.parent)[0]

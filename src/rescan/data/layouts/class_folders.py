@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
-from unicodedata import normalize
 
 import pandas as pd
 
 from rescan import catalogue
 from rescan.data.layouts.finding import EXAMPLES, patients_by_pattern
-from rescan.data.layouts.folders import COLUMNS, JOINED, PARTS, samples_below, stem_of
+from rescan.data.layouts.folders import COLUMNS, JOINED, PARTS, samples_below, spelled, stem_of
 from rescan.data.readers.images import SUFFIXES
 from rescan.data.readers.tables import first_faults, raise_all
 from rescan.errors import RescanError
@@ -70,7 +69,7 @@ def class_folders(root: Path, data: Data, patient: str = "", sample: str = "file
         if len(folders) <= level:
             unread.append(path)
             continue
-        label = spellings.get(_plain(folders[level]), folders[level] if data.labels else "")
+        label = spellings.get(spelled(folders[level]), folders[level] if data.labels else "")
         after = level + 1
         own_part = part
         if inner_parts and len(folders) > after:
@@ -98,18 +97,14 @@ def class_folders(root: Path, data: Data, patient: str = "", sample: str = "file
 
 def _spellings(data: Data) -> dict[str, str]:
     """The labels by how folders may spell them."""
-    return {_plain(label): label for label in data.labels or data.classes}
-
-
-def _plain(name: str) -> str:
-    return normalize("NFC", name).casefold()
+    return {spelled(label): label for label in data.labels or data.classes}
 
 
 def _top(root: Path, spellings: dict[str, str]) -> Path:
     """The folder with the layout: `root`, or the single one in it, as archives often have."""
     entries = entries_of(root)
     inner = [entry for entry in entries if entry.is_dir()]
-    if len(inner) != 1 or len(entries) > 1 or inner[0].name.casefold() in PARTS or _plain(inner[0].name) in spellings:
+    if len(inner) != 1 or len(entries) > 1 or inner[0].name.casefold() in PARTS or spelled(inner[0].name) in spellings:
         return root
     return _top(inner[0], spellings)
 
@@ -122,7 +117,7 @@ def _places(
     top: Path, paths: Sequence[PurePosixPath], spellings: dict[str, str], faults: list[str], sample: str
 ) -> tuple[list[Place], list[PurePosixPath]]:
     """Where each sample lies, and the files that are none; two folders of one part are a fault."""
-    names = [entry.name for entry in entries_of(top) if entry.is_dir() and _plain(entry.name) not in spellings]
+    names = [entry.name for entry in entries_of(top) if entry.is_dir() and spelled(entry.name) not in spellings]
     parts: dict[str, str] = {}
     for name in names:
         first = parts.setdefault(PARTS.get(name.casefold(), ""), name)
@@ -132,7 +127,7 @@ def _places(
     places, unread = [], []
     for path in paths:
         folders = path.parts if sample == "folder" else path.parts[:-1]
-        is_mask = any(folder.casefold() in MASKS for folder in folders if _plain(folder) not in spellings)
+        is_mask = any(folder.casefold() in MASKS for folder in folders if spelled(folder) not in spellings)
         if is_mask or (of_folder and (not folders or folders[0] not in of_folder)):
             unread += [] if folders and folders[0] == "masks" else [path]
         else:
@@ -142,7 +137,7 @@ def _places(
 
 def _level(places: Sequence[Place], spellings: dict[str, str]) -> int:
     """How deep the classes' folders lie: where most samples have one."""
-    depths = [depth for place in places for depth, name in enumerate(place.folders) if _plain(name) in spellings]
+    depths = [depth for place in places for depth, name in enumerate(place.folders) if spelled(name) in spellings]
     return min(set(depths), key=lambda depth: (-depths.count(depth), depth), default=0)
 
 
@@ -171,8 +166,8 @@ def _missing(top: Path, part: str, label: str, data: Data) -> str:
     """That a class has no sample in a part."""
     folders = [entry for entry in entries_of(top) if PARTS.get(entry.name.casefold(), "") == part] if part else [top]
     folder = folders[0] if folders else top
-    names = {_plain(name) for name, of in data.labels.items() if of == label} if data.labels else {_plain(label)}
-    inner = [entry for entry in entries_of(folder) if entry.is_dir() and _plain(entry.name) in names]
+    names = {spelled(name) for name, of in data.labels.items() if of == label} if data.labels else {spelled(label)}
+    inner = [entry for entry in entries_of(folder) if entry.is_dir() and spelled(entry.name) in names]
     if inner:
         return f"{inner[0]}: no image in it ({' '.join(sorted(SUFFIXES))}, DICOM or NIfTI); fill the folder"
     return f"{folder}: no folder of class {label!r}; add it, or take it out of data.classes"

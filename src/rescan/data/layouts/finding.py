@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
-from rescan.data.layouts.folders import is_sample, samples_below, stem_of
+from rescan.data.layouts.folders import is_sample, samples_below, spelled, stem_of
 from rescan.walk import files_below
 
 EXAMPLES = 3  # in a message
@@ -40,7 +40,7 @@ class Finder:
         for name in dict.fromkeys((*names, path.as_posix())):
             if (self.folder / name).is_file() or (self.folder / name).is_dir():
                 return name, ""
-        meant = self._names.get(_plain(path.as_posix()), [])
+        meant = self._names.get(spelled(path.as_posix()), [])
         meant = [name for name in meant if is_sample(self.folder / name)] if len(meant) > 1 else meant
         if len(meant) > 1:
             return "", f"{text} may be {' or '.join(meant[:EXAMPLES])}; give its path from {self.folder}"
@@ -55,13 +55,9 @@ class Finder:
             path = PurePosixPath(file.path[start:])
             for place in (path, *list(path.parents)[:-1]):
                 spellings = {str(place), place.name, stem_of(str(place)), stem_of(place.name)}
-                for spelling in map(_plain, spellings if place == path else (str(place), place.name)):
+                for spelling in map(spelled, spellings if place == path else (str(place), place.name)):
                     names.setdefault(spelling, {})[str(place)] = None
         return {spelling: sorted(places) for spelling, places in names.items()}
-
-
-def _plain(name: str) -> str:
-    return normalize("NFC", name).casefold()
 
 
 def patients_by_pattern(paths: Iterable[str], pattern: str) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import pandas as pd
 
@@ -53,6 +54,11 @@ def samples_below(folder: Path, sample: str = "file") -> tuple[list[PurePosixPat
         is_one = is_sample(file.path)
         (found if is_one else others).add(path.parent if is_one and sample == "folder" else path)
     return sorted(found), sorted(others)
+
+
+def spelled(name: str) -> str:
+    """A name as it is compared: without case, accents composed (NFC), as file systems and tables may not have them."""
+    return normalize("NFC", name).casefold()
 
 
 def stem_of(name: str) -> str:

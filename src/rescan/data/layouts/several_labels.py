@@ -9,7 +9,7 @@ from unicodedata import normalize
 import pandas as pd
 
 from rescan import catalogue
-from rescan.data.readers.tables import first_faults, wrong_values
+from rescan.data.readers.tables import first_faults, lines_in_words, wrong_values
 from rescan.log import logger
 from rescan.study import NO_LABELS, SEPARATOR, Data
 
@@ -78,8 +78,7 @@ def by_class(file: Path, labels: pd.Series[str], data: Data) -> tuple[pd.Series[
     if others and data.labels:
         which = ", ".join(f"{name} {count}" for name, count in sorted(others.items()))
         logger.info("%s: labels that data.labels does not name are left out: %s", file, which)
-    more = {fault: f" and {len(found) - 1} more" if len(found) > 1 else "" for fault, found in lines.items()}
-    faults = [f"{file}: line {found[0]}{more[fault]}: {fault}" for fault, found in lines.items()]
+    faults = [f"{file}: {lines_in_words(found)}: {fault}" for fault, found in lines.items()]
     outcome = data.outcome
     known = labels.map(
         lambda text: outcome.joined(classes[name.strip()] for name in text.split(SEPARATOR) if name.strip() in classes)

@@ -19,7 +19,7 @@ import pandas as pd
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.log import logger
-from rescan.study import Data
+from rescan.study import Data, Outcome
 
 MOST = 20  # lines of faults of one kind before the rest is counted
 TITLES = 20  # rows among which the header may be
@@ -70,8 +70,8 @@ def read_table(path: Path, remedy: str, names: Collection[str] = ()) -> pd.DataF
     lines = {number: cells for number, cells in lines.items() if any(cells)}
     if not lines:
         raise RescanError(f"{path}: is empty; add one row per sample")
-    known = {_plain(name) for name in names}
-    top = next((number for number in list(lines)[:TITLES] if known & set(map(_plain, lines[number]))), min(lines))
+    known = {bare(name) for name in names}
+    top = next((number for number in list(lines)[:TITLES] if known & set(map(bare, lines[number]))), min(lines))
     header = lines[top]
     rows = {number: cells for number, cells in lines.items() if number > top}
     raise_all(
@@ -108,11 +108,11 @@ def pick(
     Raises:
         RescanError: One line per missing column.
     """
-    plain = {_plain(str(name)): str(name) for name in reversed(table.columns.tolist())}  # the first of several
+    plain = {bare(str(name)): str(name) for name in reversed(table.columns.tolist())}  # the first of several
     found: dict[str, str] = {}
     for column, spellings in {**needed, **(optional or {})}.items():
         there = [name for name in spellings if name in table]
-        there += [plain[_plain(name)] for name in spellings if _plain(name) in plain]
+        there += [plain[bare(name)] for name in spellings if bare(name) in plain]
         if there:
             found[column] = there[0]
     raise_all(
@@ -209,7 +209,8 @@ def _delimiter(text: str) -> str:
     return best
 
 
-def _plain(name: str) -> str:
+def bare(name: str) -> str:
+    """A column's name as it is compared: without case, blanks and signs."""
     return re.sub(r"[\W_]+", "", name.casefold())
 
 
@@ -237,9 +238,14 @@ def grades(labels: pd.Series[str], data: Data) -> pd.Series[str]:
     return labels.map(lambda text: names.get(text, text))
 
 
+def numbers_of(outcome: Outcome) -> dict[str, str]:
+    """The class of each number, "0" … "K-1", where classes are grades and none is called by a number."""
+    numbers = {str(number): label for number, label in enumerate(outcome.classes)}
+    return numbers if outcome.ordered and not set(numbers) & set(outcome.classes) else {}
+
+
 def _numbers(data: Data) -> dict[str, str]:
-    numbers = {str(number): label for number, label in enumerate(data.classes)}
-    return numbers if data.ordered and not data.labels and not set(numbers) & set(data.classes) else {}
+    return {} if data.labels else numbers_of(data.outcome)
 
 
 def label_faults(file: Path, labels: pd.Series[str], data: Data) -> list[str]:
@@ -269,8 +275,12 @@ def wrong_values(column: pd.Series[str], right: set[str]) -> list[tuple[str, str
     for line, value in column.items():
         if value not in right:
             lines.setdefault(value, []).append(line)
-    more = {value: f" and {len(numbers) - 1} more" if len(numbers) > 1 else "" for value, numbers in lines.items()}
-    return [(value, f"line {numbers[0]}{more[value]}") for value, numbers in lines.items()]
+    return [(value, lines_in_words(numbers)) for value, numbers in lines.items()]
+
+
+def lines_in_words(numbers: Sequence[object]) -> str:
+    """The first of some lines of a file, and how many more there are."""
+    return f"line {numbers[0]}" + (f" and {len(numbers) - 1} more" if len(numbers) > 1 else "")
 
 
 def raise_all(faults: Iterable[str]) -> None:
