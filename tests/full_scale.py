@@ -29,6 +29,7 @@ from rescan.study.merge import merge
 ROOT = Path(__file__).parent.parent
 SAMPLES = {"brain_tumor": 7023, "aptos2019": 3662, "octa500": 495, "mura": 40005}
 EVERY = 0.2  # seconds between two looks at the processes
+PATIENCE = 30  # seconds that a stopped run has to end by itself
 OPTIONS = ("--preparation", "--arm", "--autoencoder")
 TICK, MB = os.sysconf("SC_CLK_TCK"), 1e6
 
@@ -142,8 +143,13 @@ def run(command: list[str], log: Path) -> tuple[int, list[dict[str, Any]]]:
         try:
             code = process.wait()
         except KeyboardInterrupt:
+            # Snakemake, its steps and their workers: all are of one session.
             os.killpg(process.pid, signal.SIGINT)
-            code = process.wait()
+            try:
+                code = process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                code = process.wait()
         watch.over.set()
         watch.join()
     return code, list(watch.steps.values())
