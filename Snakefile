@@ -50,4 +50,5 @@ onerror:
 
 
 onsuccess:
-    print(f"The page: {Path(P.page).resolve()}", file=sys.stderr)
+    if Path(P.page).is_file():  # not where only some rules were wanted
+        print(f"The page: {Path(P.page).resolve()}", file=sys.stderr)
