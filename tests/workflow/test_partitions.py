@@ -1,12 +1,13 @@
 from types import SimpleNamespace
 
 import pytest
+from snakemake.cli import parse_set_resources
 
 from rescan.errors import RescanError
 from rescan.workflow.partitions import Limits, check_partitions, limits
 
 CLUSTER = """printf '%s\\n' 'main*|16|64000|2-01:30:00' 'main*|32|32000|2-01:30:00' 'gpu|8|64000|4:00:00' \\
-'gpu|4|256000|4:00:00' 'endless|8|1000|infinite'"""
+'gpu|4|256000|4:00:00' 'endless|8|1000|infinite' 'planned|0|0|n/a' 'mixed|16+|64000+|1:00:00' 'mixed|8|32000|1:00:00'"""
 
 
 @pytest.fixture
@@ -22,8 +23,10 @@ def sinfo(tmp_path, monkeypatch):
 
 
 def settings(default, **of_rules):
-    of_rules = {rule: {"slurm_partition": value, "runtime": 5} for rule, value in of_rules.items()}
-    return SimpleNamespace(default_resources=SimpleNamespace(args=default), overwrite_resources=of_rules)
+    words = [f"{rule}:{word}" for rule, value in of_rules.items() for word in (f"slurm_partition={value}", "runtime=5")]
+    return SimpleNamespace(
+        default_resources=SimpleNamespace(args=default), overwrite_resources=parse_set_resources(words)
+    )
 
 
 def test_partitions_that_are_there_pass(sinfo):
@@ -48,6 +51,12 @@ def test_no_slurm_is_one_line(sinfo, monkeypatch, script):
         check_partitions(settings(["slurm_partition=main"]), threads=1)
 
 
+def test_a_partition_without_nodes_is_one_line(sinfo):
+    sinfo(CLUSTER)
+    with pytest.raises(RescanError, match=r"^slurm_partition: the partition 'planned' has no nodes; choose another"):
+        check_partitions(settings(["slurm_partition=main"], train="planned"), threads=1)
+
+
 def test_more_threads_than_a_node_has_cores_is_one_line(sinfo):
     sinfo(CLUSTER)
     with pytest.raises(RescanError, match=r"^threads: 6, but a node of the cluster has 4 cores; .+ threads=4$"):
@@ -62,6 +71,8 @@ def test_more_threads_than_a_node_has_cores_is_one_line(sinfo):
         (settings(["slurm_partition=main"], train="gpu"), Limits(4, 256000, 240)),
         (settings(["slurm_partition=endless"]), Limits(cores=8, memory_mb=1000)),
         (settings(["slurm_partition=nowhere"]), Limits()),
+        (settings(["slurm_partition=planned"]), Limits()),
+        (settings(["slurm_partition=mixed"]), Limits(8, 32000, 60)),
     ],
 )
 def test_limits_are_those_of_the_partitions_that_jobs_go_to(sinfo, asked, expected):

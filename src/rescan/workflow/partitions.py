@@ -29,7 +29,7 @@ def check_partitions(settings: Any, threads: int) -> None:
 
     Args:
         settings: Snakemake's settings of resources: `default_resources.args` are texts `name=value`,
-            `overwrite_resources` maps rule to name to value.
+            `overwrite_resources` maps rule to name to Snakemake's resource, whose `raw` is the text.
         threads: Of a training.
 
     Raises:
@@ -44,6 +44,9 @@ def check_partitions(settings: Any, threads: int) -> None:
     there = {name.rstrip("*") for name, *_ in rows}
     for name in sorted(names - there):
         raise RescanError(f"{KEY}: no partition {name!r}{catalogue.suggest(name, there)}")
+    chosen = _chosen(rows, names)
+    for name in sorted({row[0].rstrip("*") for row in chosen} - {row[0].rstrip("*") for row in _with_nodes(chosen)}):
+        raise RescanError(f"{KEY}: the partition {name!r} has no nodes; choose another one of those that sinfo lists")
     cores = _limits(rows, names).cores
     if threads > cores:
         raise RescanError(
@@ -64,9 +67,19 @@ def limits(settings: Any) -> Limits:
     return _limits(rows, _named(settings))
 
 
-def _limits(rows: list[list[str]], names: set[str]) -> Limits:
+def _chosen(rows: list[list[str]], names: set[str]) -> list[list[str]]:
+    """The rows of the partitions that jobs go to."""
     default = [row for row in rows if row[0].endswith("*")] or rows
-    chosen = [row for row in rows if row[0].rstrip("*") in names] if names else default
+    return [row for row in rows if row[0].rstrip("*") in names] if names else default
+
+
+def _with_nodes(rows: list[list[str]]) -> list[list[str]]:
+    """The rows that tell of nodes."""
+    return [row for row in rows if all(text.isdecimal() and int(text) for text in row[1:3])]
+
+
+def _limits(rows: list[list[str]], names: set[str]) -> Limits:
+    chosen = _with_nodes(_chosen(rows, names))
     if not chosen:
         return Limits()
     return Limits(
@@ -81,7 +94,7 @@ def _named(settings: Any) -> set[str]:
         value for name, _, value in (text.partition("=") for text in settings.default_resources.args) if name == KEY
     ]
     for resources in settings.overwrite_resources.values():
-        values += [str(getattr(value, "orig_arg", value)) for name, value in resources.items() if name == KEY]
+        values += [str(resource.raw) for name, resource in resources.items() if name == KEY]
     return {name for value in values if NAMES.fullmatch(value) for name in value.split(",")}
 
 
