@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rescan.errors import RescanError
-from rescan.workflow.image import check_binds, check_image
+from rescan.workflow.image import BINDS, MORE_BINDS, check_binds, check_image
 
 LOCKS = Path(__file__).parent.parent.parent / "envs"
 NOW = sha256((LOCKS / "cu113.txt").read_bytes()).hexdigest()
@@ -68,7 +68,8 @@ def test_without_apptainer_nothing_is_started(tmp_path, monkeypatch):
 
 def test_a_link_to_where_the_container_is_blind_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("rescan.workflow.image.MOUNTED", ())
-    monkeypatch.delenv("APPTAINER_BIND", raising=False)
+    for name in (*BINDS, *MORE_BINDS):
+        monkeypatch.delenv(name, raising=False)
     source, disk = tmp_path / "source/glioma", tmp_path / "disk"
     source.mkdir(parents=True)
     disk.mkdir()
@@ -80,8 +81,13 @@ def test_a_link_to_where_the_container_is_blind_is_told(tmp_path, monkeypatch):
         check_binds(folders, sources)
     check_binds([*folders, str(disk)], sources)
     check_binds(folders, sources, f"--userns --bind {disk}")
-    monkeypatch.setenv("APPTAINER_BIND", f"{disk}:{disk}:ro")
-    check_binds(folders, sources)
+    for name in (*BINDS, *MORE_BINDS):
+        with monkeypatch.context() as environment:
+            environment.setenv(name, f"{disk}:{disk}:ro")
+            check_binds(folders, sources)
+            environment.setenv(name, f"{disk}:/elsewhere")  # the link does not lead there
+            with pytest.raises(RescanError, match=f"leads to {disk}/1.png"):
+                check_binds(folders, sources)
     with pytest.raises(RescanError, match=r"--singularity-args: .* cannot be read .No closing quotation"):
         check_binds(folders, sources, "--bind '/data")
     with pytest.raises(RescanError, match="cannot bind a path with a comma or a colon"):

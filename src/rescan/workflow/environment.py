@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from rescan.workflow.image import BINDS, binds_of
 from rescan.workflow.plan import Plan
 
 DRIVER = Path("/proc/driver/nvidia/version")  # where there is one of NVIDIA
@@ -31,8 +32,8 @@ def environment(plan: Plan) -> dict[str, str]:
         "RESCAN_JOBS_PER_GPU": str(plan.config.jobs_per_gpu),
     }
     for prefix in ("APPTAINER", "SINGULARITY"):
-        already = os.environ.get(f"{prefix}_BIND", "").split(",")
-        variables[f"{prefix}_BIND"] = ",".join(dict.fromkeys(bind for bind in [*already, *bound(plan)] if bind))
+        # Under both names the same: Apptainer leaves the value of the older one out where they differ.
+        variables[f"{prefix}_BIND"] = ",".join(dict.fromkeys([*binds_of(*BINDS), *bound(plan)]))
         if plan.config.device != "cpu" and DRIVER.exists():
             variables[f"{prefix}_NV"] = "1"
         # In the image this folder is the home; these two would be left among the user's files.

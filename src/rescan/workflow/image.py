@@ -16,6 +16,8 @@ from rescan.errors import RescanError
 from rescan.workflow.config import FLAVORS
 
 MOUNTED = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - what Apptainer shows of a machine by itself
+BINDS = ("APPTAINER_BIND", "SINGULARITY_BIND")
+MORE_BINDS = ("APPTAINER_BINDPATH", "SINGULARITY_BINDPATH")  # Apptainer adds these to the others
 
 
 def check_image(path: Path, flavor: str | None, locks: Path, arguments: str = "") -> None:
@@ -78,7 +80,7 @@ def check_binds(folders: Sequence[str], sources: Sequence[str], arguments: str =
     """Check that the jobs in a container see what they read.
 
     Args:
-        folders: What the container shows of the machine, beside what `APPTAINER_BIND` says already.
+        folders: What the container shows of the machine, beside what the environment binds already.
         sources: Local sources, folders or archives.
         arguments: What the command line hands to Apptainer; it may bind more.
 
@@ -87,8 +89,8 @@ def check_binds(folders: Sequence[str], sources: Sequence[str], arguments: str =
     """
     words = _words(arguments.replace("--bind=", "--bind "))
     more = [after for word, after in zip(words, words[1:]) if word in ("-B", "--bind")]
-    binds = ",".join([os.environ.get("APPTAINER_BIND", ""), *more]).split(",")
-    shown = [bind.partition(":")[0] for bind in binds if bind]
+    binds = [*binds_of(*BINDS, *MORE_BINDS), *(bind for text in more for bind in text.split(","))]
+    shown = [place or source for source, place in ([*bind.split(":"), ""][:2] for bind in binds if bind)]
     seen = [Path(folder).resolve() for folder in (*folders, *shown, *MOUNTED)]
     faults = [
         f"{folder}: Apptainer cannot bind a path with a comma or a colon; rename the folder, or link to it from another"
@@ -105,6 +107,11 @@ def check_binds(folders: Sequence[str], sources: Sequence[str], arguments: str =
                 break
     if faults:
         raise RescanError("\n".join(faults))
+
+
+def binds_of(*variables: str) -> list[str]:
+    """What variables of the environment tell Apptainer to bind: `source[:place[:options]]` each."""
+    return [bind for name in variables for bind in os.environ.get(name, "").split(",") if bind]
 
 
 def _links(folder: str) -> Iterator[Path]:
