@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rescan.files import write_table, write_tensors
+from rescan.files import at_home, write_table, write_tensors
 
 
 @pytest.fixture
@@ -43,3 +44,9 @@ def test_a_table_keeps_odd_characters(tmp_path):
     assert table["share"].tolist() == ["0.5", "", "1.0", "2.0", "3.0"]
     write_table(tmp_path / "x.csv", pd.DataFrame({"name": [os.fsdecode(b"\xff.png")]}))
     assert (tmp_path / "x.csv").read_bytes() == b"name\n\\udcff.png\n"
+
+
+def test_a_home_that_is_not_known_leaves_the_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert at_home("~/a/~b") == Path("/home/me/a/~b")
+    assert at_home("~no-such-user/a") == Path("~no-such-user/a")

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def at_home(path: str | Path) -> Path:
+    """A path with the home folder for its `~`; as it is, and so not there, where nobody's home is known."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError then
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that keeps its suffix; rename it into place if the block succeeds.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def apptainer(tmp_path, monkeypatch):
     return install
 
 
+@pytest.fixture
+def sif(tmp_path):
+    (tmp_path / "some.sif").touch()
+    return tmp_path / "some.sif"
+
+
 @pytest.mark.parametrize(
     ("labels", "flavor", "ends", "message"),
     [
@@ -39,10 +46,10 @@ def apptainer(tmp_path, monkeypatch):
         ({}, None, "echo FATAL: no user namespaces >&2; exit 255", ": no user namespaces; use an image"),
     ],
 )
-def test_an_image_in_which_no_job_can_run_is_refused_in_one_line(apptainer, labels, flavor, ends, message):
+def test_an_image_in_which_no_job_can_run_is_refused_in_one_line(apptainer, sif, labels, flavor, ends, message):
     apptainer(labels, ends)
     with pytest.raises(RescanError, match=message) as caught:
-        check_image(Path("some.sif"), flavor, LOCKS, "--userns")
+        check_image(sif, flavor, LOCKS, "--userns")
     assert "\n" not in str(caught.value)
 
 
@@ -55,15 +62,43 @@ def test_an_image_in_which_no_job_can_run_is_refused_in_one_line(apptainer, labe
         (None, None),  # somebody's own image
     ],
 )
-def test_other_images_are_taken(apptainer, labels, flavor):
+def test_other_images_are_taken(apptainer, sif, labels, flavor):
     apptainer(labels)
-    check_image(Path("some.sif"), flavor, LOCKS)
+    check_image(sif, flavor, LOCKS)
 
 
-def test_without_apptainer_nothing_is_started(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
+@pytest.mark.parametrize(
+    ("name", "flavor", "message"),
+    [
+        ("rescan-cu113.sif", "cu113", "is not there; run `make image FLAVOR=cu113`"),
+        ("curent", None, "curent is not there; give the path of a .sif file or a URI; did you mean 'current'?"),
+        (".", None, "is no file; give the path of a .sif file"),
+        ("my images/some.sif", None, "has a space in its path, which Snakemake does not take; copy it"),
+    ],
+)
+def test_a_path_that_is_no_image_is_one_line(apptainer, tmp_path, name, flavor, message):
+    apptainer({"rescan.flavor": "cu113", "rescan.lock": NOW})
+    (tmp_path / "my images").mkdir()
+    (tmp_path / "my images/some.sif").touch()
+    with pytest.raises(RescanError, match=f"^config: image: {tmp_path}.* ?{re.escape(message)}"):
+        check_image(tmp_path / name, flavor, LOCKS)
+
+
+def test_a_file_that_apptainer_cannot_read_is_one_line(apptainer, sif):
+    apptainer({})
+    (sif.parent / "bin/apptainer").write_text(
+        "#!/bin/sh\necho 'FATAL:   Failed to open image: bad magic' >&2\nexit 255\n"
+    )
+    with pytest.raises(
+        RescanError, match=r"some.sif is no whole container image \(Failed to open image: bad magic\); "
+    ):
+        check_image(sif, None, LOCKS)
+
+
+def test_without_apptainer_nothing_is_started(sif, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(RescanError, match="install Apptainer"):
-        check_image(Path("some.sif"), "cu113", LOCKS)
+        check_image(sif, "cu113", LOCKS)
 
 
 def test_a_link_to_where_the_container_is_blind_is_told(tmp_path, monkeypatch):

@@ -45,13 +45,25 @@ def test_durations_in_words(seconds, text):
 def test_measured_rates_are_remembered_by_device_and_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert remembered(on_gpu=False, threads=1) is None
-    file = remember(RATES, 1)
-    assert file == tmp_path / "rescan/rates.json"
+    remember(RATES, 1)
     assert remembered(on_gpu=False, threads=1) == RATES
     assert remembered(on_gpu=False, threads=2) is None
     assert remembered(on_gpu=True, threads=1) is None
-    file.write_text('{"damaged')
+    (tmp_path / "rescan/rates.json").write_text('{"damaged')
     assert remembered(on_gpu=False, threads=1) is None
+
+
+def test_rates_that_cannot_be_kept_cost_no_estimate(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    remember(RATES, 1)
+    assert remembered(on_gpu=False, threads=1) is None
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # a user whom the machine does not know
+    remember(RATES, 1)
+    assert remembered(on_gpu=False, threads=1) is None
+    assert caplog.text.count("the measured rates cannot be kept") == 2
 
 
 def test_a_faster_card_has_faster_rates():

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.files import at_home
 from rescan.study.faults import Faults
 from rescan.study.published import Published, Question
 from rescan.study.recipe import Recipe
@@ -93,7 +94,7 @@ def anchor_sources(whole: dict[str, Any], folder: Path) -> None:
     for data_set in (mapping(whole, "data"), *other_data(whole).values()):
         source = mapping(data_set, "source")
         if isinstance(source.get("path"), str):
-            source["path"] = str(Path(folder, Path(source["path"]).expanduser()).resolve())
+            source["path"] = str(Path(folder, at_home(source["path"])).resolve())
         layout = mapping(data_set, "layout")
         if isinstance(layout.get("file"), str):
             layout["file"] = _anchored(layout["file"], source.get("path"), folder)
@@ -101,8 +102,8 @@ def anchor_sources(whole: dict[str, Any], folder: Path) -> None:
 
 def _anchored(table: str, source: Any, folder: Path) -> str:
     """A table's path: as it is where the data's folder or a folder in it has it, else from the study file's folder."""
-    own = Path(folder, Path(table).expanduser()).resolve()
-    if Path(table).expanduser().is_absolute():
+    own = Path(folder, at_home(table)).resolve()
+    if at_home(table).is_absolute():
         return str(own)
     data = Path(source) if isinstance(source, str) and ".." not in Path(table).parts else None
     inside = data is not None and ((data / table).is_file() or any(data.glob(f"*/{glob.escape(table)}")))

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema,
 from rescan import catalogue
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
+from rescan.files import at_home
 from rescan.study.strict import Positive, Strict
 
 COLUMNS = ("patient", "study", "eye", "sample", *KNOWN_COLUMNS)  # of the manifest, whose values may be held out
@@ -116,7 +117,7 @@ def read_patients(whole: dict[str, Any], path: str | Path) -> None:
     test = split.get("test") if isinstance(split, dict) else None
     if not isinstance(test, dict) or not isinstance(test.get(PATIENTS_FILE), str):
         return
-    file = Path(path).parent / Path(test.pop(PATIENTS_FILE)).expanduser()
+    file = Path(path).parent / at_home(test.pop(PATIENTS_FILE))
     where = f"{path}: split.test.{PATIENTS_FILE}: {file}"
     try:
         rows = [row for row in csv.reader(file.read_text("utf-8-sig").splitlines()) if any(row)]

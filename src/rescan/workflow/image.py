@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.workflow.config import FLAVORS
 
@@ -30,8 +31,11 @@ def check_image(path: Path, flavor: str | None, locks: Path, arguments: str = ""
         arguments: What the command line hands to Apptainer (`--singularity-args`).
 
     Raises:
-        RescanError: It isn't so, or there's no Apptainer.
+        RescanError: It isn't so, or there's no such file, or no Apptainer.
     """
+    fault = _fault_of_path(path, flavor)
+    if fault is not None:
+        raise RescanError(f"config: image: {path} {fault}")
     program = shutil.which("apptainer") or shutil.which("singularity")
     if program is None:
         raise RescanError("--use-singularity: no apptainer on PATH; install Apptainer, or leave the option out")
@@ -54,6 +58,19 @@ def check_image(path: Path, flavor: str | None, locks: Path, arguments: str = ""
         raise RescanError(f"config: image: jobs cannot run in {path}: {why}; use an image that `make image` builds")
 
 
+def _fault_of_path(path: Path, flavor: str | None) -> str | None:
+    if not path.exists():
+        own = f"give the path of a .sif file or a URI{catalogue.suggest(path.name, FLAVORS)}"
+        return "is not there; " + (own if flavor is None else f"run `make image FLAVOR={flavor}`")
+    if not path.is_file():
+        return "is no file; give the path of a .sif file"
+    if any(map(str.isspace, str(path))):
+        return (
+            "has a space in its path, which Snakemake does not take; copy it to another folder and give its path there"
+        )
+    return None
+
+
 def _words(arguments: str) -> list[str]:
     try:
         return shlex.split(arguments)
@@ -67,7 +84,10 @@ def _labels(program: str, path: Path) -> dict[str, str]:
     try:
         labels = json.loads(process.stdout)["data"]["attributes"]["labels"]
     except (ValueError, KeyError, TypeError):
-        raise RescanError(f"config: image: {path} is no container image: {_last_line(process.stderr)}") from None
+        why = _last_line(process.stderr)
+        raise RescanError(
+            f"config: image: {path} is no whole container image ({why}); build or copy it again"
+        ) from None
     return labels or {}
 
 

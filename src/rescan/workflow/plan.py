@@ -9,6 +9,7 @@ from typing import Any
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.files import at_home
 from rescan.paths import Paths
 from rescan.study import DataSet, Settings, Study, write_resolved
 from rescan.study.file import load
@@ -88,22 +89,19 @@ class Plan:
             arguments: What the command line hands to Apptainer.
 
         Raises:
-            RescanError: It is used, but the file isn't there, or jobs can't run in it.
+            RescanError: It is used, but jobs can't run in it.
         """
         image = self.config.image
         if "://" in image:
             return image
         path = self.root / "images" / f"rescan-{image}.sif" if image in FLAVORS else self._absolute(image)
-        if used and not path.is_file():
-            remedy = f"run `make image FLAVOR={image}`" if image in FLAVORS else "give the path of a .sif file or a URI"
-            raise RescanError(f"config: image: {path} is not there; {remedy}")
         if used:
             check_image(path, image if image in FLAVORS else None, self.root / "envs", arguments)
         return str(path)
 
     def _absolute(self, path: str) -> Path:
         """A path of the configuration: relative ones start where the command was run."""
-        return (self.launched_in / Path(path).expanduser()).resolve()
+        return (self.launched_in / at_home(path)).resolve()
 
     def _sources(self, files: dict[str, StudyEntry]) -> dict[str, str]:
         """Local sources by `<study>` or `<study>.<name of other data>`; a study's sources serve its tasks, too."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rescan.files import write_json
+from rescan.log import logger
 from rescan.workload.work import Work
 
 
@@ -126,22 +127,25 @@ CARDS = {
 }
 
 
-def remember(rates: Rates, threads: int) -> Path:
-    """Write measured rates to the user's cache; returns its file."""
-    path = _cache()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {**_read(path), _key(rates.on_gpu, threads): asdict(rates)})
-    return path
+def remember(rates: Rates, threads: int) -> None:
+    """Write measured rates to the user's cache, or say why that cannot be."""
+    try:
+        path = _cache()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {**_read(path), _key(rates.on_gpu, threads): asdict(rates)})
+    except (OSError, RuntimeError) as error:
+        logger.warning("the measured rates cannot be kept (%s); set XDG_CACHE_HOME to a folder for them", error)
 
 
 def remembered(on_gpu: bool, threads: int) -> Rates | None:
     """The rates that were measured on this machine, with the torch that is installed; None if there are none."""
-    with suppress(KeyError, TypeError):
+    with suppress(KeyError, TypeError, RuntimeError):
         return Rates(**_read(_cache())[_key(on_gpu, threads)])
     return None
 
 
 def _cache() -> Path:
+    """The file in the user's cache. Path raises RuntimeError where nobody's home is known."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "rescan", "rates.json")
 
 

@@ -18,7 +18,7 @@ from rescan.data.layouts.folders import naming, path_columns
 from rescan.data.layouts.reading import read_layout, tables_of
 from rescan.data.sources.archives import extract
 from rescan.errors import RescanError
-from rescan.files import fingerprint, sha256
+from rescan.files import at_home, fingerprint, sha256
 from rescan.log import logger, progress
 from rescan.paths import Paths
 from rescan.results.agreement import class_counts
@@ -93,7 +93,7 @@ def _fetch(study: Study, data: DataSet, origin: str) -> tuple[Kind, str, Path]:
         _fill(raw, key, lambda part: make(part, classes, **options))
         return "phantom", phantom["name"], raw
     if source.path is not None:
-        local = Path(source.path).expanduser()
+        local = at_home(source.path)
         if local.is_dir():
             return "path", source.path, local
         if not local.is_file():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rescan.errors import RescanError
-from rescan.files import sha256
+from rescan.files import at_home, sha256
 from rescan.log import logger, progress
 
 TIMEOUT = 60  # seconds without an answer
@@ -182,8 +182,8 @@ def _client(what: str, key: str, meanings: dict[int, str], otherwise: str, folde
 
 def has_kaggle_token() -> bool:
     """Whether Kaggle's client can find a token: importing it without one may end the process."""
-    home = Path("~/.kaggle").expanduser()
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "kaggle"
+    home = at_home("~/.kaggle")
+    config = at_home(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "kaggle"
     files = [home / name for name in ("access_token", "access_token.txt", "credentials.json", "kaggle.json")]
     files += [Path(os.environ.get("KAGGLE_CONFIG_DIR") or config) / "kaggle.json"]
     variables = ("KAGGLE_API_TOKEN",), ("KAGGLE_USERNAME", "KAGGLE_KEY")
