@@ -34,6 +34,7 @@ rule all:
 
 onstart:
     try:
+        ASK.check_cores()
         if workflow.executor_plugin.name == "slurm":
             check_partitions(workflow.resource_settings, CONFIG.threads)
         PLAN.write_studies()

@@ -83,9 +83,8 @@ def test_a_container_shows_where_the_links_of_this_folder_lead(tmp_path, monkeyp
 
 
 def test_images(tmp_path):
-    assert plan_of(tmp_path, image="docker://somewhere/rescan:1").image(used=True) == "docker://somewhere/rescan:1"
-    assert plan_of(tmp_path).image(used=False).endswith("images/rescan-cu113.sif")
+    assert plan_of(tmp_path, image="docker://somewhere/rescan:1").image() == "docker://somewhere/rescan:1"
     with pytest.raises(RescanError, match="run `make image FLAVOR=current`"):
-        plan_of(tmp_path, image="current").image(used=True)
+        plan_of(tmp_path, image="current").image()
     with pytest.raises(RescanError, match="give the path"):
-        plan_of(tmp_path, image=str(tmp_path / "no.sif")).image(used=True)
+        plan_of(tmp_path, image=str(tmp_path / "no.sif")).image()

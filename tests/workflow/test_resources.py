@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rescan.errors import RescanError
 from rescan.workflow.partitions import Limits
 from rescan.workflow.plan import Plan
 from rescan.workflow.resources import LONGEST, SHORTEST_TRAINING, SIZES, JobResources
@@ -41,6 +42,14 @@ def test_here_a_light_step_takes_all_cores_and_no_job_has_a_time_limit():
     ask = resources(HERE)
     assert ask.processes("audit")(job()) == 6
     assert ask.minutes("train")(job(arm="vgg19", fold="0", seed="0"), threads=2, attempt=1) == 0
+
+
+def test_no_core_is_refused_as_no_job_would_ever_run():
+    for workflow in (HERE, CLUSTER, NODE):
+        resources(workflow).check_cores()
+    none = SimpleNamespace(resource_settings=SimpleNamespace(cores=0), local_exec=True, remote_exec=False)
+    with pytest.raises(RescanError, match=r"^--cores 0: .* give 1 or more"):
+        resources(none).check_cores()
 
 
 def test_on_a_cluster_a_light_step_takes_a_few_cores_and_every_job_has_a_time_limit():

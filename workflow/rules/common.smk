@@ -24,7 +24,8 @@ try:
     )
     IN_IMAGE = "apptainer" in map(str, workflow.deployment_settings.deployment_method)
     APPTAINER = workflow.deployment_settings.apptainer_args
-    IMAGE = PLAN.image(IN_IMAGE, APPTAINER)
+    # Snakemake refuses a path with a space in any case, so there is none where no job runs in it.
+    IMAGE = PLAN.image(APPTAINER) if IN_IMAGE else "unused"
     if IN_IMAGE:
         check_binds(bound(PLAN), PLAN.local_sources(), APPTAINER)
 except RescanError as error:

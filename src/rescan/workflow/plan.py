@@ -81,22 +81,21 @@ class Plan:
         tables = [str(data.layout.get("file", "")) for data in data_sets]
         return [*(data.source.path for data in data_sets if data.source.path), *filter(os.path.isabs, tables)]
 
-    def image(self, used: bool, arguments: str = "") -> str:
-        """The container image: a flavor that `make image` builds, a local file, or a URI.
+    def image(self, arguments: str = "") -> str:
+        """The container image: a flavor that `make image` builds or a local file, checked; or a URI, as it is.
 
         Args:
-            used: Whether jobs run in it: then it is checked, unless it is a URI.
             arguments: What the command line hands to Apptainer.
 
         Raises:
-            RescanError: It is used, but jobs can't run in it.
+            RescanError: Jobs can't run in it.
         """
         image = self.config.image
         if "://" in image:
             return image
-        path = self.root / "images" / f"rescan-{image}.sif" if image in FLAVORS else self._absolute(image)
-        if used:
-            check_image(path, image if image in FLAVORS else None, self.root / "envs", arguments)
+        flavor = image if image in FLAVORS else None
+        path = self.root / "images" / f"rescan-{flavor}.sif" if flavor else self._absolute(image)
+        check_image(path, flavor, self.root / "envs", arguments)
         return str(path)
 
     def _absolute(self, path: str) -> Path:

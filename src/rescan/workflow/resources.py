@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Protocol
 
+from rescan.errors import RescanError
 from rescan.workflow.partitions import Limits, limits
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
@@ -72,6 +73,15 @@ class JobResources:
     def cores(self) -> int:
         """Cores of this machine that jobs may use."""
         return self.workflow.resource_settings.cores or 1
+
+    def check_cores(self) -> None:
+        """Check that there are any, without which Snakemake waits for ever.
+
+        Raises:
+            RescanError: There are none.
+        """
+        if self.workflow.resource_settings.cores == 0:
+            raise RescanError("--cores 0: no job can run on no core; give 1 or more, or all")
 
     def of(self, rule: str) -> dict[str, Amount | int]:
         """All resources of a rule but its threads, as Snakemake names them."""
