@@ -114,7 +114,7 @@ def test_a_job_waits_while_all_are_taken_and_a_killed_one_frees_its_slot(hold, c
     with caplog.at_level("INFO", "rescan"), lease.slot(TWO[:1], 1) as card:
         assert card.name == "0"
         assert holder.wait() == -signal.SIGKILL
-    assert "all 1 GPUs are taken by 1 jobs each: waiting" in caplog.text
+    assert "no GPU is free (1 here, jobs_per_gpu: 1): waiting" in caplog.text
 
 
 def test_one_job_at_a_time_chooses():
@@ -153,6 +153,9 @@ def test_a_lease_sets_the_visible_device_for_its_time(smi):
         ("GPU-bbbb,GPU-aaaa", "GPU-bbbb-2", "GPU-aaaa-1"),
         ("1", "GPU-bbbb-2", "GPU-bbbb-2"),  # a scheduler's choice, or the user's: shared rather than waited for
         ("1,-1,0", "GPU-bbbb-2", "GPU-bbbb-2"),
+        ("1,GPU-cccc,0", "GPU-bbbb-2", "GPU-bbbb-2"),  # of another machine
+        ("1,1", "GPU-bbbb-2", "GPU-bbbb-2"),
+        (" 1 , GPU-a ", "GPU-bbbb-2", "GPU-aaaa-1"),
     ],
 )
 @pytest.mark.usefixtures("usable")
@@ -199,7 +202,7 @@ def test_instances_of_divided_gpus_are_leased_one_by_one(smi, monkeypatch):
             assert os.environ["CUDA_VISIBLE_DEVICES"] == named
 
 
-@pytest.mark.parametrize("named", ["", "-1", "NoDevFiles", "7"])
+@pytest.mark.parametrize("named", ["", "-1", "NoDevFiles", "7", "0 1", ",0", "GPU-", "GPU-cccc", "MIG-c6d4"])
 def test_a_variable_that_names_no_gpu(smi, monkeypatch, named):
     smi(TWO_LISTED)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -268,6 +271,9 @@ def test_a_gpu_that_torch_has_no_kernels_for(smi, monkeypatch, caplog):
 
 def test_gpus_without_a_working_nvidia_smi(folder):
     program = folder / "bin/nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf 'GPU 0: \\377'\n")  # no UTF-8
+    program.chmod(0o755)
+    assert cards.cards() == []
     program.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
     program.chmod(0o755)
     assert cards.cards() == []

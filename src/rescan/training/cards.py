@@ -58,7 +58,7 @@ def ask(*arguments: str) -> list[str]:
     command = [program, *arguments]
     try:
         answer = subprocess.run(  # noqa: S603 - fixed words
-            command, capture_output=True, text=True, check=True, timeout=HANGS_AFTER
+            command, capture_output=True, text=True, errors="replace", check=True, timeout=HANGS_AFTER
         )
     except (OSError, subprocess.SubprocessError):
         return []
@@ -99,24 +99,29 @@ def memories() -> dict[str, Memory]:
 def visible(variable: str | None, there: list[Card]) -> list[Card]:
     """The cards that a value of `CUDA_VISIBLE_DEVICES` (None: not set) leaves to a job.
 
-    As CUDA reads it: numbers, UUIDs or their beginnings; what follows a word that is none of these, or a number that no
-    GPU has, does not count. Numbers are nvidia-smi's (`CUDA_DEVICE_ORDER=PCI_BUS_ID`).
+    As CUDA reads it: numbers, UUIDs or their beginnings; what follows a word that is none of these, or that fits no
+    card or several, does not count. Numbers are nvidia-smi's (`CUDA_DEVICE_ORDER=PCI_BUS_ID`). A card that is named
+    twice counts once (to CUDA, none would be left).
     """
     if variable is None:
         return there
-    words = [word.strip() for word in variable.split(",")]
-    numbers = {str(card.number) for card in there}
-
-    def known(word: str) -> bool:
-        return word in numbers or word.startswith(("GPU-", "MIG-")) or (word.isdecimal() and not there)
-
-    return list(dict.fromkeys(_card(word, there) for word in takewhile(known, words)))
+    found = (_card(word.strip(), there) for word in variable.split(","))
+    return list(dict.fromkeys(card for card in takewhile(bool, found) if card))
 
 
-def _card(word: str, there: list[Card]) -> Card:
-    fitting = [card for card in there if word == str(card.number) or (card.name.startswith(word) and len(word) > 4)]
-    # The number of a divided GPU stands for its first instance; CUDA finds it.
-    return fitting[0] if len(fitting) == 1 else Card(word)
+def _card(word: str, there: list[Card]) -> Card | None:
+    """The card that a word names; None if it names none."""
+    by_number = [card for card in there if word == str(card.number)]
+    is_uuid = word.startswith(("GPU-", "MIG-"))
+    fitting = by_number or [card for card in there if is_uuid and card.name.startswith(word)]
+    if len(fitting) == 1:
+        return fitting[0]
+    # CUDA knows more names: a divided GPU's number or UUID is its first instance, and older drivers name instances
+    # otherwise (MIG-GPU-…/1/0); nothing can be held against a name where nvidia-smi tells none.
+    divided = any(card.name.startswith("MIG-") for card in there)
+    unlisted = all(card.name.isdecimal() for card in there)
+    known = by_number or (is_uuid and not fitting and (divided or unlisted)) or (word.isdecimal() and not there)
+    return Card(word) if known else None
 
 
 def why_none() -> str:

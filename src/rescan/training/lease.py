@@ -140,7 +140,7 @@ def slot(choices: Sequence[Card], jobs_per_gpu: int, *, wait: bool = True) -> It
                 )
             if all_taken not in told:
                 told.add(all_taken)
-                taken = f"all {len(choices)} GPUs are taken by {jobs_per_gpu} jobs each: waiting for one"
+                taken = f"no GPU is free ({len(choices)} here, jobs_per_gpu: {jobs_per_gpu}): waiting for one"
                 logger.info(taken if all_taken else f"other programs fill the GPUs: {said}: waiting")
             if all_taken:
                 began = time.monotonic()
