@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,16 @@ def test_limits_of_cgroups_and_of_slurm(machine, monkeypatch):
         found["memory"]
         == "16 GiB, 8 GiB free; the cgroup allows 3.0 GiB, and what needs more is killed; SLURM gave 4.0 GiB"
     )
+
+
+@pytest.mark.usefixtures("machine")
+def test_no_folder_for_temporary_files(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(limits.tempfile, "gettempdir", nowhere)
+    found = dict(limits.limit_findings(Path("/")))
+    assert found["temporary"].startswith("No usable temporary directory found in ['/tmp']: set TMPDIR")
 
 
 def test_folders_without_locks(machine, monkeypatch):

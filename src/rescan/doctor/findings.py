@@ -33,7 +33,7 @@ def findings() -> Iterator[tuple[str, str]]:
 def _containers() -> Iterator[tuple[str, str]]:
     apptainer = shutil.which("apptainer") or shutil.which("singularity")
     yield "apptainer", apptainer or "not found: needed only for --use-singularity"
-    images = sorted(Path("images").glob("*.sif"))
+    images = sorted(file for file in Path("images").glob("*.sif") if file.is_file())  # a link may lead nowhere
     sizes = ", ".join(f"{image.name} ({image.stat().st_size / 1e9:.1f} GB)" for image in images)
     yield "images", sizes or "none in images/: `make image` builds one"
     for program in ("docker", "podman", "buildah"):

@@ -17,13 +17,28 @@ def gpu_findings() -> Iterator[tuple[str, str]]:
     if not here:
         yield "GPU", f"none; {cards.why_none()}. Trainings run on the CPU"
         return
+    rows = cards.query("index", "uuid", "name", "driver_version")
+    if rows:
+        yield from _of_each(rows, here)
+    else:  # an nvidia-smi that hangs is not asked for more
+        yield "GPU", f"{len(here)} in /dev, of which nothing is known: {cards.why_none()}"
+    if VISIBLE in os.environ:
+        chosen = cards.visible(os.environ[VISIBLE], here)
+        names = ", ".join(map(str, chosen)) or "none: trainings run on the CPU; unset it"
+        yield VISIBLE, f"{os.environ[VISIBLE]!r} leaves {names}"
+
+
+def _of_each(rows: Sequence[Sequence[str]], here: Sequence[cards.Card]) -> Iterator[tuple[str, str]]:
+    """Yield what there is to say of each GPU.
+
+    Args:
+        rows: Number, UUID, model and driver of each.
+        here: The cards; of a GPU that is divided, its instances.
+    """
     build = installed()
     memories, capabilities = cards.memories(), _capabilities()
     divided = {uuid for uuid, mode in cards.query("uuid", "mig.mode.current") if mode == "Enabled"}
     users = list(cards.users())
-    rows = cards.query("index", "uuid", "name", "driver_version")
-    if not rows:
-        yield "GPU", f"{len(here)} in /dev, of which nothing is known: {cards.why_none()}"
     for number, uuid, model, driver in rows:
         name, capability = f"GPU {number}", capabilities.get(uuid)
         known = "unknown" if capability is None else ".".join(map(str, capability))
@@ -38,10 +53,6 @@ def gpu_findings() -> Iterator[tuple[str, str]]:
         elif uuid in memories and memories[uuid].full:
             yield name, "is full: trainings take another one, or wait ten minutes and then give up"
         yield from ((name, f"is used by {user.partition(': ')[2]}") for user in users if user.startswith(uuid))
-    if VISIBLE in os.environ:
-        chosen = cards.visible(os.environ[VISIBLE], here)
-        names = ", ".join(map(str, chosen)) or "none: trainings run on the CPU; unset it"
-        yield VISIBLE, f"{os.environ[VISIBLE]!r} leaves {names}"
 
 
 def installed() -> Build | None:

@@ -19,17 +19,18 @@ def limit_findings(results: Path) -> Iterator[tuple[str, str]]:
     yield "memory", _memory()
     if SHARED.exists():
         yield "/dev/shm", f"{shutil.disk_usage(SHARED).total / 1e9:.2g} GB; any size will do"  # noqa: S108 - as above
-    remedies = {
-        "results": (
-            results if results.is_dir() else Path(),
-            "mount it with flock, or make results/<scale>/.state a link",
-        ),
-        "temporary": (Path(tempfile.gettempdir()), "set TMPDIR to a local folder"),
-    }
-    for name, (folder, remedy) in remedies.items():
-        problem = _without_locks(folder)
-        text = "file locks work" if problem is None else f"no file locks ({problem}), which trainings need: {remedy}"
-        yield name, f"{folder.resolve()}: {text}"
+    folder = results if results.is_dir() else Path()
+    yield "results", _locks(folder, "mount it with flock, or make results/<scale>/.state a link")
+    try:
+        yield "temporary", _locks(Path(tempfile.gettempdir()), "set TMPDIR to a local folder")
+    except FileNotFoundError as error:
+        yield "temporary", f"{error.strerror}: set TMPDIR to a local folder that can be written to"
+
+
+def _locks(folder: Path, remedy: str) -> str:
+    problem = _without_locks(folder)
+    text = "file locks work" if problem is None else f"no file locks ({problem}), which trainings need: {remedy}"
+    return f"{folder.resolve()}: {text}"
 
 
 def _cores() -> str:
