@@ -78,6 +78,6 @@ overhead() {
 for step; do
   case $step in
     build | demo | suite | bare | compare | overhead) echo "== $flavor: $step"; "$step" ;;
-    *) sed -n '2,17p' "$0"; exit 2 ;;
+    *) sed -n '2,16p' "$0"; exit 2 ;;
   esac
 done

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The workflow on a real SLURM cluster, with what can happen to it there.
 #
-#   bash tests/slurm.sh [CHECK…]     the functions below `# Checks` to run; without one, all
+#   bash tests/slurm.sh [CHECK…]     partition, sources, two, limit, killed, interrupted, node, container, demo, speed (which
+#                                    runs demo twice); without one, all
 #
 # Needs two nodes that share the file system of WORK (a folder, .slurm-test here by default), the right to take a node down
 # with scontrol, and an environment of envs/host.txt and envs/current.txt in PATH. PARTITION=name if the cluster's default is
@@ -177,6 +178,12 @@ speed() { # the same studies on two nodes and on one
   awk -v one=$one -v two=$two 'BEGIN {printf "  one node %d s, two %d s: %.2f\n", one, two, two / one}'
 }
 
+for check; do
+  case $check in
+    partition | sources | two | limit | killed | interrupted | node | container | demo | speed) ;;
+    *) sed -n '2,9p' "$0"; exit 2 ;;
+  esac
+done
 for check in ${@:-partition sources two limit killed interrupted node container speed}; do
   echo "$check"; "$check"; echo '  ok'
 done
