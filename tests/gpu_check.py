@@ -361,6 +361,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("checks", nargs="*", help=", ".join(one.__name__ for one in CHECKS))
     parser.add_argument("--tiny", action="store_true", help="on a CPU, in seconds: shows that the checks run")
     options = parser.parse_args(arguments)
+    if unknown := set(options.checks) - {one.__name__ for one in CHECKS}:
+        parser.error(f"no check {', '.join(sorted(unknown))}; see --help")
     began = time.monotonic()
     before = Path.cwd()
     try:
@@ -374,7 +376,7 @@ def main(arguments: list[str] | None = None) -> int:
             finally:
                 os.chdir(before)
     except RescanError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(f"{error}\n--tiny runs on a CPU, to show that the checks run", file=sys.stderr)  # noqa: T201
         return 1
     missed = table[[ok is False for ok in table["ok"]]]
     print(f"{len(table)} lines in {time.monotonic() - began:.0f} s, {len(missed)} missed")  # noqa: T201

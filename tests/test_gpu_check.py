@@ -91,4 +91,9 @@ def test_a_check_that_crashes_costs_no_other(gpu_check, monkeypatch, capsys):
 def test_without_a_gpu_it_says_so(gpu_check, monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpu_check.main([]) == 1
-    assert capsys.readouterr().err.startswith("device=cuda: ")
+    said = capsys.readouterr().err
+    assert said.startswith("device=cuda: ")
+    assert "--tiny" in said
+    with pytest.raises(SystemExit):
+        gpu_check.main(["--tiny", "sped"])
+    assert "no check sped; see --help" in capsys.readouterr().err

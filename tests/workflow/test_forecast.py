@@ -83,3 +83,5 @@ def test_the_command_prints_the_table_and_a_fault_in_one_line():
     assert "50 trainings" in run.output
     with pytest.raises(RescanError, match="did you mean 'brain_tumor'"):
         CliRunner().invoke(app, ["estimate", "studies=[brain_tumr]"], catch_exceptions=False)
+    with pytest.raises(RescanError, match=r"^--card: no job uses a GPU with device=cpu"):
+        CliRunner().invoke(app, ["estimate", "device=cpu", "--card", "h100"], catch_exceptions=False)

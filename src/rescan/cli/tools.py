@@ -140,10 +140,13 @@ def estimate(
 ) -> None:
     """Estimate what `snakemake --config …` will take, per study and arm: trainings, hours, memory, disk."""
     start(None)
+    from rescan.errors import RescanError
     from rescan.workflow.forecast import card_rates, estimate, plan_of
     from rescan.workload.estimate_rows import Machine
 
     plan = plan_of(words or [], Path.cwd())
+    if card is not None and plan.config.device == "cpu":
+        raise RescanError("--card: no job uses a GPU with device=cpu; leave one of them out")
     if card is None:
         from rescan.speed import measured
 

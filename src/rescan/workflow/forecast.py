@@ -17,7 +17,7 @@ from rescan.errors import RescanError
 from rescan.workflow.environment import DRIVER
 from rescan.workflow.plan import Plan
 from rescan.workflow.resources import JobResources
-from rescan.workload.estimate_rows import Machine, amounts, duration, table, wall_seconds
+from rescan.workload.estimate_rows import Machine, amounts, duration, table, trainings_of, wall_seconds
 from rescan.workload.jobs import Job, Jobs
 from rescan.workload.rates import CARDS, NOMINAL_CPU, NOMINAL_GPU, Rates, remembered
 
@@ -85,9 +85,9 @@ def _line(jobs: list[Job], plan: Plan, cores: int) -> str:
     how = "" if rates else ", with the nominal rates of a slow machine"
     rates = rates or (NOMINAL_GPU if uses_gpu else NOMINAL_CPU)
     machine = Machine(rates, cores, plan.config.jobs_per_gpu if uses_gpu else 0, threads)
-    trainings = amounts(jobs, machine).trainings
+    trainings = trainings_of(amounts(jobs, machine).trainings)
     where = f"{cores} core{'s' * (cores > 1)}" + (" and a GPU" if uses_gpu else "")
     return (
-        f"About {trainings} trainings, {duration(wall_seconds(jobs, machine))} on {where}{how}; "
+        f"About {trainings}, {duration(wall_seconds(jobs, machine))} on {where}{how}; "
         "`rescan estimate` with the same --config tells more."
     )

@@ -33,8 +33,8 @@ class DataSize:
         megapixels: Of a sample; of a volume millions of voxels.
         megabytes: Of all files.
         known: Where the counts are from: `counted` by the download, the options of the `phantom`, `expected` in the
-            study file, the `files` of a local source (at most as many samples), the `published` size of the data set
-            that has this layout, or `guessed`.
+            study file, the `files` of a local source whose names end as those of images (at most as many samples), the
+            `published` size of the data set that has this layout, or `guessed`.
     """
 
     train: int
@@ -86,7 +86,8 @@ def _uncounted(study: Study, data: DataSet, origin: str) -> tuple[int, int, int,
     samples = GUESS[3 if volumes else 2]
     if local and Path(local).is_dir() and not volumes:
         files = files_below(local, failed=lambda _: None)
-        known, samples = "files", max(1, sum(file.name.lower().endswith(SUFFIXES) for file in files))
+        if count := sum(file.name.lower().endswith(SUFFIXES) for file in files):
+            known, samples = "files", count
     test = round(samples * published)
     return samples - test, test, 0, known
 

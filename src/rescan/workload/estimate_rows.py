@@ -124,13 +124,18 @@ def table(studies: Sequence[Jobs], machine: Machine) -> Iterator[str]:
     yield f"  {'all studies':{width}}" + _cells(together)
     gpus = f" and {machine.gpus} GPU{'s' * (machine.gpus > 1)}" if machine.gpus else ""
     yield ""
-    wall = duration(wall_seconds(everything, machine))
+    wall, trainings = duration(wall_seconds(everything, machine)), trainings_of(together.trainings)
     yield (
-        f"With {machine.cores} core{'s' * (machine.cores > 1)}{gpus}: about {wall}, {together.trainings} trainings, "
+        f"With {machine.cores} core{'s' * (machine.cores > 1)}{gpus}: about {wall}, {trainings}, "
         f"{size_of(together.disk_mb)} of disk."
     )
     if large:
         yield f"More memory than the GPU has: {', '.join(large)}; lower batch_size, or add checkpointing: true."
+
+
+def trainings_of(number: int) -> str:
+    """A number of trainings in words."""
+    return "1 training" if number == 1 else f"{number:,} trainings"
 
 
 def duration(seconds: float) -> str:
