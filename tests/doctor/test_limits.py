@@ -68,3 +68,8 @@ def test_folders_without_locks(machine, monkeypatch):
     found = dict(limits.limit_findings(machine))
     assert "no file locks (No locks available), which trainings need: set TMPDIR" in found["temporary"]
     assert "make results/<scale>/.state a link" in found["results"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_not_said_to_lack_locks(machine):
+    (machine / "file").touch()
+    assert limits._locks(machine / "file", "") == f"{machine}/file: cannot be written to (Not a directory)"

@@ -28,8 +28,15 @@ def limit_findings(results: Path) -> Iterator[tuple[str, str]]:
 
 
 def _locks(folder: Path, remedy: str) -> str:
-    problem = _without_locks(folder)
-    text = "file locks work" if problem is None else f"no file locks ({problem}), which trainings need: {remedy}"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                text = "file locks work"
+            except OSError as error:
+                text = f"no file locks ({error.strerror}), which trainings need: {remedy}"
+    except OSError as error:
+        text = f"cannot be written to ({error.strerror})"
     return f"{folder.resolve()}: {text}"
 
 
@@ -66,13 +73,3 @@ def _of_cgroups(name: str) -> list[str]:
     folders = {CGROUPS, *(folder for path in own if path for folder in (CGROUPS / path, *(CGROUPS / path).parents))}
     files = [folder / name for folder in folders if folder.is_relative_to(CGROUPS) and (folder / name).is_file()]
     return [file.read_text().strip() for file in files]
-
-
-def _without_locks(folder: Path) -> str | None:
-    """Why a folder cannot hold locks, if it cannot."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
