@@ -77,9 +77,7 @@ def test_batch_norm_readings(accuracies: tuple[Any, ...], reading: str | None) -
     ],
 )
 def test_fitting(train: tuple[float, ...], validation: tuple[float, ...], expected: str | None) -> None:
-    intervals = [
-        Interval(value=value, low=low, high=high, method="bootstrap") for value, low, high in (train, validation)
-    ]
+    intervals = [Interval(value=value, low=low, high=high, method="wilson") for value, low, high in (train, validation)]
     finding = fitting(*intervals, 4)
     assert (finding.finding if finding else None) == expected
     assert finding is None or "consistent with" in finding.text

@@ -11,9 +11,9 @@ import pytest
 from sample_files import read_json
 from sklearn.metrics import accuracy_score, brier_score_loss, cohen_kappa_score, roc_auc_score
 
-from rescan.evaluation.bootstrap import wilson
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.external_scores import difference
+from rescan.metrics.intervals import wilson
 from rescan.results.metrics_file import Estimate
 from rescan.study import Study
 

@@ -19,7 +19,7 @@ def result(values: list[float], n: int = 1311, se: float = 0.01) -> Scores:
     mean = float(np.mean(values))
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     low, high = mean - 1.959964 * se, mean + 1.959964 * se
-    accuracy = Estimate(value=mean, low=low, high=high, method="bootstrap", runs=values, seed_sd=sd)
+    accuracy = Estimate(value=mean, low=low, high=high, method="wilson", runs=values, seed_sd=sd)
     return Scores(n=n, groups=n, metrics={"accuracy": accuracy})
 
 

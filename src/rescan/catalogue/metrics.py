@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from rescan.catalogue.record import Record, by_name
+
+RestsOn = Literal["units", "class", "others", "both", "predicted", "not_predicted", "classes", ""]
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,9 @@ class Metric(Record):
         of_grades: Whether it is for ordered classes only.
         of_labels: Whether it is also of several labels of a sample, of each and as the mean over them.
         compares: Whether epochs, heads and pairs of arms are compared by it.
-        is_share: Whether it is a share of rows, which gets a Wilson interval near 0 and 1.
+        rests_on: What it is counted over (`intervals.units_behind`): all units, those of the class or of the others,
+            both, those that are predicted as the class or not, or the classes; "" where it has no upper bound.
+        lowest: Its lower bound.
     """
 
     kind = "metric"
@@ -29,7 +34,8 @@ class Metric(Record):
     of_grades: bool = False
     of_labels: bool = False
     compares: bool = False
-    is_share: bool = False
+    rests_on: RestsOn = "units"
+    lowest: float = 0.0
 
     @property
     def title(self) -> str:
@@ -43,13 +49,13 @@ METRICS = by_name(
         "rescan.metrics.counted:accuracy",
         about="share of right answers",
         compares=True,
-        is_share=True,
     ),
     Metric(
         "balanced_accuracy",
         "rescan.metrics.counted:balanced_accuracy",
         about="mean sensitivity over the classes",
         compares=True,
+        rests_on="classes",
     ),
     Metric(
         "quadratic_kappa",
@@ -57,8 +63,10 @@ METRICS = by_name(
         about="Cohen's kappa with quadratic weights, of grades",
         of_grades=True,
         compares=True,
+        rests_on="classes",
+        lowest=-1.0,
     ),
-    Metric("kappa", "rescan.metrics.counted:kappa", about="Cohen's kappa"),
+    Metric("kappa", "rescan.metrics.counted:kappa", about="Cohen's kappa", rests_on="classes", lowest=-1.0),
     Metric(
         "macro_f1",
         "rescan.metrics.counted:f1",
@@ -66,22 +74,23 @@ METRICS = by_name(
         sentence="macro F1",
         compares=True,
         of_labels=True,
+        rests_on="class",
     ),
     Metric(
         "sensitivity",
         "rescan.metrics.counted:sensitivity",
         about="share of a class that is found",
         of_positive=True,
-        is_share=True,
         of_labels=True,
+        rests_on="class",
     ),
     Metric(
         "specificity",
         "rescan.metrics.counted:specificity",
         about="share of the others that are not taken for a class",
         of_positive=True,
-        is_share=True,
         of_labels=True,
+        rests_on="others",
     ),
     Metric(
         "ppv",
@@ -90,6 +99,7 @@ METRICS = by_name(
         sentence="PPV",
         of_positive=True,
         of_labels=True,
+        rests_on="predicted",
     ),
     Metric(
         "npv",
@@ -98,8 +108,16 @@ METRICS = by_name(
         sentence="NPV",
         of_positive=True,
         of_labels=True,
+        rests_on="not_predicted",
     ),
-    Metric("mcc", "rescan.metrics.counted:mcc", about="Matthews correlation", sentence="MCC"),
+    Metric(
+        "mcc",
+        "rescan.metrics.counted:mcc",
+        about="Matthews correlation",
+        sentence="MCC",
+        rests_on="classes",
+        lowest=-1.0,
+    ),
     Metric(
         "brier",
         "rescan.metrics.probabilistic:brier",
@@ -119,6 +137,7 @@ METRICS = by_name(
         "rescan.metrics.probabilistic:loss",
         about="mean negative log-likelihood",
         of_probabilities=True,
+        rests_on="",
     ),
     Metric(
         "one_hot_accuracy",
@@ -135,6 +154,7 @@ METRICS = by_name(
         ranked=True,
         of_positive=True,
         of_labels=True,
+        rests_on="both",
     ),
     Metric(
         "auprc",
@@ -144,6 +164,7 @@ METRICS = by_name(
         ranked=True,
         of_positive=True,
         of_labels=True,
+        rests_on="class",
     ),
 )
 

@@ -1,25 +1,22 @@
-"""95 % intervals: a bootstrap over units (patients, else groups), and Wilson's for small proportions."""
+"""Scores with 95 % intervals, from a bootstrap over units: patients, else groups."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import norm
 
 from rescan.catalogue import METRICS
 from rescan.metrics.counted import Array
+from rescan.metrics.intervals import log_interval, score_interval, together, units_behind
 from rescan.metrics.run_rows import RunRows, compute, headline
 from rescan.results.metrics_file import Estimate, Interval
 
 REPLICATES = 2000
-Z95 = float(norm.ppf(0.975))
 CHUNK = 300_000  # weights in memory at once: larger blocks leave the processor's cache
 UNDEFINED = 0.05  # the share of undefined replicates from which there is a warning
-# The bootstrap's interval of a share collapses this near to 0 or 1 with fewer units than this: Wilson's instead.
-NEAR, FEW = 0.1, 100
 
 
 def resamples(units: int, rows: int, replicates: int = REPLICATES, seed: int = 0) -> Iterator[Array]:
@@ -68,47 +65,28 @@ def percentile(values: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def wilson(value: float, n: int) -> tuple[float, float]:
-    """Wilson's score interval, 95 %, of a proportion of n (Wilson 1927)."""
-    center = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n**2))
-    return max(0.0, center - half), min(1.0, center + half)
+def _interval(name: str, values: Array, replicates: Array, units: float, everything: int, highest: float) -> Interval:
+    """The mean over runs with its interval.
 
-
-def denominators(name: str, runs: Sequence[RunRows]) -> list[int]:
-    """The number of units that a proportion rests on, per class; the mean over runs, rounded down.
-
-    All units for accuracy (one number), those with a row of the class for sensitivity, those with a row of another
-    class, or without the label, for specificity.
+    Args:
+        name: The metric.
+        values: (R,) of each run.
+        replicates: (R, B) of each run and replicate.
+        units: The number of units that the metric rests on.
+        everything: U, of all units.
+        highest: The metric's upper bound.
     """
-    classes = runs[0].classes
-    if name == "accuracy":
-        return [sum(len(np.unique(run.unit)) for run in runs) // len(runs)]
-    return [
-        sum(len(np.unique(run.unit[run.of_class(number) == (name == "sensitivity")])) for run in runs) // len(runs)
-        for number in range(classes)
-    ]
-
-
-class _Limits(NamedTuple):
-    """A value with its interval; NaN where undefined."""
-
-    value: float
-    low: float
-    high: float
-    method: Literal["bootstrap", "wilson"]
-
-    def fields(self) -> dict[str, Any]:
-        """The fields of an `Interval`."""
-        return {name: _without_nan(value) for name, value in self._asdict().items()}
-
-
-def _limits(name: str, value: float, replicates: Array, n: int) -> _Limits:
-    """The value with its interval: Wilson's for a proportion near 0 or 1 of few units, and for exactly 0 or 1."""
-    near = value <= NEAR or value >= 1 - NEAR
-    if METRICS[name].is_share and n > 0 and near and (n < FEW or value in (0, 1)):
-        return _Limits(value, *wilson(value, n), "wilson")
-    return _Limits(value, *percentile(replicates), "bootstrap")
+    method: Literal["wilson", "log t"] = "wilson" if METRICS[name].rests_on else "log t"
+    value, of_mean = float(values.mean()), replicates.mean(0)
+    of_mean = of_mean[~np.isnan(of_mean)]
+    if math.isnan(value):
+        return Interval(value=None, low=None, high=None, method=method)
+    variance = float(of_mean.var()) * everything / (everything - 1) if everything > 1 and of_mean.size else 0.0
+    if method == "log t":
+        low, high = log_interval(value, variance, everything)
+    else:
+        low, high = score_interval(values, variance, max(units, 1), METRICS[name].lowest, highest)
+    return Interval(value=value, low=_without_nan(low), high=_without_nan(high), method=method)
 
 
 def estimate(
@@ -116,8 +94,8 @@ def estimate(
 ) -> tuple[dict[str, Estimate], list[str]]:
     """Every metric as the mean over runs, with its interval.
 
-    A replicate's value is the mean over runs with the same resampled units. The interval of a macro average near 0 or 1
-    over few units is the mean of the classes' Wilson limits: wide, as if the classes erred together.
+    The interval is that of other patients for these networks: a replicate's value is the mean over runs with the same
+    resampled units. What other networks would give is `seed_sd`.
 
     Args:
         metrics: Names of metrics.
@@ -132,38 +110,28 @@ def estimate(
     ones = np.ones((1, len(runs[0].features)))
     points = [compute(metrics, run, ones) for run in runs]
     resampled = distributions(metrics, runs)
+    everything = len(np.unique(np.concatenate([run.unit for run in runs])))
     estimates: dict[str, Estimate] = {}
-    left_out: dict[str, float] = {}
     for name in metrics:
         values, replicates = np.stack([of_run[name][0] for of_run in points]), resampled[name]
-        sizes = denominators(name, runs) if METRICS[name].is_share else []
-        n, of_classes = min(sizes, default=0), {}
+        behind = units_behind(name, runs) if METRICS[name].rests_on else [0.0]
+        highest = 2.0 if name == "brier" and len(classes) > 2 else 1.0
+        units, of_classes = behind[0], {}
         if values.ndim == 2:
             of_classes = {
-                label: _limits(name, float(values[:, k].mean()), replicates[:, :, k].mean(0), sizes[k] if sizes else 0)
+                label: _interval(name, values[:, k], replicates[:, :, k], behind[k], everything, highest)
                 for k, label in enumerate(classes)
             }
-            n = sizes[positive] if sizes and positive is not None else n
+            of_positive = positive is not None and METRICS[name].of_positive
+            units = behind[positive] if positive is not None and of_positive else together(behind, everything)
             values, replicates = headline(name, values, positive), headline(name, replicates, positive)
-        limits = _limits(name, float(values.mean()), replicates.mean(0), n)
-        if limits.method == "wilson" and of_classes and positive is None:
-            ends = np.array([wilson(of_class.value, size) for of_class, size in zip(of_classes.values(), sizes)])
-            low, high = ends.mean(0).tolist()
-            limits = limits._replace(low=low, high=high)
-        undefined = float(np.isnan(replicates.mean(0)).mean())
-        if undefined > UNDEFINED and not math.isnan(limits.value):
-            left_out[name] = undefined
-        by_class = {label: Interval(**of_class.fields()) for label, of_class in of_classes.items()}
         estimates[name] = Estimate(
-            **limits.fields(),
+            **_interval(name, values, replicates, units, everything, highest).model_dump(),
             runs=[_without_nan(value) for value in values.tolist()],
             seed_sd=_without_nan(_seed_sd(values, seeds)),
-            **({"classes": by_class} if by_class else {}),
+            **({"classes": of_classes} if of_classes else {}),
         )
     warnings = []
-    if left_out:
-        most = f"{max(left_out.values()):.0%} of the resamples, where they are undefined"
-        warnings.append(f"{', '.join(left_out)}: the intervals leave out up to {most}: too few of some class")
     missing = [name for name, entry in estimates.items() if entry.value is None]
     if missing:
         warnings.append(f"undefined: {', '.join(missing)} (a class without an item, or one that is never predicted)")

@@ -12,6 +12,7 @@ from rescan.evaluation.readings import Reading
 from rescan.evaluation.scoring import runs_of
 from rescan.evaluation.verdict import Judgment
 from rescan.heads.head import Array
+from rescan.metrics.intervals import least_half_width
 from rescan.metrics.run_rows import RunRows, compute, headline
 from rescan.results.posttraining import RunId
 
@@ -61,13 +62,15 @@ def paired(ours: Reading, theirs: Reading, unit: str, classes: int, metrics: Seq
         means = [np.mean([_mean_of_seed(of_runs, name, seed) for seed in seeds]) for of_runs in points]
         difference = _by_seed(values[: len(a)], a, shares) - _by_seed(values[len(a) :], b, shares)
         low, high = percentile(difference)
+        value, least = float(means[0] - means[1]), least_half_width(name, [*a.values()])
+        low, high = min(low, value - least), max(high, value + least)
         word = "higher" if low > 0 else "lower" if high < 0 else "inconclusive"
         reasons = list(notes)
         if (undefined := float(np.isnan(difference).mean())) > UNDEFINED:
             word = "inconclusive"
             reasons.append(f"undefined in {undefined:.0%} of the resamples: the test part is too small")
         reasons += [mcnemar] if name == "accuracy" and mcnemar else []
-        judgments[name] = Judgment(word, "; ".join(reasons), float(means[0] - means[1]), low, high)
+        judgments[name] = Judgment(word, "; ".join(reasons), value, low, high)
     return judgments
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scipy.stats import t
 
-from rescan.evaluation.bootstrap import Z95
+from rescan.metrics.intervals import Z95
 from rescan.results.metrics_file import Estimate, Interval, Scores
 from rescan.study import Published, Study
 

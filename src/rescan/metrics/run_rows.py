@@ -35,6 +35,10 @@ class RunRows(NamedTuple):
         """Which rows are of a class: (n,)."""
         return (self.target >> number & 1).astype(bool) if self.multilabel else self.target == number
 
+    def predicted_as(self, number: int) -> NDArray[np.bool_]:
+        """Which rows are predicted as a class: (n,)."""
+        return (self.predicted >> number & 1).astype(bool) if self.multilabel else self.predicted == number
+
     @property
     def confusion(self) -> NDArray[np.intp]:
         """Counts (K, K) of truth and prediction."""

@@ -23,7 +23,7 @@ class Interval(Part):
     value: float | None
     low: float | None
     high: float | None
-    method: Literal["bootstrap", "wilson"]
+    method: Literal["wilson", "log t"]
 
     @property
     def numbers(self) -> tuple[float, float, float]:

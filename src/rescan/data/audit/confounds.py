@@ -9,6 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.metrics.counted import Counts, quadratic_kappa
+from rescan.metrics.intervals import score_interval, together
 from rescan.results.audit_report import Baseline, Confounds, KappaInterval
 
 FOLDS = 5
@@ -134,8 +135,10 @@ def _balanced_accuracy(predicted: np.ndarray, codes: np.ndarray, groups: pd.Seri
     recall = pd.Series(predicted == codes).groupby(codes).mean()
     units = groups.groupby(codes).nunique().to_numpy()
     value = float(recall.mean())
-    half = 1.96 * float(np.sqrt((recall * (1 - recall) / units).sum()) / len(recall))
-    return Baseline(balanced_accuracy=value, low=value - half, high=value + half, chance=1 / len(recall))
+    variance = float((recall * (1 - recall) / units).sum()) / len(recall) ** 2
+    behind = together(units.tolist(), float(groups.nunique()))
+    low, high = score_interval(np.array([value]), variance, behind, 0, 1)
+    return Baseline(balanced_accuracy=value, low=low, high=high, chance=1 / len(recall))
 
 
 def kappa_interval(codes: np.ndarray, predicted: np.ndarray, groups: pd.Series, count: int) -> KappaInterval:
@@ -146,6 +149,8 @@ def kappa_interval(codes: np.ndarray, predicted: np.ndarray, groups: pd.Series, 
     rng, units = np.random.default_rng(0), len(tables)
     draws = (rng.integers(units, size=units) for _ in range(REPLICATES))
     drawn = np.stack([np.bincount(draw, minlength=units) @ tables for draw in draws])
-    low, high = np.nanpercentile(quadratic_kappa(Counts.of(drawn.reshape(-1, count, count))), [2.5, 97.5])
-    value = quadratic_kappa(Counts.of(tables.sum(0).reshape(count, count)))
-    return KappaInterval(value=float(value), low=float(low), high=float(high))
+    variance = float(np.nanvar(quadratic_kappa(Counts.of(drawn.reshape(-1, count, count)))))
+    value = float(quadratic_kappa(Counts.of(tables.sum(0).reshape(count, count))))
+    of_grades = groups.groupby(codes).nunique().to_list()
+    low, high = score_interval(np.array([value]), variance, together(of_grades, float(units)), -1, 1)
+    return KappaInterval(value=value, low=low, high=high)
