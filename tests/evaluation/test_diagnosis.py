@@ -102,7 +102,9 @@ def test_diagnose_reads_the_files_of_each_run(cases: SimpleNamespace) -> None:
     accuracies = {"train_mode_accuracy": 0.9, "eval_mode_accuracy": 0.2, "recalibrated_accuracy": 0.2}
     checked(**accuracies).write(f"{folder}0/diagnosis.json")
     write_history(f"{folder}1/history.csv", 4, validation_accuracy=[0.2, 0.9, 0.1, 0.9])
+    Diagnosis(collapsed=False, diverged="stage main, epoch 4, step 7").write(f"{folder}1/diagnosis.json")
     found = diagnose(study, "one", reading, {})
-    assert [(finding.finding, finding.seed) for finding in found] == [("collapsed", 0), ("drop", 1)]
+    assert [(finding.finding, finding.seed) for finding in found] == [("collapsed", 0), ("diverged", 1), ("drop", 1)]
+    assert found[1].text.startswith("fold 0, seed 1: diverged: the loss was not finite at stage main, epoch 4, step 7;")
     assert "train mode 0.90" in found[0].text
-    assert found[1].text.startswith("fold 0, seed 1: ")
+    assert found[2].text.startswith("fold 0, seed 1: ")

@@ -62,6 +62,14 @@ def test_outputs_of_a_pretraining(make_study, make_store):
     assert (header["autoencoder"], header["fold"], header["seed"]) == (NAME, 0, 0)
 
 
+def test_an_autoencoder_that_diverges_is_no_result(make_study, make_store):
+    study = with_autoencoder(make_study(), optimizer={"name": "sgd", "lr": 1e30})
+    make_store(study)
+    with pytest.raises(RescanError, match=r"small_ae, stage \w+, epoch 0, step \d: the loss is not finite; lower the"):
+        pretrain_cpu(study)
+    assert not (RUN / "encoder.safetensors").exists()
+
+
 def test_the_loss_is_the_mean_squared_error_of_the_normalized_images(make_study, make_store):
     study = with_autoencoder(make_study(), epochs=25, optimizer={"name": "adam", "lr": 0.01})
     make_store(study, per_class=(6, 2, 2))  # six for validation: all of them are kept

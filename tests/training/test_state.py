@@ -68,7 +68,7 @@ def test_optimizers_resume_bit_for_bit(tmp_path, name, options):
     progress = Progress(stage=1, epoch=2, step=3, sums=[0.1, 2.0, 3.0], best=1 / 3, best_epoch=0, history=[{"lr": 0.1}])
     best = {key: value.clone() for key, value in network.state_dict().items()}
     with state.locked(tmp_path):
-        state.save(tmp_path, KEY, progress, network, optimizer, best=best)
+        state.save(tmp_path, KEY, progress, network, optimizer, {"best": best})
     steps(network, optimizer, 3, seed=2)
 
     assert not list(tmp_path.rglob("*.pt"))
@@ -101,7 +101,7 @@ def test_optimizers_of_gpus_take_the_steps_of_those_of_a_cpu(name):
 def test_a_save_cut_short_leaves_the_earlier_state(tmp_path, monkeypatch):
     network = small_network(0)
     optimizer = torch.optim.Adam(network.parameters())
-    state.save(tmp_path, KEY, Progress(step=1), network, optimizer, best=None)
+    state.save(tmp_path, KEY, Progress(step=1), network, optimizer, {})
     before = {key: value.clone() for key, value in network.state_dict().items()}
     steps(network, optimizer, 1, seed=0)
 
@@ -110,7 +110,7 @@ def test_a_save_cut_short_leaves_the_earlier_state(tmp_path, monkeypatch):
 
     monkeypatch.setattr(json_result, "write_json", fail)
     with pytest.raises(KeyboardInterrupt):
-        state.save(tmp_path, KEY, Progress(step=2), network, optimizer, best=None)
+        state.save(tmp_path, KEY, Progress(step=2), network, optimizer, {})
     progress, saved = state.load(tmp_path, KEY)
     assert progress.step == 1
     assert all(torch.equal(saved["network"][key], value) for key, value in before.items())
@@ -121,7 +121,7 @@ def test_old_generations_are_removed(tmp_path):
     optimizer = torch.optim.Adam(network.parameters())
     for step in range(4):
         progress = Progress(step=step, best_epoch=step // 2)
-        state.save(tmp_path, KEY, progress, network, optimizer, best=network.state_dict())
+        state.save(tmp_path, KEY, progress, network, optimizer, {"best": network.state_dict()})
     assert len(list(tmp_path.glob("*.safetensors"))) == 3
     state.finish(tmp_path, KEY)
     assert not list(tmp_path.glob("*.safetensors"))
@@ -129,7 +129,7 @@ def test_old_generations_are_removed(tmp_path):
 
 def test_another_key_starts_anew_and_says_why(tmp_path, caplog):
     network = small_network(0)
-    state.save(tmp_path, KEY, Progress(), network, torch.optim.SGD(network.parameters(), 0.1), best=None)
+    state.save(tmp_path, KEY, Progress(), network, torch.optim.SGD(network.parameters(), 0.1), {})
     with caplog.at_level("INFO", "rescan"):
         assert state.load(tmp_path, KEY.model_copy(update={"threads": 2})) is None
     assert "another threads" in caplog.text
@@ -139,7 +139,7 @@ def test_another_key_starts_anew_and_says_why(tmp_path, caplog):
 @pytest.mark.parametrize("damage", ["state.json", "network-0-0-0.safetensors"])
 def test_a_damaged_state_starts_anew(tmp_path, damage):
     network = small_network(0)
-    state.save(tmp_path, KEY, Progress(), network, torch.optim.SGD(network.parameters(), 0.1), best=None)
+    state.save(tmp_path, KEY, Progress(), network, torch.optim.SGD(network.parameters(), 0.1), {})
     (tmp_path / damage).write_text("{")
     assert state.load(tmp_path, KEY) is None
 

@@ -18,6 +18,7 @@ from rescan.errors import RescanError
 from rescan.models import model_files, networks
 from rescan.study import Run
 from rescan.training import classification, job, state, trainer
+from rescan.training.infer import infer
 from rescan.training.lease import Machine
 from rescan.training.train import train
 
@@ -270,13 +271,95 @@ def test_early_stopping_ends_a_stage(make_study, make_store, monkeypatch):
     assert history["kept"].tolist() == [0, 0, 0, 0, 1]
 
 
-def test_a_loss_that_is_not_finite(make_study, make_store):
+def diverge(monkeypatch, at):
+    """Make the loss of the `at`-th batch, and of all after it, no number."""
+    loss, count = classification.Classification.loss, [0]
+
+    def diverging(task, inputs, rows):
+        count[0] += 1
+        return loss(task, inputs, rows) * (float("nan") if count[0] >= at else 1)
+
+    monkeypatch.setattr(classification.Classification, "loss", diverging)
+
+
+def header_of(path):
+    with safe_open(path, framework="pt") as stored:
+        return json.loads(stored.metadata()["rescan"])
+
+
+@pytest.mark.parametrize("keep", ["last", {"best": "loss"}])
+def test_a_diverged_training_keeps_what_it_had(make_study, make_store, monkeypatch, caplog, keep):
+    stage = {"batch_size": 4, "optimizer": {"name": "sgd", "lr": 0.01}}
+    study = make_study(stages={"main": {**stage, "epochs": 2}}, keep=keep)
+    make_store(study)  # three batches per epoch
+    train_cpu(study)
+    weights, history = load_file(RUN / "model.safetensors"), pd.read_csv(RUN / "history.csv")
+    shutil.rmtree("results/demo/.state")
+    study = make_study(stages={"main": {**stage, "epochs": 9}}, keep=keep)
+    with monkeypatch.context() as patch:
+        diverge(patch, len(pd.read_csv(RUN / "losses.csv")) + 1)
+        train_cpu(study)
+    place = "stage main, epoch 2, step 1"
+    assert f"{place}: the loss is not finite: the training ends here, diverged; lower the learning rate" in caplog.text
+    assert header_of(RUN / "model.safetensors")["diverged"] == place
+    kept = pd.read_csv(RUN / "history.csv")
+    assert kept["kept"].tolist() == history["kept"].tolist()
+    assert kept["validation_loss"].tolist() == history["validation_loss"].tolist()
+    assert np.isfinite(pd.read_csv(RUN / "losses.csv")["loss"]).all()
+    for name, value in load_file(RUN / "model.safetensors").items():
+        assert torch.equal(value, weights[name]), name
+
+
+def test_a_training_that_diverges_at_once_keeps_the_untrained_network(make_study, make_store):
     stage = {"epochs": 3, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 1e30}}
     study = make_study(stages={"main": stage})
     make_store(study)
-    with pytest.raises(RescanError, match=r"arm plain, stage main, epoch 0, step \d: the loss is not finite; lower"):
+    train_cpu(study)
+    assert header_of(RUN / "model.safetensors")["diverged"].startswith("stage main, epoch 0, step ")
+    history = pd.read_csv(RUN / "history.csv")
+    assert history["kept"].tolist() == [1]
+    assert np.isfinite(history["validation_loss"]).all()
+    assert all(value.isfinite().all() for value in load_file(RUN / "model.safetensors").values())
+    infer(Run(study, "plain", 0, 0), CPU)
+    diagnosis = json.loads((RUN / "diagnosis.json").read_text())
+    assert diagnosis["diverged"].startswith("stage main, epoch 0, step ")
+    assert len(pd.read_csv(RUN / "predictions.csv")) > 0
+
+
+def test_weights_that_only_the_last_step_spoiled_are_not_kept(make_study, make_store, monkeypatch):
+    study = make_study(stages={"main": {"epochs": 2, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 0.01}}})
+    make_store(study)
+    end_epoch = trainer.Trainer._end_epoch
+
+    def spoil(self, scores):
+        end_epoch(self, scores)
+        if self.progress.epoch == 2:
+            next(self.task.network.parameters()).data.fill_(float("inf"))
+
+    monkeypatch.setattr(trainer.Trainer, "_end_epoch", spoil)
+    train_cpu(study)
+    assert pd.read_csv(RUN / "history.csv")["kept"].tolist() == [1, 0]
+    assert header_of(RUN / "model.safetensors")["diverged"] == "stage main, epoch 2, step 0"
+
+
+def test_a_stopped_training_diverges_as_an_uninterrupted_one_does(make_study, make_store, monkeypatch):
+    study = make_study(stages={"main": {"epochs": 3, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 0.01}}})
+    make_store(study)
+    train_cpu(study)
+    batches = len(pd.read_csv(RUN / "losses.csv")) // 3
+    shutil.rmtree("results/demo/.state")
+    with monkeypatch.context() as patch:
+        diverge(patch, 2 * batches)
         train_cpu(study)
-    assert not (RUN / "model.safetensors").exists()
+    uninterrupted = end_outputs()
+    shutil.rmtree("results/demo/.state")
+    with monkeypatch.context() as patch:
+        interrupt(patch, batches + 1, lambda: os.kill(os.getpid(), signal.SIGTERM))  # within the second epoch
+        with pytest.raises(RescanError, match="stopped by SIGTERM"):
+            train_cpu(study)
+    diverge(monkeypatch, batches - 1)
+    train_cpu(study)
+    assert end_outputs() == uninterrupted
 
 
 def test_out_of_memory_is_one_line(make_study, make_store, monkeypatch):

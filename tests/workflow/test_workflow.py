@@ -121,10 +121,11 @@ def test_further_seeds_train_only_further_runs(finished):
 
 
 def test_one_failed_arm_does_not_cost_the_rest(tmp_path, finished):
-    """The failing arm's learning rate makes its loss infinite; the page is made of the others."""
+    """A file lies where one arm's state should; another's loss becomes infinite, which is a result."""
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
-    arms = "  base: {}\n  broken: {stages: {main: {optimizer: {lr: 1e30}}}}\n  unit: {normalization: unit}\n"
+    (folder / "results/demo/.state/small/broken").touch()
+    arms = "  base: {}\n  broken: {normalization: unit}\n  unit: {stages: {main: {optimizer: {lr: 1e30}}}}\n"
     (folder / "small.yaml").write_text(STUDY.replace("  base: {}\n", arms))
     failed = snakemake(folder, "--keep-going", *configured(folder))
     assert failed.returncode != 0
@@ -137,13 +138,16 @@ def test_one_failed_arm_does_not_cost_the_rest(tmp_path, finished):
     assert "Arm: unit" in page
     assert "not run" in page
     assert "broken" in page
+    assert "diverged in 1 of 1 runs" in page
 
 
 def test_a_failed_training_leaves_nothing_stale(tmp_path, finished):
     """Snakemake deletes what the failed job made before; what was made of that must not stay on the page."""
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
-    (folder / "small.yaml").write_text(STUDY.replace("lr: 1e-3", "lr: 1e30"))
+    shutil.rmtree(folder / "results/demo/.state/small/base")
+    (folder / "results/demo/.state/small/base").touch()
+    (folder / "small.yaml").write_text(STUDY.replace("lr: 1e-3", "lr: 1e-2"))
     assert snakemake(folder, *configured(folder)).returncode != 0
     assert {"train", "infer", "evaluate", "report"} <= set(planned(folder))
     partial = snakemake(folder, *configured(folder, "partial=true"))

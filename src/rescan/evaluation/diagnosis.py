@@ -30,25 +30,34 @@ def diagnose(study: Study, arm: str, images: Reading, parts: dict[str, Levels]) 
         The findings about single runs, then that about all.
     """
     findings: list[Finding] = []
-    if study.data.multilabel:  # what is named here is named by accuracy
-        return findings
+    by_accuracy = not study.data.multilabel
     for run in study.runs(arm):
         fold, seed, folder = run.fold, run.seed, run.folder
-        own = images.where((images.rows["fold"] == fold) & (images.rows["seed"] == seed))
         checked = None if study.arms[arm].ensemble else Diagnosis.read_if_there(folder.diagnosis)
-        of_run = [collapsed(own, study.data.classes, checked)]
-        if Path(folder.history).exists():
+        of_run = [diverged(checked)]
+        if by_accuracy:
+            own = images.where((images.rows["fold"] == fold) & (images.rows["seed"] == seed))
+            of_run.append(collapsed(own, study.data.classes, checked))
+        if by_accuracy and Path(folder.history).exists():
             of_run.append(dropped(read_history(folder.history)["validation_accuracy"].to_numpy(float)))
         findings += [
             finding.model_copy(update={"fold": fold, "seed": seed, "text": f"fold {fold}, seed {seed}: {finding.text}"})
             for finding in of_run
             if finding
         ]
-    if "train" in parts and "validation" in parts:
+    if by_accuracy and "train" in parts and "validation" in parts:
         train, validation = (parts[part]["image"].metrics["accuracy"] for part in ("train", "validation"))
         fit = fitting(train, validation, len(study.data.classes))
         findings += [fit] if fit else []
     return findings
+
+
+def diverged(checked: Diagnosis | None) -> Finding | None:
+    """Name where a run's loss stopped being finite."""
+    if checked is None or checked.diverged is None:
+        return None
+    text = f"diverged: the loss was not finite at {checked.diverged}; the weights are the last good ones before"
+    return Finding(finding="diverged", text=text)
 
 
 def collapsed(run: Reading, classes: list[str], checked: Diagnosis | None) -> Finding | None:

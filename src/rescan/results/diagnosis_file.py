@@ -16,12 +16,13 @@ class Diagnosis(JsonResult):
     """Whether nearly all validation images get one class.
 
     Attributes:
-        collapsed: Whether they do. Only then there are the other fields.
+        collapsed: Whether they do. Only then there are the other fields, but the last.
         label: The class; `class` in the file.
         share: The share of validation images that get it.
         train_mode_accuracy: Validation accuracy with each batch's own statistics.
         eval_mode_accuracy: With the statistics of the training, as the network is used.
         recalibrated_accuracy: With statistics estimated again over the training images.
+        diverged: Where the loss stopped being finite, if it did; then the last finite weights were kept.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -33,9 +34,10 @@ class Diagnosis(JsonResult):
     train_mode_accuracy: float | None = None
     eval_mode_accuracy: float | None = None
     recalibrated_accuracy: float | None = None
+    diverged: str | None = None
 
     @model_validator(mode="after")
     def _collapse_is_described(self) -> Self:
-        if self.collapsed and (missing := set(type(self).model_fields) - self.model_fields_set):
+        if self.collapsed and (missing := set(type(self).model_fields) - self.model_fields_set - {"diverged"}):
             raise ValueError(f"a collapse lacks {', '.join(sorted(missing))}")
         return self

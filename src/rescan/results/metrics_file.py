@@ -143,7 +143,7 @@ class Finding(Part):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    finding: Literal["collapsed", "drop", "overfitting", "underfitting"]
+    finding: Literal["diverged", "collapsed", "drop", "overfitting", "underfitting"]
     label: str | None = Field(default=None, alias="class")
     share: float | None = None
     implied_accuracy: list[int] | None = None

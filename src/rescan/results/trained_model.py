@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 from pydantic import ConfigDict, ValidationError
 
@@ -41,6 +42,7 @@ class _Origin(Part):
         input: (C, *spatial) of what it takes.
         torch: Torch's version.
         training_version: The trainer's version.
+        diverged: Where the loss stopped being finite, if it did; then the last finite weights were kept.
     """
 
     version: str
@@ -52,6 +54,7 @@ class _Origin(Part):
     input: list[int]
     torch: str
     training_version: int
+    diverged: Optional[str] = None
 
 
 class ModelHeader(_Origin):

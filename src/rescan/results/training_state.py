@@ -28,6 +28,7 @@ class Progress:
         stage_best: The score of the stage's best epoch.
         best: The score of the best epoch.
         best_epoch: The row of the history whose weights are kept.
+        finite_epoch: The last row of the history when finite weights were kept in case that the training diverges.
         history: One row per epoch.
         losses: Step of the optimizer and loss.
         scaler: The state of the gradients' scaler.
@@ -44,6 +45,7 @@ class Progress:
     stage_best: Optional[float] = None
     best: Optional[float] = None
     best_epoch: Optional[int] = None
+    finite_epoch: int = -1
     history: list[Row] = field(default_factory=list)
     losses: list[list[float]] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
@@ -89,7 +91,7 @@ class TrainingState(JsonResult):
         key: What its result depends on.
         finished: Whether its outputs are there. Only if not, there are the other fields.
         progress: Where it stands.
-        files: Safetensors files beside: `network`, `optimizer` and, if an epoch was chosen, `best`.
+        files: Safetensors files beside: `network`, `optimizer`, and `best` if an epoch was chosen, else `finite`.
         optimizer: What of the optimizer's state is no tensor (`state.pack`).
     """
 

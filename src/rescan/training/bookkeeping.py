@@ -72,7 +72,7 @@ class Bookkeeping:
             "epoch": len(progress.history),
             "step": progress.updates,
             "lr": lr,
-            "train_loss": loss / images,
+            "train_loss": loss / images if math.isfinite(loss) else None,
             **({"train_accuracy": hits / images} if "accuracy" in scores else {}),
             **{f"validation_{metric}": value for metric, value in scores.items()},
             **watched,
@@ -90,7 +90,7 @@ class Bookkeeping:
     def is_best(self, keep: Union[Literal["last"], Best], scores: Scores) -> bool:
         """Whether the last epoch of the history is the one to keep, by its scores; then it is noted as such."""
         progress = self.progress
-        if keep == "last" or not better(keep.best, scores, progress.best):
+        if keep == "last" or scores["loss"] is None or not better(keep.best, scores, progress.best):
             return False
         progress.best, progress.best_epoch = scores[keep.best], len(progress.history) - 1
         return True

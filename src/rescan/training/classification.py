@@ -33,6 +33,7 @@ class Classification(Task):
             same.
     """
 
+    may_diverge = True
     run: Run
     network: networks.Network
     stage: Stage

@@ -58,6 +58,8 @@ def infer(run: Run, machine: Machine) -> None:
         diagnosis = Diagnosis(collapsed=False)
         if run.study.home is None and not run.study.data.multilabel:
             diagnosis = diagnose(run, network, images, items, predicted, device)
+    if header.diverged is not None:
+        diagnosis = diagnosis.model_copy(update={"diverged": header.diverged})
     if diagnosis.collapsed:
         share = 100 * (diagnosis.share or 0)
         logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)

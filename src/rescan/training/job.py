@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ def write_outputs(task: Task, progress: Progress) -> None:
     history = pd.DataFrame(progress.history)
     best = len(history) - 1 if progress.best_epoch is None else progress.best_epoch
     HISTORY.write(outputs.history, history.assign(kept=(history["epoch"] == best).astype(int)))
-    losses = pd.DataFrame(progress.losses, columns=["step", "loss"])
+    losses = pd.DataFrame([row for row in progress.losses if math.isfinite(row[1])], columns=["step", "loss"])
     LOSSES.write(outputs.losses, losses.astype({"step": int}))
 
 

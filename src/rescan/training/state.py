@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -158,19 +158,29 @@ def save(
     progress: Progress,
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    *,
-    best: dict[str, torch.Tensor] | None,
+    kept: Mapping[str, dict[str, torch.Tensor] | None],
 ) -> None:
-    """Save an unfinished training. If this is cut short, the folder holds the earlier state or this one, whole."""
+    """Save an unfinished training. If this is cut short, the folder holds the earlier state or this one, whole.
+
+    Args:
+        folder: The state's folder.
+        key: What the result depends on.
+        progress: Where the training stands.
+        network: Its network.
+        optimizer: Its optimizer.
+        kept: Weights of the past: `best` of the best epoch, or `finite`, if there are any.
+    """
     tensors, options = pack(optimizer)
     place = f"{progress.stage}-{progress.epoch}-{progress.step}"
     files = {"network": f"network-{place}.safetensors", "optimizer": f"optimizer-{place}.safetensors"}
     _write(folder / files["network"], network.state_dict())
     _write(folder / files["optimizer"], tensors)
-    if best is not None:
-        files["best"] = f"best-{progress.best_epoch}.safetensors"
-        if not (folder / files["best"]).exists():
-            _write(folder / files["best"], best)
+    epochs = {"best": progress.best_epoch, "finite": progress.finite_epoch}
+    for name, weights in kept.items():
+        if weights is not None:
+            files[name] = f"{name}-{progress.stage}-{epochs[name]}.safetensors"
+            if not (folder / files[name]).exists():
+                _write(folder / files[name], weights)
     state = TrainingState(key=key, finished=False, progress=progress, files=files, optimizer=options)
     state.write(StateFolder(folder).state)
     _remove_tensors(folder, except_for=set(files.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,9 +29,13 @@ class Task(ABC):
         rows: Per part the rows of `images`.
         network: With an `encoder`.
         samples: The stage's training items, by row of `images`.
+        may_diverge: Whether a training whose loss is not finite has a result: what it was before.
+        diverged: Where the loss stopped being finite; None if it did not.
     """
 
     samples: np.ndarray
+    may_diverge: ClassVar[bool] = False
+    diverged: str | None = None
 
     def __init__(self, run: AnyRun, images: np.ndarray, items: pd.DataFrame, precision: Precision) -> None:
         """Build the network with random weights."""
@@ -95,6 +99,7 @@ class Task(ABC):
             "input": list(self.input),
             "torch": str(torch.__version__),
             "training_version": TRAINING_VERSION,
+            "diverged": self.diverged,
         }
 
     @abstractmethod

@@ -34,6 +34,11 @@ SAVE_AFTER_EPOCH_SECONDS = 20  # quick epochs are not worth a checkpoint each â€
 SAVE_IN_EPOCH_SECONDS = 600  # â€¦ and long ones are worth several
 SAVE_BEFORE_SCORES_SECONDS = 120  # a job's time may be over while it scores
 CHECK_UPDATES = {"cpu": 1, "cuda": 20}  # looking at a loss makes the CPU wait for the GPU
+REMEDY = "lower the learning rate or warm it up (schedule: {name: cosine, warmup: 0.1})"
+
+
+class NotFiniteError(Exception):
+    """The loss or the weights are no longer numbers; the message says where."""
 
 
 class Trainer:
@@ -60,6 +65,7 @@ class Trainer:
         if self.resumed:
             task.network.load_state_dict(self.resumed["network"])
         self.best: dict[str, torch.Tensor] | None = self.resumed.get("best")
+        self.finite: dict[str, torch.Tensor] | None = self.resumed.get("finite")  # while there are no best
         self.precision.place(task.network, len(task.input) - 1)
         if self.progress.scaler:
             self.precision.scaler.load_state_dict(self.progress.scaler)
@@ -69,22 +75,62 @@ class Trainer:
     def train(self) -> None:
         """Train through all stages that are not done; leave the network with the weights that are kept.
 
+        A loss that is not finite ends the training. Of a task for which that is a result (`Task.diverged`), the best
+        weights are kept or, if no epoch is chosen by its score, the last that are finite.
+
         Raises:
-            RescanError: The training must stop; the loss is not finite; or the memory is too small.
+            RescanError: The training must stop; the loss of an autoencoder is not finite; or the memory is too small.
         """
         log = EpochLog(Path(self.run.folder, "tensorboard"), len(self.progress.history))
         with closing(log), self._memory_faults_in_words():
-            for number, name in list(enumerate(self.settings.stages))[self.progress.stage :]:
-                self._start_stage(number, name)
-                while self.progress.epoch < self.epochs:
-                    self._train_epoch()
-                    self._save_if_due(SAVE_BEFORE_SCORES_SECONDS)
-                    scores = self.task.score("validation")
-                    log.add(self._record(scores))
-                    self._end_epoch(scores)
-                    self._save_if_due(SAVE_AFTER_EPOCH_SECONDS)
+            try:
+                self._train_stages(log)
+            except NotFiniteError as error:
+                if not self.task.may_diverge:
+                    raise RescanError(f"{self.run.label}, {error}; {REMEDY}") from None
+                logger.warning("%s, %s: the training ends here, diverged; %s", self.run.label, error, REMEDY)
+                self.task.diverged = self._place()
+                self._go_back()
         if self.best is not None:
             self.task.network.load_state_dict(self.best)
+
+    def _train_stages(self, log: EpochLog) -> None:
+        for number, name in list(enumerate(self.settings.stages))[self.progress.stage :]:
+            self._start_stage(number, name)
+            while self.progress.epoch < self.epochs:
+                if not self.progress.step:
+                    self._keep_finite()
+                self._train_epoch()
+                self._save_if_due(SAVE_BEFORE_SCORES_SECONDS)
+                scores = self.task.score("validation")
+                log.add(self._record(scores))
+                self._end_epoch(scores)
+                self._save_if_due(SAVE_AFTER_EPOCH_SECONDS)
+        if self.best is None and not self._keep_finite():
+            raise NotFiniteError("the weights are not finite after the last step")
+
+    def _keep_finite(self) -> bool:
+        """Keep the weights in case that the training diverges, if no better ones are and these are finite."""
+        if self.best is not None or not self.task.may_diverge:
+            return True
+        weights = self._weights()
+        if not all(bool(value.isfinite().all()) for value in weights.values()):
+            return False
+        self.finite, self.progress.finite_epoch = weights, len(self.progress.history) - 1
+        return True
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {key: value.detach().cpu().clone() for key, value in self.task.network.state_dict().items()}
+
+    def _go_back(self) -> None:
+        """Keep what was finite last: of a stage without a whole epoch, what it began with, whose scores are noted."""
+        if self.best is not None or self.finite is None:
+            return
+        self.best, self.progress.best_epoch = self.finite, self.progress.finite_epoch
+        if not self.books.validation_losses(self.stage_name):
+            self.task.network.load_state_dict(self.best)
+            self._record(self.task.score("validation"))
+            self.progress.best_epoch = len(self.progress.history) - 1
 
     def _start_stage(self, number: int, name: str) -> None:
         """Make ready for a stage, or for the rest of the one that was stopped."""
@@ -178,13 +224,10 @@ class Trainer:
         """Bring the progress up to date.
 
         Raises:
-            RescanError: The loss is not finite.
+            NotFiniteError: The loss is not finite.
         """
         if not self.books.read(self.task.hits()):
-            raise RescanError(
-                f"{self.run.label}, {self._place()}: the loss is not finite; lower the learning rate or warm it up "
-                "(schedule: {name: cosine, warmup: 0.1})"
-            )
+            raise NotFiniteError(f"{self._place()}: the loss is not finite")
 
     def _record(self, scores: Scores) -> dict[str, Any]:
         """Score what else is watched, and add a row to the history."""
@@ -195,7 +238,7 @@ class Trainer:
     def _end_epoch(self, scores: Scores) -> None:
         """Keep the weights if they are the best; end the stage if it is no longer getting better."""
         if self.books.is_best(self.settings.keep, scores):
-            self.best = {key: value.detach().cpu().clone() for key, value in self.task.network.state_dict().items()}
+            self.best = self._weights()
         self.books.end_epoch()
         rule = self.settings.early_stopping
         if rule is not None and self.books.stops(rule, scores) and self.progress.epoch < self.epochs:
@@ -213,7 +256,8 @@ class Trainer:
         if reason or time.monotonic() - self.last_save > interval:
             self._read_sums()
             self.progress.scaler = self.precision.scaler.state_dict()
-            state.save(self.folder, self.key, self.progress, self.task.network, self.optimizer, best=self.best)
+            kept = {"finite": self.finite} if self.best is None else {"best": self.best}
+            state.save(self.folder, self.key, self.progress, self.task.network, self.optimizer, kept)
             self.last_save = time.monotonic()
         if reason:
             raise RescanError(

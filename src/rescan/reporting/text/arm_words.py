@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rescan import catalogue
 from rescan.reporting.text.words import listed, noun, number, percent, spaced
 from rescan.results.metrics_file import Metrics
@@ -55,9 +57,10 @@ def reads(study: Study, arm: str) -> str:
 
 
 def note(metrics: Metrics) -> str:
-    """What must stand beside an arm's headline number: how many of its runs collapsed."""
-    collapsed = sum(finding.finding == "collapsed" for finding in metrics.diagnosis)
-    return f"collapsed in {collapsed} of {len(metrics.runs)} runs" if collapsed else ""
+    """What must stand beside an arm's headline number: how many of its runs diverged or collapsed."""
+    failures = Counter(finding.finding for finding in metrics.diagnosis)
+    counts = {word: failures[word] for word in ("diverged", "collapsed") if failures[word]}
+    return ", ".join(f"{word} in {count} of {len(metrics.runs)} runs" for word, count in counts.items())
 
 
 def posttraining(study: Study, arm: str, fitted: Posttraining | None) -> list[str]:
