@@ -37,7 +37,10 @@ def test_what_has_no_size_has_none(data):
 @pytest.mark.parametrize("attribute", ["Rows", "Columns"])
 def test_a_picture_of_another_size_than_its_header_says_is_refused(tmp_path, name, attribute):
     """The decoder of these kinds would end the process: std::terminate."""
-    content = pydicom.dcmread(get_testdata_file(name))
+    path = get_testdata_file(name)
+    if path is None:
+        pytest.skip("this version of pydicom does not ship the file")
+    content = pydicom.dcmread(path)
     size = (content.Rows, content.Columns)
     assert list(sizes_of(content.PixelData)) == [size]
     setattr(content, attribute, 2000)
