@@ -59,6 +59,7 @@ def test_a_header_says_what_manifests_know(tmp_path):
     assert header_of(tmp_path / "series", None) == AS_IS
     key = b"k" * 32
     found = header_of(tmp_path / "series", key)
+    assert found.pop("written") not in ("", found["patient"])
     assert found == {**AS_IS, "patient": hashed("MRN-0042", key, "p"), "study": hashed("1.2.840.99", key, "s")}
     assert found["patient"] != hashed("MRN-0042", b"l" * 32, "p")
 
@@ -105,6 +106,19 @@ def test_a_table_wins_over_headers(tmp_path):
     assert found["age"].tolist() == ["30", "45", "45"]
     assert found["sex"].tolist() == ["M"] * 3
     assert "site" not in found
+
+
+def test_ids_that_differ_only_in_how_they_are_written_are_one_patient(tmp_path, caplog):
+    for name, patient in (("a", "Mül 007"), ("b", "mül7"), ("c", "mül8")):
+        write_dicom(tmp_path / name, PIXELS[0], SpecificCharacterSet="ISO_IR 192", PatientID=patient)
+    files = [tmp_path / name for name in "abc"]
+    manifest = pd.DataFrame({"sample": list("abc"), "patient": ""})
+    with caplog.at_level(logging.WARNING, "rescan"):
+        found = with_headers(manifest, files, b"k" * 32)["patient"].tolist()
+    assert found[0] == found[1] != found[2]
+    assert "1 patients are one each, though their ids in headers differ only in case, blanks" in caplog.text
+    named = with_headers(manifest.assign(patient=["", "", "MÜL7"]), files, b"k" * 32)["patient"].tolist()
+    assert named == ["MÜL7"] * 3  # as the table has it
 
 
 def test_two_that_make_a_key_at_once_share_it(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sample_files import write_groups, write_manifest
 
+from rescan.data.headers import hashed, key_at
 from rescan.data.split import split
 from rescan.errors import RescanError
 from rescan.paths import Paths
@@ -72,6 +73,43 @@ def test_tests_on_a_list_of_patients(study):
     test = splits[splits["part"] == "test"]
     assert set(test["patient"]) == {"p0", "p11", "p29"}
     assert len(test) == 9
+
+
+def test_patients_are_listed_as_headers_have_them_or_by_their_hashes(study):
+    """Ids from headers are hashed; a list of them is one of the hospital's own ids."""
+    key = key_at(PATHS.patients_key)
+    hashes = [hashed(f"MRN {number // 3:03d}", key, "p") for number in range(90)]
+    rows = sites().assign(patient=hashes)
+    write(rows.assign(group=rows["patient"]))
+    for listed in ("MRN 005", "mrn5", hashes[15]):
+        splits = run(study(test={"patient": [listed]}))
+        assert set(splits.loc[splits["part"] == "test", "patient"]) == {hashes[15]}
+    with pytest.raises(RescanError) as raised:
+        split(study(test={"patient": ["MRN 99"]}))
+    assert "'MRN 99' among 30; ids from DICOM headers are known by their hashes only: list" in str(raised.value)
+    folds = {"by": "patient", "values": [[f"MRN {number}" for number in part] for part in (range(14), range(14, 29))]}
+    splits = run(study(test={"patient": "MRN 29"}, folds=folds))
+    assert splits.groupby("fold")["part"].value_counts().to_dict() == {
+        (0, "train"): 45,
+        (0, "validation"): 42,
+        (0, "test"): 3,
+        (1, "train"): 42,
+        (1, "validation"): 45,
+        (1, "test"): 3,
+    }
+
+
+def test_a_value_that_differs_only_in_how_it_is_written_is_not_trained_on(study):
+    rows = sites()
+    rows.loc[:3, "site"] = "Kyoto "
+    write(rows)
+    for split_by in ({"test": {"site": "kyoto"}}, {"test": 0.2, "folds": {"by": "site", "values": SITES}}):
+        with pytest.raises(RescanError, match="site 'Kyoto ' and 'kyoto' differ only in case, blanks"):
+            split(study(**split_by))
+    splits = run(study(test={"site": ["kyoto", "Kyoto "]}))
+    assert (splits["part"] == "test").sum() == 30
+    with pytest.raises(RescanError, match="no sample of site 'KOBE'; did you mean 'kobe'"):
+        split(study(test={"site": "KOBE"}))
 
 
 def test_folds_may_leave_one_patient_out(study):

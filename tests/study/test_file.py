@@ -17,6 +17,7 @@ def test_yaml_1_2_keeps_no_a_class_and_1e_4_a_number(load, minimal):
     [
         ("size: [64, 64]", "size: 64", "size must be like"),
         ("encoder: resnet18", "encodr: resnet18", "did you mean 'encoder'?"),
+        ("classes: [no, yes]", "classes: [Yes, yes]", "classes: 'Yes' and 'yes' differ only in case"),
         ("classes: [no, yes]", "classes: [no, no]", "a class is named twice"),
         ("classes: [no, yes]", "classes: [no]", "at least 2 items"),
         ("source: {path: somewhere}", "source: {}", "exactly one of"),

@@ -24,6 +24,7 @@ from rescan.data.readers.volumes import files_in
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.results.manifest import BURNED_IN
+from rescan.spelling import ONLY_WRITTEN, plain
 
 TAGS = {  # column → the attributes that say it, the first one that does
     "patient": ("PatientID",),
@@ -38,6 +39,7 @@ TAGS = {  # column → the attributes that say it, the first one that does
     BURNED_IN: ("BurnedInAnnotation",),
 }
 IDS = ("patient", "study")
+WRITTEN = "written"  # beside a hash: another one, of the id as it is written
 NOBODY = {"anon", "anonymous", "anonymized", "anonymised", "na", "n/a", "nan", "none", "null", "unknown", "0", "-"}
 SIDES, SEXES = {"L", "R"}, {"F", "M"}
 KEY_BYTES = 32
@@ -62,10 +64,13 @@ def with_headers(manifest: pd.DataFrame, files: Sequence[Optional[Path]], key: O
     """
     processes = 1 if len(files) < SOME else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     rows = list(pooled(partial(header_of, key=key), files, processes, "headers"))
-    found = pd.DataFrame([{**dict.fromkeys(TAGS, ""), **row} for row in rows], index=manifest.index)
+    found = pd.DataFrame([{**dict.fromkeys((*TAGS, WRITTEN), ""), **row} for row in rows], index=manifest.index)
     count = sum(bool(row) for row in rows)
     if not count:
         return manifest
+    spellings = found[WRITTEN].groupby(found["patient"]).nunique().drop("", errors="ignore")
+    if (spellings > 1).any():
+        logger.warning("%d patients are one each, though their ids in headers %s", (spellings > 1).sum(), ONLY_WRITTEN)
     if "patient" in manifest:
         both = (manifest["patient"] != "") & (found["patient"] != "")
         known = {**by_hash(manifest["patient"], key), **dict(zip(found["patient"][both], manifest["patient"][both]))}
@@ -108,6 +113,8 @@ def header_of(path: Optional[Path], key: Optional[bytes]) -> dict[str, str]:
         if row[name].casefold() in NOBODY:
             row[name] = ""
         elif row[name] and key:
+            if name == "patient" and row[name] != plain(row[name]):
+                row[WRITTEN] = hashlib.blake2b(row[name].encode(), key=key).hexdigest()
             row[name] = hashed(row[name], key, name[0])
     return {name: value for name, value in row.items() if value}
 
@@ -119,8 +126,8 @@ def _text(value: object) -> str:
 
 
 def hashed(name: str, key: bytes, prefix: str) -> str:
-    """A keyed hash of an id, after a letter, for hexadecimal digits may look like a number."""
-    return prefix + hashlib.blake2b(name.encode(), key=key, digest_size=8).hexdigest()
+    """A keyed hash of an id, however it is written; after a letter, for hexadecimal digits may look like a number."""
+    return prefix + hashlib.blake2b(plain(name).encode(), key=key, digest_size=8).hexdigest()
 
 
 def by_hash(patients: Iterable[str], key: Optional[bytes]) -> dict[str, str]:

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from rescan.catalogue import suggest
+from rescan.data.headers import IDS, hashed
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.results.parts import PARTS
+from rescan.spelling import ONLY_WRITTEN, alike, named, plain
 from rescan.study import Study
+from rescan.study.splitting import FoldsBy
 
 FEWEST_GROUPS = 10  # of a class in a part; with fewer, its metrics say little
 FEWEST_OF_A_FOLD = 5  # groups that a fold by a column must validate on
 SINGLE = ("patient", "study", "sample")  # columns whose values may each be left out: leave one patient out
 MOST_NAMED = 20  # values in a message
+HASHED = re.compile("[ps][0-9a-f]{16}")  # ids from headers
+
+
+def with_hashes(study: Study, samples: pd.DataFrame, key: bytes | None) -> Study:
+    """The study with the hash of an id from headers in place of the id, where it lists ids to hold out.
+
+    Args:
+        study: The study.
+        samples: Rows of the manifest.
+        key: What the ids are hashed with; None leaves the study as it is.
+    """
+    if key is None:
+        return study
+
+    def meant(column: str, values: list[str]) -> list[str]:
+        there = set(samples[column]) if column in IDS and column in samples else set()
+        hashes = {value: hashed(value, key, column[0]) for value in values}
+        return [hashes[value] if value not in there and hashes[value] in there else value for value in values]
+
+    section = study.split
+    changed: dict[str, object] = {}
+    if isinstance(section.test, dict):
+        changed["test"] = {column: meant(column, values) for column, values in section.test.items()}
+    if isinstance(section.folds, FoldsBy):
+        folds = [meant(section.folds.by, values) for values in section.fold_values]
+        changed["folds"] = section.folds.model_copy(update={"values": folds})
+    return study.model_copy(update={"split": section.model_copy(update=changed)})
 
 
 def find(
@@ -35,7 +66,8 @@ def find(
         Which samples have one of the values; and of which the value is unknown: they may have it, too.
 
     Raises:
-        RescanError: The column is missing or empty, or a value is not in it.
+        RescanError: The column is missing or empty, or a value is not in it; or others differ from it only in how they
+            are written, and would be trained on.
     """
     known = samples[column][own] if column in samples else pd.Series(dtype=str)
     there = sorted(set(known) - {""})
@@ -45,6 +77,10 @@ def find(
         more = f" and {len(missing) - 1} more of {len(values)}" if len(missing) > 1 else ""
         near = _nearest(missing[0], there)
         raise RescanError(f"{study.name}: {where}: no sample of {column} {missing[0]!r}{more}{near}")
+    listed = set(values)
+    if others := [written for written in alike(there) if listed & {*written} and not listed >= {*written}]:
+        remedy = "list them all, or write them alike in the data"
+        raise RescanError(f"{study.name}: {where}: {column} {named(others)} {ONLY_WRITTEN}; {remedy}")
     return own & samples[column].isin(list(values)), own & (samples[column] == "")
 
 
@@ -56,6 +92,11 @@ def warn_of_unknown(where: str, column: str, unknown: pd.Series[bool]) -> None:
 
 def _nearest(value: str, there: list[str]) -> str:
     """The nearest of the values that are there, or the first of them: a column may have thousands, as of patients."""
+    if written := [name for name in there if plain(name) == plain(value)]:
+        return f"; did you mean {written[0]!r}?"
+    if any(map(HASHED.fullmatch, there)):
+        remedy = "list one as the header has it, or its hash as manifest.csv has it"
+        return f" among {len(there)}; ids from DICOM headers are known by their hashes only: {remedy}"
     near = suggest(value, there)
     return near if near.startswith("; did") or len(there) <= MOST_NAMED else suggest(value, there[:MOST_NAMED]) + ", …"
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.data.external_split import split_external
-from rescan.data.held_out import check_classes, check_folds, check_groups, find, warn_of_unknown
+from rescan.data.headers import key_at
+from rescan.data.held_out import check_classes, check_folds, check_groups, find, warn_of_unknown, with_hashes
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
@@ -41,7 +43,28 @@ def split(study: Study) -> None:
         return
     paths = Paths(study.scale, study.name)
     samples = read_samples(study)
-    samples = samples[samples["problem"] == ""].reset_index(drop=True)
+    key = key_at(paths.patients_key) if Path(paths.patients_key).is_file() else None
+    splits = split_samples(study, samples[samples["problem"] == ""], key)
+    for warning in check_no_leak(splits, study.split.test == "published"):
+        logger.warning(warning)
+    SPLITS.write(paths.splits, splits)
+
+
+def split_samples(study: Study, samples: pd.DataFrame, key: bytes | None) -> pd.DataFrame:
+    """Split samples.
+
+    Args:
+        study: The study.
+        samples: As of `read_samples`, those that can be read.
+        key: What ids from headers are hashed with, if they are.
+
+    Returns:
+        The rows of `splits.csv`.
+
+    Raises:
+        RescanError: See `split`.
+    """
+    study, samples = with_hashes(study, samples, key), samples.reset_index(drop=True)
     samples["stratum"] = _strata(study, samples)
     unlabeled, extra = samples["published_part"] == UNLABELED, samples["published_part"] == EXTRA
     own = ~unlabeled & ~extra
@@ -64,9 +87,7 @@ def split(study: Study) -> None:
         tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int))[~unused])
     splits = pd.concat(tables)[[column.name for column in SPLITS.columns]]
     check_classes(study, splits)
-    for warning in check_no_leak(splits, study.split.test == "published"):
-        logger.warning(warning)
-    SPLITS.write(paths.splits, splits)
+    return splits
 
 
 def _tested(study: Study, samples: pd.DataFrame, own: pd.Series[bool]) -> tuple[pd.Series[bool], pd.Series[bool]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from rescan import catalogue
+from rescan.spelling import ONLY_WRITTEN, alike, named
 from rescan.study.named import Named
 from rescan.study.strict import Name, Strict, not_reserved
 
@@ -177,6 +178,8 @@ class Data(DataSet):
     def _classes_labels_and_endpoints_agree(self) -> Data:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
+        if same := alike(self.classes):
+            raise ValueError(f"classes: {named(same)} {ONLY_WRITTEN}; keep one, and map the others to it by labels")
         for label, name in self.labels.items():
             if name not in self.classes:
                 raise ValueError(f"labels: {label}: no class {name!r}{catalogue.suggest(name, self.classes)}")

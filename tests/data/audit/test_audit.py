@@ -342,6 +342,29 @@ def test_volumes_are_called_so(write_data, study, textures):
     assert "1 pairs of identical volumes have different labels" in report["warnings"]
 
 
+def test_values_that_differ_only_in_how_they_are_written_are_said(write_data, study, textures):
+    """And their patients are one group, so that they stay on one side of every split."""
+    images = textures(8)
+    more = [
+        ("müller1", "Kyoto"),
+        ("Müller1", "kyoto"),
+        ("7", "osaka"),
+        ("007", "osaka "),
+        ("8", ""),
+        ("", ""),
+        ("", ""),
+    ]
+    written = [row for image, (patient, site) in zip(images, more) for row in rows([image], patient=patient, site=site)]
+    named = [(f"{place}.png", "cat", image, values) for place, (_, _, image, values) in enumerate(written)]
+    named.append(("7.png", "dog", images[7], {"patient": "9"}))
+    report, groups = run(write_data(named), study())
+    words = "differ only in case, blanks, the form of letters or zeros before a number, and count as different"
+    side = "they stay on one side of every split"
+    assert f"patient: '007' and '7', 'Müller1' and 'müller1' {words}; {side}; write them alike" in report["warnings"]
+    assert f"site: 'Kyoto' and 'kyoto', 'osaka' and 'osaka ' {words}; write them alike" in report["warnings"]
+    assert groups["group"].tolist() == [f"g{number:06d}" for number in (0, 0, 1, 1, 2, 3, 4, 5)]
+
+
 def test_a_patient_with_an_outsize_share_is_named(write_data, study, textures):
     patients = ["nan"] * 24 + [f"p{number}" for number in range(14)] + [""] * 2
     images = [(*row[:3], {**row[3], "patient": patient}) for row, patient in zip(rows(textures(40)), patients)]

@@ -47,6 +47,11 @@ def test_a_table_with_other_columns_and_labels(acdc, caplog, monkeypatch):
         f"{acdc}/labels.csv: 3 columns are not read: label, abnormal, nx",
         f"{acdc}: 1 samples are dropped, whose label data.labels does not name: RV 1",
     ]
+    twice = {"NOR": "normal", "dcm": "abnormal", "RV": "abnormal"}
+    caplog.clear()
+    kept = read_layout(small_study(layout=layout, classes=study.data.classes, labels=twice, split={"test": 0.2}), acdc)
+    assert len(kept) == 2
+    assert "the dropped label 'DCM' and 'dcm' of data.labels differ only in case" in caplog.text
     by_number = small_study(
         layout={**layout, "label": "label"}, classes=["DCM", "NOR", "RV"], labels={"0": "DCM", "3": "NOR", "4": "RV"}
     )

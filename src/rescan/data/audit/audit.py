@@ -30,6 +30,7 @@ from rescan.results.audit_report import (
 )
 from rescan.results.manifest import MANIFEST, DroppedSamples
 from rescan.results.parts import EXTRA, UNLABELED
+from rescan.spelling import plain
 from rescan.study import Study
 
 UNLISTED_NAMED = 20
@@ -59,7 +60,7 @@ def audit(study: Study, processes: int) -> None:
 
     identical = duplicates.same(samples["pixels"])
     upright, mirrored = _near_duplicates(samples, thumbnails)
-    related = [duplicates.same(samples["patient"])] if "patient" in study.split.group_by else []
+    related = [duplicates.same(samples["patient"].map(plain))] if "patient" in study.split.group_by else []
     related += [identical, upright, mirrored] if "near_duplicate" in study.split.group_by else []
     samples["group"] = [f"g{number:06d}" for number in duplicates.components(len(samples), *related)]
     samples["conflict"] = copies.contradicted(samples, _own(samples))
@@ -123,7 +124,7 @@ def _relatives(study: Study, samples: pd.DataFrame, thumbnails: np.ndarray, proc
         key = key_at(paths.patients_key) if Path(paths.patients_key).is_file() else None
         names = by_hash(both["patient"], key)  # of one of the two a table may name them, of the other headers
         patients = both["patient"].map(lambda patient: names.get(patient, patient))
-        related += [duplicates.same(patients if same_patients else samples["patient"])]
+        related += [duplicates.same((patients if same_patients else samples["patient"]).map(plain))]
     if "near_duplicate" in study.split.group_by:
         related += [
             duplicates.same(both["pixels"]),
@@ -219,4 +220,5 @@ def _near_duplicates(samples: pd.DataFrame, thumbnails: np.ndarray) -> tuple[np.
 
 def _patients_in_both_parts(labeled: pd.DataFrame) -> int:
     test = labeled["published_part"] == "test"
-    return len(set(labeled.loc[test, "patient"]) & set(labeled.loc[~test, "patient"]) - {""})
+    patients = labeled["patient"].map(plain)
+    return len(set(patients[test]) & set(patients[~test]) - {""})

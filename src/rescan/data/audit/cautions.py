@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rescan.catalogue import KNOWN_COLUMNS
 from rescan.data.audit import confounds
 from rescan.data.held_out import FEWEST_GROUPS
 from rescan.errors import RescanError
 from rescan.results.audit_report import AuditReport
 from rescan.results.manifest import BURNED_IN
+from rescan.spelling import ONLY_WRITTEN, alike, named
 from rescan.study import Study
 
 CHAINED = 0.25  # of a large group's pairs match directly: fewer mean that it is no group of copies
@@ -88,10 +90,22 @@ def cautions(study: Study, labeled: pd.DataFrame, report: AuditReport) -> list[s
             groups = rows.loc[study.data.outcome.has(rows["label"], label), "group"].nunique()
             if groups < FEWEST_GROUPS:
                 warnings.append(f"class {label!r} has only {groups} groups in part {part!r}")
+    warnings += spelling_warnings(labeled)
     warnings += _unusual_patients(labeled)
     warnings += _unusual_stacks(labeled)
     warnings += confounds.attribute_warnings(report.attributes)
     return [*warnings, *report.confounds.warnings]
+
+
+def spelling_warnings(samples: pd.DataFrame) -> list[str]:
+    """Values of a column, and patients, that differ only in how they are written, and so count as different ones."""
+    warnings = []
+    for name in ("patient", "eye", *KNOWN_COLUMNS):
+        found = alike(set(samples[name]) - {""}) if name in samples and name != "age" else []
+        if found:
+            stay = "; they stay on one side of every split" if name == "patient" else ""
+            warnings.append(f"{name}: {named(found)} {ONLY_WRITTEN}, and count as different{stay}; write them alike")
+    return warnings
 
 
 def _unusual_patients(labeled: pd.DataFrame) -> list[str]:

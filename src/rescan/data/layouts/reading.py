@@ -18,6 +18,7 @@ from rescan.data.layouts.folders import naming, path_columns, top_of
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.results.parts import EXTRA, UNLABELED
+from rescan.spelling import ONLY_WRITTEN, alike
 from rescan.study import Data, Study
 from rescan.walk import name_fault
 
@@ -103,6 +104,11 @@ def _by_class(data: Data, root: Path, listed: pd.DataFrame, *, own: bool) -> tup
         which = ", ".join(f"{label} {count}" for label, count in dropped.items())
         message = "%s: %d samples are dropped, whose label data.labels does not name: %s"
         logger.info(message, root, sum(dropped.values()), which)
+    for written in alike([*data.labels, *dropped]):
+        lost, kept = ([label for label in written if (label in dropped) == is_lost] for is_lost in (True, False))
+        if lost and kept:
+            message = "%s: the dropped label %r and %r of data.labels %s: should it count, name it there, too"
+            logger.warning(message, root, lost[0], kept[0], ONLY_WRITTEN)
     remaining = listed[~listed["label"].isin(list(dropped))]
     return remaining.assign(label=remaining["label"].map({**data.labels, "": ""})), dropped
 
