@@ -199,3 +199,50 @@ def test_characters_that_no_table_holds(tmp_path):
     assert line.startswith(
         "the file name 'glioma/b\\n.png' (and 2 more) holds a line break or another control character"
     )
+
+
+@pytest.mark.parametrize("called", ["P{:03d}", "sub-{:02d}", "patient {}", "{:04d}"])
+def test_numbers_of_patients_whose_folders_have_letters(tmp_path, said, called):
+    """The files are numbered as well: they are no patients."""
+    names = [called.format(number) for number in range(1, 6)]
+    fill(tmp_path, *(f"train/{name}/{place}.png" for name in names for place in (1, 2, 3)))
+    rows = "".join(f"{number},{LABELS[number % 2]}\n" for number in range(1, 6))
+    fill(tmp_path, samples=f"patient,label\n{rows}")
+    manifest = read_layout(study_of(), tmp_path)
+    assert len(manifest) == 15
+    for path, patient, label in manifest[["path", "patient", "label"]].to_numpy().tolist():
+        assert path.split("/")[1] == called.format(int(patient))
+        assert label == LABELS[int(patient) % 2]
+    assert f"are read as patients by their numbers, such as {names[0]} as 1" in said.text
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["hospital1/17.png", "hospital2/18.png", "hospital2/1.png"], {"17.png": "17", "18.png": "18", "1.png": "1"}),
+        (["1/17.png", "1/18.png", "2/19.png"], {"17.png": "17", "18.png": "18", "19.png": "19"}),
+    ],
+)
+def test_numbers_that_mean_the_most_patients(tmp_path, files, expected):
+    fill(tmp_path, *files, samples="patient,label\n" + "".join(f"{number},glioma\n" for number in range(1, 20)))
+    manifest = read_layout(study_of(), tmp_path)
+    assert dict(zip(manifest["path"].str.split("/").str[1], manifest["patient"])) == expected
+
+
+def test_numbers_that_mean_nobody_for_sure(tmp_path):
+    rows = "".join(f"{number},{LABELS[number % 2]}\n" for number in range(1, 6))
+    fill(tmp_path, "smith/1.png", "jones/1.png", "jones/2.png", samples=f"patient,label\n{rows}")
+    (line,) = faults(study_of(), tmp_path)
+    assert "jones/1.png and smith/1.png lie in two folders, but may both be of patient 1; give patient" in line
+    for names in (["IMG_1.png", "IMG_2.png"], ["case1/a.png", "control1/a.png"]):
+        for file in tmp_path.rglob("*.png"):
+            file.unlink()
+        fill(tmp_path, *names)
+        (line,) = faults(study_of(), tmp_path)
+        assert "none of 2 files in" in line
+    letters = "patient,label\nA1,glioma\nB1,notumor\n"
+    for file in tmp_path.rglob("*.png"):
+        file.unlink()
+    fill(tmp_path, "a01/x.png", "b01/x.png", samples=letters)
+    manifest = read_layout(study_of(), tmp_path)
+    assert dict(zip(manifest["path"], manifest["patient"])) == {"a01/x.png": "A1", "b01/x.png": "B1"}

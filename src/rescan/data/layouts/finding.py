@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from rescan.data.layouts.folders import is_sample, samples_below, spelled, stem_of
+from rescan.errors import RescanError
+from rescan.log import logger
 from rescan.walk import files_below
 
 EXAMPLES = 3  # in a message
+NUMBERED = re.compile(r"(\D*?)[ _.-]*0*(\d+)")  # letters, and a number
+PERSONS = {"", "c", "case", "id", "p", "participant", "pat", "patient", "pid", "pt", "s", "sub", "subj", "subject"}
 
 
 class Finder:
@@ -72,7 +76,8 @@ def files_of_patients(
 ) -> tuple[dict[str, str], list[str], dict[str, list[str]]]:
     """Find the files of patients: by the pattern, or by a folder, or else a file, that is called as a patient.
 
-    Folder 007 is that of patient 7, as spreadsheets write it, if no other patient is called by the same number.
+    Folder 007, P007 or sub-7 is that of patient 7 (see `_meant`). Numbers are many: they are looked for only where they
+    mean the most patients, at one depth of the folders or in the files' names.
 
     Args:
         folder: The data set's folder.
@@ -83,35 +88,93 @@ def files_of_patients(
 
     Returns:
         The patient of each path from the folder; the paths of no patient; and those that may be of several.
+
+    Raises:
+        RescanError: Files with a patient's number lie in several folders, which may be the patients.
     """
     found, _ = samples_below(folder, sample)
     paths = [str(path) for path in found if not files or fnmatch(str(path), files) or fnmatch(path.name, files)]
-    known = {normalize("NFC", patient): patient for patient in patients}
     mine: dict[str, str] = {}
     several: dict[str, list[str]] = {}
     if pattern:
         by_pattern = dict(zip(paths, patients_by_pattern(paths, pattern)))
-        mine = {path: known[patient] for path, patient in by_pattern.items() if patient in known}
+        meant = _meant(patients, by_pattern.values())
+        mine = {path: meant[name] for path, name in by_pattern.items() if name in meant}
     else:
-        numbers = _numbers(known, paths)
-        for path in paths:
-            parts = PurePosixPath(normalize("NFC", path)).parts
-            folders = dict.fromkeys(known[name] for part in parts[:-1] if (name := numbers.get(part, part)) in known)
-            last = (parts[-1], stem_of(parts[-1]))  # which says less: in a patient's folder files often have numbers
-            names = folders or dict.fromkeys(known[name] for part in last if (name := numbers.get(part, part)) in known)
-            if len(names) == 1:
-                mine[path] = next(iter(names))
-            elif names:
-                several[path] = list(names)
+        mine, several = _by_names(patients, paths)
+        mine = {**_by_numbers(folder, patients, [path for path in paths if path not in several]), **mine}
     return mine, [path for path in paths if path not in mine and path not in several], several
 
 
-def _numbers(patients: Collection[str], paths: Iterable[str]) -> dict[str, str]:
-    """The patients whom folders and files call by the same number with other zeros before it."""
-    plain: dict[str, set[str]] = {}
-    for patient in patients:
-        if patient.isdecimal():
-            plain.setdefault(patient.lstrip("0"), set()).add(patient)
-    parts = {part for path in paths for part in (*PurePosixPath(path).parts, stem_of(PurePosixPath(path).name))}
-    meant = {part: plain.get(part.lstrip("0"), set()) for part in parts - set(patients) if part.isdecimal()}
-    return {part: next(iter(names)) for part, names in meant.items() if len(names) == 1}
+def _by_names(patients: Collection[str], paths: Sequence[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The patients of paths, of those whose ids are no mere numbers; and of paths that name several."""
+    known = {normalize("NFC", patient): patient for patient in patients if not patient.isdecimal()}
+    mine: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
+    for path in paths:
+        *folders, file = PurePosixPath(normalize("NFC", path)).parts
+        names = dict.fromkeys(known[name] for name in folders if name in known)
+        names = names or dict.fromkeys(known[name] for name in (file, stem_of(file)) if name in known)
+        if len(names) == 1:
+            mine[path] = next(iter(names))
+        elif names:
+            several[path] = list(names)
+    return mine, several
+
+
+def _by_numbers(folder: Path, patients: Collection[str], paths: Sequence[str]) -> dict[str, str]:
+    """The patients of paths by the numbers of folders of one depth, or else of files, whichever mean more patients."""
+    parts = {path: PurePosixPath(normalize("NFC", path)).parts for path in paths}
+    depths = range(max(map(len, parts.values()), default=1) - 1)
+    levels = [{path: names[depth] for path, names in parts.items() if len(names) > depth + 1} for depth in depths]
+    levels.append({path: stem_of(names[-1]) for path, names in parts.items()})
+    best: dict[str, str] = {}
+    for level in levels:
+        meant = _meant(patients, level.values())
+        mine = {path: meant[name] for path, name in level.items() if name in meant}
+        if len(set(mine.values())) > len(set(best.values())):
+            best, names = mine, level
+    other = next((path for path in best if names[path] != best[path]), None)
+    if best and names is levels[-1]:
+        _check_folders(best)
+    if other is not None:
+        message = "%s: names of files and folders are read as patients by their numbers, such as %s as %s"
+        logger.info(message, folder, names[other], best[other])
+    return best
+
+
+def _check_folders(mine: Mapping[str, str]) -> None:
+    """Refuse files of one number in several folders: these may be the patients, whose images are numbered."""
+    first: dict[str, str] = {}
+    for path, patient in mine.items():
+        other = first.setdefault(patient, path)
+        if PurePosixPath(other).parent != PurePosixPath(path).parent:
+            remedy = "give patient: a pattern of the files' paths in data.layout"
+            raise RescanError(f"{other} and {path} lie in two folders, but may both be of patient {patient}; {remedy}")
+
+
+def _meant(patients: Collection[str], names: Iterable[str]) -> dict[str, str]:
+    """The patient that each name means: who is called so, or else is the only one with its letters and number.
+
+    Folder 007 is that of patient 7, and p07 that of P7. Where no name is written as the patients are, P007, sub-7 or
+    `patient 7` is patient 7 (or A7), if these are the letters before all such numbers.
+    """
+    called = {normalize("NFC", patient): patient for patient in patients}
+    numbered = {name: match for name in set(names) - set(called) if (match := NUMBERED.fullmatch(name))}
+    own = {patient: match for name, patient in called.items() if (match := NUMBERED.fullmatch(name))}
+    meant = {name: [called[name]] for name in set(names) & set(called)}
+
+    def key(match: re.Match[str]) -> str:
+        return f"{match[1].casefold()} {match[2]}"
+
+    for shared in (False, True):
+        if shared and (meant or len({match[1].casefold() for match in own.values()}) != 1):
+            break
+        keys: dict[str, list[str]] = {}
+        for patient, match in own.items():
+            keys.setdefault(match[2] if shared else key(match), []).append(patient)
+        found = {name: match for name, match in numbered.items() if (match[2] if shared else key(match)) in keys}
+        letters = {match[1].casefold() for match in found.values()}
+        if not shared or (len(letters) == 1 and letters <= PERSONS):
+            meant.update({name: keys[match[2] if shared else key(match)] for name, match in found.items()})
+    return {name: found[0] for name, found in meant.items() if len(found) == 1}
