@@ -62,7 +62,7 @@ LAYOUTS = by_name(
         "table",
         "rescan.data.layouts.table:table",
         about="one table (CSV, TSV, XLSX) with one row per sample: `path`, `label` and what else is known of it "
-        "(with `multilabel`, labels joined by `|`, or a column of 0 and 1 per class); or, without "
+        "(or a column of 0 and 1 per class; with `multilabel` also labels joined by `|`); or, without "
         "`path`, one row per patient, whose files are found by the name of a folder, or by `patient`",
         options={
             "file": Option("samples.csv", "in the data's folder, or beside the study file"),
@@ -75,6 +75,7 @@ LAYOUTS = by_name(
                 "of several labels, a column each: what −1 counts as",
                 choices={"absent": "absent", "present": "present"},
             ),
+            "sheet": Option("", "of a workbook, where several have such columns"),
         },
         tables=("{file}",),
     ),

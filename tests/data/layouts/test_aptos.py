@@ -53,7 +53,7 @@ def test_grades_that_are_none(tmp_path):
     )
     assert faults(APTOS, root) == [
         f"train.csv: line 2 and 1 more: no class '7'; {SUGGESTED}",
-        f"train.csv: line 3: no class 'nan'; {SUGGESTED}",
+        "train.csv: line 3: label 'nan' means unknown; give it, or name those that are read under data.labels",
         f"train.csv: line 4: no label; {SUGGESTED}",
         f"train.csv: line 5: no class '1.0'; {SUGGESTED}",
     ]

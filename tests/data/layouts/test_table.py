@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+
+import pandas as pd
 import pytest
 from layout_cases import GRADES, faults, fill, graded_study, small_study, write_table
 
@@ -143,3 +146,56 @@ def test_numbers_stand_for_grades_only_where_no_class_is_a_number(tmp_path):
     data = graded_study("table").data.model_copy(update={"ordered": False})
     with pytest.raises(RescanError, match="no class '1'"):
         read_layout(study.model_copy(update={"data": data}), tmp_path)
+
+
+def test_words_for_unknown_are_no_files(acdc):
+    rows = ["path,label,mask,extent,patient", "volumes/patient005,glioma,NA,n/a,#REF!"]
+    rows += ["volumes/patient004_frame01.nii.gz,notumor,none,,p2"]
+    (acdc / "samples.csv").write_text("\n".join(rows))
+    manifest = read_layout(small_study(layout="table", split={"test": 0.2}), acdc)
+    assert manifest[["mask", "extent"]].to_numpy().tolist() == [["", ""], ["", ""]]
+    assert set(manifest["patient"]) == {"", "p2"}
+    (acdc / "samples.csv").write_text("path,label\nNA,glioma\n")
+    (line,) = faults(small_study(layout="table", split={"test": 0.2}), acdc)
+    assert "line 2: no path; fill it in, or take the row out ('NA')" in line
+
+
+def test_a_column_of_0_and_1_per_class(tmp_path):
+    """As of ISIC 2018: each image has one class."""
+    root = tmp_path / "raw"
+    study = small_study(layout="table", split={"test": 0.2}, classes=["MEL", "NV", "BCC"])
+    write_table(root, "path,MEL,NV,BCC\na.png,0.0,1.0,0.0\nb (ä).png,1.0,0.0,0.0\n")
+    assert read_layout(study, root)["label"].tolist() == ["NV", "MEL"]
+    write_table(root, "path,MEL,NV,BCC\na.png,1,1,0\nb (ä).png,0,0,0\n")
+    lines = faults(study, root)
+    assert "line 2: is MEL and NV; correct it, or set multilabel: true under data" in lines[-1]
+    assert any("line 3: no label" in line for line in lines)
+
+
+def test_rows_whose_label_is_unknown(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    root = tmp_path / "raw"
+    write_table(root, "path,label\na.png,glioma\nb (ä).png,n/a\n")
+    (line,) = faults(small_study(layout="table", split={"test": 0.2}), root)
+    assert "line 3: label 'n/a' means unknown; give it, or name those that are read under data.labels" in line
+    labels = {"glioma": "ill", "notumor": "well"}
+    study = small_study(layout="table", split={"test": 0.2}, classes=["ill", "well"], labels=labels)
+    write_table(root, "path,label\na.png,glioma\nb (ä).png,\nc.png,notumor\nd.png,NA\n")
+    for name in ("c.png", "d.png"):
+        (root / name).write_bytes((root / "a.png").read_bytes())
+    assert read_layout(study, root)["sample"].tolist() == ["a.png", "c.png"]
+    assert "2 rows are left out: their label is unknown ('', 'NA')" in caplog.text
+
+
+def test_several_sheets_of_a_workbook(tmp_path):
+    root = tmp_path / "raw"
+    write_table(root, "")
+    rows = pd.DataFrame({"path": ["a.png"], "label": ["glioma"]})
+    with pd.ExcelWriter(root / "t.xlsx") as writer:
+        rows.to_excel(writer, sheet_name="old", index=False)
+        rows.assign(label="notumor").to_excel(writer, sheet_name="new", index=False)
+    layout = {"name": "table", "file": "t.xlsx"}
+    (line,) = faults(small_study(layout=layout, split={"test": 0.2}), root)
+    assert "t.xlsx: several sheets have such columns (old, new); choose one by sheet in data.layout" in line
+    study = small_study(layout={**layout, "sheet": "new"}, split={"test": 0.2})
+    assert read_layout(study, root)["label"].tolist() == ["notumor"]

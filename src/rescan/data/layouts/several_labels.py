@@ -22,13 +22,14 @@ def columns_of(data: Data) -> dict[str, list[str]]:
     return {f"{OF_CLASS}{name}": [name] for name in data.labels or data.classes}
 
 
-def joined(file: Path, rows: pd.DataFrame, uncertain: str) -> tuple[pd.DataFrame, list[str]]:
+def joined(file: Path, rows: pd.DataFrame, uncertain: str, data: Data) -> tuple[pd.DataFrame, list[str]]:
     """Put one column `label` in place of the columns of the classes; and what is wrong.
 
     Args:
         file: The table.
         rows: Its rows, whose index is the line in the file.
         uncertain: What −1 counts as: absent or present. What is not mentioned, an empty field, is absent.
+        data: Whether a sample may have several labels; else each must have one.
     """
     columns = [name for name in map(str, rows) if name.startswith(OF_CLASS)]
     values = rows[columns].apply(lambda column: column.str.casefold())
@@ -44,6 +45,14 @@ def joined(file: Path, rows: pd.DataFrame, uncertain: str) -> tuple[pd.DataFrame
     present = values.isin(PRESENT) | (unsure if uncertain == "present" else False)
     names = [name[len(OF_CLASS) :] for name in columns]
     labels = [SEPARATOR.join(name for name, is_there in zip(names, row) if is_there) for row in present.to_numpy()]
+    if not data.multilabel:
+        remedy = "correct it, or set multilabel: true under data"
+        several = [
+            f"{file}: line {line}: is {label.replace(SEPARATOR, ' and ')}; {remedy}"
+            for line, label, count in zip(rows.index, labels, present.sum(axis=1))
+            if count > 1
+        ]
+        faults = [*faults, *several]
     return rows.drop(columns=columns).assign(label=labels), first_faults(file, faults)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,6 +15,8 @@ from rescan.data.layouts import several_labels
 from rescan.data.layouts.finding import EXAMPLES, Finder, files_of_patients, patients_by_pattern
 from rescan.data.layouts.folders import COLUMNS, JOINED, PARTS, path_columns, top_of
 from rescan.data.readers.tables import (
+    PLACEHOLDERS,
+    bare,
     first_faults,
     grades,
     label_faults,
@@ -33,6 +35,7 @@ from rescan.walk import name_fault
 
 AS_CALLED: Mapping[str, str] = MappingProxyType({})  # columns bear Rescan's names
 SAID = ("patient", "eye", "study", *KNOWN_COLUMNS)  # columns in which words may mean unknown
+NO_PATH = "no path; fill it in, or take the row out"
 REMEDY = "add it to the first line, or say what it is called by columns in data.layout"
 
 
@@ -45,6 +48,7 @@ def table(
     files: str = "",
     sample: str = "file",
     uncertain: str = "absent",
+    sheet: str = "",
 ) -> pd.DataFrame:
     """Read one table: a row per sample if it has a column `path`, else a row per patient.
 
@@ -62,6 +66,7 @@ def table(
         files: Of a row per patient: which files are read.
         sample: Of a row per patient: what a sample is, each `file` or each `folder` of slices.
         uncertain: Of a column per class: what −1 counts as, `absent` or `present`.
+        sheet: Of a workbook; "" reads the only one with such columns.
 
     Returns:
         The manifest, with those of `site`, `device`, `fov`, `body_part`, `age`, `sex`, `extent`, `layers` and
@@ -72,11 +77,13 @@ def table(
     """
     top = top_of(root, file)
     path = top / file
-    rows = read_columns(path, columns, several_labels.columns_of(data) if data.multilabel else {})
+    rows = read_columns(path, columns, several_labels.columns_of(data), sheet)
     unclear: list[str] = []
     if "label" not in rows:
-        rows, unclear = several_labels.joined(path, rows, uncertain)
-    rows = without_placeholders(path, rows, [name for name in SAID if name in rows])
+        rows, unclear = several_labels.joined(path, rows, uncertain, data)
+    optional = [*SAID, "extent", *(name for name in path_columns(rows) if name != "path")]
+    rows = without_placeholders(path, rows, [name for name in optional if name in rows])
+    rows = with_labels(path, rows, data)
     if "path" in rows:
         rows, faults = _located(path, top, rows)
         rows = rows.assign(patient=patients_by_pattern(rows["path"], patient)) if patient else rows
@@ -87,8 +94,24 @@ def table(
     return to_manifest(path, root, top, rows, data, [*unclear, *faults])
 
 
+def with_labels(file: Path, rows: pd.DataFrame, data: Data) -> pd.DataFrame:
+    """The rows whose label is known, where `data.labels` says which are read; else all."""
+    if not data.labels or data.multilabel:
+        return rows
+    unknown = rows["label"].str.casefold().isin(PLACEHOLDERS) & ~rows["label"].isin(list(data.labels))
+    unknown &= rows["part"].str.casefold() != UNLABELED if "part" in rows else True
+    if unknown.any():
+        words = ", ".join(map(repr, sorted(set(rows.loc[unknown, "label"]))[:EXAMPLES]))
+        logger.warning("%s: %d rows are left out: their label is unknown (%s)", file, unknown.sum(), words)
+    return rows[~unknown]
+
+
 def read_columns(
-    path: Path, columns: Mapping[str, str], of_classes: Mapping[str, list[str]] = MappingProxyType({})
+    path: Path,
+    columns: Mapping[str, str],
+    of_classes: Mapping[str, list[str]] = MappingProxyType({}),
+    sheet: str = "",
+    needed: Sequence[str] = ("label",),
 ) -> pd.DataFrame:
     """Read a table's columns that Rescan knows, by the names that `columns` gives them.
 
@@ -96,23 +119,34 @@ def read_columns(
         path: The table.
         columns: What they are called, where it is something else.
         of_classes: Columns that stand in place of `label` where there is none, and what they may be called.
+        sheet: Of a workbook; "" reads the only one with such columns.
+        needed: Columns that must be there, beside those of `columns`.
 
     Raises:
-        RescanError: There is no such table; or it has no label, or neither path nor patient.
+        RescanError: There is no such table; or it has no label, or neither path nor patient; or several sheets of a
+            workbook may be it.
     """
     spellings = {name: [columns.get(name, name)] for name in (*TABLE_COLUMNS, *KNOWN_COLUMNS, *columns)}
     spellings["eye"] += ["side"] if "eye" not in columns else []
-    raw = read_table(
-        path, "give its path as data.layout.file", {name for names in spellings.values() for name in names}
-    )
+    labels_as = {bare(name) for names in (spellings["label"], *of_classes.values()) for name in names}
+
+    def fits(names: Collection[str]) -> bool:
+        ids = {bare(name) for column in ("path", "patient") for name in spellings[column]}
+        return bool(ids & {*names}) and ("label" not in needed or bool(labels_as & {*names}))
+
+    names = {name for names in (*spellings.values(), *of_classes.values()) for name in names}
+    raw = read_table(path, "give its path as data.layout.file", names, sheet, fits)
+    if (others := raw.attrs.get("others")) and not sheet:
+        which = ", ".join([raw.attrs["sheet"], *others])
+        raise RescanError(f"{path}: several sheets have such columns ({which}); choose one by sheet in data.layout")
     has_label = "label" in columns or "label" in {str(name).casefold() for name in raw}
     taken = {name for names in of_classes.values() for name in names if name in raw} if not has_label else set()
     labels = of_classes if taken else {"label": spellings["label"]}
-    others = [str(name) for name in raw if str(name).startswith(OTHER_PATH) and name not in columns]
-    spellings = {**spellings, **{name: [name] for name in others}}
-    needed = {**labels, **{name: spellings[name] for name in columns}}
-    optional = {name: names for name, names in spellings.items() if name not in needed and not taken & {*names}}
-    rows = pick(path, raw, needed, optional, REMEDY)
+    more = [str(name) for name in raw if str(name).startswith(OTHER_PATH) and name not in columns]
+    spellings = {**spellings, **{name: [name] for name in more}}
+    must = {**(labels if "label" in needed else {}), **{name: spellings[name] for name in columns}}
+    optional = {name: names for name, names in spellings.items() if name not in must and not taken & {*names}}
+    rows = pick(path, raw, must, optional, REMEDY)
     if "path" not in rows and "patient" not in rows:
         what = "'path' (for one row per file) nor 'patient' (for one row per patient)"
         raise RescanError(f"{path}: no column {what}; its columns are {', '.join(map(str, raw))}; {REMEDY}")
@@ -126,7 +160,8 @@ def _located(file: Path, top: Path, rows: pd.DataFrame) -> tuple[pd.DataFrame, l
     for name in path_columns(rows):
         paths = []
         for line, text in rows[name].items():
-            place, fault = finder.find(text) if text else ("", "no path; fill it in" if name == "path" else "")
+            place, fault = finder.find(text) if text else ("", NO_PATH if name == "path" else "")
+            fault = f"{NO_PATH} ({text!r})" if fault and text.casefold() in PLACEHOLDERS else fault
             prefix = "" if name == "path" else f"{name}: "
             faults += [f"{file}: line {line}: {prefix}{fault}"] if fault else []
             paths.append(place or text)

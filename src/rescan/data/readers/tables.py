@@ -2,57 +2,54 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import csv
-import io
-import itertools
 import re
-import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Optional
 from unicodedata import normalize
 
 import pandas as pd
 
 from rescan import catalogue
+from rescan.data.readers.separated import cells_of
+from rescan.data.readers.workbooks import OLD_WORKBOOK, ZIP, sheets_of
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.study import Data, Outcome
 
 MOST = 20  # lines of faults of one kind before the rest is counted
 TITLES = 20  # rows among which the header may be
-DELIMITERS = ",;\t|"
-ZIP, OLD_WORKBOOK = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
-MARKS = {  # of the byte order; those of UTF-32 start as those of UTF-16 do
-    codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF32_LE: "utf-32-le",
-    codecs.BOM_UTF32_BE: "utf-32-be",
-    codecs.BOM_UTF16_LE: "utf-16-le",
-    codecs.BOM_UTF16_BE: "utf-16-be",
-}
 PLACEHOLDERS = {
     *("", "?", "-", "--", "–", ".", "nan", "na", "n/a", "#n/a", "n.a.", "nat", "none", "null", "nil"),
+    *("#ref!", "#value!", "#name?", "#div/0!", "#null!", "#num!"),
     *("unknown", "unk", "missing", "not available", "not applicable", "not_available", "not_applicable"),
 }
 
 
-def read_table(path: Path, remedy: str, names: Collection[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    remedy: str,
+    names: Collection[str] = (),
+    sheet: str = "",
+    fits: Optional[Callable[[Collection[str]], bool]] = None,
+) -> pd.DataFrame:
     """Read a table as people have them, whatever its file is called.
 
-    A workbook (.xlsx): its first sheet with rows. Text: separated by commas, semicolons, tabs or bars, as its rows say;
-    in UTF-8, UTF-16 or UTF-32 if a byte order mark or its zeros say so, else in Windows-1252, which is said.
+    Text is separated by commas, semicolons, tabs or bars, as its rows say; in UTF-8, UTF-16 or UTF-32 if a byte order
+    mark or its zeros say so, else in Windows-1252, which is said. Of a workbook (.xlsx) one sheet is read.
 
     Args:
         path: The table.
         remedy: What to do if it is not there.
-        names: What its columns may be called, case, blanks and signs aside: the first row with such a name is the
-            header; without one, the first row.
+        names: What its columns may be called, case, blanks and signs aside: the row with the most of them, among the
+            first ones, is the header; without one, the first row.
+        sheet: The sheet of a workbook; "" takes the only one that fits, or the first.
+        fits: Whether names of columns, as of `bare`, are those of the table that is meant.
 
     Returns:
-        All its columns as composed text (NFC) without blanks around, 7.0 of a workbook as "7"; rows without a value are
-        left out. The index is the line in the file.
+        All its columns as composed text (NFC) without blanks around, 7.0 of a workbook, or of a column in which all
+        numbers are written so, as "7"; rows without a value are left out. The index is the line in the file. `attrs`
+        holds the `sheet` where a workbook has more than one, and the `others` that fit.
 
     Raises:
         RescanError: One line per fault.
@@ -63,29 +60,86 @@ def read_table(path: Path, remedy: str, names: Collection[str] = ()) -> pd.DataF
         raise RescanError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
     if content.startswith(OLD_WORKBOOK):
         raise RescanError(f"{path}: a workbook of an old kind (.xls), or with a password; save it as .xlsx or CSV")
-    lines = (
-        _cells_of_workbook(path, content) if content.startswith(ZIP) else _cells_of_text(path, _decoded(path, content))
-    )
-    lines = {number: [normalize("NFC", cell).strip() for cell in cells] for number, cells in lines.items()}
-    lines = {number: cells for number, cells in lines.items() if any(cells)}
+    known = {bare(name) for name in names} - {""}
+    attrs: dict[Hashable | None, Any] = {}
+    if content.startswith(ZIP):
+        tables = {title: _filled(lines) for title, lines in sheets_of(path, content).items()}
+        sheet, others = _sheet(path, tables, sheet, known, fits)
+        lines, attrs = tables.get(sheet, {}), {"sheet": sheet, "others": others} if len(tables) > 1 else {}
+    else:
+        lines = _filled(cells_of(path, content))
     if not lines:
         raise RescanError(f"{path}: is empty; add one row per sample")
-    known = {bare(name) for name in names}
-    top = next((number for number in list(lines)[:TITLES] if known & set(map(bare, lines[number]))), min(lines))
-    header = lines[top]
-    rows = {number: cells for number, cells in lines.items() if number > top}
-    raise_all(
-        f"{path}: line {number}: has more fields than the line of the columns' names; mend the file"
-        for number, cells in list(rows.items())
-        if any(cells[len(header) :])
-    )
+    top = _header(lines, known)
+    if top != min(lines):
+        above = " ".join(filter(None, lines[min(lines)]))
+        logger.info("%s: the columns' names are read from line %d, below %r", path, top, above[:40])
+    table = _table_of(path, lines[top], {number: cells for number, cells in lines.items() if number > top})
+    table.attrs = attrs
+    return table
+
+
+def _filled(lines: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
+    """The rows with a value, as composed text."""
+    clean = {number: [normalize("NFC", cell).strip() for cell in cells] for number, cells in lines.items()}
+    return {number: cells for number, cells in clean.items() if any(cells)}
+
+
+def _header(lines: Mapping[int, Sequence[str]], known: set[str]) -> int:
+    """The line of the columns' names: the first of those with the most known ones."""
+    return max(list(lines)[:TITLES], key=lambda number: len(known & {*map(bare, lines[number])}))
+
+
+def _sheet(
+    path: Path,
+    tables: Mapping[str, Mapping[int, Sequence[str]]],
+    sheet: str,
+    known: set[str],
+    fits: Optional[Callable[[Collection[str]], bool]],
+) -> tuple[str, list[str]]:
+    """The sheet to read, "" if there is none; and others that fit.
+
+    Raises:
+        RescanError: There is no sheet of that name.
+    """
+    if sheet and sheet not in tables:
+        raise RescanError(f"{path}: no sheet {sheet!r} with rows{catalogue.suggest(sheet, tables)}")
+    if sheet or len(tables) < 2:
+        return sheet or next(iter(tables), ""), []
+    names = {title: {*map(bare, lines[_header(lines, known)])} for title, lines in tables.items()}
+    fitting = [title for title, columns in names.items() if (fits or known.intersection)(columns)]
+    chosen = fitting[0] if fitting else next(iter(tables))
+    how = "the only one with such columns" if len(fitting) == 1 else "the first"
+    message = "%s: of its %d sheets %s, %s, is read; data.layout.sheet names another"
+    logger.warning(message, path, len(tables), how, chosen)
+    return chosen, fitting[1:]
+
+
+def _table_of(path: Path, header: list[str], rows: dict[int, list[str]]) -> pd.DataFrame:
+    """The columns that have a name."""
+    numbered = [cells[0] for cells in rows.values() if len(cells) == len(header) + 1] == [
+        *map(str, range(1, len(rows) + 1))
+    ]
+    if numbered and len(rows) > 1:  # as R writes the names of rows, without a name of their column
+        header = ["", *header]
+    wide = [number for number, cells in rows.items() if any(cells[len(header) :])]
+    if wide:
+        fault = "has more fields than the line of the columns' names; mend the file"
+        raise RescanError(f"{path}: {lines_in_words(wide)}: {fault}")
     if not rows:
         raise RescanError(f"{path}: no rows; add one row per sample")
     full = {number: [*cells, *[""] * (len(header) - len(cells))][: len(header)] for number, cells in rows.items()}
     columns = [
         name if not name or name not in header[:place] else f"{name}.{place + 1}" for place, name in enumerate(header)
     ]
-    return pd.DataFrame.from_dict(full, "index", columns=columns).drop(columns="", errors="ignore")
+    table = pd.DataFrame.from_dict(full, "index", columns=columns).drop(columns="", errors="ignore")
+    for name in map(str, table):
+        if table[name].str.fullmatch(r"\d+\.0+|").all():
+            table[name] = table[name].str.replace(r"\.0+$", "", regex=True)
+        if (short := table[name].str.fullmatch(r"\d(\.\d+)?[Ee]\+\d+")).any():
+            message = "%s: %s: a spreadsheet has shortened %d numbers, such as %s: several may have become one"
+            logger.warning(message, path, name, short.sum(), table.loc[short, name].iloc[0])
+    return table
 
 
 def pick(
@@ -131,82 +185,6 @@ def _others(spellings: Sequence[str], table: pd.DataFrame) -> str:
     others = f" (or {', '.join(spellings[1:])})" if len(spellings) > 1 else ""
     near = catalogue.suggest(spellings[0], map(str, table))
     return others + (near if "did you mean" in near else f"; its columns are {', '.join(map(str, table))}")
-
-
-def _cells_of_workbook(path: Path, content: bytes) -> dict[int, list[str]]:
-    """The cells of the first sheet with rows, by row."""
-    from openpyxl import load_workbook
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of styles and rules that are not kept
-            sheets = load_workbook(io.BytesIO(content), data_only=True).worksheets
-        cells = {sheet.title: [list(map(_text, row)) for row in sheet.iter_rows(values_only=True)] for sheet in sheets}
-    except Exception as error:  # noqa: BLE001 - damaged workbooks make openpyxl raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise RescanError(f"{path}: not a readable Excel workbook ({reason}); save it again as .xlsx") from None
-    filled = [title for title, rows in cells.items() if any(map(any, rows))]
-    if len(filled) > 1:
-        logger.warning("%s: of its %d sheets only the first, %s, is read", path, len(filled), filled[0])
-    return dict(enumerate(cells[filled[0]], 1)) if filled else {}
-
-
-def _text(value: Any) -> str:
-    whole = isinstance(value, float) and value.is_integer()
-    return "" if value is None else str(int(value) if whole else value).strip()
-
-
-def _decoded(path: Path, content: bytes) -> str:
-    """The text of a table's bytes."""
-    mark = next((mark for mark in MARKS if content.startswith(mark)), b"")
-    start = content[:4000]
-    of_zeros = "utf-16-le" if start[1::2].count(0) > start[::2].count(0) else "utf-16-be"
-    encoding = MARKS.get(mark, of_zeros if b"\0" in start else "utf-8")
-    try:
-        text = content[len(mark) :].decode(encoding)
-    except UnicodeDecodeError as error:
-        try:
-            text = content.decode("cp1252") if encoding == "utf-8" and not mark else ""
-        except UnicodeDecodeError:
-            text = ""
-        if not text:
-            raise RescanError(f"{path}: not text ({error.reason}); save it as CSV in UTF-8") from None
-        logger.warning("%s: is not UTF-8; read as Windows-1252, as Excel writes it", path)
-    if "\0" in text:
-        raise RescanError(f"{path}: not a table: it holds zero bytes; save it as CSV in UTF-8")
-    return text
-
-
-def _cells_of_text(path: Path, text: str) -> dict[int, list[str]]:
-    """The fields of a separated text, by the line that a row starts in."""
-    said = re.match(r"sep=(.)[\r\n]", text)  # as Excel writes it
-    delimiter = said[1] if said else _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    lines: dict[int, list[str]] = {}
-    start = 1
-    try:
-        for fields in reader:
-            lines[start] = fields
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise RescanError(f"{path}: line {start}: not a table ({error}); mend the file") from None
-    if said:
-        del lines[1]
-    return lines
-
-
-def _delimiter(text: str) -> str:
-    """What separates the fields: what cuts most rows as the first, and then into most fields; a comma for one field."""
-    best, most = ",", (0.0, 1)
-    for delimiter in DELIMITERS:
-        start = itertools.islice(io.StringIO(text, newline=""), TITLES * 10)
-        with contextlib.suppress(csv.Error):
-            widths = [len(row) for row in csv.reader(start, delimiter=delimiter, skipinitialspace=True) if any(row)]
-            width = max(set(widths), key=widths.count, default=1)
-            quality = (widths.count(width) / len(widths) if width > 1 else 0.0, width)
-            if quality > most:
-                best, most = delimiter, quality
-    return best
 
 
 def bare(name: str) -> str:
@@ -257,6 +235,10 @@ def label_faults(file: Path, labels: pd.Series[str], data: Data) -> list[str]:
     faults = []
     right = set(labels) - {""} if data.labels else set(data.classes)
     for label, lines in wrong_values(labels, right):
+        if label and label.casefold() in PLACEHOLDERS:
+            remedy = "give it, or name those that are read under data.labels"
+            faults.append(f"{file}: {lines}: label {label!r} means unknown; {remedy}")
+            continue
         fault = f"no class {label!r}" if label else "no label"
         faults.append(f"{file}: {lines}: {fault}{catalogue.suggest(label, data.classes)}{also}")
     return first_faults(file, faults)
