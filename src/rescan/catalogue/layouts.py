@@ -14,8 +14,8 @@ class Layout(Record):
     """A reader of a native data set: `(root, data, **options)` gives a table with one row per sample.
 
     Attributes:
-        tables: The tables that it reads beside images and masks, options as fields: a changed label then changes the
-            checksum of the source.
+        tables: The tables that it reads beside images and masks, options as fields, * for any name: a changed
+            label then changes the checksum of the source.
         megapixels: Of a typical sample; of volumes millions of voxels.
         samples: Of the data set that has this layout, outside of its own test part and in it; (0, 0) if many have it.
     """
@@ -82,7 +82,8 @@ LAYOUTS = by_name(
     Layout(
         "bids",
         "rescan.data.layouts.bids:bids",
-        about="BIDS: `participants.tsv`, and `sub-*/[ses-*/]<datatype>/*_<suffix>.nii.gz`",
+        about="BIDS: `participants.tsv`, tables of sessions if there are any, and "
+        "`sub-*/[ses-*/]<datatype>/*_<suffix>.nii.gz`",
         options={
             "file": Option("participants.tsv", "in the data's folder, or beside the study file"),
             "columns": COLUMNS,
@@ -90,7 +91,7 @@ LAYOUTS = by_name(
             "suffix": Option("", "`T1w`, `bold`, …; all, if not given"),
             "session": Option("", "one of several; all, if not given"),
         },
-        tables=("{file}",),
+        tables=("{file}", "sessions.tsv", "sub-*/sub-*_sessions.tsv"),
     ),
     Layout(
         "aptos",

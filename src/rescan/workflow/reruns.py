@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -117,7 +118,13 @@ def _state(data: DataSet) -> Any:
         return [_signature(source), *outside]
     names = {PurePosixPath(table).name for table in tables}
     files = files_below(source, failed=lambda _: None)  # the layout will say what of them it needs
-    read = (file for file in files if file.name in names or not file.name.lower().endswith(NO_DATA))
+    read = (
+        file
+        for file in files
+        if not file.name.lower().endswith(NO_DATA)
+        or file.name in names
+        or any(fnmatch(file.name, name) for name in names if "*" in name)
+    )
     states = map(_signature, read)
     return [*sorted(states, key=lambda state: state[0].replace(os.sep, "\0")), *outside]  # as paths are sorted
 

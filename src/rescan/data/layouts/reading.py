@@ -66,7 +66,9 @@ def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
 def tables_of(layout: dict[str, Any], root: Path) -> list[str]:
     """The tables that a layout reads, relative to the folder `root`; absolute, if they lie elsewhere."""
     names = [table.format(**layout) for table in catalogue.LAYOUTS[layout["name"]].tables]
-    paths = dict.fromkeys(top_of(root, name) / name for name in names)
+    top = top_of(root, names[0]) if names else root
+    many = [path for name in names if "*" in name for path in sorted(top.glob(name))]
+    paths = dict.fromkeys([*(top_of(root, name) / name for name in names if "*" not in name), *many])
     return [
         path.as_posix() if path in map(Path, names) else path.relative_to(root).as_posix()
         for path in paths
