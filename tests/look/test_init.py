@@ -14,7 +14,6 @@ import pytest
 
 from rescan.data.layouts.reading import read_layout
 from rescan.errors import RescanError
-from rescan.look.guess import of_table
 from rescan.look.init import init
 from rescan.study import Settings, Study
 from rescan.study.file import load
@@ -206,14 +205,69 @@ def test_files_that_cannot_be_read_are_said(tmp_path, caplog, monkeypatch):
         init(tmp_path / "raw", None, tmp_path / "other.yaml")
 
 
-def test_classes_that_may_mean_unknown_are_said(tmp_path):
+def write_labels(folder: Path, columns: str, rows: list[str]) -> Path:
+    """A table of images 00.png, …, which are made, too."""
+    for number in range(len(rows)):
+        image(folder / f"{number:02d}.png", number)
+    (folder / "t.csv").write_text("\n".join([f"image,{columns}", *(f"{n:02d},{row}" for n, row in enumerate(rows))]))
+    return folder
+
+
+def test_rows_without_a_label_and_labels_of_two_spellings(tmp_path):
+    """Neither becomes a class; a class may be called none."""
+    labels = ["tumor", "none", "NA", "Tumor", "none", "", "tumor ", "None"]
+    study, manifest = initialized(write_labels(tmp_path / "raw", "label", labels * 2))
+    assert study.data.classes == ["none", "tumor"]
+    assert study.data.labels == {"None": "none", "none": "none", "Tumor": "tumor", "tumor": "tumor"}
+    assert manifest["label"].value_counts().to_dict() == {"none": 6, "tumor": 6}
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "# TO CHECK: 4 rows are left out, whose label is unknown ('', 'NA')" in text
+    assert "# TO CHECK: the labels 'None' and 'none', 'Tumor' and 'tumor' differ only in case" in text
+    assert "# TO CHECK: the class none may be rows without a label; then take it out" in text
+
+
+def test_a_column_per_class(tmp_path):
+    """Of one class each, as ISIC 2018 has them, beside another column of 0 and 1; or of several, as CheXpert."""
+    rows = [f"{n % 2}.0,{float(n % 3 == 0)},{float(n % 3 == 1)},{float(n % 3 == 2)},{n // 2}" for n in range(12)]
+    study, manifest = initialized(write_labels(tmp_path / "raw", "smoker,NV,MEL,BCC,patient", rows))
+    assert (study.data.classes, study.data.multilabel) == (["BCC", "MEL", "NV"], False)
+    assert manifest["label"].tolist() == ["NV", "MEL", "BCC"] * 4
+    assert manifest["patient"].nunique() == 6
+    several = [f"{n % 2}.0,{'' if n % 3 else '1.0'},{('1.0', '-1.0', '')[n % 3]},Frontal" for n in range(30)]
+    study, manifest = initialized(write_labels(tmp_path / "two", "No Finding,Edema,Pneumonia,Frontal/Lateral", several))
+    assert (study.data.classes, study.data.multilabel) == (["Edema", "Pneumonia"], True)
+    assert manifest["label"].value_counts().to_dict() == {"none": 20, "Edema|Pneumonia": 10}
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "read as labels, of which a sample may have several: Edema, Pneumonia; if another column" in text
+
+
+def test_a_workbook_of_several_sheets(tmp_path):
+    for number in range(COUNT):
+        image(tmp_path / f"raw/{number}.png", number)
+    rows = pd.DataFrame({"image": [f"{n}.png" for n in range(COUNT)], "label": [LABELS[n % 2] for n in range(COUNT)]})
+    with pd.ExcelWriter(tmp_path / "raw/t.xlsx") as writer:
+        pd.DataFrame({"Read me": ["Images of 2023"]}).to_excel(writer, sheet_name="notes", index=False)
+        rows.to_excel(writer, sheet_name="train", index=False, startrow=3)
+        rows.head(4).to_excel(writer, sheet_name="test", index=False)
+    study, manifest = initialized(tmp_path / "raw")
+    assert (study.data.layout["sheet"], len(manifest)) == ("train", COUNT)
+    assert "the sheet train is read; others have such columns, too: test" in (tmp_path / "mine.yaml").read_text()
+
+
+def test_bids_with_labels_by_session(tmp_path):
     for number in range(8):
-        (tmp_path / f"{number}.png").touch()
-    labels = ["tumor", "normal", "NA", "tumor", "normal", "NA", "tumor", "normal"]
-    rows = [f"{number}.png,{label}" for number, label in enumerate(labels)]
-    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
-    guessed = of_table(tmp_path, tmp_path / "t.csv")
-    assert "the classes NA may be rows without a label; then take them out of the table" in guessed.notes
+        for session in "ab":
+            volume(tmp_path / f"raw/sub-{number}/ses-{session}/anat/sub-{number}_ses-{session}_T1w.nii.gz", number)
+        rows = "".join(f"ses-{s}\t{60 + number}\t{LABELS[(number + (s == 'b')) % 2]}\n" for s in "ab")
+        (tmp_path / f"raw/sub-{number}/sub-{number}_sessions.tsv").write_text(f"session_id\tage\tdiagnosis\n{rows}")
+    lines = "".join(f"sub-{number}\tF\n" for number in range(8))
+    (tmp_path / "raw/participants.tsv").write_text(f"participant_id\tsex\n{lines}")
+    study, manifest = initialized(tmp_path / "raw")
+    assert study.data.classes == LABELS
+    assert manifest["label"].tolist() == [LABELS[(n + s) % 2] for n in range(8) for s in range(2)]
+    assert manifest["age"].iloc[2] == "61"
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "all sessions are read (ses-a, ses-b); session in data.layout takes one of them" in text
 
 
 @pytest.mark.parametrize("volumes", [False, True])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +15,8 @@ from rescan.data.layouts.finding import Finder, files_of_patients
 from rescan.data.layouts.folders import PARTS, samples_below, top_of
 from rescan.data.readers.tables import PLACEHOLDERS, bare, read_table
 from rescan.errors import RescanError
+from rescan.look.labels import MOST_CLASSES, NORMAL, in_order, labels_of
 from rescan.look.samples import spread
-from rescan.study import NO_LABELS, SEPARATOR
 from rescan.walk import entries_of
 
 SPELLINGS = {  # of columns, case, blanks and signs aside
@@ -36,10 +36,6 @@ SPELLINGS = {  # of columns, case, blanks and signs aside
 }
 TABLES = (".csv", ".tsv", ".xlsx")
 PATTERNS = (r"sub-([A-Za-z0-9]+)_", r"^([^_]+)_", r"^([^-]+)-", r"^(.+)[_-][^_-]+$")  # of files' names
-NORMAL = re.compile(
-    r"(?i)^(0|no|nor|normal|negative|healthy|control|controls|hc|cn|benign|none|no[ _-].+|no.*tumou?r)$"
-)
-MOST_CLASSES = 20
 LEAST_SLICES = 8  # of a folder that is a volume
 
 
@@ -52,12 +48,14 @@ class Guess:
         classes: The labels, those that mean normal first.
         notes: What could not be known, in sentences.
         multilabel: Whether a sample may be of several classes.
+        labels: The class of each label, where they are not the classes.
     """
 
     layout: dict[str, Any]
     classes: list[str]
     notes: list[str] = field(default_factory=list)
     multilabel: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 def guess(folder: Path, table: Path | None) -> Guess:
@@ -90,13 +88,14 @@ def of_table(folder: Path, table: Path) -> Guess:
         RescanError: No column names files or their patients, or none is a label.
     """
     spellings = [name for names in SPELLINGS.values() for name in names.split()]
-    rows = read_table(table, "give the path of a table", spellings)
+    rows = read_table(table, "give the path of a table", spellings, fits=_fits)
     columns, finder = {}, Finder(folder)
     found = {name: _found(finder, rows[name]) for name in map(str, rows)}
     path = next((name for name in [*_called("path", rows), *found] if found[name][0] >= 0.5), None)
     if path is not None and _names_patients(path, rows, of_folders=found[path][1]):
         path = None
     layout: dict[str, Any] = {"name": "table", "file": str(_relative(table, folder))}
+    layout.update({"sheet": rows.attrs["sheet"]} if rows.attrs else {})
     if path is not None:
         columns["path"] = path
     rest = [name for name in map(str, rows) if name != path]
@@ -108,19 +107,23 @@ def of_table(folder: Path, table: Path) -> Guess:
     elif patients:
         columns["patient"] = patients[0]
     notes = []
+    if others := rows.attrs.get("others"):
+        notes.append(f"the sheet {rows.attrs['sheet']} is read; others have such columns, too: {', '.join(others)}")
     for name in ("site", "device", "age", "sex", "eye", "view", "study", "part", "mask"):
         there = [column for column in _called(name, rows) if column not in columns.values()]
         if there and (name != "part" or _are_parts(rows[there[0]])) and (name != "mask" or found[there[0]][0]):
             columns[name] = there[0]
-    label, others = _label_column(table, rows, [name for name in rest if name not in columns.values()])
-    columns["label"] = label
-    if others:
-        notes.append(f"the labels are those of the column {label}; others may be: {', '.join(others)}")
+    rest = [name for name in rest if name not in columns.values()]
+    labels = labels_of(table, rows, rest, _called("label", rows))
+    columns.update({"label": labels.column} if labels.column else {})
     layout["columns"] = {name: column for name, column in columns.items() if name != bare(column)}
-    classes = _in_order(_labels(rows[label]))
-    if unsure := [name for name in classes if name.casefold() in PLACEHOLDERS]:
-        notes.append(f"the classes {', '.join(unsure)} may be rows without a label; then take them out of the table")
-    return Guess(layout, classes, notes, multilabel=_are_several(rows[label]))
+    return Guess(layout, labels.classes, [*notes, *labels.notes], labels.multilabel, labels.labels)
+
+
+def _fits(names: Collection[str]) -> bool:
+    """Whether columns have names as those of files or patients, and of labels."""
+    files, patients, labels = (set(SPELLINGS[name].split()) for name in ("path", "patient", "label"))
+    return bool((files | patients) & {*names}) and bool(labels & {*names})
 
 
 def _names_patients(path: str, rows: pd.DataFrame, *, of_folders: bool) -> bool:
@@ -154,30 +157,6 @@ def _patient_column(folder: Path, rows: pd.DataFrame, names: Iterable[str]) -> t
     return best
 
 
-def _label_column(table: Path, rows: pd.DataFrame, names: list[str]) -> tuple[str, list[str]]:
-    """The column of labels, and those that may be instead."""
-    few = [name for name in names if 2 <= len(_labels(rows[name])) <= min(MOST_CLASSES, len(rows) // 2)]
-    called = [name for name in _called("label", rows) if name in few]
-    candidates = list(dict.fromkeys([*called, *few]))
-    if not candidates:
-        raise RescanError(
-            f"{table}: no column has 2 to {MOST_CLASSES} labels; its columns are {', '.join(map(str, rows))}"
-        )
-    return candidates[0], candidates[1:] if not called else called[1:]
-
-
-def _labels(values: pd.Series[str]) -> set[str]:
-    """The labels in a column; of several joined by |, each."""
-    if not _are_several(values):
-        return set(values) - {""}
-    names = {name.strip() for text in set(values) for name in text.split(SEPARATOR)}
-    return {name for name in names if name.casefold() not in NO_LABELS}
-
-
-def _are_several(values: pd.Series[str]) -> bool:
-    return bool(values.str.contains(SEPARATOR, regex=False).any())
-
-
 def _called(column: str, rows: pd.DataFrame) -> list[str]:
     names = {bare(str(name)): str(name) for name in rows}
     return [names[spelling] for spelling in SPELLINGS[column].split() if spelling in names]
@@ -193,17 +172,29 @@ def _relative(table: Path, folder: Path) -> Path:
 
 
 def _of_bids(participants: Path) -> Guess:
-    rows = read_table(participants, "add it", ["participant_id"])
-    names = [str(name) for name in rows if bare(str(name)) not in {"participantid", "sex", "gender", "age"}]
-    label, others = _label_column(participants, rows, names)
-    suffixes = [
-        PurePosixPath(name).name.split(".")[0].rpartition("_")[2] for name in samples_below(participants.parent)[0]
-    ]
+    top = participants.parent
+    sessions = [*top.glob("sessions.tsv"), *sorted(top.glob("sub-*/sub-*_sessions.tsv"))]
+    no_labels = {"participantid", "sessionid", "acqtime", "sex", "gender", "age"}
+    for tables in filter(None, ([participants], sessions)):
+        rows = pd.concat([read_table(file, "add it") for file in tables], ignore_index=True).fillna("")
+        names = [str(name) for name in rows if bare(str(name)) not in no_labels]
+        with suppress(RescanError) if sessions and tables == [participants] else nullcontext():
+            labels = labels_of(tables[0], rows, names, _called("label", rows))
+            break
+    if not labels.column or labels.multilabel:
+        raise RescanError(f"{participants}: a column per class, or several labels, need layout: table")
+    paths = [PurePosixPath(name) for name in samples_below(top)[0] if name.parts[0].startswith("sub-")]
+    suffixes = [path.name.split(".")[0].rpartition("_")[2] for path in paths]
     suffix = max(sorted(set(suffixes)), key=suffixes.count, default="")
-    notes = [f"the labels are those of the column {label}; others may be: {', '.join(others)}"] if others else []
+    notes = list(labels.notes)
     if more := sorted(set(suffixes) - {suffix}):
         notes.append(f"files that end with _{suffix} are read; there are also {', '.join(more[:5])}")
-    return Guess({"name": "bids", "columns": {"label": label}, "suffix": suffix}, _in_order(set(rows[label])), notes)
+    visits = {(path.parts[0], name) for path in paths for name in path.parts[1:-1] if name.startswith("ses-")}
+    if len(visits) > len({patient for patient, _ in visits}):
+        shown = ", ".join(sorted({name for _, name in visits})[:5])
+        notes.append(f"all sessions are read ({shown}); session in data.layout takes one of them")
+    layout = {"name": "bids", "columns": {"label": labels.column}, "suffix": suffix}
+    return Guess(layout, labels.classes, notes, labels=labels.labels)
 
 
 def of_folders(folder: Path) -> Guess:
@@ -234,7 +225,7 @@ def of_folders(folder: Path) -> Guess:
     }
     healthy = {depth: any(map(NORMAL.match, names[depth])) for depth in depths}
     level = min(depths, key=lambda depth: (numbered[depth] > 0.5, not healthy[depth], len(names[depth]), depth))
-    return Guess(layout, _in_order(names[level]), [])
+    return Guess(layout, in_order(names[level]), [])
 
 
 def _are_slices(found: list[PurePosixPath]) -> bool:
@@ -248,10 +239,3 @@ def _are_slices(found: list[PurePosixPath]) -> bool:
         if len(names) >= LEAST_SLICES and all(name.partition(".")[0].isdigit() or ".dcm" in name for name in names)
     ]
     return len(folders) > LEAST_SLICES and sum(map(len, volumes)) > len(found) / 2
-
-
-def _in_order(labels: set[str]) -> list[str]:
-    """Numbers by size; else by name, what means normal first."""
-    if all(re.fullmatch(r"\d+", label) for label in labels):
-        return sorted(labels, key=int)
-    return sorted(labels, key=lambda label: (NORMAL.match(label) is None, label))

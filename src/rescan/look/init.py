@@ -76,12 +76,15 @@ def _manifest(folder: Path, guessed: Guess) -> pd.DataFrame:
         raise RescanError(f"{folder}: labels {guessed.classes} are no classes: {error.errors()[0]['msg']}") from None
     options = {key: value for key, value in data.layout.items() if key != "name"}
     manifest: pd.DataFrame = catalogue.resolve("layout", data.layout["name"])(folder, data, **options)
+    if data.labels and not data.multilabel:
+        manifest = manifest[manifest["label"].isin(["", *data.labels])]
+        manifest = manifest.assign(label=manifest["label"].map({**data.labels, "": ""}))
     return with_hidden_headers(folder, manifest.sort_values("sample", ignore_index=True))
 
 
 def _data(folder: Path, guessed: Guess) -> Data:
     content = {"source": {"path": str(folder)}, "layout": guessed.layout, "classes": guessed.classes}
-    return Data.model_validate({**content, "multilabel": guessed.multilabel})
+    return Data.model_validate({**content, "labels": guessed.labels, "multilabel": guessed.multilabel})
 
 
 def _counts(folder: Path, guessed: Guess, manifest: pd.DataFrame) -> str:
@@ -150,6 +153,7 @@ def study_text(folder: Path, guessed: Guess, manifest: pd.DataFrame, looked: lis
         f"  source: {{path: {_yaml(path)}}}",
         f"  layout: {_yaml(guessed.layout)}",
         f"  classes: {_yaml(guessed.classes)}" + " # of two the last is the positive one" * (not guessed.multilabel),
+        *[f"  labels: {_yaml(guessed.labels)} # others are left out"] * bool(guessed.labels),
         *["  multilabel: true # a sample may have several of the classes, or none"] * guessed.multilabel,
         f"split: {{test: {test}, validation: 0.2, group_by: {groups}, folds: {folds}, seeds: [0, 1, 2]}}",
         *(_of_volumes(read) if is_3d else _of_images(read)),
