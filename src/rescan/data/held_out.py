@@ -156,18 +156,22 @@ def _of_groups(samples: pd.DataFrame) -> str:
     return f"{count} {kind.replace('patient', 'patients').replace('group', 'groups')}"
 
 
-def check_classes(study: Study, splits: pd.DataFrame) -> None:
-    """Refuse a split with a class that is not trained or not tested on; warn of classes with few groups.
+def check_classes(study: Study, splits: pd.DataFrame) -> list[str]:
+    """Refuse a split with a class that is not trained or not tested on.
 
     Args:
         study: The study.
         splits: `splits.csv`.
+
+    Returns:
+        Warnings of classes with few groups.
 
     Raises:
         RescanError: It names the class, the part and the fold.
     """
     outcome = study.data.outcome
     groups = outcome.by_class(splits).groupby(["fold", "part", "label"])["group"].nunique()
+    warnings = []
     on_test = all(recipe.validation == "test" for recipe in study.arms.values())
     for fold in range(study.split.fold_count):
         rest = splits[(splits["fold"] == fold) & splits["part"].isin(["train", "validation"])]
@@ -186,7 +190,8 @@ def check_classes(study: Study, splits: pd.DataFrame) -> None:
                         f"part {part!r} of fold {fold}; {_remedy(study, rows, part, fold)}"
                     )
                 if count < FEWEST_GROUPS and (part != "test" or fold == 0):
-                    logger.warning("fold %d: class %r has only %d groups in part %r", fold, label, count, part)
+                    warnings.append(f"fold {fold}: class {label!r} has only {count} groups in part {part!r}")
+    return warnings
 
 
 def _remedy(study: Study, rows: pd.DataFrame, part: str, fold: int) -> str:

@@ -45,7 +45,7 @@ def split(study: Study) -> None:
     samples = read_samples(study)
     key = key_at(paths.patients_key) if Path(paths.patients_key).is_file() else None
     splits = split_samples(study, samples[samples["problem"] == ""], key)
-    for warning in check_no_leak(splits, study.split.test == "published"):
+    for warning in [*check_classes(study, splits), *check_no_leak(splits, study.split.test == "published")]:
         logger.warning(warning)
     SPLITS.write(paths.splits, splits)
 
@@ -85,9 +85,7 @@ def split_samples(study: Study, samples: pd.DataFrame, key: bytes | None) -> pd.
         if unused.any():
             logger.info("fold %d: %d extra samples are left out: it tests on relatives", fold, unused.sum())
         tables.append(samples.assign(fold=fold, part=part, linked=linked.astype(int))[~unused])
-    splits = pd.concat(tables)[[column.name for column in SPLITS.columns]]
-    check_classes(study, splits)
-    return splits
+    return pd.concat(tables)[[column.name for column in SPLITS.columns]]
 
 
 def _tested(study: Study, samples: pd.DataFrame, own: pd.Series[bool]) -> tuple[pd.Series[bool], pd.Series[bool]]:

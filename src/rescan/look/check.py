@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Optional
 
 import pandas as pd
 
-from rescan.data.held_out import FEWEST_GROUPS
+from rescan.data.audit.cautions import spelling_warnings
+from rescan.data.headers import by_hash, with_years
+from rescan.data.held_out import FEWEST_GROUPS, check_classes
 from rescan.data.index import Files, files_by
 from rescan.data.layouts.reading import check_patients, read_layout
 from rescan.data.readers.images import Unreadable
+from rescan.data.split import split_samples
 from rescan.errors import RescanError
 from rescan.log import logger
-from rescan.look.samples import look, span, spread, with_hidden_headers
+from rescan.look.samples import look, passing_key, span, spread, with_hidden_headers
 from rescan.paths import Paths
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import NeedsWindow, prepare
 from rescan.results.manifest import OTHER_PATH
 from rescan.results.source import SourceReport
+from rescan.spelling import plain
 from rescan.study import DataSet, Preparation, Settings, Study
 from rescan.study.file import load, tasks_of
 
@@ -47,26 +52,105 @@ def _check(study: Study) -> list[str]:
     if root is None:
         logger.warning("%s: its data are no folder of this machine; nothing of them was checked", study.name)
         return []
-    manifest = with_hidden_headers(root, read_layout(study, root))
+    key = passing_key() if study.data.patients == "hashed" else None
+    manifest = with_years(with_hidden_headers(root, read_layout(study, root), key), study.name)
     check_patients(study, study.name, manifest)
+    extras = []
     for origin, extra in study.data.extra.items():
         place = _root(study, extra, origin)
         if place is not None:
-            logger.info("%s: data.extra: %s: %d samples", study.name, origin, len(read_layout(study, place, origin)))
+            extras.append(with_hidden_headers(place, read_layout(study, place, origin), key))
+            logger.info("%s: data.extra: %s: %d samples", study.name, origin, len(extras[-1]))
     labeled = manifest[manifest["label"] != ""]
-    has = study.data.outcome.has
-    counts = ", ".join(f"{label} {has(labeled['label'], label).sum()}" for label in study.data.classes)
-    patients = labeled.loc[labeled["patient"] != "", "patient"].nunique()
-    logger.info("%s: %d samples in %s: %s", study.name, len(manifest), root, counts)
-    logger.info("%s: %s patients", study.name, patients or "unknown")
-    faults = _faults_of_classes(study, labeled)
+    _say(study, root, manifest)
+    faults = _faults_of_classes(study, labeled) or _faults_of_split(study, pd.concat([manifest, *extras]), key)
+    faults += _faults_of_weights(study, manifest)
     shapes: dict[str, tuple[int, ...]] = {}
     for name in dict.fromkeys(recipe.preparation for recipe in study.arms.values()):
         shape, found = _prepared(study, name, root, manifest)
         faults += found
         if shape:
             shapes[name] = shape
-    return [*faults, *_faults_of_networks(study, shapes)]
+    faults += _faults_of_networks(study, shapes)
+    for external in study.externals.values():
+        faults += _faults_of_external(external, root, labeled, shapes, key)
+    return faults
+
+
+def _say(study: Study, root: Path, manifest: pd.DataFrame) -> None:
+    """Say what is there."""
+    labeled = manifest[manifest["label"] != ""]
+    has = study.data.outcome.has
+    counts = ", ".join(f"{label} {has(labeled['label'], label).sum()}" for label in study.data.classes)
+    patients = labeled.loc[labeled["patient"] != "", "patient"].nunique()
+    logger.info("%s: %d samples in %s: %s", study.name, len(manifest), root, counts)
+    logger.info("%s: %s patients", study.name, patients or "unknown")
+    for warning in spelling_warnings(manifest):
+        logger.warning("%s: %s", study.name, warning)
+
+
+def _faults_of_split(study: Study, manifest: pd.DataFrame, key: Optional[bytes]) -> list[str]:
+    """What the split would refuse, such as a site to hold out that nobody comes from; copies of images aside."""
+    samples = manifest.reset_index(drop=True).fillna("").assign(conflict=0)
+    by_patient = (samples["patient"] != "") & ("patient" in study.split.group_by)
+    samples["group"] = ("patient " + samples["patient"].map(plain)).where(by_patient, "sample " + samples["sample"])
+    try:
+        check_classes(study, split_samples(study, samples, key))
+    except RescanError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _faults_of_weights(study: Study, manifest: pd.DataFrame) -> list[str]:
+    """Columns that class weights are taken within, and that some samples lack."""
+    faults = []
+    for column in sorted({column for arm in study.arms for run in study.runs(arm) for column in run.weight_columns}):
+        lacking = (manifest[column] == "").sum() if column in manifest else len(manifest)
+        if lacking:
+            faults.append(f"{study.name}: class_weights: within: {lacking} samples have no {column}; fill it in")
+    return faults
+
+
+def _faults_of_external(
+    study: Study, home: Path, own: pd.DataFrame, shapes: dict[str, tuple[int, ...]], key: Optional[bytes]
+) -> list[str]:
+    """What would fail on external data, which are tested on only.
+
+    Args:
+        study: The external data set.
+        home: The folder of the study's own data.
+        own: Its labeled samples.
+        shapes: What its samples become, by preparation.
+        key: What ids from headers are hashed with.
+    """
+    root = _root(study, study.data, "")
+    if root is None:
+        logger.warning("%s: its data are no folder of this machine; nothing of them was checked", study.name)
+        return []
+    manifest = with_hidden_headers(root, read_layout(study, root), key)
+    _say(study, root, manifest)
+    labeled = manifest[manifest["label"] != ""]
+    faults = []
+    files = {(home / path).resolve() for path in own["path"]}
+    shared = pd.Series([(root / path).resolve() in files for path in labeled["path"]], labeled.index, dtype=bool)
+    if study.home is not None and study.home.same_patients and "patient" in study.split.group_by:
+        patients = by_hash(own["patient"], key)
+        known = {plain(patient) for patient in own["patient"]} - {""}
+        shared |= labeled["patient"].map(lambda patient: plain(patients.get(patient, patient)) in known)
+    if shared.all():
+        fault = f"all {len(labeled)} labeled samples are of the study's own patients or files"
+        remedy = "give other data; or same_patients: false, if only the numbers of patients are the same"
+        faults.append(f"{study.name}: {fault}; {remedy}")
+    elif shared.any():
+        message = "%s: %d samples are of patients or files of the study's own data, and will be left out"
+        logger.warning(message, study.name, shared.sum())
+    for name, shape in shapes.items():
+        own_shape, found = _prepared(study, name, root, manifest)
+        faults += found
+        if own_shape and own_shape != shape and not found:
+            sizes = f"{span([own_shape])}, those of the study {span([shape])}"
+            faults.append(f"{study.name}: preparations: {name}: samples become of another size: {sizes}")
+    return faults
 
 
 def _root(study: Study, data: DataSet, origin: str) -> Path | None:

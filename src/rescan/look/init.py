@@ -18,7 +18,7 @@ from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.log import logger
 from rescan.look.guess import Guess, guess
-from rescan.look.samples import Looked, look, span, spread, with_hidden_headers
+from rescan.look.samples import Looked, look, passing_key, span, spread, with_hidden_headers
 from rescan.study import Data, Settings
 from rescan.study.file import load
 from rescan.study.settings import SCALES
@@ -79,7 +79,7 @@ def _manifest(folder: Path, guessed: Guess) -> pd.DataFrame:
     if data.labels and not data.multilabel:
         manifest = manifest[manifest["label"].isin(["", *data.labels])]
         manifest = manifest.assign(label=manifest["label"].map({**data.labels, "": ""}))
-    return with_hidden_headers(folder, manifest.sort_values("sample", ignore_index=True))
+    return with_hidden_headers(folder, manifest.sort_values("sample", ignore_index=True), passing_key())
 
 
 def _data(folder: Path, guessed: Guess) -> Data:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Optional, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -40,11 +40,16 @@ def spread(entries: Sequence[Entry], most: int = MOST) -> list[Entry]:
     return [entries[place] for place in dict.fromkeys(places.tolist())]
 
 
-def with_hidden_headers(root: Path, manifest: pd.DataFrame) -> pd.DataFrame:
-    """Fill what a manifest lacks from DICOM headers, as `index` does; ids are hashed with a key that nobody keeps."""
+def passing_key() -> bytes:
+    """A key to hash ids of headers with that nobody keeps."""
+    return secrets.token_bytes(16)
+
+
+def with_hidden_headers(root: Path, manifest: pd.DataFrame, key: Optional[bytes]) -> pd.DataFrame:
+    """Fill what a manifest lacks from DICOM headers, as `index` does."""
     if manifest.empty:
         return manifest
-    return with_headers(manifest, [root / path for path in manifest["path"]], secrets.token_bytes(16))
+    return with_headers(manifest, [root / path for path in manifest["path"]], key)
 
 
 def look(path: Path) -> Looked:
