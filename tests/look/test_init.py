@@ -241,6 +241,43 @@ def test_a_column_per_class(tmp_path):
     assert "read as labels, of which a sample may have several: Edema, Pneumonia; if another column" in text
 
 
+def test_folds_that_the_patients_allow(tmp_path):
+    rows = [f"{LABELS[n % 2]},p{n // 4 if n % 2 else n}" for n in range(16)]
+    study, _ = initialized(write_labels(tmp_path / "raw", "label,patient", rows))
+    assert study.split.fold_count == 2  # of four patients one is tested on, and one more is trained on
+
+
+def test_tables_that_are_not_read_are_said(tmp_path):
+    root = write_labels(tmp_path / "raw", "label", LABELS * 8)
+    (root / "a.csv").write_text("image,label\n" + "".join(f"{n:02d},{LABELS[n % 2]}\n" for n in range(8)))
+    _, manifest = initialized(root)
+    assert len(manifest) == 16
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "TO CHECK: t.csv is read; there are other tables of labels, too: a.csv" in text
+    for number in range(16):
+        image(tmp_path / f"two/{LABELS[number % 2]}/{number}.png", number)
+    (tmp_path / "two/t.csv").write_text("image,label\n" + "".join(f"x{n},{LABELS[n % 2]}\n" for n in range(8)))
+    initialized(tmp_path / "two")
+    text = (tmp_path / "mine.yaml").read_text("utf-8")
+    assert "TO CHECK: a table is not read: " in text
+    assert "no column of the table (image, label) names files in it or their patients (no file" in text
+
+
+def test_folders_of_one_class_that_are_written_in_two_ways(tmp_path):
+    for number in range(COUNT):
+        place = f"Train_set/Site{number // 6}/{('Control', 'control ')[number // 6] if number % 2 else 'case'}"
+        image(tmp_path / f"raw/{place}/{number}.png", number)
+    study, manifest = initialized(tmp_path / "raw")
+    assert study.data.classes == ["Control", "case"]
+    assert manifest["label"].value_counts().to_dict() == {"Control": 6, "case": 6}
+
+
+def test_labels_that_join_others(tmp_path):
+    rows = [("edema", "mass", '"edema, mass"')[n % 3] for n in range(18)]
+    initialized(write_labels(tmp_path / "raw", "finding", rows))
+    assert "some labels join others, such as edema, mass: if a sample may have" in (tmp_path / "mine.yaml").read_text()
+
+
 def test_a_workbook_of_several_sheets(tmp_path):
     for number in range(COUNT):
         image(tmp_path / f"raw/{number}.png", number)

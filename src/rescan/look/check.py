@@ -134,9 +134,9 @@ def _faults_of_external(
     files = {(home / path).resolve() for path in own["path"]}
     shared = pd.Series([(root / path).resolve() in files for path in labeled["path"]], labeled.index, dtype=bool)
     if study.home is not None and study.home.same_patients and "patient" in study.split.group_by:
-        patients = by_hash(own["patient"], key)
+        names = by_hash(own["patient"], key)
         known = {plain(patient) for patient in own["patient"]} - {""}
-        shared |= labeled["patient"].map(lambda patient: plain(patients.get(patient, patient)) in known)
+        shared |= pd.Series([plain(names.get(name, name)) in known for name in labeled["patient"]], labeled.index)
     if shared.all():
         fault = f"all {len(labeled)} labeled samples are of the study's own patients or files"
         remedy = "give other data; or same_patients: false, if only the numbers of patients are the same"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from rescan.data.layouts.class_folders import MASKS, PICTURES
+from rescan.data.layouts.class_folders import PICTURES
 from rescan.data.layouts.finding import Finder, files_of_patients
-from rescan.data.layouts.folders import PARTS, samples_below, top_of
+from rescan.data.layouts.folders import MASKS, PARTS, samples_below, top_of
 from rescan.data.readers.tables import PLACEHOLDERS, bare, read_table
 from rescan.errors import RescanError
 from rescan.look.labels import MOST_CLASSES, NORMAL, in_order, labels_of
 from rescan.look.samples import spread
+from rescan.spelling import plain
 from rescan.walk import entries_of
 
 SPELLINGS = {  # of columns, case, blanks and signs aside
@@ -49,6 +50,7 @@ class Guess:
         notes: What could not be known, in sentences.
         multilabel: Whether a sample may be of several classes.
         labels: The class of each label, where they are not the classes.
+        rows: Of the table.
     """
 
     layout: dict[str, Any]
@@ -56,6 +58,7 @@ class Guess:
     notes: list[str] = field(default_factory=list)
     multilabel: bool = False
     labels: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
 
 
 def guess(folder: Path, table: Path | None) -> Guess:
@@ -69,14 +72,20 @@ def guess(folder: Path, table: Path | None) -> Guess:
     participants = top_of(folder, "participants.tsv") / "participants.tsv"
     if participants.is_file() and any(entry.name.startswith("sub-") for entry in entries_of(participants.parent)):
         return _of_bids(participants)
-    faults = []
+    faults, guessed = [], []
     for file in (entry for entry in entries_of(folder) if entry.suffix.lower() in TABLES):
         try:
-            return of_table(folder, file)
+            guessed.append(of_table(folder, file))
         except RescanError as error:
             faults.append(str(error).splitlines()[0])
+    if guessed:
+        best = max(guessed, key=lambda one: one.rows)
+        others = [one.layout["file"] for one in guessed if one is not best]
+        more = f"{best.layout['file']} is read; there are other tables of labels, too: {', '.join(others)}"
+        best.notes += [more] * bool(others)
+        return best
     try:
-        return of_folders(folder)
+        return of_folders(folder, [f"a table is not read: {fault}" for fault in faults])
     except RescanError as error:
         raise RescanError("\n".join([str(error), *faults])) from None
 
@@ -101,8 +110,8 @@ def of_table(folder: Path, table: Path) -> Guess:
     rest = [name for name in map(str, rows) if name != path]
     patients = [name for name in _called("patient", rows) if name != path]
     if path is None:
-        patients += [name for name in rest if found[name][0] >= 0.5]
-        patient, pattern = _patient_column(folder, rows, patients)
+        patients += [name for name in rest if found[name][0] >= 0.5 and name not in _called("label", rows)]
+        patient, pattern = _patient_column(folder, rows, patients, finder)
         layout, columns["patient"] = {**layout, **({"patient": pattern} if pattern else {})}, patient
     elif patients:
         columns["patient"] = patients[0]
@@ -117,7 +126,7 @@ def of_table(folder: Path, table: Path) -> Guess:
     labels = labels_of(table, rows, rest, _called("label", rows))
     columns.update({"label": labels.column} if labels.column else {})
     layout["columns"] = {name: column for name, column in columns.items() if name != bare(column)}
-    return Guess(layout, labels.classes, [*notes, *labels.notes], labels.multilabel, labels.labels)
+    return Guess(layout, labels.classes, [*notes, *labels.notes], labels.multilabel, labels.labels, len(rows))
 
 
 def _fits(names: Collection[str]) -> bool:
@@ -140,7 +149,7 @@ def _found(finder: Finder, values: pd.Series[str]) -> tuple[float, bool]:
     return len(there) / max(1, len(some)), sum(map(Path.is_dir, there)) > len(there) / 2
 
 
-def _patient_column(folder: Path, rows: pd.DataFrame, names: Iterable[str]) -> tuple[str, str]:
+def _patient_column(folder: Path, rows: pd.DataFrame, names: Iterable[str], finder: Finder) -> tuple[str, str]:
     """The column whose values are the patients of files, and the pattern of files' names, "" if folders bear them."""
     best, most = ("", ""), 0
     for name in dict.fromkeys(names):
@@ -150,9 +159,11 @@ def _patient_column(folder: Path, rows: pd.DataFrame, names: Iterable[str]) -> t
                 best, most = (name, pattern), count
     if not most:
         there = ", ".join(map(str, rows))
+        first = next((text for name in _called("path", rows) for text in rows[name] if text), "")
+        why = f" ({finder.find(first)[1].partition(';')[0]})" if first else ""
         raise RescanError(
-            f"{folder}: no column of the table ({there}) names files in it or their patients; give the folder with the "
-            "images, and the table by --table"
+            f"{folder}: no column of the table ({there}) names files in it or their patients{why}; "
+            "give the folder with the images, and the table by --table"
         )
     return best
 
@@ -197,7 +208,7 @@ def _of_bids(participants: Path) -> Guess:
     return Guess(layout, labels.classes, notes, labels=labels.labels)
 
 
-def of_folders(folder: Path) -> Guess:
+def of_folders(folder: Path, notes: Sequence[str] = ()) -> Guess:
     """Guess which folders are classes: where one means normal, or where the fewest names are; not numbered ones.
 
     Raises:
@@ -225,7 +236,17 @@ def of_folders(folder: Path) -> Guess:
     }
     healthy = {depth: any(map(NORMAL.match, names[depth])) for depth in depths}
     level = min(depths, key=lambda depth: (numbered[depth] > 0.5, not healthy[depth], len(names[depth]), depth))
-    return Guess(layout, in_order(names[level]), [])
+    classes = {min(group): group for group in _by_spelling(names[level])}
+    labels = {name: label for label, group in classes.items() for name in group}
+    return Guess(layout, in_order(classes), list(notes), labels=labels if len(labels) > len(classes) else {})
+
+
+def _by_spelling(names: Iterable[str]) -> list[list[str]]:
+    """Names of folders, by what they are but for how they are written."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(plain(name), []).append(name)
+    return list(groups.values())
 
 
 def _are_slices(found: list[PurePosixPath]) -> bool:

@@ -26,6 +26,7 @@ from rescan.study.settings import SCALES
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 WORDS = {"true", "false", "null"}  # that YAML reads as something else
 DEFAULT, DEMO = 224, 64  # pixels of the shorter side
+FOLDS = 5
 FEW = 500  # samples, below which all are tested on, in folds
 
 
@@ -93,6 +94,13 @@ def _counts(folder: Path, guessed: Guess, manifest: pd.DataFrame) -> str:
     return ", ".join(f"{label} {has(manifest['label'], label).sum()}" for label in guessed.classes)
 
 
+def _patients_of_classes(folder: Path, guessed: Guess, manifest: pd.DataFrame) -> dict[str, int]:
+    """The number of patients of each class, or of samples where they are not known."""
+    has = _data(folder, guessed).outcome.has
+    groups = manifest["patient"].where(manifest["patient"] != "", manifest["sample"])
+    return {label: groups[has(manifest["label"], label)].nunique() for label in guessed.classes}
+
+
 def notes(guessed: Guess, manifest: pd.DataFrame, looked: list[Looked]) -> list[str]:
     """What could not be known, or is worth a look, in sentences."""
     found = list(guessed.notes)
@@ -144,7 +152,8 @@ def study_text(folder: Path, guessed: Guess, manifest: pd.DataFrame, looked: lis
     ]
     comments += [f"# TO CHECK: {note}" for note in notes(guessed, manifest, looked)]
     groups = "[patient]" if is_3d and patients else "[patient, near_duplicate]"
-    folds = 5 if not published and len(manifest) < FEW else 1
+    fewest = min(_patients_of_classes(folder, guessed, manifest).values())
+    folds = max(1, min(FOLDS, fewest - 2)) if not published and len(manifest) < FEW else 1
     test = "published" if published else "0.2"
     lines = [
         f"title: {_yaml(folder.resolve().name)}",

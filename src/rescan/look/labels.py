@@ -79,6 +79,10 @@ def labels_of(table: Path, rows: pd.DataFrame, names: list[str], called: Iterabl
             notes.append(f"{sum(counts[unknown])} rows are left out, whose label is unknown ({words})")
         if written:
             notes.append(f"the labels {named(written)} {ONLY_WRITTEN}; each is one class")
+    parts = {name for text in classes for name in re.split(r"[,;/+&]\s*", text) if name != text}
+    if not several and len(parts & classes) > 1:
+        remedy = f"if a sample may have several, join them by {SEPARATOR}"
+        notes.append(f"some labels join others, such as {max(classes, key=len)}: {remedy}")
     if unsure := [name for name in classes if name.casefold() in PLACEHOLDERS]:
         remedy = "then take it out, and name the others under data.labels"
         notes.append(f"the class {unsure[0]} may be rows without a label; {remedy}")

@@ -246,3 +246,26 @@ def test_numbers_that_mean_nobody_for_sure(tmp_path):
     fill(tmp_path, "a01/x.png", "b01/x.png", samples=letters)
     manifest = read_layout(study_of(), tmp_path)
     assert dict(zip(manifest["path"], manifest["patient"])) == {"a01/x.png": "A1", "b01/x.png": "B1"}
+
+
+def test_paths_of_other_places(tmp_path):
+    """From above the folder, from another machine, from a web page; with the ending of before a conversion."""
+    root = tmp_path / "chest"
+    fill(root, "a/1.png", "masks/a/1.png", "b 2/2.png", "c/3.png", "4/x.png", "b 2/5.png")
+    names = ["C:\\data\\Chest\\a\\1.png", "/gone/chest/b 2/2.png", "chest/c/3.jpg", "b%202/5.png"]
+    fill(
+        root, samples="path,label,mask\n" + "".join(f"{name},glioma,{'1' * (not n)}\n" for n, name in enumerate(names))
+    )
+    manifest = read_layout(study_of(), root)
+    assert paths(manifest) == ["a/1.png", "b 2/2.png", "b 2/5.png", "c/3.png"]
+    assert manifest["mask"].tolist() == ["masks/a/1.png", "", "", ""]
+    fill(tmp_path, "else/chest/c/3.png")
+    for wrong in (str(tmp_path / "else/chest/c/3.png"), "/gone/a/1.png", "4.png", "x/3.png"):
+        fill(root, samples=f"path,label\n{wrong},glioma\n")
+        (line,) = faults(study_of(), root)
+        assert "leaves the folder" in line or "no file" in line
+
+
+def test_a_mask_of_the_same_name_is_no_image(tmp_path):
+    fill(tmp_path, "images/1.png", "masks/1.png", samples="path,label\n1,glioma\n")
+    assert paths(read_layout(study_of(), tmp_path)) == ["images/1.png"]

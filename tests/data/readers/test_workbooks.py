@@ -90,10 +90,12 @@ def test_what_excel_changed_or_hid_is_said(tmp_path, said):
 
 
 def test_numbers_that_pandas_and_spreadsheets_rewrote(tmp_path, said):
-    frame = pd.DataFrame({"path": ["a", "b", "c"], "patient": [1, None, 12], "id": ["1.2E+14", "1.2E+14", "7"]})
+    frame = pd.DataFrame({"path": ["a", "b", "c"], "patient": [1, None, 12], "grade": [1, "0.0", "2"]})
+    frame["id"] = ["1.2E+14", "1.2E+14", "7"]
     frame.to_csv(tmp_path / "t.csv", index=False)
     table = read_table(tmp_path / "t.csv", "", NAMES)
     assert table["patient"].tolist() == ["1", "", "12"]
+    assert table["grade"].tolist() == ["1", "0", "2"]
     assert "id: a spreadsheet has shortened 2 numbers, such as 1.2E+14: several may have become one" in said.text
 
 

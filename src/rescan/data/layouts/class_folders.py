@@ -10,7 +10,7 @@ import pandas as pd
 
 from rescan import catalogue
 from rescan.data.layouts.finding import EXAMPLES, patients_by_pattern
-from rescan.data.layouts.folders import COLUMNS, JOINED, PARTS, samples_below, spelled, stem_of
+from rescan.data.layouts.folders import COLUMNS, JOINED, MASKS, PARTS, samples_below, spelled, stem_of
 from rescan.data.readers.images import SUFFIXES
 from rescan.data.readers.tables import first_faults, raise_all
 from rescan.errors import RescanError
@@ -18,7 +18,6 @@ from rescan.log import logger
 from rescan.study import Data
 from rescan.walk import entries_of, files_below
 
-MASKS = {"mask", "masks"}  # folders that hold no samples
 PICTURES = {"image", "images", "img", "imgs", "scans"}  # folders that say nothing of what is in them
 
 

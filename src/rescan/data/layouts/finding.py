@@ -8,8 +8,10 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
+from urllib.parse import unquote
 
-from rescan.data.layouts.folders import is_sample, samples_below, spelled, stem_of
+from rescan.data.layouts.folders import MASKS, OF_VOLUMES, is_sample, samples_below, spelled, stem_of
+from rescan.data.readers.images import SUFFIXES
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.walk import files_below
@@ -25,30 +27,53 @@ class Finder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def find(self, text: str) -> tuple[str, str]:
+    def find(self, text: str, *, of_masks: bool = False) -> tuple[str, str]:
         """Find what a table calls by a path from the folder.
 
-        The same file is meant where case, accents' form (NFC or NFD) or slashes differ, or the ending is not said, or
-        the folders above it; as long as it is the only one.
+        The same file is meant where case, accents' form (NFC or NFD), slashes or %20 differ, or the ending is another
+        or not said, or the folders above it; or where the path starts above the folder; as long as it is the only one.
+
+        Args:
+            text: The path.
+            of_masks: Whether a file in a folder of masks is meant, if there is one elsewhere, too.
 
         Returns:
             Its path from the folder; or "", and what is wrong.
         """
+        found = [self._find(way, of_masks=of_masks) for way in dict.fromkeys((text, unquote(text)))]
+        return next((entry for entry in found if entry[0]), found[0])
+
+    def _find(self, text: str, *, of_masks: bool) -> tuple[str, str]:
         path = PurePosixPath(text.replace("\\", "/"))
-        if path.is_absolute():
-            inside = self.folder.resolve() in Path(path).parents
-            path = PurePosixPath(path.relative_to(self.folder.resolve())) if inside else path
-        if path.is_absolute() or ".." in path.parts:
-            return "", f"{text} leaves the folder {self.folder}; give a path inside it"
+        if path.is_absolute() and self.folder.resolve() in Path(path).parents:
+            path = PurePosixPath(path.relative_to(self.folder.resolve()))
         names = [PurePosixPath(text).as_posix()] if not PurePosixPath(text).is_absolute() else []
-        for name in dict.fromkeys((*names, path.as_posix())):
+        inside = not path.is_absolute() and ".." not in path.parts
+        for name in dict.fromkeys((*names, path.as_posix())) if inside else ():
             if (self.folder / name).is_file() or (self.folder / name).is_dir():
                 return name, ""
-        meant = self._names.get(spelled(path.as_posix()), [])
-        meant = [name for name in meant if is_sample(self.folder / name)] if len(meant) > 1 else meant
+        own = spelled(self.folder.resolve().name)
+        after = next((place for place, name in enumerate(path.parts[:-1], 1) if spelled(name) == own), 0)
+        below = "/".join(path.parts[after:])
+        meant = self._meant(path) if inside else []
+        meant = meant or ([below] if after and (self.folder / below).exists() else self._meant(PurePosixPath(below)))
+        if not inside and (not after or (path.is_absolute() and Path(path).exists())):
+            return "", f"{text} leaves the folder {self.folder}; give a path inside it"
+        if len(meant) > 1:
+            meant = [name for name in meant if is_sample(self.folder / name)]
+        if len(meant) > 1:
+            folders = {name: {*map(spelled, PurePosixPath(name).parts[:-1])} for name in meant}
+            meant = [name for name in meant if of_masks == bool(MASKS & folders[name])] or meant
         if len(meant) > 1:
             return "", f"{text} may be {' or '.join(meant[:EXAMPLES])}; give its path from {self.folder}"
         return (meant[0], "") if meant else ("", f"no file {self.folder / text}; correct the path, or add the file")
+
+    def _meant(self, path: PurePosixPath) -> list[str]:
+        """The files and folders that are called so, or that have another ending than one of images."""
+        name = path.as_posix()
+        other = stem_of(name) if name.lower().endswith((*SUFFIXES, *OF_VOLUMES, ".dcm")) else name
+        called = self._names.get(spelled(name))
+        return called or [place for place in self._names.get(spelled(other), []) if (self.folder / place).is_file()]
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:

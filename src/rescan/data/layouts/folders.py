@@ -19,11 +19,14 @@ from rescan.walk import entries_of, files_below
 
 COLUMNS = [column.name for column in MANIFEST.columns if not column.optional]
 # By what a data set calls them. A validation part is joined to training: Rescan cuts its own, by group.
-PARTS = {
-    **dict.fromkeys(("training", "train"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("testing", "test"), "test"),
+NAMES_OF_PARTS = {
+    "train": ("training", "train"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("testing", "test"),
 }
+ENDS_OF_PARTS = ("", "set", *(joint + word for joint in "_- " for word in ("set", "data", "images")))
+PARTS = {name + end: part for part, names in NAMES_OF_PARTS.items() for name in names for end in ENDS_OF_PARTS}
+MASKS = {"mask", "masks"}  # folders that hold no samples
 JOINED = "the validation part that the data come with is joined to training; Rescan cuts its own, by group"
 OF_VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd")
 ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,6}$")

@@ -160,7 +160,9 @@ def _located(file: Path, top: Path, rows: pd.DataFrame) -> tuple[pd.DataFrame, l
     for name in path_columns(rows):
         paths = []
         for line, text in rows[name].items():
-            place, fault = finder.find(text) if text else ("", NO_PATH if name == "path" else "")
+            place, fault = (
+                finder.find(text, of_masks=name == "mask") if text else ("", NO_PATH if name == "path" else "")
+            )
             fault = f"{NO_PATH} ({text!r})" if fault and text.casefold() in PLACEHOLDERS else fault
             prefix = "" if name == "path" else f"{name}: "
             faults += [f"{file}: line {line}: {prefix}{fault}"] if fault else []

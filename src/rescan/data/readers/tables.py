@@ -134,7 +134,7 @@ def _table_of(path: Path, header: list[str], rows: dict[int, list[str]]) -> pd.D
     ]
     table = pd.DataFrame.from_dict(full, "index", columns=columns).drop(columns="", errors="ignore")
     for name in map(str, table):
-        if table[name].str.fullmatch(r"\d+\.0+|").all():
+        if table[name].str.fullmatch(r"\d+(\.0+)?|").all():
             table[name] = table[name].str.replace(r"\.0+$", "", regex=True)
         if (short := table[name].str.fullmatch(r"\d(\.\d+)?[Ee]\+\d+")).any():
             message = "%s: %s: a spreadsheet has shortened %d numbers, such as %s: several may have become one"
