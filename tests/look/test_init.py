@@ -272,6 +272,16 @@ def test_folders_of_one_class_that_are_written_in_two_ways(tmp_path):
     assert manifest["label"].value_counts().to_dict() == {"Control": 6, "case": 6}
 
 
+def test_a_class_of_the_test_part_alone(tmp_path):
+    for number in range(24):
+        image(tmp_path / f"raw/{('train', 'test')[number % 4 == 3]}/{LABELS[number // 4 % 2]}/{number}.png", number)
+    image(tmp_path / "raw/test/rare/1.png", 99)
+    study, manifest = initialized(tmp_path / "raw")
+    assert study.data.classes == LABELS
+    assert len(manifest) == 24
+    assert "TO CHECK: only the test part has rare, which is left out" in (tmp_path / "mine.yaml").read_text()
+
+
 def test_labels_that_join_others(tmp_path):
     rows = [("edema", "mass", '"edema, mass"')[n % 3] for n in range(18)]
     initialized(write_labels(tmp_path / "raw", "finding", rows))

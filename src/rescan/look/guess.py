@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -159,10 +159,12 @@ def _patient_column(folder: Path, rows: pd.DataFrame, names: Iterable[str], find
                 best, most = (name, pattern), count
     if not most:
         there = ", ".join(map(str, rows))
-        first = next((text for name in _called("path", rows) for text in rows[name] if text), "")
-        why = f" ({finder.find(first)[1].partition(';')[0]})" if first else ""
+        called = _called("path", rows)
+        why = [finder.find(rows[str(name)].iloc[0])[1].partition(";")[0] for name in [*called, *rows]]
+        said = [fault for fault in why if fault in why[: len(called)] or " may be " in fault]
+        why = [f" ({fault})" for fault in said[:1]]
         raise RescanError(
-            f"{folder}: no column of the table ({there}) names files in it or their patients{why}; "
+            f"{folder}: no column of the table ({there}) names files in it or their patients{''.join(why)}; "
             "give the folder with the images, and the table by --table"
         )
     return best
@@ -236,9 +238,21 @@ def of_folders(folder: Path, notes: Sequence[str] = ()) -> Guess:
     }
     healthy = {depth: any(map(NORMAL.match, names[depth])) for depth in depths}
     level = min(depths, key=lambda depth: (numbered[depth] > 0.5, not healthy[depth], len(names[depth]), depth))
-    classes = {min(group): group for group in _by_spelling(names[level])}
+    trained = {name for name, part in _parts_of(found, level) if part != "test"} or names[level]
+    classes = {min(group): group for group in _by_spelling(trained)}
     labels = {name: label for label, group in classes.items() for name in group}
-    return Guess(layout, in_order(classes), list(notes), labels=labels if len(labels) > len(classes) else {})
+    if only := sorted(names[level] - trained):
+        notes = [*notes, f"only the test part has {', '.join(only)}, which is left out: nothing can be learned of it"]
+    return Guess(layout, in_order(classes), list(notes), labels=labels if only or len(labels) > len(classes) else {})
+
+
+def _parts_of(found: Iterable[PurePosixPath], level: int) -> Iterator[tuple[str, str]]:
+    """The class's folder and the part of each sample."""
+    for path in found:
+        folders = [name for name in path.parts[:-1] if name.casefold() not in {*PARTS, *MASKS}]
+        parts = [PARTS[name.casefold()] for name in path.parts[:-1] if name.casefold() in PARTS]
+        if len(folders) > level:
+            yield folders[level], parts[0] if parts else ""
 
 
 def _by_spelling(names: Iterable[str]) -> list[list[str]]:

@@ -75,7 +75,7 @@ def test_the_former_names_of_columns_still_work():
     assert Data.model_validate(former.model_dump()) == former
 
 
-def test_patients_by_a_pattern(tmp_path):
+def test_patients_by_a_pattern(tmp_path, said):
     fill(
         tmp_path,
         "sub-01_a.png",
@@ -84,7 +84,11 @@ def test_patients_by_a_pattern(tmp_path):
         samples="path,label\nsub-01_a.png,glioma\np2/x.png,glioma\n",
     )
     assert read_layout(study_of(patient=r"sub-(\w+)_"), tmp_path)["patient"].tolist() == ["", "01"]
+    assert "finds no patient in 1 of 2 paths, such as p2/x.png: each counts as one of its own" in said.text
     assert read_layout(study_of(patient=r"p(\d)/|sub"), tmp_path)["patient"].tolist() == ["2", ""]
+    assert faults(study_of(patient=r"case(\d)"), tmp_path)[0].endswith(
+        "patient: 'case(\\\\d)' finds no patient in any path, such as sub-01_a.png; mend it"
+    )
     for pattern, fault in (
         ("sub-(", "is not a regular expression"),
         ("(a)(b)", "has 2 groups; put the patient's part"),

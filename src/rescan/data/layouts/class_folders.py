@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from rescan import catalogue
-from rescan.data.layouts.finding import EXAMPLES, patients_by_pattern
+from rescan.data.layouts.finding import EXAMPLES, checked_patients
 from rescan.data.layouts.folders import COLUMNS, JOINED, MASKS, PARTS, samples_below, spelled, stem_of
 from rescan.data.readers.images import SUFFIXES
 from rescan.data.readers.tables import first_faults, raise_all
@@ -90,7 +90,7 @@ def class_folders(root: Path, data: Data, patient: str = "", sample: str = "file
     table["published_part"] = table["published_part"].replace("validation", "train")
     table["patient"], table["study"] = _patients(top, table["others"].tolist())
     if patient:
-        table["patient"] = patients_by_pattern(table["path"], patient)
+        table["patient"] = checked_patients(top, table["path"].tolist(), patient)
     return table.reindex(columns=COLUMNS, fill_value="")
 
 

@@ -96,6 +96,24 @@ def patients_by_pattern(paths: Iterable[str], pattern: str) -> list[str]:
     return [normalize("NFC", match[1] or "") if match else "" for match in found]
 
 
+def checked_patients(folder: Path, paths: Sequence[str], pattern: str) -> list[str]:
+    """The patient of each path by a pattern; says for how many it finds none.
+
+    Raises:
+        RescanError: It finds none at all.
+    """
+    patients = patients_by_pattern(paths, pattern)
+    without = [path for path, patient in zip(paths, patients) if not patient]
+    if without and len(without) == len(paths):
+        raise RescanError(
+            f"{folder}: patient: {pattern!r} finds no patient in any path, such as {paths[0]}; mend it"
+        )
+    if without:
+        message = "%s: patient: %r finds no patient in %d of %d paths, such as %s: each counts as one of its own"
+        logger.warning(message, folder, pattern, len(without), len(paths), without[0])
+    return patients
+
+
 def files_of_patients(
     folder: Path, patients: Collection[str], pattern: str = "", files: str = "", sample: str = "file"
 ) -> tuple[dict[str, str], list[str], dict[str, list[str]]]:

@@ -12,7 +12,7 @@ import pandas as pd
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.catalogue.columns import TABLE_COLUMNS
 from rescan.data.layouts import several_labels
-from rescan.data.layouts.finding import EXAMPLES, Finder, files_of_patients, patients_by_pattern
+from rescan.data.layouts.finding import EXAMPLES, Finder, checked_patients, files_of_patients
 from rescan.data.layouts.folders import COLUMNS, JOINED, PARTS, path_columns, top_of
 from rescan.data.readers.tables import (
     PLACEHOLDERS,
@@ -86,7 +86,7 @@ def table(
     rows = with_labels(path, rows, data)
     if "path" in rows:
         rows, faults = _located(path, top, rows)
-        rows = rows.assign(patient=patients_by_pattern(rows["path"], patient)) if patient else rows
+        rows = rows.assign(patient=checked_patients(top, rows["path"].tolist(), patient)) if patient else rows
     else:
         found = files_of_patients(top, set(rows["patient"]), patient, files, sample)
         rows, faults = of_patients(path, top, rows, found)
