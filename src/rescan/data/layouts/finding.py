@@ -105,9 +105,7 @@ def checked_patients(folder: Path, paths: Sequence[str], pattern: str) -> list[s
     patients = patients_by_pattern(paths, pattern)
     without = [path for path, patient in zip(paths, patients) if not patient]
     if without and len(without) == len(paths):
-        raise RescanError(
-            f"{folder}: patient: {pattern!r} finds no patient in any path, such as {paths[0]}; mend it"
-        )
+        raise RescanError(f"{folder}: patient: {pattern!r} finds no patient in any path, such as {paths[0]}; mend it")
     if without:
         message = "%s: patient: %r finds no patient in %d of %d paths, such as %s: each counts as one of its own"
         logger.warning(message, folder, pattern, len(without), len(paths), without[0])
