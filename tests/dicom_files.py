@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
 
@@ -43,6 +44,14 @@ def write_dicom(
     data["PixelData"].VR = "OB" if data.BitsAllocated == 8 else "OW"
     data.save_as(path)
     return data
+
+
+def deadly_dicom() -> bytes:
+    """A file at which gdcm ends its process: a picture in JPEG-LS that says it has 127 bits."""
+    file = get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False)
+    content = bytearray(Path(str(file)).read_bytes())
+    content[content.rfind(b"\xff\xd8\xff\xf7") + 6] = 127
+    return bytes(content)
 
 
 def lookup_table(entries: np.ndarray, first: int, bits: int, **attributes: Any) -> Dataset:

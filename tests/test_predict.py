@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from dicom_files import deadly_dicom
 from PIL import Image
 from sample_files import model_header
 from scipy.special import softmax
@@ -137,6 +138,15 @@ def test_unreadable_images_stay_in_the_table_and_chunks_change_nothing(arm, imag
     assert one.drop(columns=CLASSES).equals(many.drop(columns=CLASSES))
     pictures = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("maps", "maps in chunks")]
     assert pictures[0] == pictures[1] == ["a.png", "b ü.png", "sub_c.png"]
+
+
+def test_a_file_that_ends_its_decoders_process_stays_in_the_table(arm, images, tmp_path):
+    (images / "deadly.dcm").write_bytes(deadly_dicom())
+    predict(arm, [images], tmp_path / "out.csv", None, "cpu")
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    problems = dict(zip(table["image"].str.rpartition("/")[2], table["problem"]))
+    assert problems.pop("deadly.dcm") != ""
+    assert set(problems.values()) == {""}
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 
 from rescan.data.index import Files
-from rescan.data.readers.images import Unreadable
 from rescan.errors import RescanError
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import Reading, misfit
 from rescan.heads import outputs as heads
 from rescan.log import progress
 from rescan.paths import ArmFolder
-from rescan.preparation.image_operators import CannotPrepare
-from rescan.preparation.sample import Prepared, prepare
+from rescan.preparation.sample import Prepared, prepare_all
 from rescan.results.damage import damaged
 from rescan.results.posttraining import Posttraining
 from rescan.results.trained_model import ModelHeader
@@ -135,7 +133,10 @@ def _outputs(
     from rescan.training.forward_pass import Versions, predict_outputs
 
     inputs = {model.input: model for model in models}
-    prepared = {key: [_prepare(files, model) for files in chunk] for key, model in inputs.items()}
+    prepared = {
+        key: [_fitting(result, model) for result in prepare_all(chunk, model.header.preparation)]
+        for key, model in inputs.items()
+    }
     samples = list(prepared[models[0].input])
     for alternative in prepared.values():
         samples = [
@@ -161,13 +162,11 @@ def _outputs(
     return samples, readable, outputs
 
 
-def _prepare(files: Files, model: Model) -> Prepared | str:
-    """Prepare a sample as a model takes it; or say why it cannot be."""
+def _fitting(prepared: Prepared | Exception, model: Model) -> Prepared | str:
+    """A prepared sample that a model takes; or why it does not."""
     shape = tuple(model.header.input)
-    try:
-        prepared = prepare(files, model.header.preparation)
-    except (Unreadable, CannotPrepare) as error:
-        return str(error)
+    if isinstance(prepared, Exception):
+        return str(prepared)
     if all(item.min() == item.max() for item in prepared.items):
         return "constant image"
     item = prepared.items[0]

@@ -2,11 +2,41 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import time
+from pathlib import Path
 
 import pytest
 
-from rescan.data.pool import pooled
+from rescan.data.pool import one_by_one, pooled
 from rescan.errors import RescanError
+
+
+def root_or_crash(number: int) -> float:
+    """The root, or what a decoder in C does with some damaged files."""
+    if number < 0:
+        os.abort()
+    if number == 1000:
+        os.kill(os.getpid(), signal.SIGKILL)  # as a machine that runs out of memory
+    return math.sqrt(number)
+
+
+def slow_then_crash(number: int) -> int:
+    """Crashes in a chunk behind one that takes longer."""
+    if number == 0:
+        time.sleep(0.5)
+    if number == 13:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return number
+
+
+def crash_in_a_pool(item: str) -> int:
+    """Crashes once, as a worker does that shares the memory with others."""
+    file, _, number = item.rpartition(":")
+    if file and not Path(file).exists():
+        Path(file).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(number)
 
 
 @pytest.mark.parametrize("processes", [1, 3])
@@ -14,11 +44,40 @@ def test_results_come_in_order(processes):
     assert list(pooled(math.sqrt, [i * i for i in range(200)], processes, "roots")) == list(range(200))
 
 
-def test_a_killed_worker_is_said():
-    with pytest.raises(RescanError, match="work: a worker process was killed"):
-        list(pooled(os._exit, [1], 2, "work"))
+@pytest.mark.parametrize("processes", [1, 3])
+def test_what_ends_its_process_is_lost_alone(processes):
+    items = [-1, 4, *[16] * 40, -3, 25]
+    found = list(pooled(root_or_crash, items, processes, "roots", lambda reason: reason, apart=True))
+    reason = "its decoder ended the process (SIGABRT): damaged, or too large for memory"
+    assert found == [reason, 2, *[4] * 40, reason, 5]
+
+
+def test_a_crash_behind_a_slow_chunk_is_found():
+    found = list(pooled(slow_then_crash, range(40), 2, "work", lambda reason: reason))
+    assert found[13].startswith("its decoder ended the process (SIGSEGV)")
+    assert found[:13] + found[14:] == [*range(13), *range(14, 40)]
+
+
+def test_without_a_result_for_it_a_crash_is_an_error_that_names_the_item():
+    with pytest.raises(RescanError, match=r"roots: -1: its decoder ended the process \(SIGABRT\)"):
+        list(pooled(root_or_crash, [4, -1], 2, "roots"))
+    with pytest.raises(RescanError, match=r"work: 3: its decoder ended the process \(exit code 3\)"):
+        list(pooled(os._exit, [3], 2, "work"))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_kill_from_outside_is_no_fault_of_the_item(processes):
+    with pytest.raises(RescanError, match=r"roots: 1000: its process was killed \(SIGKILL\), most likely for memory"):
+        list(pooled(root_or_crash, [4, 1000], processes, "roots", lambda reason: reason, apart=True))
+
+
+def test_what_a_pool_has_no_memory_for_is_done_alone(tmp_path):
+    items = ["0", "1", f"{tmp_path / 'once'}:2", "3"]
+    assert list(pooled(crash_in_a_pool, items, 2, "work", lambda reason: reason)) == [0, 1, 2, 3]
 
 
 def test_an_error_of_the_function_reaches_the_caller():
     with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
         list(pooled(math.sqrt, [1.0, -1.0], 2, "roots"))
+    with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
+        list(one_by_one(math.sqrt, [1.0, -1.0], "roots"))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from dicom_files import deadly_dicom
 
 from rescan.data.layouts.reading import read_layout
 from rescan.errors import RescanError
@@ -197,8 +198,10 @@ def test_files_that_cannot_be_read_are_said(tmp_path, caplog, monkeypatch):
     for number in range(4):
         image(tmp_path / f"raw/{LABELS[number % 2]}/{number}.png", number)
     (tmp_path / "raw/case/broken.png").write_bytes(b"")
+    (tmp_path / "raw/case/deadly.dcm").write_bytes(deadly_dicom())
     initialized(tmp_path / "raw")
-    assert "1 of 5 files that were looked at cannot be read: empty file" in caplog.text
+    assert "2 of 6 files that were looked at cannot be read: empty file" in caplog.text
+    (tmp_path / "raw/case/deadly.dcm").unlink()
     for file in (tmp_path / "raw").rglob("*.png"):
         file.write_bytes(b"")
     with pytest.raises(RescanError, match="none of the files that were looked at can be read"):

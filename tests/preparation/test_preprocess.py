@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from dicom_files import deadly_dicom
 from sample_files import read_json, read_table, write_groups, write_manifest, write_source
 
 from rescan.data.readers.images import Unreadable
@@ -127,6 +128,13 @@ def test_what_cannot_be_prepared_is_listed_and_leaves_no_hole(write_data):
         "fat.png": "mask is 70x50 pixels, image 70x60",
     }
     assert sorted(path.name for path in STORE.iterdir()) == ["images.npy", "items.csv", "masks.npy", "preparation.json"]
+
+
+def test_a_file_that_ends_its_decoders_process_is_left_out(write_data):
+    write_data({"a.dcm": deadly_dicom(), "b.png": head(1), "c.png": head(2)})
+    preprocess(make_study(), "small", 1)
+    assert read_table(STORE / "items.csv")["sample"].tolist() == ["b.png", "c.png"]
+    assert [entry["sample"] for entry in read_json(STORE / "preparation.json")["left_out"]] == ["a.dcm"]
 
 
 def test_the_checksum_follows_preparation_and_content(write_data):

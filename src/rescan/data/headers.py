@@ -19,8 +19,7 @@ from typing import Optional
 import pandas as pd
 
 from rescan.data.pool import pooled
-from rescan.data.readers.kinds import kind_of
-from rescan.data.readers.volumes import files_in
+from rescan.data.readers.volumes import dicom_of
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.results.manifest import BURNED_IN
@@ -88,8 +87,7 @@ def with_headers(manifest: pd.DataFrame, files: Sequence[Optional[Path]], key: O
 
 def header_of(path: Optional[Path], key: Optional[bytes]) -> dict[str, str]:
     """What the header of a DICOM file, or of the first one of a folder, says; nothing of any other file."""
-    files = [] if path is None else files_in(path) if path.is_dir() else [path]
-    file = next((file for file in files if kind_of(file) == "dicom"), None)
+    file = None if path is None else dicom_of(path)
     if file is None:
         return {}
     import pydicom

@@ -34,6 +34,9 @@ class Files(NamedTuple):
     layers: Optional[Path] = None
     extent: Optional[tuple[float, ...]] = None
 
+    def __str__(self) -> str:
+        return str(self.path)
+
 
 def index(study: Study) -> None:
     """Write `manifest.csv` (`MANIFEST`), the study's own samples, then those of its extra sources, and `dropped.json`.

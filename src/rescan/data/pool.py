@@ -4,47 +4,148 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, Optional, TypeVar
 
 import cv2
 
 from rescan.errors import RescanError
-from rescan.log import progress
+from rescan.log import logger, progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+MOST_IN_CHUNK = 64  # items that a worker takes at once
+CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}  # of the code, not from outside
 
-def pooled(function: Callable[[Item], Result], items: Sequence[Item], processes: int, what: str) -> Iterator[Result]:
+
+def pooled(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    processes: int,
+    what: str,
+    lost: Optional[Callable[[str], Result]] = None,
+    *,
+    apart: bool = False,
+) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order, and show the progress.
 
+    If a worker dies, the items that it may have been at are tried again one by one: decoders in C end their process at
+    some damaged files.
+
     Args:
-        function: Called in the workers: it, its argument and its result must be picklable; results should be small.
-        items: What to call it with.
+        function: Called in the workers: it, its argument and its result must be picklable; results should be small. It
+            may be called twice with an item.
+        items: What to call it with. Messages name one by its `str`.
         processes: Number of worker processes; 1 works in this process.
-        what: The work in a word, for the progress line.
+        what: The work in a word, for messages.
+        lost: Gives the result of an item that ends its process, from the reason in a few words.
+        apart: Whether to leave this process even if `processes` is 1.
 
     Raises:
-        RescanError: A worker was killed.
+        RescanError: An item ends its process, and there is no `lost`; or its process is killed, which is no item's
+            fault.
     """
-    if processes <= 1:
+    if processes <= 1 and not apart:
         yield from progress(map(function, items), len(items), what)
         return
+    results = (
+        _in_pool(function, items, processes, what, lost) if processes > 1 else one_by_one(function, items, what, lost)
+    )
+    yield from progress(results, len(items), what)
+
+
+def _in_pool(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    processes: int,
+    what: str,
+    lost: Optional[Callable[[str], Result]],
+) -> Iterator[Result]:
+    context = _context(function)
+    chunk = max(1, min(MOST_IN_CHUNK, len(items) // (4 * processes)))
+    start = 0
+    while start < len(items):
+        pool = ProcessPoolExecutor(processes, context, _start_worker)
+        try:
+            for result in pool.map(function, items[start:], chunksize=chunk):
+                yield result
+                start += 1
+        except BrokenProcessPool:
+            suspects = items[start : start + chunk * (processes + 1)]  # more are never under way
+            message = "%s: a worker process ended, for a damaged file or for memory; the next %d are read one by one"
+            logger.warning(message, what, len(suspects))
+            for result in one_by_one(function, suspects, what, lost):
+                yield result
+                start += 1
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def one_by_one(
+    function: Callable[[Item], Result], items: Sequence[Item], what: str, lost: Optional[Callable[[str], Result]] = None
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, from another process, and from a new one behind each item that ends it.
+
+    See `pooled` for arguments and errors.
+    """
+    context = _context(function)
+    done = 0
+    while done < len(items):
+        receiving, sending = context.Pipe(duplex=False)
+        process = context.Process(target=_work_through, args=(function, items[done:], sending), daemon=True)
+        process.start()
+        sending.close()  # then it is closed when the process ends
+        try:
+            while done < len(items):
+                result, error = receiving.recv()
+                if error is not None:
+                    raise error
+                yield result
+                done += 1
+        except (EOFError, ConnectionError):
+            process.join()
+            yield _of_lost(items[done], process.exitcode or 0, what, lost)
+            done += 1
+        finally:
+            receiving.close()
+            process.kill()
+            process.join()
+
+
+def _context(function: Callable[..., object]) -> Any:
     # Forking this process would copy its threads' locks but not its threads: OpenCV's pool then hangs in the workers.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([getattr(function, "func", function).__module__])
-    pool = ProcessPoolExecutor(processes, context, _start_worker)
-    try:
-        chunk = max(1, min(64, len(items) // (4 * processes)))
-        yield from progress(pool.map(function, items, chunksize=chunk), len(items), what)
-    except BrokenProcessPool:
-        raise RescanError(f"{what}: a worker process was killed, most likely for memory; use fewer threads") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    context.set_forkserver_preload([__name__, getattr(function, "func", function).__module__])
+    return context
+
+
+def _work_through(function: Callable[[Item], Result], items: Sequence[Item], sending: Connection) -> None:
+    _start_worker()
+    for item in items:
+        answer: Any
+        try:
+            answer = function(item), None
+        except Exception as error:  # noqa: BLE001 - raised again where the results are wanted
+            answer = None, error
+        sending.send(answer)
+
+
+def _of_lost(item: Item, code: int, what: str, lost: Optional[Callable[[str], Result]]) -> Result:
+    """The result of an item whose process ended, by its exit code."""
+    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    if code < 0 and -code not in CRASHES:
+        remedy = "give it more memory, or take the file out"
+        raise RescanError(f"{what}: {item}: its process was killed ({name}), most likely for memory; {remedy}")
+    reason = f"its decoder ended the process ({name}): damaged, or too large for memory"
+    if lost is None:
+        raise RescanError(f"{what}: {item}: {reason}; mend the file, or take it out")
+    return lost(reason)
 
 
 def _start_worker() -> None:

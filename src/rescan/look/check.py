@@ -13,14 +13,12 @@ from rescan.data.headers import by_hash, with_years
 from rescan.data.held_out import FEWEST_GROUPS, check_classes
 from rescan.data.index import Files, files_by
 from rescan.data.layouts.reading import check_patients, read_layout
-from rescan.data.readers.images import Unreadable
 from rescan.data.split import split_samples
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.look.samples import look, passing_key, span, spread, with_hidden_headers
 from rescan.paths import Paths
-from rescan.preparation.image_operators import CannotPrepare
-from rescan.preparation.sample import NeedsWindow, prepare
+from rescan.preparation.sample import NeedsWindow, prepare_all
 from rescan.results.manifest import OTHER_PATH
 from rescan.results.source import SourceReport
 from rescan.spelling import plain
@@ -197,15 +195,14 @@ def _prepared(study: Study, name: str, root: Path, manifest: pd.DataFrame) -> tu
     shapes: dict[tuple[int, ...], list[str]] = {}
     sources = []
     faults: dict[str, None] = {}
-    for sample, files in rows:
-        try:
-            item = prepare(files, preparation).items[0]
-        except NeedsWindow as error:
-            faults.setdefault(f"{where}: {sample}: {error}")
+    for (sample, files), result in zip(rows, prepare_all([files for _, files in rows], preparation)):
+        if isinstance(result, NeedsWindow):
+            faults.setdefault(f"{where}: {sample}: {result}")
             break  # of one is enough: the values that it names are this file's
-        except (Unreadable, CannotPrepare) as error:
-            problems[sample] = str(error)
+        if isinstance(result, Exception):
+            problems[sample] = str(result)
         else:
+            item = result.items[0]
             shapes.setdefault((item.shape[-1], *item.shape[:-1]), []).append(sample)
             sources.append(look(files.path).shape)
     if problems:

@@ -18,7 +18,7 @@ from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.log import logger
 from rescan.look.guess import Guess, guess
-from rescan.look.samples import Looked, look, passing_key, span, spread, with_hidden_headers
+from rescan.look.samples import Looked, look_at, passing_key, span, spread, with_hidden_headers
 from rescan.study import Data, Settings
 from rescan.study.file import load
 from rescan.study.settings import SCALES
@@ -50,7 +50,7 @@ def init(folder: Path, table: Path | None, out: Path, *, force: bool = False) ->
         raise RescanError(f"{table}: no such file; give the table of labels")
     guessed = guess(folder, table)
     manifest = _manifest(folder, guessed)
-    looked = [look(folder / path) for path in spread(manifest["path"].tolist())]
+    looked = look_at([folder / path for path in spread(manifest["path"].tolist())])
     text = study_text(folder, guessed, manifest, looked, out.parent)
     with TemporaryDirectory() as elsewhere:  # the file that is there stays, should the new one not be sound
         copy = Path(elsewhere) / out.name

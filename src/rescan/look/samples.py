@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.data.headers import with_headers
+from rescan.data.pool import one_by_one
 from rescan.data.readers import images, volumes
 
 Entry = TypeVar("Entry")
@@ -50,6 +51,11 @@ def with_hidden_headers(root: Path, manifest: pd.DataFrame, key: Optional[bytes]
     if manifest.empty:
         return manifest
     return with_headers(manifest, [root / path for path in manifest["path"]], key)
+
+
+def look_at(paths: Sequence[Path]) -> list[Looked]:
+    """Look at some samples; if any is DICOM in another process, which its decoder may end."""
+    return list(one_by_one(look, paths, "looking", Looked) if volumes.any_dicom(paths) else map(look, paths))
 
 
 def look(path: Path) -> Looked:

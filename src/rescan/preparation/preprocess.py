@@ -17,12 +17,13 @@ import pandas as pd
 from rescan.data.index import Files, files_of
 from rescan.data.pool import pooled
 from rescan.data.readers import images
+from rescan.data.readers.volumes import any_dicom
 from rescan.errors import RescanError
 from rescan.files import fingerprint, writing
 from rescan.log import logger
 from rescan.paths import Paths, StoreFolder
 from rescan.preparation.image_operators import CannotPrepare
-from rescan.preparation.sample import NeedsWindow, Prepared, prepare
+from rescan.preparation.sample import NeedsWindow, Prepared, prepare, prepare_all
 from rescan.preparation.store import Rows
 from rescan.results.agreement import read_samples
 from rescan.results.packed_store import ITEMS, LeftOut, PackedStore
@@ -36,6 +37,9 @@ class _Task(NamedTuple):
 
     row: int
     files: Files
+
+    def __str__(self) -> str:
+        return str(self.files)
 
 
 class _Outcome(NamedTuple):
@@ -79,7 +83,8 @@ def preprocess(study: Study, name: str, processes: int) -> None:
             arrays[key].create()
         tasks = [_Task(number * patches, own_files) for number, own_files in enumerate(files)]
         fill = partial(_fill, preparation=preparation, arrays=arrays)
-        outcomes = list(pooled(fill, tasks, processes, f"preprocess {name}"))
+        apart = any_dicom(own_files.path for own_files in files)
+        outcomes = list(pooled(fill, tasks, processes, f"preprocess {name}", _Outcome, apart=apart))
         samples.loc[has_file, "problem"] = [outcome.problem for outcome in outcomes]
         _check_problems(study, samples, where, preparation)
         prepared = np.flatnonzero([outcome.problem == "" for outcome in outcomes])
@@ -125,13 +130,12 @@ def _with_files(samples: pd.DataFrame, paths: Paths, modality: str) -> tuple[pd.
 def _first_of(files: list[Files], preparation: Preparation, where: str) -> Prepared:
     """The first sample that can be prepared: the shapes and number of its items are those of all samples'."""
     problem = "no sample is readable"
-    for own_files in files:
-        try:
-            return prepare(own_files._replace(mask=None), preparation)
-        except NeedsWindow as error:
-            raise RescanError(f"{where}: {own_files.path}: {error}") from None
-        except (images.Unreadable, CannotPrepare) as error:
-            problem = f"{own_files.path}: {error}"
+    for own_files, result in zip(files, prepare_all([own._replace(mask=None) for own in files], preparation)):
+        if isinstance(result, Prepared):
+            return result
+        problem = f"{own_files.path}: {result}"
+        if isinstance(result, NeedsWindow):
+            raise RescanError(f"{where}: {problem}")
     raise RescanError(f"{where}: no image can be prepared (the last one, {problem}); check the steps")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, cast
 
@@ -13,6 +14,7 @@ import numpy as np
 from rescan import catalogue
 from rescan.data.gray_levels import stretched, to_uint16
 from rescan.data.index import Files
+from rescan.data.pool import one_by_one
 from rescan.data.readers import images, volumes
 from rescan.data.readers.display import levels
 from rescan.preparation.gray_operators import file_window
@@ -50,13 +52,6 @@ class Prepared(NamedTuple):
 class NeedsWindow(CannotPrepare):
     """Values of more than 8 bits were not scaled to gray levels."""
 
-    def __init__(self, values: np.ndarray) -> None:
-        span = f"low: {np.nanmin(values):.6g}, high: {np.nanmax(values):.6g}"
-        super().__init__(
-            "more than 8 bits: add clip_percentiles or window to the steps, before operators for images, such as "
-            f"{{name: window, {span}}}, which are the least and the greatest value of this file"
-        )
-
 
 def prepare(files: Files, preparation: Preparation) -> Prepared:
     """Read a sample's files and take them through the steps of a preparation.
@@ -78,6 +73,24 @@ def prepare(files: Files, preparation: Preparation) -> Prepared:
         None if flat or first.layers is None else _slab_numbers(first),
         first.window,
     )
+
+
+def prepared_or_fault(files: Files, preparation: Preparation) -> Prepared | images.Unreadable | CannotPrepare:
+    """A sample as `prepare` gives it, or the error that it would raise."""
+    try:
+        return prepare(files, preparation)
+    except (images.Unreadable, CannotPrepare) as error:
+        return error
+
+
+def prepare_all(
+    files: Sequence[Files], preparation: Preparation
+) -> Iterator[Prepared | images.Unreadable | CannotPrepare]:
+    """Prepare some samples; DICOM files in another process, which their decoders may end."""
+    function = partial(prepared_or_fault, preparation=preparation)
+    if volumes.any_dicom(own.path for own in files):
+        return one_by_one(function, files, "reading", images.Unreadable)
+    return map(function, files)
 
 
 def prepare_image(
@@ -160,10 +173,18 @@ def _shown(scan: Scan, channels: str = "gray") -> Scan:
     if scan.views:
         scan = file_window(scan)
     elif scan.values.dtype != np.uint8 and scan.window is None:
-        raise NeedsWindow(scan.values)
+        raise _needs_window(scan.values)
     if channels == "rgb" and scan.values.ndim == 2:
         return scan._replace(values=cv2.cvtColor(scan.values, cv2.COLOR_GRAY2RGB))
     return scan
+
+
+def _needs_window(values: np.ndarray) -> NeedsWindow:
+    span = f"low: {np.nanmin(values):.6g}, high: {np.nanmax(values):.6g}"
+    return NeedsWindow(
+        "more than 8 bits: add clip_percentiles or window to the steps, before operators for images, such as "
+        f"{{name: window, {span}}}, which are the least and the greatest value of this file"
+    )
 
 
 def _gray_levels(scan: Scan) -> np.ndarray:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from dicom_files import deadly_dicom
 from sample_files import write_manifest, write_source
 from sklearn.metrics import cohen_kappa_score
 
@@ -63,6 +64,14 @@ def test_lists_bad_files_with_reasons_and_describes_good_ones(write_data, study,
     assert first["sha256"] == hashlib.sha256(content).hexdigest()
     assert groups.loc["e.jpg", "problem"] == "empty file"
     assert groups["group"].nunique() == 7
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_file_that_ends_its_decoders_process_is_listed_too(write_data, study, textures, processes):
+    paths = write_data([*rows(textures(3)), ("deadly.dcm", "cat", deadly_dicom(), {}), *rows(textures(2, 1), start=9)])
+    report, groups = run(paths, study(), processes)
+    assert [entry["sample"] for entry in report["unreadable"]] == ["deadly.dcm"]
+    assert groups["problem"].str.len().gt(0).sum() == 1
 
 
 def test_identical_images_and_conflicting_labels(write_data, study, textures):

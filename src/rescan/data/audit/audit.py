@@ -11,10 +11,11 @@ import pandas as pd
 
 from rescan.data.audit import confounds, copies, duplicates
 from rescan.data.audit.cautions import cautions, large_groups
-from rescan.data.audit.inspection import Inspected, inspect
+from rescan.data.audit.inspection import Inspected, inspect, unreadable
 from rescan.data.headers import by_hash, key_at
 from rescan.data.index import locate
 from rescan.data.pool import pooled
+from rescan.data.readers.volumes import any_dicom
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
@@ -144,7 +145,8 @@ def _inspected(study: Study, manifest: pd.DataFrame, processes: int) -> tuple[pd
     files = cast("list[Path]", locate(Paths(study.scale, study.name), manifest))
     gaps = any(preparation.nan == "black" for preparation in study.preparations.values())
     thumbnails, rows = np.zeros((len(manifest), *(duplicates.THUMBNAIL_SIDE,) * 2), np.float16), []
-    for row, inspected in enumerate(pooled(partial(inspect, gaps=gaps), files, processes, "audit")):
+    look = partial(inspect, gaps=gaps)
+    for row, inspected in enumerate(pooled(look, files, processes, "audit", unreadable, apart=any_dicom(files))):
         thumbnails[row] = inspected.thumbnail
         rows.append(inspected[:-1])
     return pd.concat([manifest, pd.DataFrame(rows, columns=list(Inspected._fields[:-1]))], axis=1), thumbnails

@@ -38,12 +38,12 @@ def inspect(path: Path, *, gaps: bool = False) -> Inspected:
         gaps: Whether some of its values may be NaN.
     """
     if not path.exists():
-        return _unreadable("no such file", 0, "")
+        return unreadable("no such file")
     size, digest = _bytes(path)
     try:
         image, mode, (depth, height, width) = _read(path, gaps=gaps)
     except images.Unreadable as error:
-        return _unreadable(str(error), size, digest)
+        return unreadable(str(error), size, digest)
     pixels = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
     pixels.update(image.data)
     constant = bool(np.nanmin(image) == np.nanmax(image))
@@ -81,6 +81,7 @@ def _picture(values: np.ndarray, depth: int) -> np.ndarray:
     return values if values.dtype == np.uint8 else stretched(values, percentiles=(1, 99))
 
 
-def _unreadable(problem: str, size: int, digest: str) -> Inspected:
+def unreadable(problem: str, size: int = 0, digest: str = "") -> Inspected:
+    """What is found of a file that cannot be read."""
     nothing = np.zeros((duplicates.THUMBNAIL_SIDE,) * 2, np.float16)
     return Inspected(problem, size, digest, 0, 0, "", 0, "", constant=False, thumbnail=nothing)

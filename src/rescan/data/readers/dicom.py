@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from rescan.data.readers.dicom_color import palette_colors, true_colors
 from rescan.data.readers.dicom_pixels import decoded, frames_of, open_dicom, value_of
 from rescan.data.readers.dicom_values import Values, gray_values
-from rescan.data.readers.unreadable import Several, Unreadable
+from rescan.data.readers.unreadable import Unreadable, several
 
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -31,7 +31,7 @@ def read_picture(path: Path) -> tuple[Values, str]:
     content = open_dicom(path)
     check_kind(content)
     if (count := frames_of(content)) > 1:
-        raise Several(count, "frames")
+        raise several(count, "frames")
     if int(content.Rows) * int(content.Columns) > (Image.MAX_IMAGE_PIXELS or np.inf):
         raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
     pixels, photometric = decoded(content)

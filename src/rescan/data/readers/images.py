@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from rescan.data.readers.display import View
 from rescan.data.readers.kinds import NEEDED, is_dicom
-from rescan.data.readers.unreadable import Several, Unreadable, damage
+from rescan.data.readers.unreadable import Several, Unreadable, damage, several
 
 __all__ = ["SUFFIXES", "ImageInfo", "Several", "Unreadable", "read"]
 
@@ -150,7 +150,7 @@ def _opened(stream: BinaryIO, at_least: int | None) -> tuple[np.ndarray, ImageIn
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(stream) as file:
             if (count := len(_pages(file))) > 1:
-                raise Several(count, "pages" if file.format == "TIFF" else "pictures")
+                raise several(count, "pages" if file.format == "TIFF" else "pictures")
             return _decode(file, at_least)
 
 

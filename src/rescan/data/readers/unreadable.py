@@ -10,8 +10,10 @@ class Unreadable(ValueError):  # noqa: N818 - a finding, not a fault of the prog
 class Several(Unreadable):
     """A file holds several pictures where one is wanted: it is a volume."""
 
-    def __init__(self, count: int, what: str) -> None:
-        super().__init__(f"holds {count} {what}, an image is one; add reads: volume to the preparation, or split it")
+
+def several(count: int, what: str) -> Several:
+    """The error of a file of so many frames or pages."""
+    return Several(f"holds {count} {what}, an image is one; add reads: volume to the preparation, or split it")
 
 
 def one_line(error: Exception, most: int = 200) -> str:

@@ -8,7 +8,7 @@ of the B-scan, W its column. Of files whose pages or frames have no place, D is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Optional
 
@@ -20,7 +20,17 @@ from rescan.data.readers.nifti import grid_of, read_nifti, read_nrrd, write_nift
 from rescan.data.readers.stacks import read_stack
 from rescan.data.readers.unreadable import Unreadable, damage
 
-__all__ = ["Volume", "files_in", "is_volume", "read", "read_layers", "source_grid", "write_nifti"]
+__all__ = [
+    "Volume",
+    "any_dicom",
+    "dicom_of",
+    "files_in",
+    "is_volume",
+    "read",
+    "read_layers",
+    "source_grid",
+    "write_nifti",
+]
 
 SCANS = (".bmp", ".png", ".tif", ".tiff")
 CROSSING = 0.1  # share of columns whose surfaces may cross: a segmentation's slips, not another order
@@ -46,6 +56,16 @@ class Volume(NamedTuple):
 def is_volume(path: str | Path) -> bool:
     """Whether a path can be nothing but a volume: a folder, or a file of one by its content."""
     return Path(path).is_dir() or kind_of(path) == "volume"
+
+
+def dicom_of(path: Path) -> Optional[Path]:
+    """The DICOM file that a path names, or the first one of a folder; None without one."""
+    return next((file for file in (files_in(path) if path.is_dir() else [path]) if kind_of(file) == "dicom"), None)
+
+
+def any_dicom(paths: Iterable[Path]) -> bool:
+    """Whether any of some files, or folders, is DICOM, whose decoders may end the process that they run in."""
+    return any(dicom_of(path) is not None for path in paths)
 
 
 def read(
