@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydicom.dataset import Dataset
 
-from rescan.data.readers.dicom_pixels import library, quiet, value_of
+from rescan.data.readers.dicom_pixels import entries_of, library, quiet, value_of
 from rescan.data.readers.unreadable import Unreadable
 
 DEEP_COLOR = "color of more than 8 bits per channel; convert it to 8 bits, or to gray"
@@ -24,7 +24,7 @@ def palette_colors(content: Dataset, pixels: np.ndarray) -> np.ndarray:
     count = count % 2**16 or 2**16
     if "RedPaletteColorLookupTableData" in content:
         names = [f"{color}PaletteColorLookupTableData" for color in ("Red", "Green", "Blue")]
-        tables = [_entries(bytes(value_of([content], name) or b""), count) for name in names]
+        tables = [_entries(content, bytes(value_of([content], name) or b""), count) for name in names]
     else:  # segments, which pydicom expands
         whole = np.arange(first, first + count, dtype=np.int32)
         with quiet():
@@ -36,10 +36,11 @@ def palette_colors(content: Dataset, pixels: np.ndarray) -> np.ndarray:
     return palette.astype(np.uint8)[places]
 
 
-def _entries(data: bytes, count: int) -> np.ndarray:
-    if len(data) < count:
-        raise Unreadable(f"its palette has {len(data)} entries; {count} are needed")
-    return np.frombuffer(data, np.uint8 if len(data) < 2 * count else "<u2")[:count]
+def _entries(content: Dataset, data: bytes, count: int) -> np.ndarray:
+    entries = entries_of(content, data, count)
+    if len(entries) < count:
+        raise Unreadable(f"its palette has {len(entries)} entries; {count} are needed")
+    return entries[:count]
 
 
 def true_colors(pixels: np.ndarray, photometric: str, bits: int) -> np.ndarray:

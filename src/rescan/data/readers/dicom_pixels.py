@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless
 
 from rescan.data.readers.jpeg_sizes import sizes_of
 from rescan.data.readers.kinds import kind_of
@@ -27,8 +27,7 @@ FLOATS = ("FloatPixelData", "DoubleFloatPixelData")
 NEEDED = ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated")
 # What to install for data of each transfer syntax, by the end of its UID after 1.2.840.10008.1.2.
 PACKAGES = {
-    **dict.fromkeys((".4.50", ".4.57", ".4.70", ".4.80", ".4.81", ".5"), "python-gdcm"),
-    ".4.51": "pylibjpeg-libjpeg, under the GPL",
+    **dict.fromkeys((".4.50", ".4.51", ".4.57", ".4.70", ".4.80", ".4.81", ".5"), "python-gdcm"),
     **dict.fromkeys((".4.90", ".4.91"), "pylibjpeg-openjpeg"),
     **dict.fromkeys((".4.201", ".4.202", ".4.203"), "'pydicom>=3' pylibjpeg-openjpeg, which need Python 3.10"),
 }
@@ -58,7 +57,7 @@ def open_dicom(path: Path, *, pixels: bool = True) -> Dataset:
         content = pydicom.dcmread(path, stop_before_pixels=not pixels, force=True)
         if pixels and not any(name in content for name in ("PixelData", *FLOATS)):
             what = UID(str(content.get("SOPClassUID", ""))).name or "DICOM"
-            raise Unreadable(f"holds no pixels ({what})")
+            raise Unreadable(f"holds no pixels ({what})" if len(content) else "truncated")
         if not _is_number(content, "NumberOfFrames"):
             del content.NumberOfFrames
         for name in NEEDED:
@@ -135,6 +134,25 @@ def numbers_of(places: Sequence[Dataset], name: str) -> list[float]:
         raise Unreadable(f"{name} is no number: {one_line(error)}") from None
 
 
+def entries_of(content: Dataset, data: bytes, count: int) -> np.ndarray:
+    """The entries of a lookup table, of 8 or 16 bits each; more or fewer than `count` if the data have so many.
+
+    Args:
+        content: The file's header.
+        data: The table as in the file: 16-bit words, of its byte order.
+        count: How many entries it says it has.
+    """
+    words = np.frombuffer(data[: len(data) // 2 * 2], "<u2" if _is_little(content) else ">u2").astype("<u2")
+    return words if len(words) >= count else words.view(np.uint8)
+
+
+def _is_little(content: Dataset) -> bool:
+    try:
+        return bool(content.file_meta.TransferSyntaxUID.is_little_endian)
+    except ValueError:  # as in `_is_compressed`
+        return True
+
+
 def decoded(content: Dataset) -> tuple[np.ndarray, str]:
     """Decode the pixels of all frames.
 
@@ -159,13 +177,16 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
                 if syntax == JPEGBaseline8Bit and photometric == "RGB" and b"JFIF" in content.PixelData[:100]:
                     photometric = "YBR_FULL"  # what JFIF holds, as later versions know
             else:
+                if syntax == JPEGExtended12Bit and content.BitsStored > 8 and find_spec("gdcm"):
+                    # pydicom does not let gdcm read these, though it can; gdcm goes by the data's own header
+                    content.file_meta.TransferSyntaxUID = syntax = JPEGLossless
                 decoder = library.get_decoder(syntax)
                 # gdcm ends the whole process at some damaged baseline JPEG data; Pillow gives the same values
                 plugin = "pillow" if syntax == JPEGBaseline8Bit and "pillow" in decoder.available_plugins else ""
                 pixels, properties = decoder.as_array(content, decoding_plugin=plugin)
                 photometric = properties["photometric_interpretation"]
     except Exception as error:  # noqa: BLE001 - data that are truncated or compressed in an unknown way
-        raise Unreadable(_why_not(syntax, int(content.BitsStored), error)) from None
+        raise Unreadable(_why_not(syntax, error)) from None
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype.kind in "iu" and not _is_compressed(syntax):
         pixels = _own_bits(pixels, int(content.BitsStored), shift)
@@ -201,10 +222,9 @@ def _own_bits(pixels: np.ndarray, bits: int, shift: int) -> np.ndarray:
     return pixels >> shift if shift else pixels
 
 
-def _why_not(syntax: UID, bits: int, error: Exception) -> str:
+def _why_not(syntax: UID, error: Exception) -> str:
     """Why pixels were not decoded, and what to install where that would help."""
-    beyond = syntax == JPEGExtended12Bit and bits > 8 and find_spec("libjpeg") is None
-    if _is_compressed(syntax) and (beyond or not _has_decoder(syntax)):
+    if _is_compressed(syntax) and not _has_decoder(syntax):
         package = PACKAGES.get(str(syntax)[len(ROOT) :]) if str(syntax).startswith(ROOT) else None
         remedy = f"pip install {package}" if package else "not a still image that is read; convert it"
         return f"compressed as {syntax.name}, which nothing installed decodes: {remedy}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from pydicom.dataset import Dataset
 
-from rescan.data.readers.dicom_pixels import FLOATS, described, numbers_of, value_of
+from rescan.data.readers.dicom_pixels import FLOATS, described, entries_of, numbers_of, value_of
 from rescan.data.readers.display import View, turned
 from rescan.data.readers.unreadable import Unreadable
 
@@ -175,8 +175,7 @@ def _table(item: Dataset, content: Dataset, *, signed: bool, what: str) -> _Tabl
         first -= 2**16  # written as unsigned
     data = item.LUTData
     if isinstance(data, bytes):
-        order = "<" if content.file_meta.TransferSyntaxUID.is_little_endian else ">"
-        entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else f"{order}u2")
+        entries = entries_of(content, data, count)
     else:
         entries = np.atleast_1d(np.asarray(data, np.int64)) % 2**16
     if len(entries) < count or not 1 <= depth <= 16:
