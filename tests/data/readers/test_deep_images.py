@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from rescan.data.audit.inspection import inspect
 from rescan.data.readers import images, volumes
@@ -41,6 +41,30 @@ def test_deep_tiff_files_keep_their_values(tmp_path, pixels):
     image, _ = images.read(save(tmp_path / "a", pixels, "TIFF"))
     np.testing.assert_array_equal(image, pixels)
     assert image.dtype.isnative
+
+
+@pytest.mark.parametrize("most", [255, 1000, 4095, 65535])
+def test_a_pgm_file_of_any_depth_keeps_its_values(tmp_path, most):
+    values = np.arange(20 * 24).reshape(20, 24) * 137 % (most + 1)
+    data = values.astype(np.uint8 if most < 256 else ">u2").tobytes()
+    (tmp_path / "a").write_bytes(b"P5\n# a comment\n24 20\n%d\n" % most + data)
+    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], values)
+    (tmp_path / "a").write_bytes(b"P2 24 20 %d\n" % most + " ".join(map(str, values.ravel())).encode())
+    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], values)
+
+
+def test_color_of_a_deep_ppm_file_is_refused(tmp_path):
+    (tmp_path / "a").write_bytes(b"P6 24 20 4095\n" + bytes(24 * 20 * 6))
+    with pytest.raises(Unreadable, match="color or transparency of more than 8 bits"):
+        images.read(tmp_path / "a")
+
+
+def test_signed_bytes_of_a_tiff_file_keep_their_sign(tmp_path):
+    values = np.arange(-128, 112, dtype=np.int8).repeat(2).reshape(20, 24)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[339] = 2
+    Image.fromarray(values.view(np.uint8)).save(tmp_path / "a", "TIFF", tiffinfo=tags)
+    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], values)
 
 
 def test_white_may_be_zero_and_a_deep_image_be_turned(tmp_path):

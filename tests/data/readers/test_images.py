@@ -125,6 +125,35 @@ def test_exif_orientation_is_applied(tmp_path):
     assert (info.width, info.height) == (24, 32)
 
 
+UPRIGHT = {  # by orientation, as TIFF 6.0 describes where the first row and column lie
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("pixels", [COLORS, COLORS[..., 0].astype(np.uint16) * 200, COLORS[..., 0] / np.float32(3)])
+def test_a_tiff_file_is_turned_once(tmp_path, orientation, pixels):
+    for compression in ("raw", "tiff_lzw"):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "TIFF", tiffinfo={0x0112: orientation}, compression=compression)
+        image, info = read(tmp_path, stream.getvalue())
+        expected = UPRIGHT[orientation](pixels)
+        np.testing.assert_array_equal(image, expected)
+        assert (info.height, info.width) == expected.shape[:2]
+
+
+def test_what_pillow_would_open_by_other_programs_is_no_image(tmp_path):
+    with pytest.raises(images.Unreadable, match="not an image"):
+        read(tmp_path, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\n")
+
+
 def test_all_black_is_readable(tmp_path):
     assert read(tmp_path, png(np.zeros((20, 20), np.uint8)))[0].max() == 0
 

@@ -7,7 +7,6 @@ import re
 import stat
 import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -15,7 +14,8 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from rescan.data.readers.display import View
-from rescan.data.readers.kinds import NEEDED, is_dicom
+from rescan.data.readers.kinds import NEEDED, is_dicom, is_image
+from rescan.data.readers.png_parts import PNG_MARK, needed_parts
 from rescan.data.readers.unreadable import Several, Unreadable, damage, several
 
 __all__ = ["SUFFIXES", "ImageInfo", "Several", "Unreadable", "read"]
@@ -39,7 +39,7 @@ UPRIGHT = {  # by EXIF orientation
 SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 STRIP = 64  # rows
 PHOTOMETRIC, BITS, SUBFILE, SAMPLE_FORMAT = 262, 258, 254, 339  # TIFF's tags
-PNG_MARK, PNG_NEEDED = b"\x89PNG\r\n\x1a\n", {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+SIGNED = 2  # of SAMPLE_FORMAT
 
 
 class ImageInfo(NamedTuple):
@@ -94,6 +94,8 @@ def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -
                 (image, views), mode = dicom.read_picture(path)
                 _check_size(image.shape[1], image.shape[0])
                 return image, ImageInfo(image.shape[1], image.shape[0], mode, views)
+            if not is_image(head):  # Pillow opens others too, and starts other programs for some
+                raise Unreadable("not an image")
             image, info = (_read_png if head.startswith(PNG_MARK) else _opened)(stream, at_least)
         check_finite(image, gaps=gaps)
         return image, info
@@ -104,7 +106,7 @@ def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS} pixels") from None
     except UnidentifiedImageError:
-        raise Unreadable("not an image") from None
+        raise Unreadable("its picture is damaged, or of a kind that is not read; convert it to PNG or TIFF") from None
     except Exception as error:  # noqa: BLE001 - damaged files make readers raise anything, from SyntaxError to struct.error
         raise damage(error) from None
 
@@ -135,7 +137,7 @@ def read_pages(path: Path) -> tuple[np.ndarray, str]:
 
 def _read_png(stream: BinaryIO, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
     content = stream.read()
-    parts = _png_parts(content)
+    parts = needed_parts(content)
     try:
         return _opened(io.BytesIO(content), at_least)
     except (Unreadable, Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -152,27 +154,6 @@ def _opened(stream: BinaryIO, at_least: int | None) -> tuple[np.ndarray, ImageIn
             if (count := len(_pages(file))) > 1:
                 raise several(count, "pages" if file.format == "TIFF" else "pictures")
             return _decode(file, at_least)
-
-
-def _png_parts(content: bytes) -> list[bytes | memoryview]:
-    """The parts of a PNG file that its pixels need; others may be broken, or larger than Pillow allows.
-
-    Raises:
-        Unreadable: The checksum of a part that they need is wrong, which Pillow does not look at.
-    """
-    view, place = memoryview(content), len(PNG_MARK)
-    chunks: list[bytes | memoryview] = [PNG_MARK]
-    while place + 12 <= len(content):
-        (length,) = struct.unpack_from(">I", content, place)
-        end = place + length + 12
-        if content[place + 4 : place + 8] in PNG_NEEDED:
-            if end <= len(content) and zlib.crc32(view[place + 4 : end - 4]) != int.from_bytes(
-                view[end - 4 : end], "big"
-            ):
-                raise Unreadable("damaged: a checksum is wrong")
-            chunks.append(view[place:end])
-        place = end
-    return chunks
 
 
 def _pages(file: Image.Image) -> list[int]:
@@ -200,10 +181,15 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
-    mode, size = file.mode, file.size
-    is_deep = mode in DEEP_MODES
-    if not is_deep and (DEEP_RAW_MODE.search(repr(getattr(file, "tile", ""))) or _is_deep_jpeg2000(file)):
+    mode, tile = file.mode, getattr(file, "tile", [])
+    most = tile[0][3][-1] if file.format == "PPM" and tile and isinstance(tile[0][3], tuple) else 0
+    is_signed = file.format == "TIFF" and mode == "L" and _tag(file, SAMPLE_FORMAT, 1) == SIGNED
+    is_deep = mode in DEEP_MODES or is_signed
+    if not is_deep and (DEEP_RAW_MODE.search(repr(tile)) or _is_deep_jpeg2000(file) or most > 255):
         raise Unreadable(DEEP_COLOR)
+    if file.format == "TIFF":
+        file.load()  # which may turn it upright, and then takes the orientation out of what it says
+    size = file.size
     _check_size(*size)
     if at_least:
         file.draft(None, (at_least, at_least))
@@ -212,7 +198,12 @@ def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, ImageI
     if is_deep:
         file.load()
         upright = file.transpose(UPRIGHT[turn]) if turn in UPRIGHT else file
-        return _deep_values(file, upright), ImageInfo(width, height, mode)
+        values = _deep_values(file, upright)
+        if is_signed:
+            values = values.view(np.int8).astype(np.int16)
+        elif most:  # Pillow has stretched them
+            values = np.rint(values * (most / 65535)).astype(np.uint16)
+        return values, ImageInfo(width, height, mode)
     image: Image.Image = file
     if image.has_transparency_data:
         image = image.convert("RGBA")
