@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import cv2
 import nibabel
 import nrrd
 import numpy as np
@@ -16,7 +18,8 @@ from pydicom.dataset import Dataset
 
 from rescan.data.audit.inspection import inspect
 from rescan.data.index import Files
-from rescan.data.readers import volumes
+from rescan.data.layouts import folders
+from rescan.data.readers import images, volumes
 from rescan.data.readers.images import Unreadable
 from rescan.preparation.sample import prepare
 from rescan.study import Preparation
@@ -85,6 +88,46 @@ def test_nrrd_files(tmp_path, expected, encoding):
     nrrd.write(str(tmp_path / "b.nrrd"), VALUES, {})
     with pytest.raises(Unreadable, match="does not say where the patient's right is; convert it to NIfTI"):
         volumes.read(tmp_path / "b.nrrd")
+
+
+def test_a_nrrd_file_of_the_other_byte_order_and_one_with_its_data_beside(tmp_path, expected):
+    affine = np.diag([-1, -1, 1, 1]) @ AFFINE
+    header = {"space": "lps", "space directions": affine[:3, :3].T, "space origin": affine[:3, 3]}
+    nrrd.write(str(tmp_path / "a.nrrd"), VALUES.astype(">i2"), {**header, "encoding": "raw", "endian": "big"})
+    assert check(tmp_path / "a.nrrd", expected).values.dtype.isnative
+    nrrd.write(str(tmp_path / "b.nhdr"), VALUES, header, detached_header=True)
+    check(tmp_path / "b.nhdr", expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementDataFile = LOCAL\n", r"is MetaImage \(.mha, .mhd\)"),
+        (nibabel.AnalyzeImage(VALUES, np.eye(4)).header.binaryblock, "is Analyze 7.5"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(500), "is HDF5"),
+    ],
+)
+def test_other_kinds_of_volumes_are_named_with_the_remedy(tmp_path, content, said):
+    (tmp_path / "a.mhd").write_bytes(content)
+    for read in (volumes.read, images.read):
+        with pytest.raises(Unreadable, match=f"^{said}.*, which is not read; convert it to NIfTI$"):
+            read(tmp_path / "a.mhd")
+    assert folders.samples_below(tmp_path)[0] == [PurePosixPath("a.mhd")]
+
+
+def test_what_systems_leave_in_a_folder_is_no_slice(tmp_path):
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    for number in range(16):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((20, 20), number, np.uint8))
+    for name in ("Thumbs.db", "ehthumbs.db", "DICOMDIR", "._1.png", ".DS_Store"):
+        (folder / name).write_bytes(b"x")
+    (folder / "@eaDir").mkdir()
+    os.mkfifo(folder / "pipe")
+    assert volumes.read(folder).values.shape == (20, 16, 20)
+    (folder / "notes.txt").write_bytes(b"x")
+    with pytest.raises(Unreadable, match=r"holds notes.txt beside 16 B-scans; remove it"):
+        volumes.read(folder)
 
 
 def test_no_flipped_bit_of_a_compressed_file_is_read_as_other_voxels(tmp_path, expected):

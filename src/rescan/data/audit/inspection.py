@@ -12,6 +12,7 @@ import numpy as np
 from rescan.data.audit import duplicates
 from rescan.data.gray_levels import stretched
 from rescan.data.readers import images, volumes
+from rescan.data.readers.unreadable import one_line
 from rescan.files import sha256
 
 
@@ -39,9 +40,12 @@ def inspect(path: Path, *, gaps: bool = False) -> Inspected:
     """
     if not path.exists():
         return unreadable("no such file")
-    size, digest = _bytes(path)
+    size, digest = 0, ""
     try:
+        size, digest = _bytes(path)
         image, mode, (depth, height, width) = _read(path, gaps=gaps)
+    except OSError as error:  # a folder or file that may not be read
+        return unreadable(one_line(error))
     except images.Unreadable as error:
         return unreadable(str(error), size, digest)
     pixels = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)

@@ -28,7 +28,7 @@ ENDS_OF_PARTS = ("", "set", *(joint + word for joint in "_- " for word in ("set"
 PARTS = {name + end: part for part, names in NAMES_OF_PARTS.items() for name in names for end in ENDS_OF_PARTS}
 MASKS = {"mask", "masks"}  # folders that hold no samples
 JOINED = "the validation part that the data come with is joined to training; Rescan cuts its own, by group"
-OF_VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd")
+OF_VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh", ".nrrd", ".mha", ".mhd")
 ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,6}$")
 
 

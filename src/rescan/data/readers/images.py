@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from rescan.data.readers.display import View
-from rescan.data.readers.kinds import NEEDED, is_dicom, is_image
+from rescan.data.readers.kinds import NEEDED, is_dicom, is_image, of_other_kind
 from rescan.data.readers.png_parts import PNG_MARK, needed_parts
 from rescan.data.readers.unreadable import Several, Unreadable, damage, several
 
@@ -95,7 +95,7 @@ def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -
                 _check_size(image.shape[1], image.shape[0])
                 return image, ImageInfo(image.shape[1], image.shape[0], mode, views)
             if not is_image(head):  # Pillow opens others too, and starts other programs for some
-                raise Unreadable("not an image")
+                raise Unreadable(of_other_kind(path) or "not an image")
             image, info = (_read_png if head.startswith(PNG_MARK) else _opened)(stream, at_least)
         check_finite(image, gaps=gaps)
         return image, info

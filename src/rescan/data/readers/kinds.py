@@ -26,6 +26,14 @@ BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}  # bytes
 PNM = {b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"}
 NIFTI = {348: (b"n+1\0", b"ni1\0"), 540: (b"n+2\0", b"ni2\0")}  # size of the header → what it says of itself
 MGH_TYPES = {0, 1, 3, 4}
+OTHERS = {  # of volumes that are not read
+    b"ObjectType": "MetaImage (.mha, .mhd)",
+    b"NDims": "MetaImage (.mha, .mhd)",
+    b"\x5c\x01\0\0": "Analyze 7.5 (.hdr, .img)",
+    b"\0\0\x01\x5c": "Analyze 7.5 (.hdr, .img)",
+    b"CDF\x01": "MINC",
+    b"\x89HDF\r\n": "HDF5, as MINC 2",
+}
 DIRECTORY = b"1.2.840.10008.1.3.10"  # a DICOMDIR, which lists other files
 VRS = b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OW PN SH SL SQ SS ST TM UI UL UN US UT".split()
 
@@ -56,6 +64,14 @@ def kind_of(path: str | Path) -> Optional[Kind]:
     if is_dicom(head):  # first, for a DICOM file may start as a TIFF
         return "dicom"
     return "volume" if is_volume(head) else "image" if is_image(head) else None
+
+
+def of_other_kind(path: Path) -> str:
+    """That a file is of a known kind that is not read, and what to do; "" if it is not of one."""
+    with path.open("rb") as stream:
+        head = stream.read(NEEDED)
+    name = next((name for mark, name in OTHERS.items() if head.startswith(mark)), "")
+    return f"is {name}, which is not read; convert it to NIfTI" if name else ""
 
 
 def is_gzip(head: bytes) -> bool:

@@ -100,7 +100,7 @@ def read_nifti(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
             raise Unreadable(f"has {len(shape)} dimensions; a volume has 3")
         kind = image.get_data_dtype()
         if kind.kind not in "iuf":
-            raise Unreadable(f"voxels of type {kind} are no gray levels")
+            raise Unreadable(f"voxels of type {kind if kind.names is None else 'RGB'} are no gray levels")
         slope, intercept = image.dataobj.slope, image.dataobj.inter
         scaled = (slope, intercept) != (1, 0)
         check_memory(int(np.prod(shape)), 4 if scaled else kind.itemsize, memory)
@@ -128,6 +128,7 @@ def read_nrrd(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
         raise Unreadable(f"its space {space!r} does not say where the patient's right is; convert it to NIfTI")
     check_memory(int(np.prod(sizes)), 8, memory)
     values, _ = nrrd.read(str(path))
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.dtype.kind not in "iuf":
         raise Unreadable(f"voxels of type {values.dtype} are no gray levels")
     affine = np.eye(4)

@@ -15,10 +15,12 @@ from typing import Literal, NamedTuple, Optional
 import numpy as np
 
 from rescan.data.readers.images import check_finite, read_pages
-from rescan.data.readers.kinds import NEEDED, is_nrrd, kind_of
+from rescan.data.readers.kinds import NEEDED, is_nrrd, kind_of, of_other_kind
 from rescan.data.readers.nifti import grid_of, read_nifti, read_nrrd, write_nifti
 from rescan.data.readers.stacks import read_stack
 from rescan.data.readers.unreadable import Unreadable, damage
+from rescan.errors import RescanError
+from rescan.walk import entries_of
 
 __all__ = [
     "Volume",
@@ -34,7 +36,6 @@ __all__ = [
 
 SCANS = (".bmp", ".png", ".tif", ".tiff")
 CROSSING = 0.1  # share of columns whose surfaces may cross: a segmentation's slips, not another order
-LEFT_BEHIND = {"thumbs.db", "desktop.ini", "dicomdir"}  # files of a folder that are not its scans
 Kind = Literal["stack", "pages", "nifti", "dicom", "frames"]
 
 
@@ -60,7 +61,11 @@ def is_volume(path: str | Path) -> bool:
 
 def dicom_of(path: Path) -> Optional[Path]:
     """The DICOM file that a path names, or the first one of a folder; None without one."""
-    return next((file for file in (files_in(path) if path.is_dir() else [path]) if kind_of(file) == "dicom"), None)
+    try:
+        files = files_in(path) if path.is_dir() else [path]
+    except Unreadable:  # whoever reads it says so
+        return None
+    return next((file for file in files if kind_of(file) == "dicom"), None)
 
 
 def any_dicom(paths: Iterable[Path]) -> bool:
@@ -183,7 +188,8 @@ def _read(path: Path, memory: int | None) -> tuple[np.ndarray, Optional[np.ndarr
         return values, affine, "frames" if affine is None else "dicom"
     if kind == "image":
         return read_pages(path)[0], None, "pages"
-    raise Unreadable("empty file" if path.stat().st_size == 0 else "not a volume (NIfTI, MGH, NRRD, DICOM or TIFF)")
+    fault = of_other_kind(path) or "not a volume (NIfTI, MGH, NRRD, DICOM or TIFF)"
+    raise Unreadable("empty file" if path.stat().st_size == 0 else fault)
 
 
 def _is_nrrd(path: Path) -> bool:
@@ -203,6 +209,12 @@ def _are_scans(files: list[Path]) -> bool:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of a folder, without hidden ones and those that systems leave behind."""
-    files = sorted(folder.iterdir())
-    return [file for file in files if not file.name.startswith(".") and file.name.lower() not in LEFT_BEHIND]
+    """The files and folders of a volume's folder, as `walk` lists them.
+
+    Raises:
+        Unreadable: It cannot be read.
+    """
+    try:
+        return entries_of(folder)
+    except RescanError as error:
+        raise Unreadable(str(error)) from None
