@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Optional
+from unicodedata import normalize
 
 import pandas as pd
 
@@ -120,7 +121,8 @@ def header_of(path: Optional[Path], key: Optional[bytes]) -> dict[str, str]:
 def _text(value: object) -> str:
     """A value in one line; of several the first."""
     values = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
-    return " ".join(str(next(iter(values), None) or "").replace("\0", " ").split())  # type: ignore[call-overload]
+    text = str(next(iter(values), None) or "").replace("\0", " ")  # type: ignore[call-overload]
+    return normalize("NFC", " ".join(text.split()))
 
 
 def hashed(name: str, key: bytes, prefix: str) -> str:

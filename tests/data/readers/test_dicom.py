@@ -89,6 +89,47 @@ def test_compressed_data_of_twelve_bits_of_which_pydicom_ships_none(tmp_path, sy
     np.testing.assert_array_equal(image, RAMP)
 
 
+def test_more_frames_than_the_header_says_are_no_image(tmp_path):
+    for number in (None, 1):
+        write_dicom(tmp_path / "a", np.stack([DEEP] * 3), 12, NumberOfFrames=number)
+        with pytest.raises(Unreadable, match="holds pixels of 3 frames, its header says 1"):
+            images.read(tmp_path / "a")
+    content = pydicom.dcmread(get_testdata_file("MR_small_jp2klossless.dcm"))
+    picture = content.PixelData[content.PixelData.find(b"\xff\x4f\xff\x51") :]
+    content.PixelData = encapsulate([picture, picture])
+    content.save_as(tmp_path / "a")
+    with pytest.raises(Unreadable, match="holds 2 compressed pictures, its header says 1"):
+        images.read(tmp_path / "a")
+    with pytest.raises(Unreadable, match="holds pixels of 15 frames, its header says 1"):  # where it is no number
+        images.read(get_testdata_file("badVR.dcm"))
+
+
+@pytest.mark.parametrize("bits", [0, 17])
+def test_bits_that_cannot_be_stored_are_said(tmp_path, bits):
+    write_dicom(tmp_path / "a", DEEP, 12, BitsStored=bits)
+    with pytest.raises(Unreadable, match=f"stores {bits} of 16 bits; mend the header"):
+        images.read(tmp_path / "a")
+
+
+def test_values_in_the_upper_bits_are_the_same_in_rle(tmp_path):
+    content = write_dicom(tmp_path / "a", DEEP << 4, 12, HighBit=15)
+    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], DEEP)
+    content.compress(RLELossless)
+    content.save_as(tmp_path / "a")
+    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], DEEP)
+
+
+def test_padding_of_fractions(tmp_path):
+    content = write_dicom(tmp_path / "a", DEEP)
+    del content.PixelData, content.BitsStored, content.HighBit, content.PixelRepresentation
+    fractions = DEEP / np.float32(3)
+    content.BitsAllocated, content.FloatPixelData = 32, fractions.tobytes()
+    content.FloatPixelPaddingValue = float(fractions[0, 0])
+    content.save_as(tmp_path / "a")
+    expected = np.where(fractions == fractions[0, 0], np.nan, fractions)
+    np.testing.assert_array_equal(images.read(tmp_path / "a")[0], expected)
+
+
 def test_data_that_are_cut_are_called_so(tmp_path):
     whole = Path(get_testdata_file("MR_small_jp2klossless.dcm")).read_bytes()
     (tmp_path / "a").write_bytes(whole[: len(whole) * 9 // 10])

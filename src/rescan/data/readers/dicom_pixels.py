@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, RLELossless
 
 from rescan.data.readers.jpeg_sizes import sizes_of
 from rescan.data.readers.kinds import kind_of
@@ -31,6 +32,8 @@ PACKAGES = {
     **dict.fromkeys((".4.90", ".4.91"), "pylibjpeg-openjpeg"),
     **dict.fromkeys((".4.201", ".4.202", ".4.203"), "'pydicom>=3' pylibjpeg-openjpeg, which need Python 3.10"),
 }
+# An item of encapsulated pixels that begins with the mark of a JPEG, JPEG-LS or JPEG 2000 picture.
+PICTURES = re.compile(rb"\xfe\xff\x00\xe0....(?:\xff\xd8\xff|\xff\x4f\xff\x51)", re.DOTALL)
 ROOT = "1.2.840.10008.1.2"
 GROUPS = (  # of an enhanced file: what may differ from frame to frame
     "PlanePositionSequence",
@@ -58,20 +61,31 @@ def open_dicom(path: Path, *, pixels: bool = True) -> Dataset:
         if pixels and not any(name in content for name in ("PixelData", *FLOATS)):
             what = UID(str(content.get("SOPClassUID", ""))).name or "DICOM"
             raise Unreadable(f"holds no pixels ({what})" if len(content) else "truncated")
-        if not _is_number(content, "NumberOfFrames"):
-            del content.NumberOfFrames
-        for name in NEEDED:
-            if value_of([content], name) is None:
-                raise Unreadable(f"lacks {name}")
-        if value_of([content], "BitsStored") is None:
-            content.BitsStored = content.BitsAllocated
-        if value_of([content], "PixelRepresentation") is None:
-            content.PixelRepresentation = 0
+        _check_header(content)
         if not getattr(content, "file_meta", None):
             content.file_meta = pydicom.dataset.FileMetaDataset()
         if not content.file_meta.get("TransferSyntaxUID"):
             content.file_meta.TransferSyntaxUID = _guessed_syntax(content)
     return content
+
+
+def _check_header(content: Dataset) -> None:
+    """Fill what a header may leave out.
+
+    Raises:
+        Unreadable: It lacks what tells how to read its pixels.
+    """
+    if not _is_number(content, "NumberOfFrames"):
+        del content.NumberOfFrames
+    for name in NEEDED:
+        if value_of([content], name) is None:
+            raise Unreadable(f"lacks {name}")
+    if value_of([content], "BitsStored") is None:
+        content.BitsStored = content.BitsAllocated
+    if not 1 <= int(content.BitsStored) <= int(content.BitsAllocated):
+        raise Unreadable(f"stores {content.BitsStored} of {content.BitsAllocated} bits; mend the header")
+    if value_of([content], "PixelRepresentation") is None:
+        content.PixelRepresentation = 0
 
 
 def _is_number(content: Dataset, name: str) -> bool:
@@ -164,10 +178,10 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
         Unreadable: They are truncated, damaged, or compressed in a way that nothing installed can decode.
     """
     syntax = content.file_meta.TransferSyntaxUID
-    if _is_compressed(syntax):
-        _check_sizes(content)
+    in_words = not _is_compressed(syntax) or syntax == RLELossless  # else the decoder gives the values
+    _check_sizes(content)
     shift = 0
-    if not _is_compressed(syntax) and "PixelData" in content:  # else the decoder gives the values
+    if in_words and "PixelData" in content:
         shift = max(0, int(value_of([content], "HighBit") or 0) + 1 - int(content.BitsStored))
         content.BitsStored += shift
     try:
@@ -188,20 +202,30 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
     except Exception as error:  # noqa: BLE001 - data that are truncated or compressed in an unknown way
         raise Unreadable(_why_not(syntax, error)) from None
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    if pixels.dtype.kind in "iu" and not _is_compressed(syntax):
+    if pixels.dtype.kind in "iu" and in_words:
         pixels = _own_bits(pixels, int(content.BitsStored), shift)
         content.BitsStored -= shift
     return pixels, str(photometric)
 
 
 def _check_sizes(content: Dataset) -> None:
-    """Refuse JPEG pictures of another size than the file says: gdcm would end the whole process.
+    """Refuse pixels of more frames than the file says, whose others would be lost without a word.
+
+    And JPEG pictures of another size: gdcm would end the whole process.
 
     Raises:
-        Unreadable: The size of both.
+        Unreadable: The number or size of both.
     """
     said = int(content.Rows), int(content.Columns)
-    for size in sizes_of(content.get("PixelData") or b""):
+    data = content.get("PixelData") or b""
+    if not _is_compressed(content.file_meta.TransferSyntaxUID):
+        one = said[0] * said[1] * int(content.SamplesPerPixel) * int(content.BitsAllocated) // 8
+        if one and len(data) // one > frames_of(content):
+            raise Unreadable(f"holds pixels of {len(data) // one} frames, its header says {frames_of(content)}")
+        return
+    if (count := len(PICTURES.findall(data))) > frames_of(content):
+        raise Unreadable(f"holds {count} compressed pictures, its header says {frames_of(content)}")
+    for size in sizes_of(data):
         if size != said:
             own, header = (f"{rows}x{columns}" for rows, columns in (size, said))
             raise Unreadable(f"damaged: its compressed picture has {own} pixels, its header says {header}")

@@ -53,7 +53,7 @@ def gray_values(content: Dataset, pixels: np.ndarray, frame: int = 0) -> Values:
     places = described(content, frame)
     is_float = any(name in content for name in FLOATS)
     bits, signed = int(content.BitsStored), bool(content.PixelRepresentation)
-    padding = None if is_float else _padding(content, pixels)
+    padding = _padding_of_fractions(content, pixels) if is_float else _padding(content, pixels)
     values, span, raw = _in_units(places, pixels, _span(bits, signed=signed))
     views = _views(places, signed=span[0] < 0)
     if _is_inverse(content):
@@ -68,7 +68,7 @@ def gray_values(content: Dataset, pixels: np.ndarray, frame: int = 0) -> Values:
         values = values.astype(np.uint8, copy=False)
     if padding is not None:
         values = values.astype(np.float32)
-        values[padding] = np.nan
+        np.copyto(values, np.float32(np.nan), where=padding)
     if values.dtype == np.float64:
         values = values.astype(np.float32)
     return Values(values, tuple(views))
@@ -87,6 +87,18 @@ def _padding(content: Dataset, pixels: np.ndarray) -> np.ndarray | None:
     size = 2 ** (8 * pixels.dtype.itemsize)
     least = np.iinfo(pixels.dtype).min
     ends = [(end - least) % size + least for end in ends]  # written with the other sign
+    return _between(pixels, ends)
+
+
+def _padding_of_fractions(content: Dataset, pixels: np.ndarray) -> np.ndarray | None:
+    """The same of a file whose pixels are fractions."""
+    kind = next(name[: -len("PixelData")] for name in FLOATS if name in content)
+    ends = numbers_of([content], f"{kind}PixelPaddingValue")[:1]
+    ends += numbers_of([content], f"{kind}PixelPaddingRangeLimit")[:1] if ends else []
+    return _between(pixels, ends) if ends else None
+
+
+def _between(pixels: np.ndarray, ends: list[float]) -> np.ndarray | None:
     padding = (pixels >= min(ends)) & (pixels <= max(ends)) if len(ends) > 1 else pixels == ends[0]
     if padding.all():
         raise Unreadable("holds padding only")
