@@ -21,6 +21,7 @@ from rescan.arm_models import (
 )
 from rescan.data.index import Files
 from rescan.data.layouts.folders import is_volume_file, samples_below
+from rescan.data.readers.frames import file_and_frame, frame_paths
 from rescan.data.readers.images import SUFFIXES
 from rescan.errors import RescanError
 from rescan.evaluation.levels import by_unit
@@ -196,12 +197,14 @@ def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
     """The files of the images or volumes to predict."""
     paths: list[Path] = []
     for image in images:
-        if not image.exists():
+        if not file_and_frame(image)[0].exists():
             raise RescanError(f"{image}: no such file or folder; give image files or folders of them")
         if not image.is_dir():
             paths.append(image)
         else:
             paths += _volumes_in(image) if reads_volumes else [image / path for path in samples_below(image)[0]]
+    if not reads_volumes:
+        paths = [Path(frame) for path in paths for frame in frame_paths(str(path), path)]
     if not paths:
         fault = (
             "no volumes in it (NIfTI files, or folders of B-scans or of DICOM slices)"

@@ -20,6 +20,7 @@ from unicodedata import normalize
 import pandas as pd
 
 from rescan.data.pool import pooled
+from rescan.data.readers.frames import file_and_frame
 from rescan.data.readers.volumes import dicom_of
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -67,7 +68,7 @@ def with_headers(manifest: pd.DataFrame, files: Sequence[Optional[Path]], key: O
     found = pd.DataFrame([{**dict.fromkeys((*TAGS, WRITTEN), ""), **row} for row in rows], index=manifest.index)
     count = sum(bool(row) for row in rows)
     if not count:
-        return manifest
+        return _with_patients_of_frames(manifest, files)
     spellings = found[WRITTEN].groupby(found["patient"]).nunique().drop("", errors="ignore")
     if (spellings > 1).any():
         logger.warning("%d patients are one each, though their ids in headers %s", (spellings > 1).sum(), ONLY_WRITTEN)
@@ -83,7 +84,18 @@ def with_headers(manifest: pd.DataFrame, files: Sequence[Optional[Path]], key: O
             manifest, filled = manifest.assign(**{name: values}), [*filled, name]
     how = "hashed" if key else "as they are"
     logger.info("%d DICOM headers say %s; ids are %s (data.patients)", count, ", ".join(filled) or "nothing more", how)
-    return manifest
+    return _with_patients_of_frames(manifest, files)
+
+
+def _with_patients_of_frames(manifest: pd.DataFrame, files: Sequence[Optional[Path]]) -> pd.DataFrame:
+    """The frames of a file whose patient is not known are of one, called after the file: no split may part them."""
+    if not any(file is not None and file_and_frame(file)[1] for file in files):
+        return manifest
+    patients = [
+        patient or (name.rpartition("#")[0] if file is not None and file_and_frame(file)[1] else "")
+        for file, name, patient in zip(files, manifest["path"], manifest["patient"])
+    ]
+    return manifest.assign(patient=patients)
 
 
 def header_of(path: Optional[Path], key: Optional[bytes]) -> dict[str, str]:

@@ -169,6 +169,10 @@ class Data(DataSet):
         default="hashed", description="how results show ids of patients and studies from DICOM headers"
     )
 
+    frames: Literal["refused", "each"] = Field(
+        default="refused", description="each: a DICOM file of several frames is as many samples, all of one patient"
+    )
+
     @property
     def outcome(self) -> Outcome:
         """What is predicted."""

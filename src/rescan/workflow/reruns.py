@@ -37,6 +37,7 @@ class Keys:
         sections = [*DataSet.model_fields, "classes", "labels", "ordered", "expected", "extra"]
         states = [_state(data) for data in (study.data, *study.data.extra.values())]
         key = study_key(study, *(f"data.{section}" for section in sections)) + " multilabel" * study.data.multilabel
+        key += " frames" * (study.data.frames == "each")
         return fingerprint([key, states])
 
     def index(self, wildcards: Wildcards) -> str:
@@ -44,7 +45,7 @@ class Keys:
         study = self._study(wildcards)
         sections = [f"data.{section}" for section in ("layout", "classes", "labels", "ordered", "extra")]
         key = study_key(study, *sections, "split.test") + ("" if study.data.patients == "hashed" else " as_is")
-        return key + " multilabel" * study.data.multilabel
+        return key + " multilabel" * study.data.multilabel + " frames" * (study.data.frames == "each")
 
     def audit(self, wildcards: Wildcards) -> str:
         """What the audit looks for; of external data also what is shared with the home's; and if values may be NaN."""

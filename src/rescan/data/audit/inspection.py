@@ -12,6 +12,7 @@ import numpy as np
 from rescan.data.audit import duplicates
 from rescan.data.gray_levels import stretched
 from rescan.data.readers import images, volumes
+from rescan.data.readers.frames import file_and_frame
 from rescan.data.readers.unreadable import one_line
 from rescan.files import sha256
 
@@ -38,7 +39,7 @@ def inspect(path: Path, *, gaps: bool = False) -> Inspected:
         path: The file or folder.
         gaps: Whether some of its values may be NaN.
     """
-    if not path.exists():
+    if not file_and_frame(path)[0].exists():
         return unreadable("no such file")
     size, digest = 0, ""
     try:
@@ -57,6 +58,9 @@ def inspect(path: Path, *, gaps: bool = False) -> Inspected:
 
 def _bytes(path: Path) -> tuple[int, str]:
     """The size of a file, or of a folder's files, and its SHA-256."""
+    file, frame = file_and_frame(path)
+    if frame is not None:  # of a file of equal bytes, the frames are not
+        return file.stat().st_size, hashlib.sha256(f"{sha256(file)}#{frame}".encode()).hexdigest()
     if not path.is_dir():
         return path.stat().st_size, sha256(path)
     files = [file for file in volumes.files_in(path) if file.is_file()]

@@ -15,6 +15,7 @@ import pandas as pd
 
 from rescan import catalogue
 from rescan.data.layouts.folders import naming, path_columns, top_of
+from rescan.data.readers.frames import frame_paths
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.results.parts import EXTRA, UNLABELED
@@ -47,6 +48,8 @@ def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
             raise RescanError(f"the source folder {root} is not there; check the path, or download again")
         listed: pd.DataFrame = catalogue.resolve("layout", layout["name"])(root, study.data, **options)
         _check_names(listed)
+        if study.data.frames == "each":
+            listed = _by_frame(root, listed)
         manifest, dropped = listed, dict[str, int]()
         if study.data.labels and not study.data.multilabel:  # of several labels the layout has done it
             manifest, dropped = _by_class(study.data, root, listed, own=not (origin or study.home))
@@ -61,6 +64,19 @@ def read_layout(study: Study, root: Path, origin: str = "") -> pd.DataFrame:
     manifest = manifest.sort_values("sample", ignore_index=True)
     manifest.attrs = {"dropped": dropped, "unlisted": listed.attrs.get("unlisted", [])}
     return manifest
+
+
+def _by_frame(root: Path, listed: pd.DataFrame) -> pd.DataFrame:
+    """Samples, of DICOM files of several frames one for each."""
+    found = [frame_paths(path, root / path) for path in listed["path"]]
+    if all(len(paths) == 1 for paths in found):
+        return listed
+    logger.info("%s: %d files have several frames, each of which is a sample", root, sum(len(own) > 1 for own in found))
+    rows = listed.loc[listed.index.repeat([len(paths) for paths in found])].reset_index(drop=True)
+    marks = [path[len(own) :] for own, paths in zip(listed["path"], found) for path in paths]
+    rows = rows.assign(sample=rows["sample"] + marks, path=rows["path"] + marks)
+    rows.attrs = dict(listed.attrs)
+    return rows
 
 
 def tables_of(layout: dict[str, Any], root: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 from PIL import Image
@@ -18,8 +19,8 @@ COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PALETTE = "PALETTE COLOR"
 
 
-def read_picture(path: Path) -> tuple[Values, str]:
-    """Read a DICOM file of one frame.
+def read_picture(path: Path, frame: Optional[int] = None) -> tuple[Values, str]:
+    """Read a DICOM file of one frame; or one frame of a file, by its number from 1 on.
 
     Returns:
         Gray values as `gray_values` gives them, or (H, W, 3) uint8 without a view; and the name of their format.
@@ -30,13 +31,20 @@ def read_picture(path: Path) -> tuple[Values, str]:
     """
     content = open_dicom(path)
     check_kind(content)
-    if (count := frames_of(content)) > 1:
+    count = frames_of(content)
+    if frame is not None and frame > count:
+        raise Unreadable(f"has {count} frames, no frame {frame}")
+    if count > 1 and frame is None:
         raise several(count, "frames")
     if int(content.Rows) * int(content.Columns) > (Image.MAX_IMAGE_PIXELS or np.inf):
         raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS} pixels")
-    pixels, photometric = decoded(content)
+    number = (frame or 1) - 1
+    pixels, photometric = decoded(content, number if count > 1 else None)
     mode = f"{content.PhotometricInterpretation} {content.BitsStored}-bit"
-    return values_of(content, pixels, photometric), mode
+    values = values_of(content, pixels, photometric, number)
+    if pixels.dtype.kind == "f" and np.isinf(values.values).any():
+        raise Unreadable("holds infinite values; mend it")
+    return values, mode
 
 
 def check_kind(content: Dataset) -> None:

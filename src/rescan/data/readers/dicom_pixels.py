@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import pydicom
@@ -167,8 +167,8 @@ def _is_little(content: Dataset) -> bool:
         return True
 
 
-def decoded(content: Dataset) -> tuple[np.ndarray, str]:
-    """Decode the pixels of all frames.
+def decoded(content: Dataset, frame: Optional[int] = None) -> tuple[np.ndarray, str]:
+    """Decode the pixels of all frames; or of one of several, by its number from 0 on.
 
     Returns:
         ([frames,] H, W [, samples] of the file's own type, with as many bits as it stores; and what the samples are
@@ -188,6 +188,7 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
         with quiet():
             if IS_OLD:
                 pixels, photometric = content.pixel_array, content.PhotometricInterpretation
+                pixels = pixels if frame is None else pixels[frame]
                 if syntax == JPEGBaseline8Bit and photometric == "RGB" and b"JFIF" in content.PixelData[:100]:
                     photometric = "YBR_FULL"  # what JFIF holds, as later versions know
             else:
@@ -197,7 +198,7 @@ def decoded(content: Dataset) -> tuple[np.ndarray, str]:
                 decoder = library.get_decoder(syntax)
                 # gdcm ends the whole process at some damaged baseline JPEG data; Pillow gives the same values
                 plugin = "pillow" if syntax == JPEGBaseline8Bit and "pillow" in decoder.available_plugins else ""
-                pixels, properties = decoder.as_array(content, decoding_plugin=plugin)
+                pixels, properties = decoder.as_array(content, index=frame, decoding_plugin=plugin)
                 photometric = properties["photometric_interpretation"]
     except Exception as error:  # noqa: BLE001 - data that are truncated or compressed in an unknown way
         raise Unreadable(_why_not(syntax, error)) from None

@@ -8,12 +8,13 @@ import stat
 import struct
 import warnings
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Optional
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from rescan.data.readers.display import View
+from rescan.data.readers.frames import file_and_frame
 from rescan.data.readers.kinds import NEEDED, is_dicom, is_image, of_other_kind
 from rescan.data.readers.png_parts import PNG_MARK, needed_parts
 from rescan.data.readers.unreadable import Several, Unreadable, damage, several
@@ -65,7 +66,7 @@ def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -
     In what is read from a DICOM file, and from a TIFF file where white is zero, more is brighter.
 
     Args:
-        path: The image file, DICOM or of any format that Pillow reads.
+        path: The image file, DICOM or of any format that Pillow reads; or one frame of it, as `frames` names it.
         at_least: Lets a JPEG file be decoded at 1/2, 1/4 or 1/8 of its size, the smallest whose shorter side still has
             this many pixels: quicker, and much like averaging over blocks of pixels.
         gaps: Whether some of its values may be NaN.
@@ -79,26 +80,13 @@ def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -
         Several: It holds several pictures.
         Unreadable: No such file, empty, truncated, no image, too small, too large, or color of more than 8 bits.
     """
-    path = Path(path)
+    path, frame = file_and_frame(Path(path))
     try:
         if not stat.S_ISREG((state := path.stat()).st_mode):
             raise Unreadable("not a file")
         if state.st_size == 0:
             raise Unreadable("empty file")
-        with path.open("rb") as stream:
-            head = stream.read(NEEDED)
-            stream.seek(0)
-            if is_dicom(head):
-                from rescan.data.readers import dicom
-
-                (image, views), mode = dicom.read_picture(path)
-                _check_size(image.shape[1], image.shape[0])
-                return image, ImageInfo(image.shape[1], image.shape[0], mode, views)
-            if not is_image(head):  # Pillow opens others too, and starts other programs for some
-                raise Unreadable(of_other_kind(path) or "not an image")
-            image, info = (_read_png if head.startswith(PNG_MARK) else _opened)(stream, at_least)
-        check_finite(image, gaps=gaps)
-        return image, info
+        return _read(path, frame, at_least, gaps=gaps)
     except Unreadable:
         raise
     except FileNotFoundError:
@@ -109,6 +97,25 @@ def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -
         raise Unreadable("its picture is damaged, or of a kind that is not read; convert it to PNG or TIFF") from None
     except Exception as error:  # noqa: BLE001 - damaged files make readers raise anything, from SyntaxError to struct.error
         raise damage(error) from None
+
+
+def _read(path: Path, frame: Optional[int], at_least: int | None, *, gaps: bool) -> tuple[np.ndarray, ImageInfo]:
+    with path.open("rb") as stream:
+        head = stream.read(NEEDED)
+        stream.seek(0)
+        if is_dicom(head):
+            from rescan.data.readers import dicom
+
+            (image, views), mode = dicom.read_picture(path, frame)
+            _check_size(image.shape[1], image.shape[0])
+            return image, ImageInfo(image.shape[1], image.shape[0], mode, views)
+        if frame is not None:
+            raise Unreadable(f"is no DICOM file, and has no frame {frame}")
+        if not is_image(head):  # Pillow opens others too, and starts other programs for some
+            raise Unreadable(of_other_kind(path) or "not an image")
+        image, info = (_read_png if head.startswith(PNG_MARK) else _opened)(stream, at_least)
+    check_finite(image, gaps=gaps)
+    return image, info
 
 
 def read_pages(path: Path) -> tuple[np.ndarray, str]:

@@ -13,7 +13,8 @@ class Several(Unreadable):
 
 def several(count: int, what: str) -> Several:
     """The error of a file of so many frames or pages."""
-    return Several(f"holds {count} {what}, an image is one; add reads: volume to the preparation, or split it")
+    alone = ", or frames: each to data" if what == "frames" else ", or split it"
+    return Several(f"holds {count} {what}, an image is one; add reads: volume to the preparation{alone}")
 
 
 def one_line(error: Exception, most: int = 200) -> str:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Optional
 
 import numpy as np
 
+from rescan.data.readers.frames import file_and_frame
 from rescan.data.readers.images import check_finite, read_pages
 from rescan.data.readers.kinds import NEEDED, is_nrrd, kind_of, of_other_kind
 from rescan.data.readers.nifti import grid_of, read_nifti, read_nrrd, write_nifti
@@ -62,7 +63,7 @@ def is_volume(path: str | Path) -> bool:
 def dicom_of(path: Path) -> Optional[Path]:
     """The DICOM file that a path names, or the first one of a folder; None without one."""
     try:
-        files = files_in(path) if path.is_dir() else [path]
+        files = files_in(path) if path.is_dir() else [file_and_frame(path)[0]]
     except Unreadable:  # whoever reads it says so
         return None
     return next((file for file in files if kind_of(file) == "dicom"), None)
@@ -89,6 +90,8 @@ def read(
         Unreadable: The reason, in a few words.
     """
     path = Path(path)
+    if file_and_frame(path)[1] is not None:
+        raise Unreadable("is one frame of a file; to read it whole, take frames: each out of data")
     try:
         values, affine, kind = _read(path, memory)
     except Unreadable:

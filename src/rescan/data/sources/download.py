@@ -16,6 +16,7 @@ from rescan import catalogue
 from rescan.catalogue import phantoms
 from rescan.data.layouts.folders import naming, path_columns
 from rescan.data.layouts.reading import read_layout, tables_of
+from rescan.data.readers.frames import file_and_frame
 from rescan.data.sources.archives import extract
 from rescan.errors import RescanError
 from rescan.files import at_home, fingerprint, sha256
@@ -65,7 +66,8 @@ def _download(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]
         kind, where, root = _fetch(study, data, origin)
     manifest = read_layout(study, root, origin)
     with naming(study):
-        paths = {path for column in path_columns(manifest) for path in manifest[column]} - {""}
+        named = {path for column in path_columns(manifest) for path in manifest[column]} - {""}
+        paths = {file_and_frame(root / path)[0].relative_to(root).as_posix() for path in named}
         files, size, checksum = _checksum(root, sorted({*paths, *tables_of(data.layout, root)}))
     logger.info("%s: %d samples in %s", study.name, len(manifest), root)
     entry = SourceData(
