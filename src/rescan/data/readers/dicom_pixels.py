@@ -60,7 +60,8 @@ def open_dicom(path: Path, *, pixels: bool = True) -> Dataset:
         content = pydicom.dcmread(path, stop_before_pixels=not pixels, force=True)
         if pixels and not any(name in content for name in ("PixelData", *FLOATS)):
             what = UID(str(content.get("SOPClassUID", ""))).name or "DICOM"
-            raise Unreadable(f"holds no pixels ({what})" if len(content) else "truncated")
+            is_cut = not len(content) or "Rows" in content  # what ends within its pixels loses them
+            raise Unreadable("truncated: its pixels are lost" if is_cut else f"holds no pixels ({what})")
         _check_header(content)
         if not getattr(content, "file_meta", None):
             content.file_meta = pydicom.dataset.FileMetaDataset()
