@@ -19,6 +19,8 @@ def test_yaml_1_2_keeps_no_a_class_and_1e_4_a_number(load, minimal):
         ("encoder: resnet18", "encodr: resnet18", "did you mean 'encoder'?"),
         ("classes: [no, yes]", "classes: [Yes, yes]", "classes: 'Yes' and 'yes' differ only in case"),
         ("classes: [no, yes]", "classes: [no, no]", "a class is named twice"),
+        ("classes: [no, yes]", 'classes: [no, "y\\nes"]', "classes: 'y\\nes' holds a line break"),
+        ("classes: [no, yes]", 'classes: [no, " "]', "classes: ' ' is empty; give it another name"),
         ("classes: [no, yes]", "classes: [no]", "at least 2 items"),
         ("source: {path: somewhere}", "source: {}", "exactly one of"),
         ("source: {path: somewhere}", "source: {url: 'https://x'}", "belong together"),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rescan.catalogue.record import Option, Record, by_name
 
 VERSION = 1  # raised by hand when the images of any phantom change, so that they are made again
 
 
+@dataclass(frozen=True)
 class Phantom(Record):
-    """A function `(folder, classes, **options)` that writes a data set."""
+    """A function `(folder, classes, **options)` that writes a data set.
+
+    Attributes:
+        of_several: Whether its images may have several of the classes.
+    """
 
     kind = "phantom"
+    of_several: bool = False
 
 
 def _options(samples: int, size: Option, duplicates: float, confound: float, **own: Option) -> dict[str, Option]:
@@ -81,5 +89,12 @@ PHANTOMS = by_name(
             confound=0.5,
             test=Option(0.25, "share of the images in the test part"),
         ),
+    ),
+    Phantom(
+        "findings",
+        "rescan.phantoms.radiograph.findings:make",
+        about="radiographs with several findings each, or none, as `table` (`multilabel`)",
+        options=_options(samples=320, size=_height(160), duplicates=0.04, confound=0.0),
+        of_several=True,
     ),
 )

@@ -12,6 +12,7 @@ from rescan import catalogue
 from rescan.spelling import ONLY_WRITTEN, alike, named
 from rescan.study.named import Named
 from rescan.study.strict import Name, Strict, not_reserved
+from rescan.walk import name_fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,6 +181,9 @@ class Data(DataSet):
 
     @model_validator(mode="after")
     def _classes_labels_and_endpoints_agree(self) -> Data:
+        for name in self.classes:
+            if fault := name_fault(name) or ("" if name.strip() else "is empty"):
+                raise ValueError(f"classes: {name!r} {fault}; give it another name, and its label in labels")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: a class is named twice")
         if same := alike(self.classes):
@@ -199,7 +203,11 @@ class Data(DataSet):
 
     @model_validator(mode="after")
     def _several_labels_can_be_read(self) -> Data:
+        sources = {"": self, **self.extra, **self.external}
         if not self.multilabel:
+            for source in sources.values():
+                if source.phantom is not None and catalogue.PHANTOMS[source.phantom["name"]].of_several:
+                    raise ValueError(f"phantom {source.phantom['name']} has several labels; add multilabel: true")
             return self
         if self.ordered:
             raise ValueError("multilabel: grades exclude each other; take out multilabel, or ordered")
@@ -207,12 +215,12 @@ class Data(DataSet):
             raise ValueError(f"multilabel: {len(self.classes)} classes; {MOST_LABELS} labels at most are possible")
         if wrong := [name for name in self.classes if SEPARATOR in name or name.casefold() in NO_LABELS]:
             raise ValueError(f"multilabel: {wrong[0]!r} can be no class: it means none, or several; take it out")
-        for name, source in {"": self, **self.extra, **self.external}.items():
+        for name, source in sources.items():
             where = f"{name}: " if name else ""
             if source.layout["name"] != "table":
                 raise ValueError(f"multilabel: {where}layout {source.layout['name']} has one label; use layout: table")
-            if source.phantom is not None:
-                raise ValueError(f"multilabel: {where}phantom {source.phantom['name']} has one label; take it out")
+            if source.phantom is not None and not catalogue.PHANTOMS[source.phantom["name"]].of_several:
+                raise ValueError(f"multilabel: {where}phantom {source.phantom['name']} has one label; use findings")
         return self
 
     @model_validator(mode="after")

@@ -244,14 +244,14 @@ def _draw(case: Case, number: int, options: Options) -> tuple[Array, Array, bool
     image, mask = draw(
         person,
         case.body_part,
-        "" if options.null else case.lesion,
+        [case.lesion] if case.lesion and not options.null else [],
         shape=(round(options.size * scale), round(options.size * scale * aspect)),
         contrast=options.contrast,
         rng=rng,
         site_rng=options.rng(4, case.study),
         lesion_rng=options.rng(7, number),
     )
-    return image, mask, color
+    return image, 255 * mask, color
 
 
 def _write_lists(top: Path, cases: list[Case]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -107,7 +108,7 @@ def aim(person: Patient, part: Part, shape: tuple[int, int], rng: np.random.Gene
 def draw(
     person: Patient,
     body_part: str,
-    lesion: str,
+    lesions: Sequence[str],
     *,
     shape: tuple[int, int],
     contrast: float,
@@ -120,16 +121,16 @@ def draw(
     Args:
         person: Whose it is.
         body_part: One of `PARTS`.
-        lesion: One of `LESIONS`, or "" for none.
+        lesions: Some of `LESIONS`.
         shape: (H, W) in pixels.
-        contrast: Factor on the lesion's contrast.
-        rng: The image's own generator, for all but the lesion.
-        site_rng: The generator of the lesion's place, in the same state for all images of a study.
-        lesion_rng: The generator of the rest of the lesion.
+        contrast: Factor on the lesions' contrast.
+        rng: The image's own generator, for all but the lesions.
+        site_rng: The generator of the lesions' places, in the same state for all images of a study.
+        lesion_rng: The generator of the rest of the lesions.
 
     Returns:
         image: (H, W) uint8.
-        mask: (H, W) uint8, 255 in the lesion, else 0.
+        mask: (H, W) uint8, Σ 2^k over the lesions, of number k, that a pixel lies in.
     """
     sides = PARTS[body_part]
     part = sides[rng.integers(len(sides))]
@@ -146,10 +147,11 @@ def draw(
 
     plain = bone + flesh
     mask, metal = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
-    for site in choose_sites(view, part, person.thick, exposed, site_rng) if lesion else ():
-        cover, bone, added = LESIONS[lesion](bone, site, contrast, lesion_rng)
-        metal = np.maximum(metal, added)
-        mask[(cover > COVERED) & (exposed > 0.5)] = 255
+    for number, lesion in enumerate(lesions):
+        for site in choose_sites(view, part, person.thick, exposed, site_rng):
+            cover, bone, added = LESIONS[lesion](bone, site, contrast, lesion_rng)
+            metal = np.maximum(metal, added)
+            mask[(cover > COVERED) & (exposed > 0.5)] |= 1 << number
     absorbed = np.float32(BONE * person.density) * bone + np.float32(FLESH) * flesh + metal
     light = (1 - np.exp(-np.maximum(absorbed, 0) * np.float32(1.3))) ** np.float32(gamma)
     bright = (np.float32(offset) + np.float32(gain) * 0.95 * light) * tilt
