@@ -183,11 +183,11 @@ def _draw(
         model.network,
         np.stack([prepared.items[0] for prepared in samples]),
         names,
+        reading.predicted,
         probabilities,
         model.header.classes,
         model.header.recipe.normalization,
         folder,
-        predicted=None if reading.multilabel else reading.predicted,
         affines=np.stack(affines) if affines else None,
         sources=sources if affines else None,
     )

@@ -298,7 +298,7 @@ def test_draw_predictions_names_a_file_for_each_image():
     network, _ = load(ARM / "fold0_seed4/model.safetensors")
     images = np.load("data/demo/made_up/p/images.npy")[:2]
     probabilities = np.array([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
-    draw_predictions(network, images, ["one", "two"], probabilities, CLASSES, "imagenet", Path("out"))
+    draw_predictions(network, images, ["one", "two"], np.array([1, 2]), probabilities, CLASSES, "imagenet", Path("out"))
     assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
 
 
@@ -309,8 +309,7 @@ def test_draw_predictions_without_probabilities_explains_a_head_of_grades():
     pictures = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(new_maps, "draw", lambda path, rows: pictures.append((path, rows)))
-        folder, predicted = Path("out"), np.array([2])
-        draw_predictions(network, images, ["one"], None, CLASSES, "imagenet", folder, predicted=predicted)
+        draw_predictions(network, images, ["one"], np.array([2]), None, CLASSES, "imagenet", Path("out"))
     ((path, [(_, [tile])]),) = pictures
     assert path == Path("out/one.png")
     assert tile.title == "prepared image\nread: ü"
@@ -338,9 +337,9 @@ def test_draw_takes_rows_without_tiles_and_other_shapes(tmp_path):
 
 
 def test_of_patches_one_per_sample_is_shown_each_in_turn():
-    rows = pd.DataFrame({"sample": [f"s{number // 4}" for number in range(20)], "item": range(20)})
+    rows = pd.DataFrame({"sample": [f"s{number // 4}" for number in range(20)], "item": range(20), "target": 0})
     assert one_per_sample(rows).tolist() == [0, 5, 10, 15, 16]
-    alone = pd.DataFrame({"sample": ["b", "a", "c"], "item": [3, 5, 7]})
+    alone = pd.DataFrame({"sample": ["b", "a", "c"], "item": [3, 5, 7], "target": 0})
     assert one_per_sample(alone).tolist() == [0, 1, 2]
 
 

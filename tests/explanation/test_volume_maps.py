@@ -358,7 +358,8 @@ def test_draw_predictions_writes_five_panels_and_a_map_beside():
     images, affines = (np.load(f"data/demo/made_up/whole/{name}.npy")[:2] for name in ("images", "affines"))
     probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
     sources = [Files(Path(f"data/demo/made_up/raw/s{number}.nii.gz")) for number in range(2)]
-    arguments = (network, images, ["one", "two"], probabilities, header.classes, "unit", Path("out"))
+    read = (np.array([0, 1]), probabilities, header.classes)
+    arguments = (network, images, ["one", "two"], *read, "unit", Path("out"))
     draw_predictions(*arguments, affines=affines, sources=sources)
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("one.png", "one_map.nii.gz", "two.png", "two_map.nii.gz")

@@ -31,6 +31,7 @@ from rescan.study import Study
 from rescan.training.lease import Machine
 
 OF_SEVERAL = "a label that they have; of images also of the most probable other one"  # what is shown of several labels
+SCORED_LABEL = "the map of the label, where it is the only one,"
 SCORED = {True: "the map of the predicted class", False: "the map of evidence for a higher grade"}  # of classes or not
 
 
@@ -81,7 +82,7 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
         head=head,
         kind=kind,
         shown=OF_SEVERAL if study.data.multilabel else drawing.SHOWN[of_classes],
-        scored="the first map" if study.data.multilabel else SCORED[of_classes],
+        scored=SCORED_LABEL if study.data.multilabel else SCORED[of_classes],
         cells=list(grid),
         n=complete,
         empty=len(scores) - complete,

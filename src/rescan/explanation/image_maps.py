@@ -17,7 +17,7 @@ from rescan.explanation.maps import (
     compute_maps,
     gray_levels,
     target_name,
-    targets_of,
+    targets_of_rows,
 )
 from rescan.explanation.selection import HOW, describe
 from rescan.files import writing
@@ -33,8 +33,8 @@ SHOWN = {  # whether of a head of classes
 ROLES = {  # of the two maps, by whether of several labels, and whether it is right
     (False, True): ("prediction", "runner-up"),
     (False, False): ("prediction", "true class"),
-    (True, True): ("found label", "next probable"),
-    (True, False): ("next probable", "missed label"),
+    (True, True): ("found label", "most probable other"),
+    (True, False): ("missed label", "most probable other"),
 }
 
 
@@ -50,8 +50,8 @@ def show(
     """Write the pictures and the raw maps of chosen images, as `volume_maps.show` does of volumes; describe them."""
     classes, head = study.data.classes, explained.head
     probabilities = rows.filter(like="probability_").to_numpy()
-    item, target, predicted, other = (rows[name].to_numpy(np.intp) for name in ("item", "target", "predicted", "other"))
-    chosen_images, targets = images[item], targets_of(head, predicted, other)
+    item, target = (rows[name].to_numpy(np.intp) for name in ("item", "target"))
+    chosen_images, targets = images[item], targets_of_rows(head, rows)
     raw, scaled = compute_maps(explained, chosen_images, targets)
     bands: dict[tuple[int, bool], list[Tile]] = {(k, right): [] for k in np.unique(target) for right in (True, False)}
     chosen = describe(rows, classes, head)

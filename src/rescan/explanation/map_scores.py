@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from rescan.explanation import faithfulness
-from rescan.explanation.maps import Explained, Images, in_batches, targets_of
+from rescan.explanation.maps import Explained, Images, in_batches, targets_of_rows
 from rescan.models.networks import build
 from rescan.results.map_files import SHARES, Mean
 from rescan.results.trained_model import ModelHeader
@@ -22,6 +22,8 @@ def score(
 ) -> pd.DataFrame:
     """Score the first map of test items with a lesion mask, evenly spaced over the items.
 
+    Of several labels, only items that have one: a mask holds all that is to be seen.
+
     Args:
         rows: Test items (see `selection.test_rows`).
         images: The store's images or volumes.
@@ -33,13 +35,14 @@ def score(
         One row per scored item, the columns of MAP_SCORES; an energy is NaN where the map is zero everywhere.
     """
     columns = ["sample", "group", "patient", "target", "predicted"]
+    rows = rows[rows["labels"] == 1] if "labels" in rows else rows
     lesions = [] if masks is None else [place for place, item in enumerate(rows["item"]) if masks[item].any()]
     if masks is None or not lesions:
         return pd.DataFrame(columns=[*columns, *SHARES])
     places = np.linspace(0, len(lesions) - 1, min(SCORED, len(lesions))).round().astype(int)
     scored = rows.iloc[np.asarray(lesions)[places]].reset_index(drop=True)
     items = scored["item"].to_numpy()
-    targets = targets_of(explained.head, scored["predicted"].to_numpy(), scored["other"].to_numpy())[:, :1]
+    targets = targets_of_rows(explained.head, scored)[:, :1]
 
     def energies(network: Explained) -> NDArray[np.float64]:
         batches = in_batches(network, images, items, targets)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from rescan import catalogue
 from rescan.data.gray_levels import of_store
 from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import short
@@ -50,6 +52,14 @@ def targets_of(head: str, predicted: NDArray[np.integer], other: NDArray[np.inte
     if HEADS[head].of_classes:
         return np.stack([predicted, other], axis=1)
     return np.tile(list(DIRECTIONS), (len(predicted), 1))
+
+
+def targets_of_rows(head: str, rows: pd.DataFrame) -> NDArray[np.integer]:
+    """The two targets of each row of `selection.test_rows`, (N, 2): of several labels, the row's own label first."""
+    own, predicted, other = (rows[name].to_numpy() for name in ("target", "predicted", "other"))
+    if catalogue.HEADS[head].of_several:
+        predicted, other = own, np.where(predicted == own, other, predicted)
+    return targets_of(head, predicted, other)
 
 
 def target_name(head: str, target: int, classes: Sequence[str], probabilities: NDArray[np.floating]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.evaluation import predictions
 from rescan.evaluation.readings import by_item, read_posttraining
@@ -22,8 +23,8 @@ RULE = (
     "neither the best nor the worst."
 )
 OF_LABELS = (
-    " An image stands for the rarest label that it has, and is right where this is found; images without a label are "
-    "not shown. Where it is missed, the first map is of the most probable other label."
+    " An image is a candidate for each label that it has, right where this is found and wrong where it is missed, and "
+    "ranked by the label's probability; images without a label are not shown."
 )
 HOW = {  # whether of several labels: whether it is right
     False: {True: "classified right", False: "classified wrong"},
@@ -42,7 +43,7 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
         prediction is wrong, else the runner-up of a head of classes (−1 without such a head); `confidence`, the
         probability of the predicted class; and a `probability_<k>` per class. Where the reading gives no
         probabilities, there are no such columns, and `confidence` is the negative distance between the grade and the
-        predicted class.
+        predicted class. Of several labels see `_of_labels`.
 
     Raises:
         RescanError: The predictions or the post-training are missing, or there is no test image.
@@ -59,7 +60,7 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
         rows = _of_labels(rows, reading.predicted, np.exp(reading.log_probabilities))
         if rows.empty:
             raise RescanError(f"{run.folder.predictions}: no test image has a label to explain; check the split")
-        return rows.sort_values("item", ignore_index=True)
+        return rows.sort_values(["item", "target"], ignore_index=True)
     predicted = reading.predicted
     rows = rows.assign(predicted=predicted, other=-1, confidence=-np.abs(reading.grade - predicted))
     if "classification" in tested.outputs:
@@ -78,7 +79,10 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
 
 
 def _of_labels(rows: pd.DataFrame, predicted: NDArray[np.integer], probabilities: NDArray[np.floating]) -> pd.DataFrame:
-    """What `test_rows` gives of several labels: of each image that has one, its rarest.
+    """What `test_rows` gives of several labels: a row for each label that an image has.
+
+    `target` is the label; `predicted` the same where it is found, else the most probable other one, and `other` the
+    one of these two that `predicted` is not; `confidence` is the label's probability, `labels` how many the image has.
 
     Args:
         rows: (N,) with the labels as targets.
@@ -86,21 +90,20 @@ def _of_labels(rows: pd.DataFrame, predicted: NDArray[np.integer], probabilities
         probabilities: (N, K) of the labels.
     """
     truths, found = (present(labels, probabilities.shape[1]) for labels in (rows["target"].to_numpy(), predicted))
-    index = np.arange(len(rows))
-    rarest = np.where(truths, truths.sum(0), len(rows) + 1).argmin(1)
-    others = probabilities.copy()
-    others[index, rarest] = -1
-    other, is_found = others.argmax(1), found[index, rarest]
-    first = np.where(is_found, rarest, other)
-    columns = {f"probability_{number}": values for number, values in enumerate(probabilities.T)}
-    rows = rows.assign(
-        target=rarest,
-        predicted=first,
-        other=np.where(is_found, other, rarest),
-        confidence=probabilities[index, first],
+    image, label = np.nonzero(truths)
+    others = probabilities[image]
+    own = others[np.arange(len(image)), label]
+    others[np.arange(len(image)), label] = -1
+    is_found, other = found[image, label], others.argmax(1)
+    columns = {f"probability_{number}": values[image] for number, values in enumerate(probabilities.T)}
+    return rows.iloc[image].assign(
+        target=label,
+        predicted=np.where(is_found, label, other),
+        other=np.where(is_found, other, label),
+        confidence=own,
+        labels=truths.sum(1)[image],
         **columns,
     )
-    return rows.iloc[np.flatnonzero(truths.any(1))]
 
 
 def choose(
@@ -128,23 +131,27 @@ def choose(
 
 
 def one_per_sample(rows: pd.DataFrame) -> NDArray[np.intp]:
-    """Positions of one row per sample: of the first sample its first patch, of the second its second, and so on."""
-    of_sample = rows.groupby("sample", sort=False)
+    """Positions of one row per sample (and label): of the first its first patch, of the second its second."""
+    of_sample = rows.groupby(["sample", "target"], sort=False)
     turn = of_sample.ngroup() % of_sample["item"].transform("size")
     return np.flatnonzero(of_sample.cumcount() == turn)
 
 
 def describe(rows: pd.DataFrame, classes: Sequence[str], head: str) -> list[ChosenItem]:
-    """Describe each chosen row: its picture's name, sample, classes and probability."""
-    has_probability = "probability_0" in rows
+    """Describe each chosen row: its picture's name, sample, classes and probability.
+
+    Of several labels, a picture is also called after the label's number, for a sample may be shown for each of its own.
+    """
+    has_probability, several = "probability_0" in rows, catalogue.HEADS[head].of_several
+    names = [f"{row.item:06d}" + f"_{row.target}" * several for row in rows.itertuples()]
     return [
         ChosenItem(
-            picture=f"images/{row['item']:06d}.png",
+            picture=f"images/{name}.png",
             sample=row["sample"],
             true=classes[row["target"]],
             predicted=classes[row["predicted"]],
             other=classes[row["other"]] if HEADS[head].of_classes else "",
             probability=round(float(row["confidence"]), 4) if has_probability else None,
         )
-        for row in rows.to_dict("records")
+        for name, row in zip(names, rows.to_dict("records"))
     ]

@@ -17,7 +17,7 @@ from rescan.errors import RescanError
 from rescan.explanation import five_panels
 from rescan.explanation.browser import browse
 from rescan.explanation.five_panels import Beside, Panel, panels, peak
-from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of
+from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of_rows
 from rescan.explanation.selection import HOW, describe
 from rescan.models.model_files import load
 from rescan.paths import GradcamFolder, Paths
@@ -119,9 +119,10 @@ def show(
     if affines is None:
         raise missing(store.affines, ITEMS.step)
     sources = _sources(study, rows["sample"], study.preparations[preparation].modality)
-    targets = targets_of(explained.head, rows["predicted"].to_numpy(), rows["other"].to_numpy())[:, :1]
-    others = _beside(study, rows, explained) if study.gradcam.beside else {}
+    targets = targets_of_rows(explained.head, rows)[:, :1]
     chosen, probabilities = describe(rows, study.data.classes, explained.head), rows.filter(like="probability_")
+    pictures = [entry.picture for entry in chosen]
+    others = _beside(study, rows.assign(picture=pictures), explained) if study.gradcam.beside else {}
     figures: list[tuple[str, list[Panel]]] = []
     browsed: list[BrowsedVolume] = []
     in_browser = _one_right_one_wrong(chosen)
@@ -130,10 +131,10 @@ def show(
         volume, mask = gray_levels(images[item[place]][..., 0]), None if masks is None else masks[item[place]]
         target = target_name(explained.head, targets[place, 0], study.data.classes, probabilities.to_numpy()[place])
         heading = _heading(entry, HOW[study.data.multilabel])
-        figure = panels(volume, scaled, affine, target, mask, others.get(entry.sample))
+        figure = panels(volume, scaled, affine, target, mask, others.get(entry.picture))
         five_panels.draw(f"{folder}/{entry.picture}", [(heading, figure)])
         figures.append((heading, figure))
-        name = f"volumes/{item[place]:06d}_map"
+        name = f"volumes/{Path(entry.picture).stem}_map"
         grid = grid_of(sources[place])
         write(Path(f"{folder}/{name}.nii.gz"), scaled, affine, grid)
         of_slab = f"{name}_{slab}.nii.gz" if layers is not None and layers[item[place]].any() else ""
@@ -159,7 +160,7 @@ def each(
 
 def _heading(entry: ChosenItem, how: Mapping[bool, str]) -> str:
     probability = "" if entry.probability is None else f" ({100 * entry.probability:.0f} %)"
-    of_other = "" if entry.right else f" as {entry.predicted}" if how is HOW[False] else f"; {entry.predicted}"
+    of_other = f" as {entry.predicted}" if how is HOW[False] and not entry.right else ""
     return f"{entry.sample}: {entry.true}, {how[entry.right]}{of_other}{probability}"
 
 
@@ -193,7 +194,7 @@ def _sources(study: Study, samples: pd.Series[str], modality: str) -> list[Files
 
 
 def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str, Beside]:
-    """By sample, the map of study.gradcam.beside for what the volume's map is evidence for."""
+    """By picture, the map of study.gradcam.beside for what the volume's map is evidence for."""
     arm = str(study.gradcam.beside)
     run = study.member_runs(arm)[0].trained
     images, items = open_store(run.store)
@@ -202,11 +203,11 @@ def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str,
     explained_beside = Explained(network, header.recipe.normalization, head_of(network.heads, explained.head))
     places = items.reset_index(names="place").set_index("sample")["place"]
     shared = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
-    targets = targets_of(explained_beside.head, shared["predicted"].to_numpy(), shared["other"].to_numpy())[:, :1]
+    targets = targets_of_rows(explained_beside.head, shared)[:, :1]
     here = places[shared["sample"]].to_numpy(np.intp)
     masks = open_beside(run.store, "masks")
     return {
-        shared["sample"][place]: Beside(
+        shared["picture"][place]: Beside(
             arm, gray_levels(images[here[place]]), scaled, None if masks is None else masks[here[place]]
         )
         for place, _, scaled in each(explained_beside, images, here, targets)
