@@ -251,6 +251,53 @@ def test_maps_are_called_after_their_images():
     assert len(map_names([Path(f"/x/{'é' * 120}/{'ü' * 120}.png"), Path("/x/y.png")])[0].encode()) <= 180
 
 
+def test_outputs_are_refused_before_anything_is_read(arm, images, tmp_path):
+    (tmp_path / "file").touch()
+    before = sorted(images.rglob("*"))
+    for out, maps, fault in (
+        (tmp_path, None, "is a folder, or no regular file"),
+        (Path("/dev/null"), None, "is a folder, or no regular file"),
+        (tmp_path / "file/out.csv", None, "file is no folder"),
+        (images / "a.png", None, "is one of the files to read"),
+        (tmp_path / "out.csv", images, r"holds images to predict, such as a\.png"),
+        (tmp_path / "out.csv", tmp_path / "file", "file is no folder"),
+    ):
+        with pytest.raises(RescanError, match=fault):
+            predict(arm, [images], out, maps, "cpu")
+    assert sorted(images.rglob("*")) == before
+    assert not list(tmp_path.glob("out*"))
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    predict(arm, [images / "a.png"], tmp_path / "link.csv", None, "cpu")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len(pd.read_csv(tmp_path / "real.csv")) == 1
+
+
+def test_no_cell_is_a_formula(arm, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(images)
+    for name in ("=cmd.png", "@x.png", "-1.png"):
+        Path(name).write_bytes(Path("a.png").read_bytes())
+    predict(arm, [Path()], tmp_path / "out.csv", None, "cpu")
+    names = pd.read_csv(tmp_path / "out.csv")["image"]
+    assert not names.str.contains("^[=+@-]").any()
+    assert all(Path(name).is_file() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"temperatures": {}}, "temperatures lacks classification"),
+        ({"temperatures": {"classification": {"whole": 0.0, "crossfit": [1.0] * 5}}}, "whole: input should be greater"),
+        ({"thresholds": {"whole": [0.5] * 3, "crossfit": [[0.5] * 3] * 5}}, "thresholds are of several labels, not of"),
+        ({"models": []}, "models: list should have at least 1 item"),
+    ],
+)
+def test_a_damaged_post_training_is_refused(arm, images, tmp_path, change, fault):
+    file = arm / "posttraining.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(RescanError, match=rf"posttraining\.json: .*{fault}"):
+        predict(arm, [images], tmp_path / "out.csv", None, "cpu")
+
+
 def test_a_model_that_is_no_numbers_is_refused(arm, images, tmp_path):
     file = arm / "fold0_seed1/model.safetensors"
     network, header = load(file)

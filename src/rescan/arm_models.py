@@ -191,6 +191,12 @@ def shown(text: str) -> str:
     )
 
 
+def named(path: str) -> str:
+    """A path as a table holds it: spreadsheets take what starts with = + - or @ for a formula, so that it gets a ./."""
+    text = shown(path)
+    return f"./{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
 def row_of(reading: Reading, number: int, classes: Sequence[str]) -> dict[str, object]:
     """What is read off a sample, by column."""
     predicted = int(reading.predicted[number])

@@ -6,10 +6,12 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rescan.errors import RescanError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,29 @@ def writing(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def output(path: Path, inputs: Iterable[Path] = ()) -> Path:
+    """Where a command may write a file that a person names: what a link leads to.
+
+    Args:
+        path: As the person names it.
+        inputs: What the command reads.
+
+    Raises:
+        RescanError: It is no file, an input, or in a folder that cannot be written to.
+    """
+    place = Path(os.path.realpath(path))
+    if place.exists() and not place.is_file():
+        raise RescanError(f"{path}: is a folder, or no regular file; give the name of a file to write")
+    if str(place) in set(map(os.path.realpath, inputs)):
+        raise RescanError(f"{path}: is one of the files to read; give the output another name")
+    folder = next(above for above in place.parents if above.exists())
+    if not folder.is_dir():
+        raise RescanError(f"{path}: {folder} is no folder; give another name")
+    if not os.access(folder, os.W_OK):
+        raise RescanError(f"{path}: nothing can be written in {folder}; give another name")
+    return place
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -15,6 +15,7 @@ from rescan.arm_models import (
     class_columns,
     in_chunks,
     load_arm,
+    named,
     place_of,
     row_of,
     shown,
@@ -22,11 +23,10 @@ from rescan.arm_models import (
 from rescan.data.index import Files
 from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.frames import file_and_frame, frame_paths
-from rescan.data.readers.images import SUFFIXES
 from rescan.errors import RescanError
 from rescan.evaluation.levels import by_unit
 from rescan.evaluation.readings import Reading, of_new
-from rescan.files import write_table
+from rescan.files import output, write_table
 from rescan.heads.head import TINY
 from rescan.log import logger
 from rescan.preparation.sample import Prepared
@@ -70,13 +70,17 @@ def predict(
     pattern = _pattern(patient)
     posttraining, models = load_arm(arm_folder)
     paths = _once(_find(images, models[0].header.preparation.reads == "volume"))
+    out = output(out, paths)
+    of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), paths)
+    if gradcam is not None:
+        _check_folder(gradcam, paths)
     classes, maps = models[0].header.classes, map_names(paths)
     rows: list[dict[str, object]] = []
     files = [Files(path, extent=extent) for path in paths]
     for chunk in in_chunks(models, files, device):
         for own, sample in zip(chunk.files, chunk.samples):
             problem = shown(sample) if isinstance(sample, str) else ""
-            rows.append({"image": shown(own.path.as_posix()), "problem": problem})
+            rows.append({"image": named(own.path.as_posix()), "problem": problem})
         if not chunk.readable:
             continue
         reading = of_new(posttraining, chunk.outputs)
@@ -99,7 +103,7 @@ def predict(
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))
     write_table(out, table)
     if posttraining.thresholds is None:  # a patient's labels are those of several images: none is read off them
-        _write_patients(out, table[table["problem"] == ""], classes, pattern)
+        _write_patients(of_patients, table[table["problem"] == ""], classes, pattern)
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
@@ -137,12 +141,21 @@ def _pattern(patient: str) -> re.Pattern[str]:
         raise RescanError(f"--patient: {patient!r} is not a regular expression ({error})") from None
 
 
-def _write_patients(out: Path, table: pd.DataFrame, classes: list[str], pattern: re.Pattern[str]) -> None:
+def _check_folder(folder: Path, paths: list[Path]) -> None:
+    """Refuse a folder for maps that holds images to predict: a map of a.png is called a.png."""
+    output(folder / "a.png")
+    inside = [path for path in paths if os.path.realpath(folder) == os.path.realpath(path.parent)]
+    if inside:
+        raise RescanError(
+            f"--gradcam: {folder}: holds images to predict, such as {inside[0].name}; give another folder"
+        )
+
+
+def _write_patients(file: Path, table: pd.DataFrame, classes: list[str], pattern: re.Pattern[str]) -> None:
     """Write what patients are read as, if images lie in patients' folders."""
     table = table.assign(patient=table["image"].map(lambda path: _patient(path, pattern)))
     table = table[table["patient"] != ""]
     if len(table):
-        file = out.with_name(f"{out.stem}_patients{out.suffix}")
         write_table(file, _by_patient(table, classes))
         logger.info("%s: %d patients", file, table["patient"].nunique())
 
@@ -209,7 +222,7 @@ def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
         fault = (
             "no volumes in it (NIfTI files, or folders of B-scans or of DICOM slices)"
             if reads_volumes
-            else (f"no images in it ({', '.join(sorted(SUFFIXES))})")
+            else "no images in it"
         )
         raise RescanError(f"{images[0]}: {fault}; give image files or folders of them")
     return paths

@@ -84,6 +84,8 @@ def misfit(posttraining: Posttraining, names: Sequence[str], classes: int) -> st
         return f"classes is {posttraining.classes}, not {classes}"
     if posttraining.head not in names and not (posttraining.head == "linear" and posttraining.linear):
         return f"head {posttraining.head!r} cannot be read"
+    if fault := _fault_of_head(posttraining):
+        return fault
     for key, width in (("linear", len(names) + 1), ("cuts", classes - 1), ("thresholds", classes)):
         fits: Fits[list[float]] | None = getattr(posttraining, key)
         if fits and any(len(fit) != width for fit in (fits.whole, *fits.crossfit)):
@@ -91,15 +93,29 @@ def misfit(posttraining: Posttraining, names: Sequence[str], classes: int) -> st
     return None
 
 
+def _fault_of_head(posttraining: Posttraining) -> str | None:
+    """What the head that is read lacks, or has too much, if it does."""
+    name, classes = posttraining.head, posttraining.classes
+    if name not in HEADS:  # of "linear" nothing more is needed
+        return None
+    if HEADS[name].of_several != (posttraining.thresholds is not None):
+        return "thresholds is missing" if HEADS[name].of_several else f"thresholds are of several labels, not of {name}"
+    lacks = _is_tempered(name, classes) and name not in posttraining.temperatures
+    return f"temperatures lacks {name}" if lacks else None
+
+
+def _is_tempered(name: str, classes: int, width: int | None = None) -> bool:
+    """Whether a head has a temperature: it gives probabilities of classes that exclude each other."""
+    head = heads.HEADS[name]
+    zeros = np.zeros((1, width or head.width(classes)))
+    return not HEADS[name].of_several and head.log_probabilities(zeros, classes) is not None
+
+
 def heads_of_probabilities(study: Study, arm: str) -> list[str]:
     """The heads of an arm that give probabilities of classes, and so have a temperature."""
     classes = len(study.data.classes)
     widths = {name: len(columns) for name, columns in head_columns(study, arm).items()}
-    return [
-        name
-        for name, width in widths.items()
-        if not HEADS[name].of_several and heads.HEADS[name].log_probabilities(np.zeros((1, width)), classes) is not None
-    ]
+    return [name for name, width in widths.items() if _is_tempered(name, classes, width)]
 
 
 def readable_heads(posttraining: Posttraining, recipe: Recipe) -> list[str]:

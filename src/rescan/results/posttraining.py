@@ -10,6 +10,7 @@ from rescan.results.json_result import JsonResult, Part
 from rescan.study.recipe import Inference
 
 CROSSFIT = 5  # folds of the cross-fitting
+Temperature = Annotated[float, Field(gt=0)]
 Fit = TypeVar("Fit", float, list[float])
 
 
@@ -77,7 +78,7 @@ class Posttraining(JsonResult):
     fit_on: Literal["train", "validation", "crossfit"]
     n: int
     classes: int
-    temperatures: dict[str, Fits[float]]
+    temperatures: dict[str, Fits[Temperature]]
     linear: Fits[list[float]] | None = None
     cuts: Fits[list[float]] | None = None
     thresholds: Fits[list[float]] | None = None
