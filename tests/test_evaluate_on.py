@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from dicom_files import write_dicom
 from PIL import Image
 from sample_files import model_header, read_json, write_groups, write_manifest
 from sample_predictions import make_graded, make_study, write_arm
@@ -16,6 +19,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score
 from typer.testing import CliRunner
 
 from rescan.cli import app
+from rescan.data.headers import hashed, key_at
 from rescan.errors import RescanError
 from rescan.evaluate_on import evaluate_on
 from rescan.evaluation.evaluate import evaluate
@@ -124,6 +128,62 @@ def test_files_that_cannot_be_read_are_named_and_the_others_scored(arm, table):
     assert len(pd.read_csv("evaluation_predictions.csv")) == 25
 
 
+def write_dicoms(folder):
+    """Four DICOM files of the patients 11 and 12."""
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 255, (40, 50), np.uint8)
+        write_dicom(folder / f"{number}.dcm", pixels, PatientID=f"{number // 2 + 11}")
+
+
+def test_patients_of_headers_are_found_at_home(arm, tmp_path):
+    (tmp_path / "new").mkdir()
+    write_dicoms(tmp_path / "new")
+    file = tmp_path / "new/labels.csv"
+    pd.DataFrame({"path": [f"{number}.dcm" for number in range(4)], "label": list("aabb")}).to_csv(file, index=False)
+    paths = Paths("full", "heads")
+    key = key_at(paths.patients_key)
+    write_groups(paths, pd.DataFrame({"sample": ["s1", "s2"], "sha256": ["0", "1"]}))
+    for at_home in (hashed("12", key, "p"), "12"):  # from headers, or from a table
+        write_manifest(paths, pd.DataFrame({"sample": ["s1", "s2"], "label": "a", "patient": [at_home, "13"]}))
+        evaluate_on(arm, file, tmp_path / "scores.json", "cpu")
+        found = read_json(tmp_path / "scores.json")
+        same = hashed("12", key, "p")
+        assert found["warnings"][-1] == f"patients called like some of the study: 1, such as {same}"
+        assert (found["interval_units"], found["parts"]["new"]["patient"]["n"]) == ("patient", 2)
+    table = pd.read_csv(file).assign(patient=["11", "11", "12", "12"])
+    table.to_csv(file, index=False)
+    write_manifest(paths, pd.DataFrame({"sample": ["s1", "s2"], "label": "a", "patient": [same, "13"]}))
+    evaluate_on(arm, file, tmp_path / "scores.json", "cpu")
+    assert read_json(tmp_path / "scores.json")["warnings"][-1].endswith("of the study: 1, such as 12")
+
+
+def test_ids_of_headers_are_hashed_without_a_key_too(arm, tmp_path):
+    shutil.copytree(arm, tmp_path / "copied")
+    (tmp_path / "new").mkdir()
+    write_dicoms(tmp_path / "new")
+    file = tmp_path / "new/labels.csv"
+    pd.DataFrame({"path": [f"{number}.dcm" for number in range(4)], "label": list("aabb")}).to_csv(file, index=False)
+    evaluate_on(tmp_path / "copied", file, tmp_path / "scores.json", "cpu")
+    patients = pd.read_csv(tmp_path / "scores_predictions.csv", dtype=str)["patient"]
+    assert patients.nunique() == 2
+    assert patients.str.fullmatch("p[0-9a-f]{16}").all()
+    assert "no groups.csv beside the arm" in " ".join(read_json(tmp_path / "scores.json")["warnings"])
+
+
+def test_what_is_no_new_file_is_said(arm, table, tmp_path):
+    rows = pd.read_csv(table)
+    (table.parent / "copy.png").write_bytes((table.parent / "00.png").read_bytes())
+    (table.parent / "link.png").symlink_to(table.parent / "00.png")
+    more = rows.iloc[[0]]
+    rows = pd.concat([rows, more, more.assign(path="copy.png"), more.assign(path="link.png")])
+    rows.assign(patient=rows["patient"].replace("p3", "unknown")).to_csv(table, index=False)
+    evaluate_on(arm, table, tmp_path / "scores.json", "cpu")
+    found = read_json(tmp_path / "scores.json")
+    assert found["parts"]["new"]["image"]["n"] == 25
+    assert "1 files are copies of others of the table, such as copy.png of 00.png" in found["warnings"]
+    assert found["interval_units"] == "group"  # a patient is unknown
+
+
 def test_images_and_patients_of_the_study_itself_are_said(arm, table, tmp_path):
     digest = sha256(table.parent / "05.png")
     paths = Paths("full", "heads")
@@ -138,10 +198,11 @@ def test_images_and_patients_of_the_study_itself_are_said(arm, table, tmp_path):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda rows: rows.assign(label="c"), "line 2 and 23 more: no class 'c'; the classes are a, b"),
+        (lambda rows: rows.assign(label="c"), "line 2 and 23 more: no class 'c'; known: a, b"),
         (lambda rows: rows.drop(columns="label"), "no column 'label'"),
-        (lambda rows: rows.assign(path="gone.png", label="a"), "gone.png: no such file"),
-        (lambda rows: rows.assign(path="00.png"), "line 2: 00.png has another label too"),
+        (lambda rows: rows.assign(path=rows["path"] + "~"), "00.png~: no such file"),
+        (lambda rows: rows.assign(path="00.png", label="a"), "00.png has patient 'p0' and 'p1' and 'p2'; keep one"),
+        (lambda rows: rows.assign(path="00.png"), "line 2 and 23 more: 00.png has label 'a' and 'b'; keep one of them"),
     ],
 )
 def test_faults_of_a_table_are_said_and_nothing_is_written(arm, table, tmp_path, change, fault):
@@ -149,6 +210,24 @@ def test_faults_of_a_table_are_said_and_nothing_is_written(arm, table, tmp_path,
     with pytest.raises(RescanError, match=fault):
         evaluate_on(arm, table, tmp_path / "scores.json", "cpu")
     assert not list(tmp_path.glob("scores*"))
+
+
+def test_outputs_do_not_replace_what_is_read(arm, table, tmp_path):
+    before = {file: file.read_bytes() for file in table.parent.iterdir()}
+    beside = table.with_name("labels_predictions.csv")
+    beside.write_bytes(table.read_bytes())
+    for own, out in ((table, table), (table, table.parent / "00.png"), (beside, table.with_name("labels.json"))):
+        with pytest.raises(RescanError, match="is one of the files to read"):
+            evaluate_on(arm, own, out, "cpu")
+    beside.unlink()
+    with pytest.raises(RescanError, match="is a folder, or no regular file"):
+        evaluate_on(arm, table, Path("/dev/null"), "cpu")
+    assert {file: file.read_bytes() for file in table.parent.iterdir()} == before
+    metrics = read_json(arm / "metrics.json")
+    damaged = {**metrics, "endpoints": {"x": {"lowest": "q", "parts": {}}}}
+    (arm / "metrics.json").write_text(json.dumps(damaged))
+    with pytest.raises(RescanError, match=r"metrics\.json: has an endpoint of no class above the first"):
+        evaluate_on(arm, table, tmp_path / "scores.json", "cpu")
 
 
 def test_an_arm_without_scores_is_refused(arm, table, tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, f1_score, recall_score, roc_auc_score
@@ -21,11 +23,15 @@ from rescan.evaluation.compare import compare
 from rescan.evaluation.ensemble import ensemble
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import posttrain
-from rescan.explanation.gradcam import gradcam
+from rescan.explanation.cam import gradcam as cam
+from rescan.explanation.gradcam import gradcam as explain
 from rescan.look.check import check_data
+from rescan.models.model_files import load as load_model
+from rescan.models.normalization import normalize
 from rescan.paths import Paths
 from rescan.predict import predict
 from rescan.preparation.preprocess import preprocess
+from rescan.preparation.store import open_store
 from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.reporting.figures.explore import explore
 from rescan.reporting.page.report import report
@@ -123,7 +129,7 @@ def run(tmp_path_factory):
             posttrain(study, arm)
             evaluate(study, arm)
         evaluation(study, "weighted")
-        gradcam(study, "weighted", machine)
+        explain(study, "weighted", machine)
         compare(study)
         report([study])
         yield study, Paths(study.scale, study.name), truth, folder
@@ -198,20 +204,88 @@ def test_predictions_of_new_images(run):
     assert not list(folder.glob("new_patients.csv"))
 
 
-def test_maps_are_of_a_label_that_an_image_has(run):
+def test_each_label_of_an_image_may_be_shown(run):
     _, paths, truth, folder = run
-    chosen = pd.read_csv(folder / paths.arm("weighted").gradcam.chosen)
-    assert len(chosen)
+    gradcam = folder / paths.arm("weighted").gradcam
+    chosen = pd.read_csv(gradcam / "chosen.csv")
+    rows = pd.read_csv(folder / paths.run("weighted", 0, 0).predictions)
+    rows = rows[rows["part"] == "test"].set_index("sample")
+    lowest = json.loads((folder / paths.arm("weighted").posttraining).read_text())["thresholds"]["whole"]
+    probabilities = pd.DataFrame(expit(rows.filter(like="multilabel_").to_numpy()), rows.index, CLASSES)
+    maps, counts = np.load(gradcam / "maps.npy"), dict.fromkeys(CLASSES, 0)
+    assert len(maps) == len(chosen)
+    assert not chosen["picture"].duplicated().any()
     for row in chosen.itertuples():
-        present = [name for name, is_there in zip(CLASSES, truth[row.sample]) if is_there]
-        assert row.true in present
+        number = CLASSES.index(row.true)
+        assert truth[row.sample][number]
+        found = probabilities.loc[row.sample, row.true] >= lowest[number]
+        assert (row.predicted == row.true) == found
         assert row.predicted != row.other
+        assert row.true in (row.predicted, row.other)
+        assert row.probability == pytest.approx(probabilities.loc[row.sample, row.true], abs=1e-4)
+        assert (gradcam / row.picture).name == f"{rows.loc[row.sample, 'item']:06d}_{number}.png"
+        assert (gradcam / row.picture).is_file()
+        counts[row.true] += found
+    assert counts == dict.fromkeys(CLASSES, 2)  # of each label, as many as the study asks for
 
 
-def test_evaluate_on_says_that_it_cannot(run):
+def test_the_map_of_an_image_is_of_the_label_itself(run):
+    study, paths, _, folder = run
+    gradcam = folder / paths.arm("plain").gradcam
+    explain(study, "plain", Machine("cpu", 1))
+    chosen, maps = pd.read_csv(gradcam / "chosen.csv"), np.load(gradcam / "maps.npy")
+    assert (chosen["true"] != chosen["predicted"]).any()
+    images, items = open_store(folder / paths.store("image"))
+    network, header = load_model(folder / paths.run("plain", 0, 0).model)
+    places = items.set_index("sample")["item"]
+    for row, raw in zip(chosen.itertuples(), maps):
+        image = torch.from_numpy(images[places[row.sample]].transpose(2, 0, 1)[None].copy())
+        target = torch.tensor([CLASSES.index(row.true)])
+        own, _ = cam(network, normalize(image, header.recipe.normalization), target, "multilabel")
+        np.testing.assert_allclose(raw[0], own[0].numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_new_images_have_a_map_of_each_label_that_is_found(run, monkeypatch):
     _, paths, _, folder = run
-    with pytest.raises(RescanError, match="is of several labels, which evaluate-on cannot score"):
-        evaluate_on(folder / paths.arm("plain"), folder / "images/samples.csv", folder / "out.json", "cpu")
+    pictures = {}
+    monkeypatch.setattr("rescan.explanation.new_maps.draw", lambda file, rows: pictures.update({file.stem: rows}))
+    predict(folder / paths.arm("weighted"), [folder / "images"], folder / "all.csv", folder / "drawn", "cpu")
+    table = pd.read_csv(folder / "all.csv", keep_default_na=False)
+    assert table["predicted"].str.count("\\|").max() == 2
+    for row in table.itertuples():
+        ((_, [tile]),) = pictures[Path(row.image).stem]
+        titles = [title.splitlines() for title, _ in tile.maps]
+        found = [] if row.predicted == "none" else row.predicted.split("|")
+        assert len(titles) == max(2, len(found))
+        assert sorted(
+            name.rpartition(" ")[0].rpartition(" ")[0] for role, name in titles if role[:5] == "found"
+        ) == sorted(found)
+
+
+def test_evaluate_on_scores_as_external_data_are(run):
+    _, paths, truth, folder = run
+    arm = folder / paths.arm("weighted")
+    lines = evaluate_on(arm, folder / "elsewhere/samples.csv", folder / "new.json", "cpu")
+    found, scores = (json.loads(path.read_text()) for path in (folder / "new.json", arm / "metrics.json"))
+    assert found["parts"]["new"]["image"] == scores["parts"]["external/elsewhere"]["image"]
+    assert found["differences"] == scores["external"]["elsewhere"]["metrics"]
+    assert found["label_counts"] == scores["label_counts"]["external/elsewhere"]
+    assert not found["confusion"]
+    areas = found["parts"]["new"]["image"]["metrics"]["auroc"]["classes"]
+    assert f"{areas['bar']['value']:.3f}" in next(line for line in lines if line.startswith("  AUROC of bar ("))
+    table = pd.read_csv(folder / "new_predictions.csv", keep_default_na=False)
+    assert list(table) == ["image", "label", "patient", "predicted", *CLASSES, "problem"]
+    # The same files with their labels in one column, of which some are images of the study.
+    labels = ["|".join(np.array(CLASSES)[labels]) for labels in truth.values()]
+    own = pd.DataFrame({"path": list(truth), "label": labels, "patient": [n // 2 for n in range(len(truth))]})
+    own.to_csv(folder / "images/own.csv", index=False)
+    evaluate_on(arm, folder / "images/own.csv", folder / "new.json", "cpu")
+    found = json.loads((folder / "new.json").read_text())
+    assert (found["parts"]["new"]["image"]["n"], found["parts"]["new"]["image"]["groups"]) == (120, 60)
+    assert found["warnings"][-1].startswith("120 of 120 files are images of the study itself")
+    own.assign(label="sqare").to_csv(folder / "images/own.csv", index=False)
+    with pytest.raises(RescanError, match="line 2 and 119 more: no class 'sqare'; did you mean 'square'"):
+        evaluate_on(arm, folder / "images/own.csv", folder / "new.json", "cpu")
 
 
 def test_the_page_has_a_row_per_label(run):

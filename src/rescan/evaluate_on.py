@@ -9,29 +9,27 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from rescan.arm_models import Model, class_columns, in_chunks, load_arm, place_of, row_of, shown
+from rescan.arm_models import Model, class_columns, in_chunks, load_arm, named, row_of, shown
 from rescan.catalogue import METRICS
 from rescan.data.index import Files
-from rescan.data.layouts.finding import Finder
-from rescan.data.readers.tables import numbers_of, pick, raise_all, read_table, wrong_values
+from rescan.data.labeled_files import KNOWN, home_key, known_files, labeled_files
 from rescan.errors import RescanError
 from rescan.evaluation.external_scores import differences, score_new
 from rescan.evaluation.part_scores import PartScores
 from rescan.evaluation.predictions import Predictions, averaged, combine, joined
 from rescan.evaluation.readings import of_new
-from rescan.files import sha256, write_table
+from rescan.files import output, write_table
 from rescan.log import logger
 from rescan.paths import ArmFolder
-from rescan.results.audit_report import GROUPS
-from rescan.results.manifest import MANIFEST
+from rescan.results.damage import damaged
 from rescan.results.metrics_file import Endpoint, Metrics
 from rescan.results.new_scores import NewScores, NotScored
 from rescan.results.posttraining import Posttraining
 from rescan.study import Outcome
 
 NEW, AVERAGED = "new", "new_averaged"
-KNOWN = ("patient", "eye", "study")
 PRINTED = ("quadratic_kappa", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "ece", "brier")
+OF_LABELS = ("auroc", "auprc", "macro_f1", "sensitivity", "specificity")
 
 
 class _Read(NamedTuple):
@@ -49,8 +47,7 @@ def evaluate_on(
 
     Args:
         arm_folder: The folder of an arm that was evaluated.
-        table: A CSV with columns `path` (relative to its folder), `label` (a class; of grades also its number) and, if
-            known, `patient`, `eye` and `study`.
+        table: Of labeled files (see `labeled_files`).
         out: The scores (`NewScores`). The predictions lie beside, in `<out>_predictions.csv`: image, label, patient,
             predicted, and grade or a column per class; problem says why a file has no prediction.
         device: auto, cpu or cuda.
@@ -62,15 +59,20 @@ def evaluate_on(
     Raises:
         RescanError: No evaluated arm in the folder; a fault of the table; or no file could be read.
     """
+    out = output(out, [table])
+    beside = output(out.with_name(f"{out.stem}_predictions.csv"), [table])
     posttraining, models = load_arm(arm_folder)
-    if posttraining.thresholds:
-        raise RescanError(f"{arm_folder}: is of several labels, which evaluate-on cannot score; use data.external")
     metrics = Metrics.read(ArmFolder(arm_folder).metrics)
     endpoints = {name: endpoint.lowest for name, endpoint in metrics.endpoints.items()}
-    outcome = Outcome(metrics.classes, metrics.metric == "quadratic_kappa", endpoints)
+    if not set(endpoints.values()) <= set(metrics.classes[1:]):
+        raise damaged(ArmFolder(arm_folder).metrics, Metrics.step, "has an endpoint of no class above the first")
+    multilabel = posttraining.thresholds is not None
+    outcome = Outcome(metrics.classes, metrics.metric == "quadratic_kappa", endpoints, multilabel)
     if outcome.classes != models[0].header.classes:
         raise RescanError(f"{ArmFolder(arm_folder).metrics}: has other classes than the networks; run evaluate again")
-    rows = _labeled(table, outcome)
+    key = home_key(arm_folder)
+    rows = labeled_files(table, outcome, key)
+    out = output(out, rows["file"])
     read = _read(posttraining, models, rows, device, extent)
     of_runs, scored = score_new(outcome, posttraining, read.runs, NEW)
     of_mean, scored_mean = score_new(outcome, posttraining, read.averaged, AVERAGED)
@@ -86,52 +88,22 @@ def evaluate_on(
         runs=list(of_runs.runs[NEW]),
         parts={**of_runs.parts, **of_mean.parts},
         endpoints={name: _both(scored[name], scored_mean[name]) for name in scored},
-        confusion={**_confusion(of_runs), **_confusion(of_mean)},
+        confusion={} if multilabel else {**_confusion(of_runs), **_confusion(of_mean)},
+        label_counts=_label_counts(outcome, of_runs) if multilabel else {},
         differences=differences(metrics.parts.get("test", {}), of_runs.parts[NEW]),
         endpoint_differences={
             name: differences(metrics.endpoints[name].parts.get("test", {}), scored[name].parts[NEW]) for name in scored
         },
         not_scored=[NotScored(image=row.image, problem=row.problem) for row in unread.itertuples()],
-        warnings=[*of_runs.warnings, *of_mean.warnings, *_known_at_home(arm_folder, rows)],
+        warnings=[*of_runs.warnings, *of_mean.warnings, *known_files(arm_folder, rows, key)],
     )
     for text in scores.warnings:
         logger.warning(text)
     if len(unread):
         logger.warning("%d of %d files have no prediction, such as %s", len(unread), len(rows), unread["image"].iloc[0])
     scores.write(out)
-    write_table(out.with_name(f"{out.stem}_predictions.csv"), read.table)
+    write_table(beside, read.table)
     return list(_lines(scores, metrics))
-
-
-def _labeled(table: Path, outcome: Outcome) -> pd.DataFrame:
-    """The rows of the table: path, target, and those of KNOWN that it has ("" where unknown)."""
-    content = read_table(table, "give the table of the labeled files")
-    rows = pick(table, content, {name: [name] for name in ("path", "label")}, {name: [name] for name in KNOWN})
-    numbers = numbers_of(outcome)
-    rows["label"] = rows["label"].map(lambda text: numbers.get(text, text))
-    near = f"; the classes are {', '.join(outcome.classes)}"
-    raise_all(
-        f"{table}: {lines}: {f'no class {label!r}' if label else 'no label'}{near}"
-        for label, lines in wrong_values(rows["label"], set(outcome.classes))
-    )
-    raise_all(f"{table}: line {line}: no path; fill it in" for line, path in rows["path"].items() if not path)
-    finder = Finder(table.parent)
-    rows["file"] = rows["path"].map(lambda path: _file(finder, path))
-    places = rows["file"].map(place_of)
-    conflict = rows.groupby(places)["label"].transform("nunique") > 1
-    raise_all(
-        f"{table}: line {line}: {path} has another label too" for line, path in rows.loc[conflict, "path"].items()
-    )
-    rows = rows[~places.duplicated()]
-    known = {name: rows.get(name, "") for name in KNOWN}
-    target = rows["label"].map({label: number for number, label in enumerate(outcome.classes)})
-    return rows[["path", "label", "file"]].assign(**known, target=target).reset_index(drop=True)
-
-
-def _file(finder: Finder, path: str) -> Path:
-    """The file that a table means: as it says, or by its name where that is the only one; it may not be there."""
-    own = finder.folder / path
-    return own if own.exists() else finder.folder / (finder.find(path)[0] or path)
 
 
 def _read(
@@ -141,7 +113,7 @@ def _read(
     files = [Files(path, extent=extent) for path in rows["file"]]
     outputs: list[list[Predictions]] = [[] for _ in models]
     table = rows[["path", "label", "patient"]].rename(columns={"path": "image"})
-    table["image"] = table["image"].map(shown)
+    table["image"] = table["image"].map(named)
     lines: list[dict[str, object]] = []
     for chunk in in_chunks(models, files, device):
         lines += [{"problem": shown(sample) if isinstance(sample, str) else ""} for sample in chunk.samples]
@@ -203,18 +175,10 @@ def _confusion(scored: PartScores) -> dict[str, list[list[float]]]:
     }
 
 
-def _known_at_home(arm_folder: Path, rows: pd.DataFrame) -> list[str]:
-    """Warn of images and patients of the study itself, where its groups.csv and manifest.csv lie beside the arm."""
-    groups, manifest = (arm_folder.resolve().parent / name for name in ("groups.csv", "manifest.csv"))
-    if not groups.is_file() or not manifest.is_file():
-        return []
-    patients = sorted(set(MANIFEST.read(manifest)["patient"]) & set(rows["patient"]) - {""})
-    warnings = [f"patients called like some of the study: {len(patients)}, such as {patients[0]}"] if patients else []
-    digests = dict(zip(*GROUPS.read(groups)[["sha256", "sample"]].to_numpy().T))
-    files = [(path, sha256(file)) for path, file in zip(rows["path"], rows["file"]) if file.is_file()]
-    shared = [f"{path} is {digests[digest]}" for path, digest in files if digest in digests]
-    what = "files are images of the study itself, such as"
-    return [*warnings, *([f"{len(shared)} of {len(files)} {what} {shared[0]}: not new data"] if shared else [])]
+def _label_counts(outcome: Outcome, scored: PartScores) -> dict[str, int]:
+    """How many files have each label."""
+    rows = next(iter(scored.runs[NEW].values()))
+    return {label: int(rows.of_class(number).sum()) for number, label in enumerate(outcome.classes)}
 
 
 def _lines(scores: NewScores, metrics: Metrics) -> Iterator[str]:
@@ -223,11 +187,14 @@ def _lines(scores: NewScores, metrics: Metrics) -> Iterator[str]:
     test = metrics.scores()
     yield f"{scores.arm}, {new.n} labeled files of {new.groups} {scores.interval_units}s; 95 % intervals"
     yield f"{'':20}{'mean over runs':>26}{'networks averaged':>26}{'less the home test':>26}"
-    for name in PRINTED:
+    for name in OF_LABELS if scores.label_counts else PRINTED:
         if name in new.metrics:
             difference = scores.differences.get(name) if test else None
             cells = [new.metrics[name], of_mean.metrics[name], difference]
             yield f"{METRICS[name].title:20}" + "".join(f"{_cell(cell):>26}" for cell in cells)
+    for label, count in scores.label_counts.items():
+        of_label = "".join(f"{_cell(of.metrics['auroc'].classes.get(label)):>26}" for of in (new, of_mean))
+        yield f"  AUROC of {label} ({count}){of_label}"
 
 
 def _cell(quantity: object) -> str:

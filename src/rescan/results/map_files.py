@@ -52,7 +52,7 @@ class ChosenItem(Part):
         true: Its class.
         predicted: The class that it is read as.
         other: The class of the second map; "" of a head of grades.
-        probability: Of the predicted class; None where the reading gives none.
+        probability: Of the predicted class, or of the label; None where the reading gives none.
         raw_maximum: The value of the raw map that is 1 in the scaled one.
         depth: Where along the depth the map is highest.
         row: Where along the rows it is.

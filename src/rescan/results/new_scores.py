@@ -31,7 +31,8 @@ class NewScores(JsonResult):
         parts: By part and level. `new`: the mean over the runs, as the values of metrics.json are; `new_averaged`: of
             the mean of all networks' outputs, as `rescan predict` reads them.
         endpoints: By name, of the same parts.
-        confusion: By part: counts (K, K), true class by row; the mean over runs.
+        confusion: By part: counts (K, K), true class by row; the mean over runs. None of several labels.
+        label_counts: Of several labels: how many files have each.
         differences: By metric: part `new` less the test part of metrics.json, by image.
         endpoint_differences: The same by endpoint.
         not_scored: The files without a prediction.
@@ -51,6 +52,7 @@ class NewScores(JsonResult):
     parts: dict[str, Levels]
     endpoints: dict[str, Endpoint]
     confusion: dict[str, list[list[float]]]
+    label_counts: dict[str, int]
     differences: dict[str, Difference]
     endpoint_differences: dict[str, dict[str, Difference]]
     not_scored: list[NotScored]
