@@ -333,10 +333,14 @@ def test_a_folder_is_searched_as_data_are(arm, images, tmp_path):
     assert (table["problem"] == "").all()
 
 
-def test_volumes_are_found_however_deep(tmp_path):
+def test_volumes_are_found_however_deep(tmp_path, caplog):
     for name in ("p1/s1/1.dcm", "p1/s1/2.dcm", "p2/late/1.bmp", "p3/brain.nii.gz", "p3/notes.txt", "p4/x/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "p2/back").symlink_to(tmp_path)
     found = [path.relative_to(tmp_path).as_posix() for path in _find([tmp_path], reads_volumes=True)]
     assert found == ["p1/s1", "p2/late", "p3/brain.nii.gz"]
+    assert not caplog.records
+    (tmp_path / "p3/alone.png").touch()
+    assert len(_find([tmp_path], reads_volumes=True)) == 3
+    assert "1 files are no volumes, and lie beside some: left out, such as alone.png" in caplog.text

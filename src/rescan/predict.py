@@ -234,4 +234,13 @@ def _volumes_in(folder: Path) -> list[Path]:
     files = [path for path in found if is_volume_file(path)]
     folders = {path.parent for path in found} - {path.parent for path in files}
     outer = {above for path in (*files, *folders) for above in path.parents}
-    return sorted([*files, *(folders - outer)])
+    stacks = folders - outer
+    others = [path for path in found if path not in files and path.parent not in stacks]
+    if others:
+        logger.warning(
+            "%s: %d files are no volumes, and lie beside some: left out, such as %s",
+            folder,
+            len(others),
+            others[0].name,
+        )
+    return sorted([*files, *stacks])

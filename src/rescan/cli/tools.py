@@ -69,7 +69,12 @@ def predict(
 
 def evaluate_on(
     arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/resnet18")],
-    table: Annotated[Path, typer.Option(help="a CSV of labeled files: path, label and, if known, patient, eye, study")],
+    table: Annotated[
+        Path,
+        typer.Option(
+            help="a table of labeled files: path, label (or a column per label) and, if known, patient, eye, study"
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="the scores to write; the predictions are written beside")] = Path(
         "evaluation.json"
     ),
