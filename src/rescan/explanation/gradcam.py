@@ -14,8 +14,8 @@ from rescan.explanation.maps import Explained, head_of
 from rescan.explanation.selection import (
     BY_DISTANCE,
     BY_PROBABILITY,
-    OF_LABELS,
     OF_PATCHES,
+    RANKED,
     RULE,
     choose,
     one_per_sample,
@@ -30,7 +30,10 @@ from rescan.results.map_files import CHOSEN, MAP_SCORES, ExplainedRun, MapSummar
 from rescan.study import Study
 from rescan.training.lease import Machine
 
-OF_SEVERAL = "a label that they have; of images also of the most probable other one"  # what is shown of several labels
+OF_SEVERAL = {  # what is shown of several labels
+    "images": "a label that they have, and of the most probable other one",
+    "volumes": "a label that they have",
+}
 SCORED_LABEL = "the map of the label, where it is the only one,"
 SCORED = {True: "the map of the predicted class", False: "the map of evidence for a higher grade"}  # of classes or not
 
@@ -76,18 +79,20 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     MAP_SCORES.write(folder.scores, scores)
     energies, complete = average(scores)
     patches, of_classes = len(rows) // len(candidates), HEADS[head].of_classes
-    rule = RULE.format(kind=kind, by=BY_PROBABILITY if "probability_0" in rows else BY_DISTANCE)
+    several = study.data.multilabel
+    by = BY_PROBABILITY[several] if "probability_0" in rows else BY_DISTANCE
+    rule = RULE.format(ranked=RANKED[several].format(kind=kind), by=by, kind=kind)
     MapSummary(
         run=ExplainedRun(arm=run.name, fold=run.fold, seed=run.seed),
         head=head,
         kind=kind,
-        shown=OF_SEVERAL if study.data.multilabel else drawing.SHOWN[of_classes],
-        scored=SCORED_LABEL if study.data.multilabel else SCORED[of_classes],
+        shown=OF_SEVERAL[kind] if several else drawing.SHOWN[of_classes],
+        scored=SCORED_LABEL if several else SCORED[of_classes],
         cells=list(grid),
         n=complete,
         empty=len(scores) - complete,
         energies=energies,
-        rule=rule + OF_LABELS * study.data.multilabel + (OF_PATCHES.format(patches) if patches > 1 else ""),
+        rule=rule + (OF_PATCHES.format(patches) if patches > 1 else ""),
         chosen=chosen,
     ).write(folder.summary)
     text = "; ".join(f"{name} {mean.value:.2f}" for name, mean in energies.items()) or "no lesion masks to score"

@@ -18,20 +18,19 @@ from rescan.results.map_files import ChosenItem
 from rescan.study import Study
 
 RULE = (
-    "Of each true class, the right and the wrong test {kind} are ranked by {by}. "
-    "The ranking is cut into as many equal parts as {kind} are shown, and the middle of each part is shown: "
-    "neither the best nor the worst."
+    "{ranked} are ranked by {by}. The ranking is cut into as many equal parts as {kind} are shown, and the middle of "
+    "each part is shown: neither the best nor the worst."
 )
-OF_LABELS = (
-    " An image is a candidate for each label that it has, right where this is found and wrong where it is missed, and "
-    "ranked by the label's probability; images without a label are not shown."
-)
+RANKED = {  # whether of several labels: what is ranked
+    False: "Of each true class, the right and the wrong test {kind}",
+    True: "Of each label, the test {kind} where it is found and those where it is missed",
+}
 HOW = {  # whether of several labels: whether it is right
     False: {True: "classified right", False: "classified wrong"},
     True: {True: "found", False: "missed"},
 }
 OF_PATCHES = " Of a sample's {} patches, one is a candidate: the first of the first sample, the second of the second …"
-BY_PROBABILITY = "the probability of the predicted class"
+BY_PROBABILITY = {False: "the probability of the predicted class", True: "its probability"}  # whether of several labels
 BY_DISTANCE = "how near their grade, which is no whole number, lies to the predicted class"
 
 
