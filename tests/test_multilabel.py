@@ -299,3 +299,6 @@ def test_the_page_has_a_row_per_label(run):
     assert sorted(comparison["metric"]) == ["auroc", "auroc", "macro_f1", "macro_f1"]
     assert "external data of 40 samples: AUROC" in page
     assert "40 samples: square" in page
+    external = page[page.index('-external"') :]
+    assert "<td>AUROC, bar</td>" in external
+    assert "Not looked for: an image may have several labels." in page

@@ -101,6 +101,10 @@ class ArmFigures(str):
     grades = _File("grades.png")
     endpoints = _File("endpoints.png")
 
+    def reliability_on(self, external: str) -> str:
+        """How well the home temperature fits an external data set."""
+        return f"{self}/reliability_{external}.png"
+
 
 class ComparisonFolder(str):
     """Figures of the comparison of a study's arms."""

@@ -15,6 +15,7 @@ from rescan.evaluation.baselines import predict
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.subgroups import age_bands, columns_of_groups
 from rescan.paths import Paths
+from rescan.study.splitting import Split
 
 NUMBER = np.arange(260)  # of the samples that conftest makes: train 120, validation 60, test 80
 
@@ -135,6 +136,10 @@ def test_a_baseline_and_subgroups_out_of_fold(cases: SimpleNamespace) -> None:
     assert "auroc" not in entry["metrics"]
     halves = found["subgroups_out_of_fold"]["fov"]
     assert [halves[fov]["n"] for fov in ("3mm", "6mm")] == [90, 90]
+    by = {"folds": {"by": "fov", "values": ["3mm", "6mm"]}}
+    for split, parts in ((by, {"test"}), ({"folds": 2, "test": {"fov": "6mm"}}, {"validation", "out_of_fold"})):
+        held_out = study.model_copy(update={"split": Split.model_validate({"seeds": [0, 1], **split})})
+        assert set(evaluated(held_out)["baselines"]["fov"]) == parts  # of a value that no training part has: nothing
 
 
 def test_sites_that_folds_hold_out_have_rows_with_a_ranking(cases: SimpleNamespace) -> None:

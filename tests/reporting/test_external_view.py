@@ -11,6 +11,7 @@ from sample_predictions import make_graded, make_table, write_arm, write_run
 
 from rescan.evaluation.evaluate import evaluate
 from rescan.paths import Paths
+from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.reporting.page.external_view import external_views
 from rescan.reporting.page.report import report
 from rescan.results.metrics_file import read_metrics
@@ -47,18 +48,23 @@ def test_rows_are_those_of_metrics_json(study):
     assert titles[0] == "quadratic kappa"
     assert {"sensitivity, any disease", "specificity, referable"} < set(titles)
     assert view.is_calibrated
+    of_external = sum(entry.n for entry in metrics.curves.reliability["external/h2"])
+    assert of_external == 40
     first = view.rows[0]
     assert first.external == metrics.estimate("quadratic_kappa", "external/h2")
     assert first.difference.value == pytest.approx(first.external.value - first.test.value)
 
 
 def test_they_have_a_part_of_the_page(study):
+    evaluation(study, "one")
     report([study])
     page = Path("results/full/index.html").read_text("utf-8")
     part = page[page.index('id="heads-external"') :].partition("</section>")[0]
     assert "40 samples: a 10, b 10, c 10, d 10." in part
     assert "2 samples left out" in part
     assert "&lt;home&gt;/7.png" in part
+    assert "Reliability of one on h2 and on the home test part" in part
+    assert part.count("<img") == 1
     assert page.count('href="#heads-external"') == 1
     assert "external/h2" in page
     kappa = read_metrics(study, "one").estimate("quadratic_kappa", "external/h2")

@@ -32,11 +32,13 @@ def baselines(study: Study, images: Reading, unit: str) -> dict[str, dict[str, S
     classes, columns = study.data.classes, columns_of_groups(study)
     names = [name for name in METRICS if name not in LEFT_OUT or name == study.metric]
     scores: dict[str, dict[str, Scores]] = {}
+    held_out = {"test": study.split.test_column, "validation": study.split.held_out_column}
+    held_out["out_of_fold"] = held_out["validation"]
     for name in [name for name in columns if name in KNOWN_COLUMNS and KNOWN_COLUMNS[name].of_acquisition]:
         reading = predict(images.rows, columns[name].astype(object), len(classes))
         for part in ("test", "validation", "out_of_fold"):
             rows = of_part(reading, part)
-            if not rows.rows.empty:
+            if not rows.rows.empty and held_out[part] != name:  # whose values no training part has
                 pooled = part == "out_of_fold"
                 scored = score(rows, "image", unit, names, classes, study.positive, pooled=pooled)
                 scores.setdefault(name, {})[part] = scored.scores

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,21 +21,29 @@ CURVE_POINTS = 200
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
-def curves(study: Study, parts: dict[str, dict[RunId, RunRows]], images: Reading) -> Curves:
+def curves(
+    study: Study,
+    parts: dict[str, dict[RunId, RunRows]],
+    images: Reading,
+    external: Mapping[str, dict[RunId, RunRows]] = MappingProxyType({}),
+) -> Curves:
     """What the figures of the first run draw.
 
     Args:
         study: The study.
         parts: The runs of each part, by image.
         images: All rows by image.
+        external: The runs of external parts, of which there is the reliability only.
     """
     classes = study.data.classes
     run = next(iter(list(parts.values())[-1]))
-    first = {part: next(iter(runs.values())) for part, runs in parts.items()}
+    first, others = ({part: next(iter(runs.values())) for part, runs in of.items()} for of in (parts, external))
     return Curves(
         run=run,
         roc={part: roc(rows, classes) for part, rows in first.items() if rows.rankings},
-        reliability={part: reliability(rows) for part, rows in first.items() if rows.probabilities is not None},
+        reliability={
+            part: reliability(rows) for part, rows in {**first, **others}.items() if rows.probabilities is not None
+        },
         **(_of_grades(study, run, list(parts), images) if study.data.ordered else {}),
     )
 

@@ -89,7 +89,7 @@ def evaluate(study: Study, arm: str) -> None:
         subgroups_of_studies=subgroups(study, levels["study"], "test", unit, "study") if "study" in levels else {},
         subgroups_out_of_fold=subgroups(study, images, "out_of_fold", unit),
         baselines=baselines(study, images, unit),
-        curves=curves(study, scored.runs, images),
+        curves=curves(study, scored.runs, images, external.runs),
         warnings=warnings,
         diagnosis=diagnosis,
         external=external.differences,

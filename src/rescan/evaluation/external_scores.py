@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +9,7 @@ from rescan.evaluation import predictions
 from rescan.evaluation.part_scores import PartScores, read_parts, score_endpoints, score_parts
 from rescan.metrics.run_rows import RunRows
 from rescan.paths import EXTERNAL as FOLDER
-from rescan.results.metrics_file import Difference, Endpoint, Estimate, ExternalDifferences, Levels, Scores
+from rescan.results.metrics_file import Difference, Endpoint, ExternalDifferences, Levels, Scores, difference
 from rescan.results.parts import EXTERNAL
 from rescan.results.posttraining import Posttraining, RunId
 from rescan.study import Outcome, Study
@@ -93,14 +92,3 @@ def differences(home: Mapping[str, Scores], external: Mapping[str, Scores]) -> d
     both = home["image"].metrics, external["image"].metrics
     values = {name: difference(both[0][name], both[1][name]) for name in both[0] if name in both[1]}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def difference(home: Estimate, external: Estimate) -> Difference | None:
-    """External less home with its interval; None if one is undefined."""
-    (ours, low, high), (theirs, their_low, their_high) = home.numbers, external.numbers
-    if math.isnan(ours + theirs):
-        return None
-    value = theirs - ours
-    below, above = math.hypot(theirs - their_low, high - ours), math.hypot(their_high - theirs, ours - low)
-    whole = not math.isnan(below + above)
-    return Difference(value=value, low=value - below if whole else None, high=value + above if whole else None)

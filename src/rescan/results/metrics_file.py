@@ -161,6 +161,17 @@ class Difference(Part):
     high: float | None
 
 
+def difference(home: Interval, external: Interval) -> Difference | None:
+    """External less home with its interval, which is made of both (Zou and Donner 2008); None if one is undefined."""
+    (ours, low, high), (theirs, their_low, their_high) = home.numbers, external.numbers
+    if math.isnan(ours + theirs):
+        return None
+    value = theirs - ours
+    below, above = math.hypot(theirs - their_low, high - ours), math.hypot(their_high - theirs, ours - low)
+    whole = not math.isnan(below + above)
+    return Difference(value=value, low=value - below if whole else None, high=value + above if whole else None)
+
+
 class ExternalDifferences(Part):
     """How the scores of an external data set differ from those of the home test part, by image.
 

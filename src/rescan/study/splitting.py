@@ -93,6 +93,11 @@ class Split(Strict):
         return self.folds.values if isinstance(self.folds, FoldsBy) else []
 
     @property
+    def test_column(self) -> str:
+        """The column by whose values the test part is held out; "" without one."""
+        return next(iter(self.test)) if isinstance(self.test, dict) else ""
+
+    @property
     def held_out_column(self) -> str:
         """The column by whose values folds are made; "" without one."""
         return self.folds.by if isinstance(self.folds, FoldsBy) else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rescan.paths import Paths
+from rescan.paths import EXTERNAL, Paths
 from rescan.reporting.figures import embedding, training_figures
 from rescan.reporting.figures.style import COLORS, LINES, WIDTH, PathLike, canvas, class_colors, legend_above, short
 from rescan.reporting.text.words import Quantity, interval, number, spaced
@@ -47,6 +47,9 @@ def evaluation(study: Study, arm: str) -> None:
         roc(lines, auroc.classes if auroc else {}, folder.roc, colors if ordered else None)
     if bins := curves.reliability.get("test"):
         reliability(bins, folder.reliability)
+    for name in study.externals:
+        if there := curves.reliability.get(f"{EXTERNAL}/{name}"):
+            reliability(there, folder.reliability_on(name), at_home=curves.reliability.get("test", ()))
     if spreads := curves.grades.get("test"):
         grades(spreads, folder.grades)
     endpoints(study, metrics, folder.endpoints)
@@ -125,8 +128,14 @@ def roc(
         legend_above(figure, 1)
 
 
-def reliability(bins: Sequence[Bin], out: PathLike) -> None:
-    """Draw accuracy against confidence per bin, and below how many items each bin holds; empty bins have no point."""
+def reliability(bins: Sequence[Bin], out: PathLike, at_home: Sequence[Bin] = ()) -> None:
+    """Draw accuracy against confidence per bin, and below how many items each bin holds; empty bins have no point.
+
+    Args:
+        bins: The bins.
+        out: The PNG.
+        at_home: Those of the home test part, where the others are of external data.
+    """
     filled = [entry for entry in bins if entry.n]
     with canvas(out, 5.2) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -136,8 +145,11 @@ def reliability(bins: Sequence[Bin], out: PathLike) -> None:
             [entry.accuracy for entry in filled],
             "o-",
             color=COLORS[0],
-            label="model",
+            label="external data" if at_home else "model",
         )
+        if at_home:
+            ends = [(entry.confidence, entry.accuracy) for entry in at_home if entry.n]
+            above.plot(*zip(*ends), "s--", color=COLORS[1], label="test part, at home")
         above.set(ylabel="share that is right", ylim=(-0.02, 1.02), xlim=(0, 1))
         legend_above(figure)
         lows = [entry.low for entry in bins]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rescan.paths import EXTERNAL as FOLDER
 from rescan.paths import Paths
+from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.text import words
 from rescan.results.audit_report import GROUPS, AuditReport
-from rescan.results.metrics_file import Difference, Estimate, Metrics, Scores
+from rescan.results.metrics_file import Difference, Interval, Metrics, Scores, difference
 from rescan.results.parts import EXTERNAL, LEFT_OUT
 from rescan.results.source import SourceReport
 from rescan.results.splits import SPLITS
@@ -26,8 +27,8 @@ class ExternalRow:
 
     arm: str
     metric: str
-    test: Estimate
-    external: Estimate
+    test: Interval
+    external: Interval
     difference: Difference | None
 
 
@@ -45,6 +46,7 @@ class ExternalView:
         warnings: What its audit found.
         same_patients: Whether patients' names mean the same patients as at home.
         rows: The scores.
+        figures: How well the arms' home temperatures fit.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ExternalView:
     warnings: Sequence[str]
     same_patients: bool
     rows: Sequence[ExternalRow]
+    figures: Sequence[Picture]
 
     @property
     def is_calibrated(self) -> bool:
@@ -73,8 +76,20 @@ def external_views(study: Study, arms: Sequence[Metrics]) -> list[ExternalView]:
         same_patients = study.data.external[name].same_patients
         audit = AuditReport.read_if_there(paths.audit)
         warnings = audit.warnings if audit else []
-        views.append(ExternalView(name, source, samples, counts, left_out, warnings, same_patients, rows))
+        figures = [figure for metrics in arms if (figure := _reliability(study, metrics, name))]
+        views.append(ExternalView(name, source, samples, counts, left_out, warnings, same_patients, rows, figures))
     return views
+
+
+def _reliability(study: Study, metrics: Metrics, name: str) -> Picture | None:
+    """The figure of an arm's reliability."""
+    run, arm = metrics.curves.run, metrics.arm
+    which = f" (fold {run.fold}, seed {run.seed})" if len(metrics.runs) > 1 else ""
+    caption = (
+        f"Reliability of {arm}{which} on {name} and on the home test part: points below the line are overconfident."
+    )
+    file = Paths(study.scale, study.name).arm(arm).figures.reliability_on(name)
+    return picture(file, "evaluate", f"{arm}: reliability on {name}", caption)
 
 
 def _samples(study: Study, paths: Paths) -> tuple[int, dict[str, int], list[tuple[str, str]]]:
@@ -101,7 +116,17 @@ def _rows(study: Study, metrics: Metrics, name: str) -> list[ExternalRow]:
         if test and external:
             names = OF_ENDPOINTS if endpoint else [*dict.fromkeys([study.metric, *METRICS])]
             rows += _of_scores(metrics.arm, endpoint, names, (test, external), own)
+            rows += _of_labels(metrics.arm, test, external) if study.data.multilabel else []
     return rows
+
+
+def _of_labels(arm: str, test: Scores, external: Scores) -> list[ExternalRow]:
+    """The AUROC of each label."""
+    areas, others = (of.metrics["auroc"].classes for of in (test, external))
+    return [
+        ExternalRow(arm, f"{words.metric('auroc')}, {label}", area, others[label], difference(area, others[label]))
+        for label, area in areas.items()
+    ]
 
 
 def _of_scores(

@@ -187,12 +187,12 @@ def _beside_baselines(scored: Sequence[Metrics], scores: dict[str, Estimate], na
 
 
 def _ends(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> tuple[Metrics, Metrics]:
-    """The arms with the lowest and the highest score."""
+    """The arms with the lowest and the highest score; of equal ones the first and the last."""
 
     def score(arm: Metrics) -> float:
         return scores[arm.arm].value or 0.0
 
-    return min(scored, key=score), max(scored, key=score)
+    return min(scored, key=score), max(reversed(scored), key=score)
 
 
 def _not_above(scores: dict[str, Estimate], bar: float) -> list[str]:
