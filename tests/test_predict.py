@@ -220,11 +220,12 @@ def test_classes_may_be_called_like_the_tables_columns(arm, tmp_path, classes):
     assert patients["patient"].tolist() == ["patient0", "patient1"]
 
 
-def test_a_file_that_is_given_twice_has_one_row(arm, images, tmp_path, monkeypatch):
+def test_a_file_that_is_given_twice_has_one_row(arm, images, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(images)
     (tmp_path / "link").symlink_to(images)
     twice = [Path("b ü.jpg"), images, images / "a.png", tmp_path / "link/sub/c.PNG", images / "sub/../a.png"]
-    predict(arm, twice, tmp_path / "out.csv", tmp_path / "maps", "cpu")
+    predict(arm, twice, tmp_path / "out.csv", tmp_path / "maps", "cpu", extent=(1, 2, 3))
+    assert "the extent is not used: this arm reads images" in caplog.text
     table = pd.read_csv(tmp_path / "out.csv")
     assert [name.rsplit("/", 1)[-1] for name in table["image"]] == ["b ü.jpg", "a.png", "c.PNG"]
     assert len(list((tmp_path / "maps").iterdir())) == 3
@@ -295,6 +296,17 @@ def test_a_damaged_post_training_is_refused(arm, images, tmp_path, change, fault
     file = arm / "posttraining.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(RescanError, match=rf"posttraining\.json: .*{fault}"):
+        predict(arm, [images], tmp_path / "out.csv", None, "cpu")
+
+
+def test_an_arm_that_was_copied_in_part_is_refused(arm, images, tmp_path):
+    (arm / "fold0_seed1/model.safetensors").rename(tmp_path / "model.safetensors")
+    with pytest.raises(RescanError, match=r"fold0_seed1/model\.safetensors: no such file; copy the whole folder of"):
+        predict(arm, [images], tmp_path / "out.csv", None, "cpu")
+    fitted = json.loads((arm / "posttraining.json").read_text())
+    entry = {**fitted["models"][0], "file": "../other/model.safetensors"}
+    (arm / "posttraining.json").write_text(json.dumps({**fitted, "models": [entry]}))
+    with pytest.raises(RescanError, match="and the arms beside it whose networks it reads"):
         predict(arm, [images], tmp_path / "out.csv", None, "cpu")
 
 

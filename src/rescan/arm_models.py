@@ -15,7 +15,7 @@ from rescan.errors import RescanError
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import Reading, misfit
 from rescan.heads import outputs as heads
-from rescan.log import progress
+from rescan.log import logger, progress
 from rescan.paths import ArmFolder
 from rescan.preparation.sample import Prepared, prepare_all
 from rescan.results.damage import damaged
@@ -85,6 +85,9 @@ def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
     models = []
     for entry in posttraining.models:
         file = arm_folder / entry.file
+        if not file.exists():
+            beside = ", and the arms beside it whose networks it reads" if entry.file.startswith("..") else ""
+            raise RescanError(f"{file}: no such file; copy the whole folder of the arm{beside}, or train it again")
         network, header = load(file)
         if bad := [name for name, weights in network.state_dict().items() if not weights.isfinite().all()]:
             raise RescanError(
@@ -112,6 +115,8 @@ def in_chunks(models: list[Model], files: Sequence[Files], device: str) -> Itera
     """
     from rescan.training.lease import Machine
 
+    if models[0].header.preparation.reads != "volume" and any(own.extent for own in files):
+        logger.warning("the extent is not used: this arm reads images")
     with Machine(device, threads=None).lease() as torch_device:
         for model in models:
             model.network.to(torch_device)
