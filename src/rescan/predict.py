@@ -70,10 +70,11 @@ def predict(
     pattern = _pattern(patient)
     posttraining, models = load_arm(arm_folder)
     paths = _once(_find(images, models[0].header.preparation.reads == "volume"))
-    out = output(out, paths)
-    of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), paths)
+    sources = [file_and_frame(path)[0] for path in paths]
+    out = output(out, sources)
+    of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
     if gradcam is not None:
-        _check_folder(gradcam, paths)
+        _check_folder(gradcam, sources)
     classes, maps = models[0].header.classes, map_names(paths)
     rows: list[dict[str, object]] = []
     files = [Files(path, extent=extent) for path in paths]

@@ -87,7 +87,7 @@ def _with_labels(table: Path, rows: pd.DataFrame, data: Data) -> pd.DataFrame:
     unclear: list[str] = []
     if data.multilabel:
         if "label" not in rows:
-            rows, unclear = several_labels.joined(table, rows, uncertain="absent")
+            rows, unclear = several_labels.joined(table, rows, "absent", data)
         labels, faults = several_labels.by_class(table, rows["label"], data)
     else:
         labels = grades(rows["label"], data)

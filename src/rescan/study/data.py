@@ -169,7 +169,6 @@ class Data(DataSet):
     patients: Literal["hashed", "as_is"] = Field(
         default="hashed", description="how results show ids of patients and studies from DICOM headers"
     )
-
     frames: Literal["refused", "each"] = Field(
         default="refused", description="each: a DICOM file of several frames is as many samples, all of one patient"
     )
@@ -180,7 +179,7 @@ class Data(DataSet):
         return Outcome(self.classes, self.ordered, self.endpoints, self.multilabel)
 
     @model_validator(mode="after")
-    def _classes_labels_and_endpoints_agree(self) -> Data:
+    def _classes_have_names_of_their_own(self) -> Data:
         for name in self.classes:
             if fault := name_fault(name) or ("" if name.strip() else "is empty"):
                 raise ValueError(f"classes: {name!r} {fault}; give it another name, and its label in labels")
@@ -188,6 +187,10 @@ class Data(DataSet):
             raise ValueError("classes: a class is named twice")
         if same := alike(self.classes):
             raise ValueError(f"classes: {named(same)} {ONLY_WRITTEN}; keep one, and map the others to it by labels")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_labels_and_endpoints_agree(self) -> Data:
         for label, name in self.labels.items():
             if name not in self.classes:
                 raise ValueError(f"labels: {label}: no class {name!r}{catalogue.suggest(name, self.classes)}")
