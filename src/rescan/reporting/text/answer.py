@@ -58,7 +58,7 @@ def answer(
 
 
 def _of_external(study: Study, arms: Sequence[Metrics]) -> list[str]:
-    """A sentence for each external data set: the first metric of one arm, or of the lowest and the highest."""
+    """A sentence for each external data set: the first metric of the arm that validation prefers."""
     sentences = []
     for name in study.data.external:
         part = f"{EXTERNAL}/{name}"
@@ -67,22 +67,22 @@ def _of_external(study: Study, arms: Sequence[Metrics]) -> list[str]:
         }
         if not values:
             continue
-        scores = next(scores for arm in arms if (scores := arm.scores(part)))
-        changes = {
-            arm.arm: arm.external[name].metrics[study.metric] for arm in arms if study.metric in _changes(arm, name)
-        }
-        ordered = sorted(values, key=lambda arm: values[arm].value or 0.0)
-        ends = [f"{number(values[arm].value, 2)} ({arm})" for arm in dict.fromkeys((ordered[0], ordered[-1]))]
-        if len(ends) == 1:
-            ends = [f"{number(values[ordered[0]].value, 2)} {interval(values[ordered[0]])}"]
-        lower = sum(change.high is not None and change.high < 0 for change in changes.values())
-        against = f"shown to be lower than at home for {lower} of {words.several(len(values), 'arm')}"
-        if len(values) == 1 and ordered[0] in changes:
-            change = changes[ordered[0]]
-            against = f"{words.signed(change.value)} {interval(change)} against the test part at home"
+        arm = _preferred(study.metric, [arm for arm in arms if arm.arm in values])[0]
+        scores, changes = arm.scores(part), _changes(arm, name)
+        lower = [
+            other.arm
+            for other in arms
+            if (change := _changes(other, name).get(study.metric)) and change.high is not None and change.high < 0
+        ]
+        home = ""
+        if study.metric in changes:
+            change = changes[study.metric]
+            home = f", {words.signed(change.value)} {interval(change)} against the test part at home".rstrip()
+        others = f"; shown to be lower than at home for {len(lower)} of {words.several(len(values), 'arm')}"
         sentences.append(
-            f"On {name}, external data of {words.several(scores.n, 'sample')}: {metric(study.metric)} "
-            f"{' to '.join(ends)}, {against}."
+            f"On {name}, external data of {words.several(scores.n if scores else 0, 'sample')}: {metric(study.metric)} "
+            f"{number(values[arm.arm].value, 2)} {interval(values[arm.arm])} of {arm.arm}{home}"
+            f"{others if len(values) > 1 else ''}."
         )
     return sentences
 
@@ -108,19 +108,14 @@ def _of_claims(claims: Sequence[Comparison], on: str) -> list[str]:
 
 
 def _of_classes(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[str]:
-    """Test accuracy of the arms, next to that of always giving the most frequent answer."""
-    low, high = _ends(scored, scores)
-    always = constant(scored)
+    """Test accuracy of the arm that validation prefers, next to that of always giving the most frequent answer."""
+    arm, subject = _preferred("accuracy", scored)
+    always, value = constant(scored), scores[arm.arm]
     beside = f"; always answering “{always[0]}” would be right for {percent(always[1])}" if always else ""
-    if len(scored) == 1:
-        value = scores[low.arm]
-        accuracies = f"{low.arm} is right on {percent(value.value)} of {_test_samples(low)}"
-        if value.low is not None:
-            accuracies += f" (95 % interval {100 * value.low:.1f}–{percent(value.high)})"
-        accuracies += f", {_runs(low)}"
-    else:
-        ends = [f"{percent(scores[arm.arm].value)} ({arm.arm})" for arm in (low, high)]
-        accuracies = f"Test accuracy of {len(scored)} arms goes from {' to '.join(ends)}"
+    accuracies = f"{subject} is right on {percent(value.value)} of {_test_samples(arm)}"
+    if value.low is not None:
+        accuracies += f" (95 % interval {100 * value.low:.1f}–{percent(value.high)})"
+    accuracies += f", {_runs(arm)}"
     doubt = []
     if always and (weak := _not_above(scores, always[1])):
         doubt = [f"Not shown to be better than that constant answer: {', '.join(weak)}."]
@@ -128,37 +123,23 @@ def _of_classes(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[
 
 
 def _of_labels(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[str]:
-    """Mean AUROC of the arms over the labels, and the labels that the best arm tells worst and best."""
-    low, high = _ends(scored, scores)
-    best = scores[high.arm]
-    areas = (
-        f"Test AUROC, the mean over {len(high.classes)} labels, is {number(best.value, 2)} {interval(best)}".rstrip()
-    )
-    if len(scored) > 1:
-        ends = [f"{number(scores[arm.arm].value, 2)} ({arm.arm})" for arm in (low, high)]
-        areas = (
-            f"Test AUROC of {len(scored)} arms, the mean over {len(high.classes)} labels, goes from {' to '.join(ends)}"
-        )
-    labels = sorted((own.value, label) for label, own in best.classes.items() if own.value is not None)
-    of_labels = [f"{label} {number(value, 2)}" for value, label in (labels[0], labels[-1])]
-    return [f"{areas}, {_runs(high)}; by label, of {high.arm}, from {' to '.join(of_labels)}."]
+    """Mean AUROC over the labels of the arm that validation prefers, and the labels that it tells worst and best."""
+    arm, subject = _preferred("auroc", scored)
+    own = scores[arm.arm]
+    labels = sorted((of.value, label) for label, of in own.classes.items() if of.value is not None)
+    of_labels = [f"{label} {number(value, 2)}" for value, label in dict.fromkeys((labels[0], labels[-1]))]
+    area = f"a test AUROC of {number(own.value, 2)} {interval(own)}, the mean over {len(own.classes)} labels"
+    return [f"{subject} has {area}, on {_test_samples(arm)}, {_runs(arm)}; by label from {' to '.join(of_labels)}."]
 
 
 def _of_grades(scored: Sequence[Metrics], scores: dict[str, Estimate], audit: AuditReport | None) -> list[str]:
-    """Quadratic kappa of the arms in words, next to that of file metadata, of repeated labels and of one answer."""
-    low, high = _ends(scored, scores)
-    value = scores[low.arm]
-    if len(scored) == 1:
-        kappas = (
-            f"{low.arm} agrees with the labels of {_test_samples(low)} with a quadratic kappa of "
-            f"{number(value.value, 2)} {interval(value)}: {landis_koch(value.value)}; {_runs(low)}."
-        )
-    else:
-        ends = [
-            f"{number(scores[arm.arm].value, 2)} ({arm.arm}, {landis_koch(scores[arm.arm].value)})"
-            for arm in (low, high)
-        ]
-        kappas = f"Test quadratic kappa of {len(scored)} arms goes from {' to '.join(ends)}."
+    """Quadratic kappa of the arm that validation prefers, next to that of metadata, repeated labels, one answer."""
+    arm, subject = _preferred("quadratic_kappa", scored)
+    value = scores[arm.arm]
+    kappas = (
+        f"{subject} agrees with the labels of {_test_samples(arm)} with a quadratic kappa of "
+        f"{number(value.value, 2)} {interval(value)}: {landis_koch(value.value)}; {_runs(arm)}."
+    )
     beside, bar = [], 0.0
     if audit and (metadata := audit.confounds.quadratic_kappa):
         beside.append(f"file metadata alone reach {number(metadata.value, 2)} {interval(metadata)}, cross-validated")
@@ -186,13 +167,22 @@ def _beside_baselines(scored: Sequence[Metrics], scores: dict[str, Estimate], na
     return sentences
 
 
-def _ends(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> tuple[Metrics, Metrics]:
-    """The arms with the lowest and the highest score; of equal ones the first and the last."""
+def _preferred(name: str, scored: Sequence[Metrics]) -> tuple[Metrics, str]:
+    """The arm with the best validation score, never that with the best test score; and the subject of a sentence on it.
 
-    def score(arm: Metrics) -> float:
-        return scores[arm.arm].value or 0.0
-
-    return min(scored, key=score), max(reversed(scored), key=score)
+    Without validation scores it is the first arm of the study.
+    """
+    if len(scored) == 1:
+        return scored[0], scored[0].arm
+    of_validation = [
+        (value.value, arm) for arm in scored if (value := arm.estimate(name, "validation")) and value.value is not None
+    ]
+    if not of_validation:
+        return scored[
+            0
+        ], f"None of {len(scored)} arms has validation scores to be preferred by; the first, {scored[0].arm},"
+    arm = max(of_validation, key=lambda entry: entry[0])[1]
+    return arm, f"Of {len(scored)} arms, validation prefers {arm.arm}: it"
 
 
 def _not_above(scores: dict[str, Estimate], bar: float) -> list[str]:
