@@ -61,8 +61,11 @@ def test_a_crash_behind_a_slow_chunk_is_found():
 def test_without_a_result_for_it_a_crash_is_an_error_that_names_the_item():
     with pytest.raises(RescanError, match=r"roots: -1: its decoder ended the process \(SIGABRT\)"):
         list(pooled(root_or_crash, [4, -1], 2, "roots"))
-    with pytest.raises(RescanError, match=r"work: 3: its decoder ended the process \(exit code 3\)"):
-        list(pooled(os._exit, [3], 2, "work"))
+
+
+def test_a_process_that_ends_by_itself_is_no_fault_of_the_item():
+    with pytest.raises(RescanError, match=r"work: 3: its process ended by itself \(exit code 3\)"):
+        list(pooled(os._exit, [3], 2, "work", str))
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -92,7 +92,7 @@ PHANTOMS = by_name(
     ),
     Phantom(
         "findings",
-        "rescan.phantoms.radiograph.findings:make",
+        "rescan.phantoms.radiograph.radiograph_findings:make",
         about="radiographs with several findings each, or none, as `table` (`multilabel`)",
         options=_options(samples=320, size=_height(160), duplicates=0.04, confound=0.0),
         of_several=True,

@@ -138,8 +138,10 @@ def _work_through(function: Callable[[Item], Result], items: Sequence[Item], sen
 
 def _of_lost(item: Item, code: int, what: str, lost: Optional[Callable[[str], Result]]) -> Result:
     """The result of an item whose process ended, by its exit code."""
-    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    if code < 0 and -code not in CRASHES:
+    if code >= 0:  # no decoder ends a process so
+        raise RescanError(f"{what}: {item}: its process ended by itself (exit code {code}); why may stand above")
+    name = signal.Signals(-code).name
+    if -code not in CRASHES:
         remedy = "give it more memory, or take the file out"
         raise RescanError(f"{what}: {item}: its process was killed ({name}), most likely for memory; {remedy}")
     reason = f"its decoder ended the process ({name}): damaged, or too large for memory"

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from rescan.errors import RescanError
-from rescan.phantoms.radiograph.findings import TRANSFORMS, make
+from rescan.phantoms.radiograph.radiograph_findings import TRANSFORMS, make
 
 CLASSES = ["metal", "ly sis", "fräcture"]
 
