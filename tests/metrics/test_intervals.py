@@ -140,6 +140,14 @@ def test_the_interval_goes_from_that_of_the_units_to_that_of_the_bootstrap() -> 
     )
 
 
+def test_of_few_errors_the_limit_beside_the_bound_is_poissons() -> None:
+    # Half of the 5 % quantile of χ² with 2 degrees of freedom is −ln .95 = .0513; of Wilson's it would be .0088.
+    low, high = score_interval(np.array([0.95]), 0.95 * 0.05 / 20, 20, 0, 1)
+    assert (low, high) == pytest.approx((wilson(0.95, 20)[0], 1 - 0.051293 / 20), abs=1e-5)
+    low, high = score_interval(np.array([0.05]), 0.95 * 0.05 / 20, 20, 0, 1)
+    assert (low, high) == pytest.approx((0.051293 / 20, wilson(0.05, 20)[1]), abs=1e-5)
+
+
 def test_the_interval_of_a_loss_by_hand() -> None:
     # t of 9 degrees of freedom: 2.2622; exp(2.2622 · .1 / .5) = 1.5721
     assert log_interval(0.5, 0.01, 10) == pytest.approx((0.5 / 1.5721, 0.5 * 1.5721), rel=1e-4)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
 from rescan.catalogue import METRICS
@@ -18,6 +18,7 @@ from rescan.metrics.counted import Array
 from rescan.metrics.run_rows import RunRows
 
 Z95 = float(norm.ppf(0.975))
+FEW = 3
 
 
 def wilson(value: float, n: float) -> tuple[float, float]:
@@ -71,6 +72,8 @@ def together(units: Sequence[float], everything: float) -> float:
 def score_interval(values: Array, variance: float, units: float, lowest: float, highest: float) -> tuple[float, float]:
     """The interval of a mean over runs of a metric between two bounds: Wilson's, of an effective number of cases.
 
+    Where up to three of these err, or do not, the limit beside 0 or 1 is Poisson's.
+
     That number lies between the one that gives the bootstrap's variance and that of the units: the first counts for
     e / (e + 1), where e = units × distance of the nearest run to its bound is about how many units err. So few errors
     say little about how errors are correlated, and none says nothing.
@@ -92,7 +95,14 @@ def score_interval(values: Array, variance: float, units: float, lowest: float, 
     else:
         effective = (errors + 1) / (errors * variance / span**2 / spread + 1 / units)
     low, high = wilson(share, effective)
+    low = min(low, _of_few(effective * share, effective))
+    high = max(high, 1 - _of_few(effective * (1 - share), effective))
     return lowest + span * low, lowest + span * high
+
+
+def _of_few(cases: float, n: float) -> float:
+    """The lower limit of a share of up to three cases of n, where Wilson's is too high (Brown, Cai & DasGupta 2001)."""
+    return float(chi2.ppf(0.05, 2 * cases)) / 2 / n if 0 < cases <= FEW else 1.0
 
 
 def log_interval(value: float, variance: float, units: int) -> tuple[float, float]:
