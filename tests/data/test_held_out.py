@@ -151,7 +151,8 @@ def test_each_fold_holds_out_a_site_and_no_sample_is_validated_twice(study):
 
 def test_extra_samples_of_what_is_held_out_do_not_train(study):
     rows = sites()
-    more = pd.DataFrame({"group": ["e1", "e2", "kyoto1"], "label": "cat", "site": ["kyoto", "nara", "nara"]})
+    sites_of_more = ["kyoto", "nara", "nara", "Kyoto "]
+    more = pd.DataFrame({"group": ["e1", "e2", "kyoto1", "e3"], "label": "cat", "site": sites_of_more})
     more = more.assign(origin="more", published_part="extra")
     write(pd.concat([rows, more], ignore_index=True).fillna(""))
     data = {"extra": {"more": {"source": {"path": "more"}, "layout": "table"}}}

@@ -128,6 +128,8 @@ def test_units_behind_of_each_metric() -> None:
     }.items():
         assert units_behind(name, [run]) == pytest.approx(units), name
     assert units_behind("auroc", [run]) == pytest.approx([2, 2])  # 4 · 3 · 1 / (3 + 1 + 2)
+    both = run_of([0, 1] * 10, [0, 1] * 10, np.repeat(np.arange(10), 2).tolist())
+    assert units_behind("auroc", [both]) == [10, 10]  # patients with images of both classes
     assert together([3, 1], 4) == pytest.approx(3)  # 4 / (1/3 + 1)
     assert together([0, 4], 4) == 0
 

@@ -342,6 +342,25 @@ def test_weights_that_only_the_last_step_spoiled_are_not_kept(make_study, make_s
     assert header_of(RUN / "model.safetensors")["diverged"] == "stage main, epoch 2, step 0"
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_weights_that_the_first_epoch_spoiled_leave_the_untrained_network(make_study, make_store, monkeypatch, epochs):
+    stage = {"batch_size": 100, "optimizer": {"name": "sgd", "lr": 0.01}}  # one step per epoch
+    study = make_study(stages={"main": {**stage, "epochs": epochs}})
+    make_store(study)
+    update = trainer.Trainer._update
+
+    def spoil(self, number):
+        update(self, number)
+        next(self.task.network.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr(trainer.Trainer, "_update", spoil)
+    train_cpu(study)
+    history = pd.read_csv(RUN / "history.csv")
+    assert history["kept"].sum() == 1
+    assert np.isfinite(history.loc[history["kept"] == 1, "validation_loss"]).all()
+    assert all(value.isfinite().all() for value in load_file(RUN / "model.safetensors").values())
+
+
 def test_a_stopped_training_diverges_as_an_uninterrupted_one_does(make_study, make_store, monkeypatch):
     study = make_study(stages={"main": {"epochs": 3, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 0.01}}})
     make_store(study)

@@ -105,9 +105,10 @@ def _file(finder: Finder, path: str) -> Path:
 def _once(table: Path, rows: pd.DataFrame) -> pd.DataFrame:
     """Each file once: a row that names it again must say the same."""
     places = rows["file"].map(os.path.realpath)
+    repeated = places.duplicated(keep=False)
     for name in ("label", *KNOWN):
         faults = []
-        for _, own in rows.groupby(places):
+        for _, own in rows[repeated].groupby(places[repeated]):
             if len(values := own[name].unique()) > 1:
                 several = " and ".join(map(repr, values[:EXAMPLES]))
                 lines = lines_in_words(own.index.tolist())

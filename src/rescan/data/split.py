@@ -18,6 +18,7 @@ from rescan.paths import Paths
 from rescan.results.agreement import read_samples
 from rescan.results.parts import EXTRA, LEFT_OUT, PARTS, UNLABELED
 from rescan.results.splits import SPLITS
+from rescan.spelling import plain
 from rescan.study import Outcome, Study
 
 SEED = 20240601  # of the splits: not a seed of training, so that all runs of a fold share it
@@ -133,7 +134,7 @@ def _is_held_out(study: Study, samples: pd.DataFrame, fold: int) -> pd.Series[bo
     held_out += [(section.held_out_column, section.fold_values[fold])] if section.fold_values else []
     held = pd.Series(False, samples.index)
     for column, values in held_out:
-        held |= samples[column].isin(values)
+        held |= samples[column].map(plain).isin({plain(value) for value in values})
     return held
 
 

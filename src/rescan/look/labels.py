@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from rescan.data.layouts.several_labels import ABSENT, PRESENT, UNCERTAIN
@@ -115,11 +116,12 @@ def _columns_of_classes(rows: pd.DataFrame, names: list[str]) -> list[str]:
     binary = [name for name in names if {*PRESENT} & {*values[name]} and {*values[name]} <= known]
     if len(binary) < 2:
         return []
-    ones = values[binary].isin(PRESENT)
-    runs = [binary[start:end] for start in range(len(binary)) for end in range(len(binary), start + 1, -1)]
-    runs = [run for run in sorted(runs, key=len, reverse=True) if (ones[run].sum(axis=1) == 1).all()]
+    count = len(binary)
+    sums = np.pad(values[binary].isin(PRESENT).to_numpy().cumsum(1), ((0, 0), (1, 0)))  # of the columns before each
+    ends = [(start, start + length) for length in range(count, 1, -1) for start in range(count - length + 1)]
+    exclusive = next((binary[a:b] for a, b in ends if (sums[:, b] - sums[:, a] == 1).all()), [])
     several = [name for name in binary if name.casefold() not in NO_LABELS]
-    return runs[0] if runs else several if len(several) > 1 else []
+    return exclusive or (several if len(several) > 1 else [])
 
 
 def _of_columns(rows: pd.DataFrame, names: list[str]) -> Labels:

@@ -35,8 +35,8 @@ def units_behind(name: str, runs: Sequence[RunRows]) -> list[float]:
 
     Of a class's sensitivity and AUPRC, those that have it; of its specificity, those without; of PPV and NPV, those
     that are predicted to have it or not; of its AUROC 4mn / (m + n + 2), m with and n without it: at an area near 1 the
-    variance by Hanley and McNeil (1982) is that of a proportion of so many. Of what weighs the classes equally,
-    K² / Σ 1/m_k, at most all units.
+    variance by Hanley and McNeil (1982) is that of a proportion of so many; at most all. Of what weighs the classes
+    equally, K² / Σ 1/m_k, at most all units.
 
     Returns:
         One number per class where the metric has one per class, else one.
@@ -60,7 +60,8 @@ def _units_of_run(rests_on: str, run: RunRows) -> list[float]:
     )
     if rests_on == "classes":
         return [together(having.tolist(), everything)]
-    values = {"class": having, "others": lacking, "both": 4 * having * lacking / (having + lacking + 2)}[rests_on]
+    both = 4 * having * lacking / (having + lacking + 2)
+    values = {"class": having, "others": lacking, "both": np.minimum(everything, both)}[rests_on]
     return values.tolist()
 
 

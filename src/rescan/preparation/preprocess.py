@@ -83,7 +83,7 @@ def preprocess(study: Study, name: str, processes: int) -> None:
             arrays[key].create()
         tasks = [_Task(number * patches, own_files) for number, own_files in enumerate(files)]
         fill = partial(_fill, preparation=preparation, arrays=arrays)
-        apart = any_dicom(own_files.path for own_files in files)
+        apart = processes <= 1 and any_dicom(own_files.path for own_files in files)
         outcomes = list(pooled(fill, tasks, processes, f"preprocess {name}", _Outcome, apart=apart))
         samples.loc[has_file, "problem"] = [outcome.problem for outcome in outcomes]
         _check_problems(study, samples, where, preparation)

@@ -72,12 +72,12 @@ class Bookkeeping:
             "epoch": len(progress.history),
             "step": progress.updates,
             "lr": lr,
-            "train_loss": loss / images if math.isfinite(loss) else None,
-            **({"train_accuracy": hits / images} if "accuracy" in scores else {}),
+            "train_loss": loss / images if images and math.isfinite(loss) else None,
+            **({"train_accuracy": hits / images if images else None} if "accuracy" in scores else {}),
             **{f"validation_{metric}": value for metric, value in scores.items()},
             **watched,
             "seconds": round(progress.seconds, 3),
-            "images_per_second": round(images / progress.seconds, 1),
+            "images_per_second": round(images / progress.seconds, 1) if images else 0.0,
         }
         progress.history.append(row)
         return row

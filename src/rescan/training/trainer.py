@@ -75,7 +75,7 @@ class Trainer:
     def train(self) -> None:
         """Train through all stages that are not done; leave the network with the weights that are kept.
 
-        A loss that is not finite ends the training. Of a task for which that is a result (`Task.diverged`), the best
+        A loss that is not finite ends the training. Of a task for which that is a result (`Task.may_diverge`), the best
         weights are kept or, if no epoch is chosen by its score, the last that are finite.
 
         Raises:
@@ -127,7 +127,8 @@ class Trainer:
         if self.best is not None or self.finite is None:
             return
         self.best, self.progress.best_epoch = self.finite, self.progress.finite_epoch
-        if not self.books.validation_losses(self.stage_name):
+        row = self.progress.finite_epoch
+        if row < 0 or self.progress.history[row]["stage"] != self.stage_name:
             self.task.network.load_state_dict(self.best)
             self._record(self.task.score("validation"))
             self.progress.best_epoch = len(self.progress.history) - 1

@@ -273,3 +273,39 @@ def test_paths_of_other_places(tmp_path):
 def test_a_mask_of_the_same_name_is_no_image(tmp_path):
     fill(tmp_path, "images/1.png", "masks/1.png", samples="path,label\n1,glioma\n")
     assert paths(read_layout(study_of(), tmp_path)) == ["images/1.png"]
+
+
+def test_files_of_somebody_else_are_no_patients_by_their_numbers(tmp_path):
+    table = "patient,label\n" + "".join(f"P{number},glioma\n" for number in range(1, 11))
+    fill(tmp_path, *(f"P{number}/021.png" for number in range(1, 11)), samples=table)
+    fill(tmp_path, *(f"Xavier/{number:03d}.png" for number in range(1, 9)))
+    found = read_layout(study_of(), tmp_path)
+    assert dict(zip(found["path"], found["patient"])) == {f"P{number}/021.png": f"P{number}" for number in range(1, 11)}
+
+
+def test_slices_of_some_patients_do_not_stand_for_the_others(tmp_path):
+    table = "patient,label\n" + "".join(f"P{number},glioma\n" for number in range(1, 4))
+    slices = [f"P{number}/{place:03d}.png" for number in range(1, 4) for place in range(1, 9)]
+    fill(tmp_path, *slices, samples=table)
+    found = read_layout(study_of(), tmp_path)
+    assert dict(zip(found["path"], found["patient"])) == {path: path.split("/")[0] for path in slices}
+
+
+def test_names_of_classes_are_no_names_of_columns(tmp_path):
+    data = Data.model_validate({"source": {"path": "."}, "layout": {"name": "table"}, "classes": list("01234")})
+    study = study_of()
+    study = study.model_copy(update={"data": data.model_copy(update={"layout": study.data.layout})})
+    fill(tmp_path, *(f"i{number}.png" for number in range(3)), samples="path,label,haemorrhages,exudates\n")
+    with (tmp_path / "samples.csv").open("a") as file:
+        file.writelines(f"i{number}.png,{number},1,2\n" for number in range(3))
+    assert read_layout(study, tmp_path)["label"].tolist() == ["0", "1", "2"]
+
+
+def test_a_comma_at_the_end_of_rows_shifts_no_column(tmp_path):
+    rows = "1,a.png,glioma,\n2,b.png,notumor,\n"
+    fill(tmp_path, "a.png", "b.png", samples=f"patient,path,label\n{rows}")
+    found = read_layout(study_of(), tmp_path)
+    assert found[["patient", "path", "label"]].to_numpy().tolist() == [
+        ["1", "a.png", "glioma"],
+        ["2", "b.png", "notumor"],
+    ]

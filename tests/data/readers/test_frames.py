@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pydicom
 import pytest
 from dicom_files import write_dicom
@@ -83,6 +84,11 @@ def test_a_study_may_take_each_frame(study, tmp_path, monkeypatch, textures):
     report = json.loads(Path(paths.audit).read_text())
     assert report["unreadable"] == []
     assert report["classes"] == {"all": {"cat": 5, "dog": 4}}
+    audit(study({"frames": "each", "patients": "as_is"}, test=0.2, group_by=["near_duplicate"]), 1)
+    groups = pd.read_csv(paths.groups).set_index("sample")["group"]
+    of_file = groups.groupby(groups.index.str.partition("#").get_level_values(0)).nunique()
+    assert of_file.tolist() == [1, 1, 1, 1]
+    assert groups.nunique() == 4
 
 
 def test_frames_are_predicted_one_by_one(tmp_path):

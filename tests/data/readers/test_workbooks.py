@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
+import zipfile
 from datetime import date
 
 import openpyxl
@@ -70,6 +73,25 @@ def test_formulas_without_values_are_refused(tmp_path):
     save(tmp_path / "t.xlsx", data=[["path", "label"], ["a.png", '=IF(1>0,"x","y")']])
     with pytest.raises(RescanError, match="sheet 'data', cell B2: a formula without a value; open it in Excel"):
         read_table(tmp_path / "t.xlsx", "", NAMES)
+
+
+def test_a_formula_whose_value_is_no_text_is_read(tmp_path):
+    save(
+        tmp_path / "t.xlsx",
+        data=[["path", "label", "patient"], ["a.png", "x", '=IF(1>0,"","p")'], ["b.png", "x", "p2"]],
+    )
+    content, book = io.BytesIO(), zipfile.ZipFile(tmp_path / "t.xlsx")
+    with zipfile.ZipFile(content, "w") as computed:  # as Excel saves it, with another formula that has a value
+        for name in book.namelist():
+            text = book.read(name)
+            if name.endswith("sheet1.xml"):
+                text = text.replace(b"<v />", b"<v></v>").replace(b"<v/>", b"<v></v>")
+                text = re.sub(rb'<c r="B2"[^>]*>.*?</c>', b'<c r="B2" t="str"><f>"x"</f><v>x</v></c>', text)
+            computed.writestr(name, text)
+    (tmp_path / "t.xlsx").write_bytes(content.getvalue())
+    table = read_table(tmp_path / "t.xlsx", "", NAMES)
+    assert table["label"].tolist() == ["x", "x"]
+    assert table["patient"].tolist() == ["", "p2"]
 
 
 def test_what_excel_changed_or_hid_is_said(tmp_path, said):

@@ -62,6 +62,8 @@ def audit(study: Study, processes: int) -> None:
     identical = duplicates.same(samples["pixels"])
     upright, mirrored = _near_duplicates(samples, thumbnails)
     related = [duplicates.same(samples["patient"].map(plain))] if "patient" in study.split.group_by else []
+    if study.data.frames == "each":  # of one file
+        related.append(duplicates.same(samples["sample"].str.extract(r"(.*)#\d+$", expand=False).fillna("")))
     related += [identical, upright, mirrored] if "near_duplicate" in study.split.group_by else []
     samples["group"] = [f"g{number:06d}" for number in duplicates.components(len(samples), *related)]
     samples["conflict"] = copies.contradicted(samples, _own(samples))
@@ -149,8 +151,8 @@ def _inspected(study: Study, manifest: pd.DataFrame, processes: int) -> tuple[pd
     files = cast("list[Path]", locate(Paths(study.scale, study.name), manifest))
     gaps = any(preparation.nan == "black" for preparation in study.preparations.values())
     thumbnails, rows = np.zeros((len(manifest), *(duplicates.THUMBNAIL_SIDE,) * 2), np.float16), []
-    look = partial(inspect, gaps=gaps)
-    for row, inspected in enumerate(pooled(look, files, processes, "audit", unreadable, apart=any_dicom(files))):
+    look, apart = partial(inspect, gaps=gaps), processes <= 1 and any_dicom(files)
+    for row, inspected in enumerate(pooled(look, files, processes, "audit", unreadable, apart=apart)):
         thumbnails[row] = inspected.thumbnail
         rows.append(inspected[:-1])
     return pd.concat([manifest, pd.DataFrame(rows, columns=list(Inspected._fields[:-1]))], axis=1), thumbnails

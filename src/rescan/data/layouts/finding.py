@@ -143,7 +143,8 @@ def files_of_patients(
         mine = {path: meant[name] for path, name in by_pattern.items() if name in meant}
     else:
         mine, several = _by_names(patients, paths)
-        mine = {**_by_numbers(folder, patients, [path for path in paths if path not in several]), **mine}
+        left = [path for path in paths if path not in mine and path not in several]
+        mine.update(_by_numbers(folder, patients, left, loose=not mine))
     return mine, [path for path in paths if path not in mine and path not in several], several
 
 
@@ -163,15 +164,22 @@ def _by_names(patients: Collection[str], paths: Sequence[str]) -> tuple[dict[str
     return mine, several
 
 
-def _by_numbers(folder: Path, patients: Collection[str], paths: Sequence[str]) -> dict[str, str]:
-    """The patients of paths by the numbers of folders of one depth, or else of files, whichever mean more patients."""
+def _by_numbers(folder: Path, patients: Collection[str], paths: Sequence[str], *, loose: bool) -> dict[str, str]:
+    """The patients of paths by the numbers of folders of one depth, or else of files, whichever mean more patients.
+
+    Args:
+        folder: The data set's folder, for messages.
+        patients: Their ids.
+        paths: The paths.
+        loose: Whether letters before a number may differ: not if any path is called as a patient is.
+    """
     parts = {path: PurePosixPath(normalize("NFC", path)).parts for path in paths}
     depths = range(max(map(len, parts.values()), default=1) - 1)
     levels = [{path: names[depth] for path, names in parts.items() if len(names) > depth + 1} for depth in depths]
     levels.append({path: stem_of(names[-1]) for path, names in parts.items()})
     best: dict[str, str] = {}
     for level in levels:
-        meant = _meant(patients, level.values())
+        meant = _meant(patients, level.values(), loose=loose)
         mine = {path: meant[name] for path, name in level.items() if name in meant}
         if len(set(mine.values())) > len(set(best.values())):
             best, names = mine, level
@@ -194,11 +202,11 @@ def _check_folders(mine: Mapping[str, str]) -> None:
             raise RescanError(f"{other} and {path} lie in two folders, but may both be of patient {patient}; {remedy}")
 
 
-def _meant(patients: Collection[str], names: Iterable[str]) -> dict[str, str]:
+def _meant(patients: Collection[str], names: Iterable[str], *, loose: bool = True) -> dict[str, str]:
     """The patient that each name means: who is called so, or else is the only one with its letters and number.
 
     Folder 007 is that of patient 7, and p07 that of P7. Where no name is written as the patients are, P007, sub-7 or
-    `patient 7` is patient 7 (or A7), if these are the letters before all such numbers.
+    `patient 7` is patient 7 (or A7), if these are the letters before all such numbers, and this is `loose`.
     """
     called = {normalize("NFC", patient): patient for patient in patients}
     numbered = {name: match for name in set(names) - set(called) if (match := NUMBERED.fullmatch(name))}
@@ -208,7 +216,7 @@ def _meant(patients: Collection[str], names: Iterable[str]) -> dict[str, str]:
     def key(match: re.Match[str]) -> str:
         return f"{match[1].casefold()} {match[2]}"
 
-    for shared in (False, True):
+    for shared in (False, True) if loose else (False,):
         if shared and (meant or len({match[1].casefold() for match in own.values()}) != 1):
             break
         keys: dict[str, list[str]] = {}

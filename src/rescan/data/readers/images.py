@@ -189,7 +189,9 @@ def _check_size(width: int, height: int) -> None:
 
 def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, ImageInfo]:
     mode, tile = file.mode, getattr(file, "tile", [])
-    most = tile[0][3][-1] if file.format == "PPM" and tile and isinstance(tile[0][3], tuple) else 0
+    # Raw tiles are read as they are (some versions of Pillow give them three numbers, too).
+    is_scaled = file.format == "PPM" and bool(tile) and tile[0][0] != "raw" and isinstance(tile[0][3], tuple)
+    most = tile[0][3][-1] if is_scaled else 0
     is_signed = file.format == "TIFF" and mode == "L" and _tag(file, SAMPLE_FORMAT, 1) == SIGNED
     is_deep = mode in DEEP_MODES or is_signed
     if not is_deep and (DEEP_RAW_MODE.search(repr(tile)) or _is_deep_jpeg2000(file) or most > 255):

@@ -86,8 +86,9 @@ def _filled(lines: Mapping[int, Sequence[str]]) -> dict[int, list[str]]:
 
 
 def _header(lines: Mapping[int, Sequence[str]], known: set[str]) -> int:
-    """The line of the columns' names: the first of those with the most known ones."""
-    return max(list(lines)[:TITLES], key=lambda number: len(known & {*map(bare, lines[number])}))
+    """The line of the columns' names: the first with two known ones, else with the most."""
+    counts = {number: len(known & {*map(bare, lines[number])}) for number in list(lines)[:TITLES]}
+    return next((number for number, count in counts.items() if count > 1), max(counts, key=counts.__getitem__))
 
 
 def _sheet(
@@ -120,7 +121,9 @@ def _table_of(path: Path, header: list[str], rows: dict[int, list[str]]) -> pd.D
     numbered = [cells[0] for cells in rows.values() if len(cells) == len(header) + 1] == [
         *map(str, range(1, len(rows) + 1))
     ]
-    if numbered and len(rows) > 1:  # as R writes the names of rows, without a name of their column
+    if (
+        numbered and len(rows) > 1 and any(cells[-1] for cells in rows.values())
+    ):  # as R writes the names of rows, without a name of their column
         header = ["", *header]
     wide = [number for number, cells in rows.items() if any(cells[len(header) :])]
     if wide:

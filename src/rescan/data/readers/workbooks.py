@@ -69,12 +69,11 @@ def _has_formulas(content: bytes) -> bool:
 
 
 def _check_formulas(path: Path, values: Worksheet, formulas: Worksheet) -> None:
-    """Refuse formulas whose values the file does not hold, as what wrote it did not compute them."""
-    for row in formulas.iter_rows():
-        for cell in row:
-            if cell.data_type == "f" and values[cell.coordinate].value is None:
-                where = f"{path}: sheet {values.title!r}, cell {cell.coordinate}"
-                raise RescanError(f"{where}: a formula without a value; open it in Excel or LibreOffice, and save it")
+    """Refuse formulas of which the file holds no value at all, as what wrote it did not compute them."""
+    cells = [cell.coordinate for row in formulas.iter_rows() for cell in row if cell.data_type == "f"]
+    if cells and all(values[cell].value is None for cell in cells):
+        where = f"{path}: sheet {values.title!r}, cell {cells[0]}"
+        raise RescanError(f"{where}: a formula without a value; open it in Excel or LibreOffice, and save it")
 
 
 def _warn(path: Path, sheet: Worksheet, rows: list[list[Any]]) -> None:

@@ -102,6 +102,8 @@ def parts_caption(study: Study, metrics: Metrics, fitted: Posttraining | None) -
         chosen = "The last epoch was kept; the validation part chose no epoch."
     else:
         chosen = "The last epoch was kept; the validation part chose nothing but the temperature."
+    if any(finding.finding == "diverged" for finding in metrics.diagnosis):
+        chosen += " Of runs that diverged, what was kept is from before."
     return " ".join(filter(None, (chosen, _temperature(metrics, fitted), _one_hot(metrics))))
 
 
