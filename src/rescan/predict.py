@@ -232,7 +232,7 @@ def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
 def _volumes_in(folder: Path) -> list[Path]:
     """The volumes of a folder, however deep: files of one volume, and folders of slices with no volumes in them."""
     found = [folder / path for path in samples_below(folder)[0]]
-    files = [path for path in found if is_volume_file(path)]
+    files = [path for path in found if is_volume_file(path) or len(frame_paths(str(path), path)) > 1]
     folders = {path.parent for path in found} - {path.parent for path in files}
     outer = {above for path in (*files, *folders) for above in path.parents}
     stacks = folders - outer

@@ -16,6 +16,7 @@ from dicom_files import deadly_dicom
 from rescan.data.layouts.reading import read_layout
 from rescan.errors import RescanError
 from rescan.look.init import init
+from rescan.look.labels import in_order
 from rescan.study import Settings, Study
 from rescan.study.file import load
 
@@ -339,3 +340,8 @@ def test_a_table_of_several_labels_per_image(tmp_path, volumes):
     assert list(recipe.network.heads) == ["multilabel"]
     assert {stage.class_weights for stage in recipe.stages.values()} == {"balanced"}
     assert recipe.posttrain.thresholds == "youden"
+
+
+@pytest.mark.parametrize("labels", [["ctl", "case"], ["HC", "AD"], ["normal", "Pneumonia"], ["no tumor", "glioma"]])
+def test_what_means_normal_comes_first(labels):
+    assert in_order(labels) == in_order(labels[::-1]) == labels

@@ -17,7 +17,7 @@ from rescan.spelling import ONLY_WRITTEN, alike, named
 from rescan.study import NO_LABELS, SEPARATOR
 
 NORMAL = re.compile(
-    r"(?i)^(0|no|nor|normal|neg|negative|false|healthy|control|controls|hc|cn|benign|none|no[ _-].+|no.*tumou?r)$"
+    r"(?i)^(0|no|nor|normal|neg|negative|false|healthy|controls?|ctrl?|ctl|hc|cn|benign|none|no[ _-].+|no.*tumou?r)$"
 )
 MOST_CLASSES = 20
 NO_COLUMNS = 8  # that may be labels as well, in a note

@@ -96,3 +96,5 @@ def test_frames_are_predicted_one_by_one(tmp_path):
     assert [path.name for path in _find([tmp_path], reads_volumes=False)] == ["a#1", "a#2", "a#3"]
     assert [path.name for path in _find([tmp_path / "a#2"], reads_volumes=False)] == ["a#2"]
     assert [path.name for path in _find([tmp_path / "a"], reads_volumes=True)] == ["a"]
+    write_dicom(tmp_path / "b", GRAY)
+    assert [path.name for path in _find([tmp_path], reads_volumes=True)] == ["a", "b"]

@@ -133,9 +133,10 @@ def _by_class(data: Data, root: Path, listed: pd.DataFrame, *, own: bool) -> tup
 
 def _check_parts(study: Study, root: Path, parts: set[str]) -> None:
     if study.split.test == "published" and "test" not in parts:
+        beside = "; folds by a column are of what is not tested on" if study.split.fold_values else ""
         raise RescanError(
             f"{root}: no labeled test part (a Testing folder, or rows with part test); add it, or set split.test to a "
-            "share such as 0.2"
+            f"share such as 0.2{beside}"
         )
     if "test" in parts and "train" not in parts:
         raise RescanError(f"{root}: a Testing part but no Training part; add it")
