@@ -115,12 +115,13 @@ def in_chunks(models: list[Model], files: Sequence[Files], device: str) -> Itera
     """
     from rescan.training.lease import Machine
 
-    if models[0].header.preparation.reads != "volume" and any(own.extent for own in files):
+    reads_volumes = models[0].header.preparation.reads == "volume"
+    if not reads_volumes and any(own.extent for own in files):
         logger.warning("the extent is not used: this arm reads images")
     with Machine(device, threads=None).lease() as torch_device:
         for model in models:
             model.network.to(torch_device)
-        size = CHUNK_OF_VOLUMES if models[0].header.preparation.reads == "volume" else CHUNK
+        size = CHUNK_OF_VOLUMES if reads_volumes else CHUNK
         for start in progress(range(0, len(files), size), -(-len(files) // size), f"predicting (chunks of {size})"):
             chunk = list(files[start : start + size])
             yield Chunk(start, chunk, *_outputs(models, chunk, torch_device))

@@ -20,7 +20,7 @@ from unicodedata import normalize
 import pandas as pd
 
 from rescan.data.pool import pooled
-from rescan.data.readers.frames import file_and_frame
+from rescan.data.readers.frames import file_and_frame, file_of
 from rescan.data.readers.volumes import dicom_of
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -92,7 +92,7 @@ def _with_patients_of_frames(manifest: pd.DataFrame, files: Sequence[Optional[Pa
     if not any(file is not None and file_and_frame(file)[1] for file in files):
         return manifest
     patients = [
-        patient or (name.rpartition("#")[0] if file is not None and file_and_frame(file)[1] else "")
+        patient or (file_of(name) if file is not None and file_and_frame(file)[1] else "")
         for file, name, patient in zip(files, manifest["path"], manifest["patient"])
     ]
     return manifest.assign(patient=patients)
@@ -147,6 +147,11 @@ def by_hash(patients: Iterable[str], key: Optional[bytes]) -> dict[str, str]:
     return {hashed(patient, key, "p"): patient for patient in set(patients) - {""}} if key else {}
 
 
+def passing_key() -> bytes:
+    """A key to hash ids with that nobody keeps."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
 def key_at(path: str) -> bytes:
     """The key that ids are hashed with: it is made once, can be read by its owner only, and stays out of results.
 
@@ -159,7 +164,7 @@ def key_at(path: str) -> bytes:
         descriptor, own = tempfile.mkstemp(prefix=file.name, dir=file.parent)  # which only its owner can read
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(secrets.token_bytes(KEY_BYTES))
+                stream.write(passing_key())
             with suppress(FileExistsError):  # another process was first; its key is whole, as this one would be
                 os.link(own, file)
         finally:

@@ -16,7 +16,6 @@ from rescan.results.metrics_file import Estimate, Interval
 
 REPLICATES = 2000
 CHUNK = 300_000  # weights in memory at once: larger blocks leave the processor's cache
-UNDEFINED = 0.05  # the share of undefined replicates from which there is a warning
 
 
 def resamples(units: int, rows: int, replicates: int = REPLICATES, seed: int = 0) -> Iterator[Array]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binomtest
 
-from rescan.evaluation.bootstrap import REPLICATES, UNDEFINED, distributions, percentile
+from rescan.evaluation.bootstrap import REPLICATES, distributions, percentile
 from rescan.evaluation.readings import Reading
 from rescan.evaluation.scoring import runs_of
 from rescan.evaluation.verdict import Judgment
@@ -16,6 +16,7 @@ from rescan.metrics.intervals import least_half_width
 from rescan.metrics.run_rows import RunRows, compute, headline
 from rescan.results.posttraining import RunId
 
+UNDEFINED = 0.05  # the share of undefined replicates from which a difference is not judged
 SHARED = 0.9  # of the samples that two arms must share to be compared
 
 Runs = dict[RunId, RunRows]

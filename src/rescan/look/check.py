@@ -9,14 +9,14 @@ from typing import Optional
 import pandas as pd
 
 from rescan.data.audit.cautions import spelling_warnings
-from rescan.data.headers import by_hash, with_years
+from rescan.data.headers import by_hash, passing_key, with_years
 from rescan.data.held_out import FEWEST_GROUPS, check_classes
 from rescan.data.index import Files, files_by
 from rescan.data.layouts.reading import check_patients, read_layout
 from rescan.data.split import split_samples
 from rescan.errors import RescanError
 from rescan.log import logger
-from rescan.look.samples import look, passing_key, span, spread, with_hidden_headers
+from rescan.look.samples import look, span, spread, with_hidden_headers
 from rescan.paths import Paths
 from rescan.preparation.sample import NeedsWindow, prepare_all
 from rescan.results.manifest import OTHER_PATH

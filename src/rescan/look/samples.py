@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -39,11 +38,6 @@ def spread(entries: Sequence[Entry], most: int = MOST) -> list[Entry]:
     """Some entries of a list, evenly spread, the first and the last among them."""
     places = np.linspace(0, len(entries) - 1, min(most, len(entries))).round().astype(int)
     return [entries[place] for place in dict.fromkeys(places.tolist())]
-
-
-def passing_key() -> bytes:
-    """A key to hash ids of headers with that nobody keeps."""
-    return secrets.token_bytes(16)
 
 
 def with_hidden_headers(root: Path, manifest: pd.DataFrame, key: Optional[bytes]) -> pd.DataFrame:

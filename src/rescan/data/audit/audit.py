@@ -15,6 +15,7 @@ from rescan.data.audit.inspection import Inspected, inspect, unreadable
 from rescan.data.headers import by_hash, key_at
 from rescan.data.index import locate
 from rescan.data.pool import pooled
+from rescan.data.readers.frames import file_of
 from rescan.data.readers.volumes import any_dicom
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -63,7 +64,7 @@ def audit(study: Study, processes: int) -> None:
     upright, mirrored = _near_duplicates(samples, thumbnails)
     related = [duplicates.same(samples["patient"].map(plain))] if "patient" in study.split.group_by else []
     if study.data.frames == "each":  # of one file
-        related.append(duplicates.same(samples["sample"].str.extract(r"(.*)#\d+$", expand=False).fillna("")))
+        related.append(duplicates.same(samples["sample"].map(file_of)))
     related += [identical, upright, mirrored] if "near_duplicate" in study.split.group_by else []
     samples["group"] = [f"g{number:06d}" for number in duplicates.components(len(samples), *related)]
     samples["conflict"] = copies.contradicted(samples, _own(samples))

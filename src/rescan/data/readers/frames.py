@@ -18,6 +18,12 @@ def file_and_frame(path: Path) -> tuple[Path, Optional[int]]:
     return (path, None) if match is None or path.exists() else (path.with_name(match[1]), int(match[2]))
 
 
+def file_of(name: str) -> str:
+    """The path of the file whose frame a path or sample is called after; "" if it is called after none."""
+    match = FRAME.fullmatch(name)
+    return match[1] if match else ""
+
+
 def frame_paths(path: str, file: Path) -> list[str]:
     """The paths of a DICOM file's frames; its own path, if it has one frame, or is another file."""
     if kind_of(file) != "dicom":
