@@ -15,7 +15,7 @@ from rescan.reporting.figures import embedding, grids, overview_figures, style, 
 from rescan.reporting.figures import evaluation_figures as figures
 from rescan.reporting.figures.overview_figures import ForestRow
 from rescan.reporting.text.words import Value
-from rescan.results.metrics_file import Bin, RocCurve, Spread
+from rescan.results.curve_points import Bin, RocCurve, Spread
 from rescan.results.parts import PARTS
 
 LONG = ["glioma", "$\\frac{1}$ <b>", "a class whose name is far too long for an axis", "ü"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from rescan.results.comparison import Comparison, read_comparison, write_comparison
-from rescan.results.metrics_file import Finding, RocCurve
+from rescan.results.curve_points import RocCurve
+from rescan.results.metrics_file import Finding
 from rescan.results.posttraining import Fits, NetworkFile, Posttraining
 from rescan.study import Inference
 

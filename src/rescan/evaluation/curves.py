@@ -13,7 +13,7 @@ from rescan.evaluation.scoring import runs_of
 from rescan.metrics.probabilistic import BINS, confidence_bins
 from rescan.metrics.ranked import accumulate
 from rescan.metrics.run_rows import RunRows
-from rescan.results.metrics_file import Bin, Curves, RocCurve, Spread
+from rescan.results.curve_points import Bin, Curves, RocCurve, Spread
 from rescan.results.posttraining import RunId
 from rescan.study import Study
 

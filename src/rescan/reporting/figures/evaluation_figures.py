@@ -11,7 +11,8 @@ from rescan.paths import EXTERNAL, Paths
 from rescan.reporting.figures import embedding, training_figures
 from rescan.reporting.figures.style import COLORS, LINES, WIDTH, PathLike, canvas, class_colors, legend_above, short
 from rescan.reporting.text.words import Quantity, interval, number, spaced
-from rescan.results.metrics_file import Bin, Metrics, RocCurve, Spread, read_metrics
+from rescan.results.curve_points import Bin, RocCurve, Spread
+from rescan.results.metrics_file import Metrics, read_metrics
 from rescan.results.predictions_file import MOST_VECTORS, PREDICTIONS, read_vectors
 from rescan.study import Study
 
