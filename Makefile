@@ -10,7 +10,7 @@ help: ## Show this list
 
 demo: $(BIN)/.ready ## Set everything up in .venv, run the studies on phantoms, print where the page is
 	$(BIN)/snakemake --cores $(CORES) --config scale=demo device=cpu threads=1
-	@echo "The page is $(CURDIR)/results/demo/index.html"
+	@echo "The page of all studies is $(CURDIR)/results/index.html"
 
 test: $(BIN)/.ready-dev ## Run the tests
 	$(BIN)/python -m pytest -n $(CORES) tests
@@ -23,7 +23,7 @@ lint: $(BIN)/.ready-dev ## Check style, types, imports between rooms, length of 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
-	@awk 'FNR == 301 {print FILENAME ": more than 300 lines; split it"; long = 1} END {exit long}' $$(find src -name '*.py' -o -name '*.html' -o -name '*.css')
+	@awk 'FNR == 301 {print FILENAME ": more than 300 lines; split it"; long = 1} END {exit long}' $$(find src -name '*.py' -o -name '*.html' -o -name '*.css' -o -name '*.js')
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/rescan check studies/*.yaml docs/examples/*.yaml

@@ -28,7 +28,7 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        P.page,
+        expand(P.page, study=PLAN.studies),
         [INPUTS.everything(study) for study in PLAN.studies],
 
 
@@ -38,11 +38,13 @@ onstart:
         if workflow.executor_plugin.name == "slurm":
             check_partitions(workflow.resource_settings, CONFIG.threads)
         PLAN.write_studies()
+        SITE.start(workflow.dag)
     except RescanError as error:
         raise WorkflowError(str(error))
 
 
 onerror:
+    SITE.end(succeeded=False)
     print(
         "Some jobs failed; their messages are above and under logs/. What is done is kept. For a page of it, add"
         " partial=true to your --config, as in: snakemake --cores 1 --config partial=true",
@@ -51,5 +53,4 @@ onerror:
 
 
 onsuccess:
-    if Path(P.page).is_file():  # not where only some rules were wanted
-        print(f"The page: {Path(P.page).resolve()}", file=sys.stderr)
+    SITE.end(succeeded=True)

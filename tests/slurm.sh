@@ -87,7 +87,7 @@ sources() { # a relative source, from another folder than the one that the workf
   (cd "$folder/here" && snake ../there --config 'studies=[../small.yaml]' 'sources={small: images}' "${cpu[@]}") \
     &> "$folder/out" || { tail -n 40 "$folder/out"; return 1; }
   says "$folder/there/data/demo/small/source.json" "$folder/here/images"
-  trained_once "$folder/there" 1; [ -s "$folder/there/results/demo/index.html" ]
+  trained_once "$folder/there" 1; [ -s "$folder/there/results/demo/small/index.html" ]
 }
 
 two() { # two trainings at once, on two nodes, each with a GPU if the nodes have any
@@ -159,13 +159,13 @@ container() { # the jobs run in IMAGE
   [ -n "${IMAGE:-}" ] || { echo '  left out: no IMAGE'; return; }
   local cpu=("${cpu[@]}" "image=$IMAGE")
   run "$folder" --use-singularity --singularity-args=--userns
-  trained_once "$folder" 2; [ -s "$folder/results/demo/index.html" ]
+  trained_once "$folder" 2; [ -s "$folder/results/demo/small/index.html" ]
 }
 
 demo() { # the studies on phantoms, all at once as users run them
   local folder began studies; folder=$(fresh demo); began=$SECONDS; studies=${STUDIES:-brain_tumor aptos2019 octa500 mura}
   snake "$folder" --config scale=demo "studies=[${studies// /,}]" "${cpu[@]}" &> "$folder/out" || { tail -n 40 "$folder/out"; return 1; }
-  [ -s "$folder/results/demo/index.html" ]
+  for study in $studies; do [ -s "$folder/results/demo/$study/index.html" ]; done; [ -s "$folder/results/index.html" ]
   echo "  $studies: $(grep -c 'has been submitted' "$folder/out") jobs in $((SECONDS - began)) s"
 }
 

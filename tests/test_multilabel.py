@@ -131,7 +131,7 @@ def run(tmp_path_factory):
         evaluation(study, "weighted")
         explain(study, "weighted", machine)
         compare(study)
-        report([study])
+        report(study)
         yield study, Paths(study.scale, study.name), truth, folder
 
 
@@ -290,7 +290,7 @@ def test_evaluate_on_scores_as_external_data_are(run):
 
 def test_the_page_has_a_row_per_label(run):
     _, paths, _, folder = run
-    page = (folder / "results" / "full" / "index.html").read_text()
+    page = (folder / paths.page).read_text()
     assert "By label, test" in page
     assert "mean over 3 labels" in page
     assert "where Youden’s index is highest" in page or "where Youden&#39;s index is highest" in page

@@ -54,7 +54,8 @@ def test_only_regular_files_are_files(tmp_path, monkeypatch):
 def test_what_rescan_wrote_is_no_data(tmp_path):
     written = [
         "results/demo/mine/study.json",
-        "results/demo/index.html",
+        "results/demo/mine/index.html",
+        "results/index.html",
         "data/full/mine/x/images.npy",
         "logs/demo/a.log",
     ]

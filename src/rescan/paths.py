@@ -15,6 +15,7 @@ AUTOENCODERS = "autoencoders"
 EXPLORE = "explore"
 COMPARISON_FIGURES = "comparison_figures"
 STATES = ".state"
+OVERVIEW = "results/index.html"  # the page of all studies at all scales
 RAW, RAW_EXTRA, DOWNLOAD = "raw", "raw_extra", "download"
 EXTERNAL = "external"  # the folder of external data sets: each is a study of its own, <study>/external/<name>
 
@@ -233,8 +234,18 @@ class Paths:
 
     @property
     def page(self) -> str:
-        """The one page of all studies at this scale."""
-        return f"results/{self.scale}/index.html"
+        """The study's page."""
+        return f"{self.results}/index.html"
+
+    @property
+    def card(self) -> str:
+        """What the page says in short: of these the page of all studies is made."""
+        return f"{self.results}/card.json"
+
+    @property
+    def progress(self) -> str:
+        """Locked while a workflow makes the study's results; else it says how the last one ended."""
+        return f"{self.results}/.progress"
 
     def store(self, preparation: str) -> StoreFolder:
         """The packed store of a preparation."""

@@ -28,7 +28,8 @@ LEFT_BEHIND = {
     "thumbs.db",
 }
 OUTPUTS = {"data", "logs", "results"}  # folders that Rescan writes where it runs …
-IN_OUTPUTS = {"demo", "full", "weights"}  # … and their folders
+FILES = {"index.html"}
+IN_OUTPUTS = {"demo", "full", "weights", *FILES}  # … with what is in them
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # among them all that ends a line
 
 
@@ -114,7 +115,7 @@ def _is_broken(entry: os.DirEntry[str]) -> bool:
 
 def _is_output(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is what Rescan has written: `results/demo`, or `results` if it holds nothing else."""
-    if entry.name not in OUTPUTS | IN_OUTPUTS or not _leads_to(entry, os.DirEntry.is_dir):
+    if entry.name not in OUTPUTS | IN_OUTPUTS or _leads_to(entry, os.DirEntry.is_dir) == (entry.name in FILES):
         return False
     path = Path(entry.path).absolute()
     if entry.name in IN_OUTPUTS:

@@ -29,7 +29,7 @@ def study(full_tree: tuple[Path, Study], tmp_path_factory: pytest.TempPathFactor
 def check(study: Study, file: str, maker: str) -> None:
     path = Path(file)
     damages = {".csv": of_csv, ".json": of_json}.get(path.suffix, of_bytes)(path.read_bytes())
-    assert "\n".join(faults(path, damages, lambda: report([study]), [], maker)) == ""
+    assert "\n".join(faults(path, damages, lambda: report(study), [], maker)) == ""
 
 
 @pytest.mark.parametrize(

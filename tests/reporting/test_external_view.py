@@ -57,8 +57,8 @@ def test_rows_are_those_of_metrics_json(study):
 
 def test_they_have_a_part_of_the_page(study):
     evaluation(study, "one")
-    report([study])
-    page = Path("results/full/index.html").read_text("utf-8")
+    report(study)
+    page = Path(Paths("full", study.name).page).read_text("utf-8")
     part = page[page.index('id="heads-external"') :].partition("</section>")[0]
     assert "40 samples: a 10, b 10, c 10, d 10." in part
     assert "2 samples left out" in part

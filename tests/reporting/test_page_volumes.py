@@ -144,7 +144,7 @@ def tree(folder: Path) -> Study:
     )
     compare(study, list(SKILL))
     comparison(study, list(SKILL))
-    report([study])
+    report(study)
     return study
 
 
@@ -158,7 +158,7 @@ def octa(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
 
 @pytest.fixture(scope="module")
 def page(octa: tuple[Path, Study]) -> str:
-    return (octa[0] / "results/demo/index.html").read_text("utf-8")
+    return (octa[0] / "results/demo/octa/index.html").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,7 @@ def test_an_autoencoder_that_has_not_run(
     octa: tuple[Path, Study], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    report([octa[1]])
-    page = Path("results/demo/index.html").read_text("utf-8")
+    report(octa[1])
+    page = Path("results/demo/octa/index.html").read_text("utf-8")
     assert page.count("<p>Not run.</p>") >= 2
     assert "judged here on phantoms: not run (not compared yet)." in page

@@ -52,7 +52,7 @@ def planned_with(small, folder, old, new):
 
 def test_all_arms_end_on_the_page_and_unlabeled_images_are_graded(small, finished):
     results = finished / "results/demo/small"
-    page = (finished / "results/demo/index.html").read_text()
+    page = (finished / "results/demo/small/index.html").read_text()
     assert all(f"Arm: {arm}" in page for arm in ("base", "more", "turned", "both"))
     for arm in ("base", "more", "turned", "both"):
         submission = pd.read_csv(results / arm / "submission.csv")

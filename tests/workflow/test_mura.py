@@ -99,7 +99,7 @@ def test_images_studies_and_patients_are_scored_in_every_part(finished):
 def test_the_page_answers_each_question_in_a_sentence(finished):
     table = pd.read_csv(results(finished, "comparison.csv"))
     assert set(table.loc[table["kind"] == "ablation", "level"]) == {"study", "patient"}
-    page = (finished / "results/demo/index.html").read_text("utf-8")
+    page = (finished / "results/demo/small/index.html").read_text("utf-8")
     for sentence in ("Residual blocks changed test accuracy by ", "Another momentum (0.0) changed test accuracy by "):
         assert sentence in page
     assert page.count("the baseline in black") == 2
@@ -110,7 +110,7 @@ def test_every_figure_of_the_page_is_a_declared_output(small, finished):
     summary = small.snakemake(finished, "--summary", *small.configured(finished)).stdout
     outputs = [finished / line.split("\t")[0] for line in summary.splitlines()[1:]]
     files = {file for path in outputs for file in (path.rglob("*.png") if path.is_dir() else [path]) if file.is_file()}
-    page = (finished / "results/demo/index.html").read_text("utf-8")
+    page = (finished / "results/demo/small/index.html").read_text("utf-8")
     figures = re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)
     assert len(figures) == page.count("<img ") > 20
     assert {base64.b64decode(figure) for figure in figures} <= {file.read_bytes() for file in files}

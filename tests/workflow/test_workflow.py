@@ -67,7 +67,7 @@ def finished(tmp_path_factory):
 
 
 def test_the_whole_study_ends_in_one_page(finished):
-    page = finished / "results/demo/index.html"
+    page = finished / "results/demo/small/index.html"
     assert "A small study" in page.read_text()
     metrics = json.loads((finished / "results/demo/small/base/metrics.json").read_text())
     score = metrics["parts"]["test"]["image"]["metrics"]["accuracy"]
@@ -134,7 +134,7 @@ def test_one_failed_arm_does_not_cost_the_rest(tmp_path, finished):
     assert (folder / "results/demo/small/unit/metrics.json").exists()
     partial = snakemake(folder, *configured(folder, "partial=true"))
     assert partial.returncode == 0, partial.stderr
-    page = (folder / "results/demo/index.html").read_text()
+    page = (folder / "results/demo/small/index.html").read_text()
     assert "Arm: unit" in page
     assert "not run" in page
     assert "broken" in page
@@ -152,7 +152,7 @@ def test_a_failed_training_leaves_nothing_stale(tmp_path, finished):
     assert {"train", "infer", "evaluate", "report"} <= set(planned(folder))
     partial = snakemake(folder, *configured(folder, "partial=true"))
     assert partial.returncode == 0, partial.stderr
-    assert "Arm: base" in (page := (folder / "results/demo/index.html").read_text())
+    assert "Arm: base" in (page := (folder / "results/demo/small/index.html").read_text())
     assert "Not run." in page
 
 

@@ -17,6 +17,7 @@ from rescan.workflow.partitions import check_partitions
 from rescan.workflow.reruns import Keys
 from rescan.workflow.plan import Plan
 from rescan.workflow.resources import JobResources
+from rescan.workflow.site import Site
 
 try:
     PLAN = Plan(
@@ -33,6 +34,7 @@ except RescanError as error:
 os.environ.update(environment(PLAN))
 
 INPUTS, KEYS, ASK = Inputs(PLAN), Keys(PLAN), JobResources(PLAN, workflow)
+SITE = Site(PLAN)
 atexit.register(line_behind_dry_run, workflow, ASK)
 
 

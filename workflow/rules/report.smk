@@ -1,14 +1,17 @@
+# The page of a study stands when the study is done. Each job also makes results/index.html again, of all studies that lie
+# there: it is no output, because two workflows in one folder could not both have it.
 rule report:
     input:
-        [INPUTS.everything(study) for study in PLAN.studies],
+        INPUTS.to_report,
     output:
-        report(P.page, category="page"),
+        report(P.page, category="{study}", subcategory="page"),
+        P.card,
     log:
-        f"logs/{P.scale}/report.log",
+        f"logs/{P.scale}/{{study}}/report.log",
     resources:
         **ASK.of("report"),
     params:
-        studies=expand(P.resolved, study=PLAN.studies),
-        key=KEYS.studies(),
+        study=P.resolved,
+        key=KEYS.whole,
     shell:
-        "exec python -m rescan report {params.studies:q} --log {log:q}"
+        "exec python -m rescan report {params.study:q} --log {log:q}"

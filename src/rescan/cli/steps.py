@@ -222,13 +222,17 @@ def compare(
 
 def report(
     studies: Annotated[
-        list[Path], typer.Argument(help="resolved studies of one scale: results/<scale>/<study>/study.json")
-    ],
+        Optional[list[Path]],
+        typer.Argument(help="resolved studies: results/<scale>/<study>/study.json; none: only the page of all studies"),
+    ] = None,
     log: Log = None,
 ) -> None:
-    """Write the page of all studies; an arm without metrics.json is listed as not run."""
+    """Write the page of each study, and results/index.html of all that lie there; what has not run is listed so."""
     start(log)
+    from rescan.reporting.page.overview import overview
     from rescan.reporting.page.report import report
     from rescan.study import read
 
-    report([read(study) for study in studies])
+    for study in studies or []:
+        report(read(study))
+    overview()

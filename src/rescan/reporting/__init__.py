@@ -1,1 +1,1 @@
-"""Figures, the exploration of a data set, and the one page of all studies."""
+"""Figures, the exploration of a data set, the page of each study, and that of all."""

@@ -98,6 +98,10 @@ class Inputs:
         """The arms that are compared, as options of the command."""
         return [word for arm in self.arms_to_report(wildcards.study) for word in ("--arm", arm)]
 
+    def to_report(self, wildcards: Wildcards) -> list[str]:
+        """What a study's page shows."""
+        return self.everything(wildcards.study)
+
     def everything(self, study: str) -> list[str]:
         """All that lies between a study's source and the page, for `rule all`.
 

@@ -93,9 +93,9 @@ class Keys:
         study = self._study(wildcards)
         return [study.base(arm) for arm in study.arms]
 
-    def studies(self) -> list[str]:
-        """All of each study."""
-        return [study_key(study) for study in self.plan.studies.values()]
+    def whole(self, wildcards: Wildcards) -> str:
+        """All of the study."""
+        return study_key(self._study(wildcards))
 
     def _study(self, wildcards: Wildcards) -> Study:
         return self.plan.everything[wildcards.study]

@@ -148,10 +148,7 @@ class JobResources:
         return self.plan.config.device != "cpu"
 
     def work(self, rule: str, wildcards: Wildcards) -> Work:
-        """The work of a job; the page's is that of all studies."""
-        if rule == "report":
-            works = [self.jobs[study].report() for study in self.plan.studies]
-            return Work(seconds=sum(work.seconds for work in works))
+        """The work of a job."""
         names = ("ensemble",) if rule == "ensemble" else ("arm", "autoencoder", "preparation")
         of = [getattr(wildcards, name) for name in names if hasattr(wildcards, name)]
         key = (rule, wildcards.study, *of)

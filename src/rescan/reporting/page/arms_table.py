@@ -35,6 +35,7 @@ class ArmsRow:
         link: The id of the arm's section; "" if it has none.
         strong: What must stand beside the first number.
         reference: Whether it is a reference, or a second score of the arm above.
+        of: That arm.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ArmsRow:
     link: str = ""
     strong: str = ""
     reference: bool = False
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ def arms_table(
         if apart := arm.scores("out_of_fold"):
             metrics = _with_area(apart.metrics, None) if endpoint else apart.metrics
             notes = [f"{apart.n:,} {words.noun(study)}s"]
-            rows.append(ArmsRow(f"{arm.arm}, out of fold", _cells(columns, arm, metrics), notes, reference=True))
+            rows.append(
+                ArmsRow(f"{arm.arm}, out of fold", _cells(columns, arm, metrics), notes, reference=True, of=arm.arm)
+            )
     rows += [ArmsRow(arm, ["not run", *[""] * (len(columns) - 1)]) for arm in missing]
     rows += _references(study, list(arms.values()), audit, columns)
     return ArmsTable([titles.get(name, words.title(name)) for name in columns], rows)

@@ -1,8 +1,7 @@
-"""A figure inside of the page."""
+"""A figure that the page shows."""
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,9 @@ CSS_PIXELS = 112  # that an inch of a figure gets on a wide screen: 11 points ar
 
 @dataclass(frozen=True)
 class Picture:
-    """What an <img> needs: its bytes as a data URL, a text in its place, its size in CSS pixels; and a caption."""
+    """A PNG file, a text in its place, its size in CSS pixels; and a caption."""
 
-    source: str
+    path: Path
     alt: str
     width: int
     height: int
@@ -25,7 +24,7 @@ class Picture:
 
 
 def picture(path: str | Path, step: str, alt: str, caption: str) -> Picture | None:
-    """Read a PNG that a step draws; None if there is none.
+    """Look at a PNG that a step draws; None if there is none.
 
     Raises:
         RescanError: It is damaged.
@@ -40,5 +39,4 @@ def picture(path: str | Path, step: str, alt: str, caption: str) -> Picture | No
             file.verify()
     except (OSError, SyntaxError, ValueError) as error:
         raise damaged(path, step, f"not a whole PNG ({error})") from None
-    source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    return Picture(source, alt, round(width * scale), round(height * scale), caption)
+    return Picture(path, alt, round(width * scale), round(height * scale), caption)

@@ -1,62 +1,124 @@
-"""The one page of all studies: a single HTML file with its figures inside; needs no network.
+"""The page of a study: a single HTML file with its figures inside, which needs no network; and what all pages share.
 
-Its only script leafs through the slices of volumes, where there are any; all else is there without it.
+Its script loads pictures when they are seen, folds, sorts and leafs through volumes; all is there to read without it.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import platform
+import re
+from collections.abc import Sequence
 from importlib import metadata
+from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from rescan import __version__
 from rescan.catalogue import READERS
 from rescan.files import writing
 from rescan.log import logger
 from rescan.paths import Paths
+from rescan.reporting.page.album import Album
+from rescan.reporting.page.card_view import card
 from rescan.reporting.page.glossary import glossary
 from rescan.reporting.page.study_view import study_view
 from rescan.reporting.text import words
 from rescan.results.parts import PARTS
 from rescan.study import Study
 
+PACKAGE = "rescan.reporting.page"
+SCRIPTS, STYLES = ("page_browser.js", "page.js"), ("page.css", "page_tables.css", "page_browser.css")
 LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
 FILTERS = (
     *(words.number, words.interval, words.difference, words.percent),
     *(words.spaced, words.capitalized, words.metric, words.listed, words.column, words.split),
 )
+NOTE = "<!--note-->"  # where the page says what was left out
+HEADINGS = re.compile(r'<section\b[^>]* id="([^"]+)"[^>]*>\s*(?:<details[^>]*><summary>)?<h[23]>(.*?)</h[23]>')
 
 
-def report(studies: list[Study]) -> None:
-    """Write the page of a scale, results/<scale>/index.html; an arm that is not scored is listed as not run.
+class Entry(NamedTuple):
+    """A line of the contents: the id of a section, and its heading."""
 
-    Args:
-        studies: The resolved studies, all of one scale, in the page's order.
+    link: str
+    title: Markup
+
+
+def report(study: Study) -> None:
+    """Write the page of a study, and what it says in short; an arm that is not scored is listed as not run.
 
     Raises:
         RescanError: A file that is there is damaged.
     """
-    scale = studies[0].scale
-    environment = Environment(
-        loader=PackageLoader("rescan.reporting.page", "."),
+    view, paths = study_view(study), Paths(study.scale, study.name)
+    album = Album(paths.results)
+    body = environment(album=album).get_template("page_body.html").render(view=view, glossary=glossary())
+    first = Entry(f"{study.name}-answer", Markup("Answer"))
+    page = render(f"{study.title} ({study.scale})", body, [first, *contents(body)])
+    write(paths.page, album.fill(page, NOTE))
+    card(view).write(paths.card)
+
+
+def environment(**globals_: object) -> Environment:
+    """The templates of pages."""
+    templates = Environment(
+        loader=PackageLoader(PACKAGE, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({function.__name__: function for function in FILTERS})
+    templates.filters.update({function.__name__: function for function in FILTERS})
     heads = {name: record.title for name, record in READERS.items()}
     functions = {"landis_koch": words.landis_koch, "several": words.several, "Value": words.Value}
-    environment.globals.update(functions, heads=heads, parts=PARTS)
-    views = [study_view(study) for study in studies]
-    content = {"scale": scale, "studies": views, "glossary": glossary(), "versions": _versions()}
-    page = environment.get_template("page.html").render(content)
-    out = Paths(scale, "").page
+    templates.globals.update(functions, heads=heads, parts=PARTS, **globals_)
+    return templates
+
+
+def contents(body: str) -> list[Entry]:
+    """The sections of a page that have an id, by their headings."""
+    return [Entry(link, Markup(title)) for link, title in HEADINGS.findall(body)]  # noqa: S704 - it is of the page
+
+
+def render(title: str, body: str, entries: Sequence[Entry] = ()) -> str:
+    """A whole page around its body.
+
+    Args:
+        title: Of the window.
+        body: HTML.
+        entries: The contents.
+    """
+    script, style = (Markup("\n".join(map(_source, names))) for names in (SCRIPTS, STYLES))  # noqa: S704 - our own
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            body=Markup(body),  # noqa: S704 - made by templates that escape
+            contents=entries,
+            versions=_versions(),
+            script=script,
+            style=style,
+            digest=digest,
+        )
+    )
+
+
+def write(out: str | Path, page: str) -> None:
+    """Write a page into its place."""
     with writing(out) as temporary:
         temporary.write_text(page, "utf-8")
     logger.info("the page: %s (%.1f MB)", out, Path(out).stat().st_size / 1e6)
+
+
+def _source(name: str) -> str:
+    return files(PACKAGE).joinpath(name).read_text("utf-8")
 
 
 def _versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from rescan.reporting.page.arms_table import ArmsTable, arms_table
 from rescan.reporting.page.autoencoder_view import AutoencoderView, autoencoder_views
 from rescan.reporting.page.data_view import DataView, data_view
 from rescan.reporting.page.external_view import ExternalView, external_views
+from rescan.reporting.page.lead_view import LeadView, lead_view
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.page.published_rows import claim_rows, published_rows
 from rescan.reporting.text import recipe_words, words
@@ -48,14 +49,14 @@ class StudyView:
     Attributes:
         study: The study.
         noun: What is scored: image or sample.
-        answer: The answer in sentences.
+        lead: What stands first.
+        answer: The answer in sentences, the first of which is the answer in short.
         arms: The arms that have results.
         missing: Those that have none.
         table: The first scores of all arms.
         warnings: What qualifies these, each with its arms.
         published: The comparisons with published numbers, at scale `full`.
         claims: The judgments of published claims.
-        forest: The plot of the arms' first metric.
         data: The data.
         external: The external data sets.
         recipes: The first arm's whole recipe, and how the others differ.
@@ -68,6 +69,7 @@ class StudyView:
 
     study: Study
     noun: str
+    lead: LeadView
     answer: Sequence[str]
     arms: Sequence[ArmView]
     missing: Sequence[str]
@@ -75,7 +77,6 @@ class StudyView:
     warnings: Sequence[ArmWarning]
     published: Sequence[Comparison]
     claims: Sequence[Comparison]
-    forest: Picture | None
     data: DataView
     external: Sequence[ExternalView]
     recipes: Sequence[RecipeView]
@@ -101,17 +102,18 @@ def study_view(study: Study) -> StudyView:
     comparison = read_comparison(paths.comparison) if Path(paths.comparison).is_file() else []
     published = published_rows(study, comparison, scored) if study.scale == "full" else []
     claims = claim_rows(study, comparison)
+    table = arms_table(study, metrics, missing, data.audit)
     return StudyView(
         study=study,
         noun=words.noun(study),
+        lead=lead_view(study, list(metrics.values()), table, _forest(study), phantom=data.is_phantom),
         answer=answer(study, list(metrics.values()), published, claims, data.audit, phantom=data.is_phantom),
         arms=[arm_view(study, of_arm, link, everywhere) for link, of_arm in metrics.items()],
         missing=missing,
-        table=arms_table(study, metrics, missing, data.audit),
+        table=table,
         warnings=warnings,
         published=published,
         claims=claims,
-        forest=_forest(study),
         data=data,
         external=external_views(study, list(metrics.values())),
         recipes=[_recipe(study, arm) for arm in study.arms],

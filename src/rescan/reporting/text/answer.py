@@ -25,7 +25,7 @@ def answer(
     *,
     phantom: bool,
 ) -> list[str]:
-    """Say what the study's results are.
+    """Say what the study's results are: the first sentence is the answer, in short.
 
     Args:
         study: The study.
@@ -36,9 +36,6 @@ def answer(
         phantom: Whether the images are phantoms.
     """
     sentences = []
-    if study.scale == "demo":
-        data = "synthetic phantoms and a small recipe" if phantom else "real data, small recipe"
-        sentences.append(f"Demo: {data}; not compared with published numbers.")
     scores = {arm.arm: score for arm in arms if (score := arm.estimate(study.metric)) and score.value is not None}
     scored = [arm for arm in arms if arm.arm in scores]
     if not scored:
@@ -57,6 +54,14 @@ def answer(
     return sentences + _of_claims(claims, ", judged here on phantoms" if phantom else "")
 
 
+def caution(study: Study, *, phantom: bool) -> str:
+    """What must be known before any number of a study is read; "" at full scale."""
+    if study.scale != "demo":
+        return ""
+    data = "synthetic phantoms and a small recipe" if phantom else "real data, small recipe"
+    return f"Demo: {data}; not compared with published numbers."
+
+
 def _of_external(study: Study, arms: Sequence[Metrics]) -> list[str]:
     """A sentence for each external data set: the first metric of the arm that validation prefers."""
     sentences = []
@@ -67,7 +72,7 @@ def _of_external(study: Study, arms: Sequence[Metrics]) -> list[str]:
         }
         if not values:
             continue
-        arm = _preferred(study.metric, [arm for arm in arms if arm.arm in values])[0]
+        arm = preferred(study.metric, [arm for arm in arms if arm.arm in values])[0]
         scores, changes = arm.scores(part), _changes(arm, name)
         lower = [
             other.arm
@@ -109,7 +114,7 @@ def _of_claims(claims: Sequence[Comparison], on: str) -> list[str]:
 
 def _of_classes(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[str]:
     """Test accuracy of the arm that validation prefers, next to that of always giving the most frequent answer."""
-    arm, subject = _preferred("accuracy", scored)
+    arm, subject = preferred("accuracy", scored)
     always, value = constant(scored), scores[arm.arm]
     beside = f"; always answering “{always[0]}” would be right for {percent(always[1])}" if always else ""
     accuracies = f"{subject} is right on {percent(value.value)} of {_test_samples(arm)}"
@@ -124,7 +129,7 @@ def _of_classes(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[
 
 def _of_labels(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[str]:
     """Mean AUROC over the labels of the arm that validation prefers, and the labels that it tells worst and best."""
-    arm, subject = _preferred("auroc", scored)
+    arm, subject = preferred("auroc", scored)
     own = scores[arm.arm]
     labels = sorted((of.value, label) for label, of in own.classes.items() if of.value is not None)
     of_labels = [f"{label} {number(value, 2)}" for value, label in dict.fromkeys((labels[0], labels[-1]))]
@@ -134,7 +139,7 @@ def _of_labels(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[s
 
 def _of_grades(scored: Sequence[Metrics], scores: dict[str, Estimate], audit: AuditReport | None) -> list[str]:
     """Quadratic kappa of the arm that validation prefers, next to that of metadata, repeated labels, one answer."""
-    arm, subject = _preferred("quadratic_kappa", scored)
+    arm, subject = preferred("quadratic_kappa", scored)
     value = scores[arm.arm]
     kappas = (
         f"{subject} agrees with the labels of {_test_samples(arm)} with a quadratic kappa of "
@@ -167,7 +172,7 @@ def _beside_baselines(scored: Sequence[Metrics], scores: dict[str, Estimate], na
     return sentences
 
 
-def _preferred(name: str, scored: Sequence[Metrics]) -> tuple[Metrics, str]:
+def preferred(name: str, scored: Sequence[Metrics]) -> tuple[Metrics, str]:
     """The arm with the best validation score, never that with the best test score; and the subject of a sentence on it.
 
     Without validation scores it is the first arm of the study.
