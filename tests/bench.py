@@ -12,15 +12,19 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from scipy.special import log_softmax
 from tests import bench_volumes
 from torch.nn import functional
 
+from rescan.catalogue import METRICS
 from rescan.data.audit.audit import audit
 from rescan.data.index import index
 from rescan.data.readers.images import read
 from rescan.data.sources.download import download
 from rescan.data.split import split
+from rescan.evaluation.bootstrap import distributions, resamples
 from rescan.explanation.cam import gradcam
+from rescan.metrics.run_rows import prepare
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
 from rescan.paths import Paths
@@ -140,6 +144,24 @@ def paper_augmentation() -> None:
     say(f"{len(listed)} augmentations at 320 px, share of a ResNet50 step", f"{augmenting / one_step:.3f}")
 
 
+def resampling() -> None:
+    """The intervals of all metrics on 40,000 rows of five classes, whose promise is 10 s of one core."""
+    random = np.random.default_rng(0)
+    rows, classes = 40_000, 5
+    target, outputs = random.integers(classes, size=rows), random.normal(size=(rows, classes))
+    logs = log_softmax(outputs, axis=1)
+    run = prepare(target, outputs.argmax(1), np.arange(rows), rows, classes, logs)
+    began = time.process_time()
+    distributions(list(METRICS), [run])
+    all_metrics = time.process_time() - began
+    began = time.process_time()
+    for weights in resamples(rows, rows):
+        np.cumsum(weights, axis=1)
+    drawing = time.process_time() - began
+    say("2,000 resamples of all metrics of 40,000 rows, 5 classes", f"{all_metrics:.1f} s of a core")
+    say("the same, beside drawing and summing the weights once", f"{all_metrics / drawing:.1f} x")
+
+
 def main() -> None:
     """Measure in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -147,6 +169,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench_volumes.measure(Path(folder), seconds, say)
     paper_augmentation()
+    resampling()
     study = load(ROOT / "studies/brain_tumor.yaml", Settings("demo", seeds=[0]))
     phantom = {**study.data.phantom, "samples": SAMPLES}
     study = study.model_copy(update={"data": study.data.model_copy(update={"phantom": phantom})})

@@ -34,16 +34,44 @@ def accumulate(ranking: Ranking, weights: Array) -> tuple[Array, Array]:
     return true_positives, everything - true_positives
 
 
-def auroc(true_positives: Array, false_positives: Array) -> Array:
-    """Area under the ROC curve by trapezoids, so that ties count half: (B, G) and (B, G) accumulated → (B,)."""
-    steps = np.diff(false_positives, axis=1, prepend=0)
-    heights = true_positives - np.diff(true_positives, axis=1, prepend=0) / 2
-    return ratio(np.einsum("bg,bg->b", steps, heights), true_positives[:, -1] * false_positives[:, -1])
+class Steps(NamedTuple):
+    """Weights accumulated at those P distinct scores that a positive row has: nothing else adds to an area."""
+
+    step: Array  # (B, P): of the positive rows of the score
+    true_positives: Array  # (B, P): to the score and with it
+    predicted: Array  # (B, P): of all rows to the score and with it
+    before: Array  # (B, P): of all rows above the score
+    total: Array  # (B,)
 
 
-def average_precision(true_positives: Array, false_positives: Array) -> Array:
-    """Sum of precision × step of recall, without interpolation: (B, G) and (B, G) accumulated → (B,)."""
-    predicted = true_positives + false_positives
-    precision = np.divide(true_positives, predicted, out=np.zeros_like(predicted), where=predicted > 0)
-    steps = np.diff(true_positives, axis=1, prepend=0)
-    return ratio(np.einsum("bg,bg->b", steps, precision), true_positives[:, -1])
+def steps(ranking: Ranking, weights: Array) -> Steps:
+    """Accumulate weights (B, U) down a ranking, at the scores of its positive rows."""
+    rows = np.flatnonzero(ranking.positive)
+    accumulated = np.take(weights, ranking.unit, axis=1)
+    step = accumulated[:, rows]
+    np.cumsum(accumulated, axis=1, out=accumulated)
+    if isinstance(ranking.last, slice):
+        predicted, before = accumulated[:, rows], None
+    else:
+        scores, first = np.unique(np.searchsorted(ranking.last, rows), return_index=True)
+        step = np.add.reduceat(step, first, axis=1) if len(first) else step
+        predicted, before = accumulated[:, ranking.last[scores]], accumulated[:, ranking.last[scores - 1]]
+        before[:, scores == 0] = 0
+    before = predicted - step if before is None else before
+    return Steps(step, np.cumsum(step, axis=1), predicted, before, accumulated[:, -1])
+
+
+def auroc(at: Steps) -> Array:
+    """Area under the ROC curve: the share of pairs whose positive row has the higher score; ties count half: (B,)."""
+    positives = at.step.sum(1)
+    negatives = at.total - positives
+    # of negative rows above the score, and with it
+    above = at.before + at.step + at.predicted - 2 * at.true_positives
+    pairs = np.einsum("bp,bp->b", at.step, negatives[:, None] - above / 2)
+    return ratio(pairs, positives * negatives)
+
+
+def average_precision(at: Steps) -> Array:
+    """Sum of precision × step of recall, without interpolation: (B,)."""
+    precision = np.divide(at.true_positives, at.predicted, out=np.zeros_like(at.predicted), where=at.predicted > 0)
+    return ratio(np.einsum("bp,bp->b", at.step, precision), at.step.sum(1))

@@ -133,11 +133,11 @@ def compute(metrics: Iterable[str], rows: RunRows, weights: Array) -> dict[str, 
         counts = Counts.of(sums[:, : classes**2].reshape(-1, classes, classes))
     of_probabilities = probabilistic.read_sums(sums[:, classes**2 :], counts.total, classes)
     rankings = rows.rankings if any(record.ranked for record in records) else []
-    curves = [ranked.accumulate(ranking, weights) for ranking in rankings]
+    curves = [ranked.steps(ranking, weights) for ranking in rankings]
     values = {}
     for record in records:
         if record.ranked:
-            values[record.name] = np.stack([record.implementation(*curve) for curve in curves], axis=1)
+            values[record.name] = np.stack([record.implementation(curve) for curve in curves], axis=1)
         else:
             values[record.name] = record.implementation(of_probabilities if record.of_probabilities else counts)
     return values
