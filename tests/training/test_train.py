@@ -47,6 +47,7 @@ EVERYTHING = {
             "accumulate": 2,
             "optimizer": {"name": "adam", "lr": 1e-3},
             "schedule": {"name": "cosine", "warmup": 0.3},
+            "clip_norm": 0.5,
         },
     },
 }
@@ -253,6 +254,29 @@ def test_accumulated_batches_equal_one_batch(make_study, make_store):
         train_cpu(study)
         models.append(load_file(RUN / "model.safetensors")["heads.classification.0.weight"])
     assert torch.allclose(*models, atol=1e-6)
+
+
+def test_gradients_are_scaled_down_to_the_norm(make_study, make_store):
+    """The step of plain SGD is as long as the rate times the norm of the gradients, and points where it did."""
+    steps = {}
+    for clip_norm in (None, 100.0, 0.01):
+        stage = {"batch_size": 64, "optimizer": {"name": "sgd", "lr": 0.1}, "clip_norm": clip_norm}
+        weights = {}
+        for count in (0, 1):
+            stage = {**stage, "steps": 1, "optimizer": {"name": "sgd", "lr": 0.1 * count}}
+            study = make_study(stages={"main": stage})
+            make_store(study)
+            train_cpu(study)
+            learned = load_file(RUN / "model.safetensors")
+            weights[count] = np.concatenate(
+                [learned[key].ravel() for key in sorted(learned) if "running" not in key and "num_batches" not in key]
+            )
+        steps[clip_norm] = weights[1] - weights[0]
+    free, loose, clipped = steps.values()
+    np.testing.assert_array_equal(loose, free)
+    assert 0.1 * 0.01 < np.linalg.norm(free) < 0.1 * 100
+    assert np.linalg.norm(clipped) == pytest.approx(0.1 * 0.01, rel=1e-3)
+    assert clipped @ free == pytest.approx(np.linalg.norm(clipped) * np.linalg.norm(free), rel=1e-3)
 
 
 def test_early_stopping_ends_a_stage(make_study, make_store, monkeypatch):

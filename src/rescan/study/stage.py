@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Named
-from rescan.study.strict import Positive, Strict
+from rescan.study.strict import Extended, Positive, Strict
 
 
 class FromBlock(Strict):
@@ -17,8 +17,10 @@ class FromBlock(Strict):
     from_block: Positive
 
 
-class TrainingStage(Strict):
+class TrainingStage(Extended):
     """One part of a training: some `epochs`, or some `steps` of the optimizer, whose last epoch may be cut short."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
 
     epochs: Positive | None = None
     steps: Positive | None = None
@@ -27,6 +29,9 @@ class TrainingStage(Strict):
     trainable: Union[Literal["all", "head"], FromBlock] = "all"
     optimizer: Annotated[dict[str, Any], Named("optimizer")]
     schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="the norm to which the gradients of a step, taken together, are scaled down"
+    )
 
     @model_validator(mode="after")
     def _has_one_length(self) -> TrainingStage:

@@ -47,8 +47,17 @@ class Precision:
         """Add a loss's gradients."""
         self.scaler.scale(loss).backward()
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take a step of the optimizer and remove the gradients."""
+    def step(self, optimizer: torch.optim.Optimizer, clip_norm: float | None = None) -> None:
+        """Take a step of the optimizer and remove the gradients.
+
+        Args:
+            optimizer: The optimizer.
+            clip_norm: The Euclidean norm of all gradients together to which larger ones are scaled down; None: to none.
+        """
+        if clip_norm is not None:
+            self.scaler.unscale_(optimizer)
+            trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(trained, clip_norm)
         self.scaler.step(optimizer)
         self.scaler.update()
         optimizer.zero_grad(set_to_none=True)

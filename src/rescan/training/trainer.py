@@ -219,7 +219,7 @@ class Trainer:
         progress.updates += 1
         for group in self.optimizer.param_groups:
             group["lr"] = self.stage.optimizer["lr"] * rate
-        self.precision.step(self.optimizer)
+        self.precision.step(self.optimizer, self.stage.clip_norm)
 
     def _read_sums(self) -> None:
         """Bring the progress up to date.

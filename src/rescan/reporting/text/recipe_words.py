@@ -155,6 +155,8 @@ def _stage(stage: Stage) -> str:
     if stage.carry == "encoder":
         parts.append("only the encoder is kept of the stage before")
     parts += [_optimization(stage), _losses(stage)]
+    if stage.clip_norm is not None:
+        parts.append(f"the gradients of a step scaled down to a norm of {stage.clip_norm:g} where it is larger")
     if stage.class_weights == "balanced" and any(catalogue.HEADS[head].of_several for head in stage.losses):
         parts.append("a label that is present weighs as much as images lack it for each that has it")
     elif stage.class_weights == "balanced":
