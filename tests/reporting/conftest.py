@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import volume_tree
 from PIL import Image
 from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits, write_store
 
@@ -363,3 +364,12 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
 def make_tree() -> Callable[[Path, str, str], Study]:
     """The function that writes a tree: folder, scale, kind of source."""
     return tree
+
+
+@pytest.fixture(scope="session")
+def octa(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
+    """The folder and study of a tree of volumes at demo scale."""
+    folder = tmp_path_factory.mktemp("octa")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return folder, volume_tree.tree(folder)

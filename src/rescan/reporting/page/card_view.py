@@ -16,7 +16,7 @@ def card(view: StudyView) -> PageCard:
     rows = [_compared(row) for row in (*view.published, *view.claims)]
     return PageCard(
         title=study.title,
-        headline=view.answer[0],
+        headline=lead.headline,
         metric=words.metric(study.metric),
         arm=lead.arm,
         ours=score.value if score else None,

@@ -24,15 +24,17 @@ class LeadView:
 
     Attributes:
         question: What the study asks.
+        headline: The answer in one sentence.
         caution: What must be known before any number is read; "" if nothing.
         arm: The arm that validation prefers; "" without a result.
         table: The first columns of the arms' table, and as many of its arms as are read at one look.
         arms: How many arms there are.
-        figure: The arms' scores with their intervals, or the first figure of the preferred arm.
+        figure: The arms' scores with their intervals, if there is one.
         maps: Images under their maps: right ones and a wrong one.
     """
 
     question: str
+    headline: str
     caution: str
     arm: str
     table: ArmsTable
@@ -42,13 +44,14 @@ class LeadView:
 
 
 def lead_view(
-    study: Study, metrics: Sequence[Metrics], table: ArmsTable, forest: Picture | None, *, phantom: bool
+    study: Study, metrics: Sequence[Metrics], headline: str, table: ArmsTable, forest: Picture | None, *, phantom: bool
 ) -> LeadView:
     """Collect what stands first.
 
     Args:
         study: The study.
         metrics: The results of the arms that have some.
+        headline: The answer in one sentence.
         table: The whole table of the arms.
         forest: The plot of the arms' first metric, if there is one.
         phantom: Whether the images are phantoms.
@@ -57,6 +60,7 @@ def lead_view(
     arm = preferred(study.metric, scored)[0].arm if scored else ""
     return LeadView(
         question=question(study),
+        headline=headline,
         caution=caution(study, phantom=phantom),
         arm=arm,
         table=_short(table, arm),

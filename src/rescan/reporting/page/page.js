@@ -33,7 +33,7 @@ const unfold = () => {
 addEventListener("hashchange", unfold);
 if (location.hash) unfold();
 document.addEventListener("click", (event) => {
-  const link = event.target.closest('a[href^="#"]');
+  const link = event.target.closest("a[href^='#']");
   if (link && link.hash === location.hash) unfold();  // it changes no hash
 });
 

@@ -20,6 +20,7 @@ from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.page.published_rows import claim_rows, published_rows
 from rescan.reporting.text import recipe_words, words
 from rescan.reporting.text.answer import answer, costs
+from rescan.reporting.text.question import headline
 from rescan.results.comparison import Comparison, read_comparison
 from rescan.results.metrics_file import Metrics, is_scored, read_metrics
 from rescan.study import DataSet, Study
@@ -50,7 +51,7 @@ class StudyView:
         study: The study.
         noun: What is scored: image or sample.
         lead: What stands first.
-        answer: The answer in sentences, the first of which is the answer in short.
+        answer: The answer in sentences, without that which stands first.
         arms: The arms that have results.
         missing: Those that have none.
         table: The first scores of all arms.
@@ -103,11 +104,13 @@ def study_view(study: Study) -> StudyView:
     published = published_rows(study, comparison, scored) if study.scale == "full" else []
     claims = claim_rows(study, comparison)
     table = arms_table(study, metrics, missing, data.audit)
+    answers = answer(study, list(metrics.values()), published, claims, data.audit, phantom=data.is_phantom)
+    first = headline(answers, published, claims, phantom=data.is_phantom)
     return StudyView(
         study=study,
         noun=words.noun(study),
-        lead=lead_view(study, list(metrics.values()), table, _forest(study), phantom=data.is_phantom),
-        answer=answer(study, list(metrics.values()), published, claims, data.audit, phantom=data.is_phantom),
+        lead=lead_view(study, list(metrics.values()), first, table, _forest(study), phantom=data.is_phantom),
+        answer=[sentence for sentence in answers if sentence != first],
         arms=[arm_view(study, of_arm, link, everywhere) for link, of_arm in metrics.items()],
         missing=missing,
         table=table,

@@ -47,11 +47,15 @@ def answer(
     else:
         sentences += _of_classes(scored, scores)
     sentences += _of_external(study, arms)
+    sentences += [tally(published)] if published else []
+    return sentences + of_claims(claims, phantom=phantom)
+
+
+def tally(published: Sequence[Comparison]) -> str:
+    """How many published numbers have each verdict; "" without any number."""
     verdicts = [row.verdict for row in published]
-    tally = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
-    if tally:
-        sentences.append(f"Of {len(verdicts)} published number{'s' if len(verdicts) > 1 else ''}: {tally}.")
-    return sentences + _of_claims(claims, ", judged here on phantoms" if phantom else "")
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
+    return f"Of {words.several(len(verdicts), 'published number')}: {counts}." if counts else ""
 
 
 def caution(study: Study, *, phantom: bool) -> str:
@@ -96,8 +100,9 @@ def _changes(arm: Metrics, name: str) -> dict[str, Difference]:
     return arm.external[name].metrics if name in arm.external else {}
 
 
-def _of_claims(claims: Sequence[Comparison], on: str) -> list[str]:
+def of_claims(claims: Sequence[Comparison], *, phantom: bool) -> list[str]:
     """A sentence for each published claim, on the test part and out of fold."""
+    on = ", judged here on phantoms" if phantom else ""
     judgments: dict[tuple[str, str, str], list[str]] = {}
     for row in claims:
         what = f"paired difference of {metric(row.metric)}" if row.part == "test" else words.part(row.part, "", "")
