@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, log_loss, roc_auc
 from rescan.catalogue import METRICS
 from rescan.errors import RescanError
 from rescan.evaluation.evaluate import evaluate
+from rescan.evaluation.soundness import linked_groups, warning_of_links
 from rescan.study import Study
 
 
@@ -141,10 +142,26 @@ def linking(share: float) -> Any:
 
 def test_group_across_a_published_split_is_flagged_and_the_rest_scored_apart(cases: SimpleNamespace) -> None:
     metrics = evaluated(cases, cases.make_study(), linking(0.25))
-    assert any("20 of 80 test samples (25%)" in line for line in metrics["warnings"])
+    assert any("20 of 80 test samples (25.0%)" in line for line in metrics["warnings"])
     assert metrics["parts"]["test_unlinked"]["image"]["n"] == 60
     few = evaluated(cases, cases.make_study(), linking(0.75))
     assert "test_unlinked" not in few["parts"]
+
+
+def test_relatives_are_counted_as_by_hand() -> None:
+    """Test a and b have a relative that is trained on, c one that is validated on, d none: 3 of 4, 2 trained on."""
+    parts = {"a": "test", "b": "test", "c": "test", "d": "test", "e": "train", "f": "validation", "g": "train"}
+    groups = {"a": "g1", "b": "g1", "c": "g2", "d": "g3", "e": "g1", "f": "g2", "g": "g4"}
+    table = pd.DataFrame({"sample": list(parts), "part": parts.values(), "group": groups.values()})
+    both_seeds = pd.concat([table, table])
+    (line,) = warning_of_links(both_seeds, linked_groups(both_seeds))
+    assert "3 of 4 test samples (75.0%) have a relative (same patient or near-duplicate) in the published" in line
+    assert "2 of them one that is trained on, the others in the validation part only" in line
+    (line,) = warning_of_links(both_seeds, linked_groups(both_seeds), whole=False)
+    assert "2 of 4 test samples (50.0%)" in line
+    assert "part that is trained on" in line
+    without = both_seeds[both_seeds["sample"] != "e"]
+    assert warning_of_links(without, linked_groups(without)) == []
 
 
 def test_group_across_a_split_of_ours_is_refused(cases: SimpleNamespace) -> None:

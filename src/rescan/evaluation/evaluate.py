@@ -56,7 +56,8 @@ def evaluate(study: Study, arm: str) -> None:
     endpoints = score_endpoints(study.data.outcome, read)
     diagnosis = diagnose(study, arm, images, scored.parts)
     external = score_external(study, arm, posttraining, scored.parts, endpoints)
-    warnings = read.warnings + warning_of_selection(study, arm) + warning_of_links(images.rows, linked)
+    whole = recipe.training_samples == "all"
+    warnings = read.warnings + warning_of_selection(study, arm) + warning_of_links(images.rows, linked, whole=whole)
     warnings += scored.warnings + external.warnings + [finding.text for finding in diagnosis]
     for line in warnings:
         logger.warning("%s: %s", arm, line)

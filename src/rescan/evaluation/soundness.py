@@ -29,18 +29,30 @@ def linked_groups(rows: pd.DataFrame) -> set[str]:
     return set(rows.loc[rows["part"] == "train", "group"]) & set(rows.loc[rows["part"] == "test", "group"])
 
 
-def warning_of_links(rows: pd.DataFrame, linked: set[str]) -> list[str]:
-    """Warn of test samples with a relative in training, if there are any."""
+def warning_of_links(rows: pd.DataFrame, linked: set[str], *, whole: bool = True) -> list[str]:
+    """Warn of test samples with a relative in training, if there are any.
+
+    They are counted as the audit counts copies: the relatives may be anywhere in the published training part, from
+    which the validation part is cut. How many have one that is trained on is said beside.
+
+    Args:
+        rows: Of all parts.
+        linked: Groups that are trained on and tested (`linked_groups`).
+        whole: Whether all of the training part is trained on; else only what is left of it is known here.
+    """
     tests = rows[rows["part"] == "test"].drop_duplicates("sample")
-    count = int(tests["group"].isin(linked).sum())
-    if not count:
+    trained = int(tests["group"].isin(linked).sum())
+    if not trained:
         return []
-    share = f"{count} of {len(tests)} test samples ({count / len(tests):.0%})"
+    related = int(tests["group"].isin(rows.loc[rows["part"] != "test", "group"]).sum()) if whole else trained
     line = (
-        f"the published split has groups on both sides: {share} have a relative (same patient or "
-        "near-duplicate) in the training part; test scores may be too good"
+        f"the published split has groups on both sides: {related} of {len(tests)} test samples "
+        f"({related / len(tests):.1%}) have a relative (same patient or near-duplicate) in the "
+        f"{'published training part' if whole else 'part that is trained on'}"
     )
-    return [line]
+    if trained < related:
+        line += f", {trained} of them one that is trained on, the others in the validation part only"
+    return [f"{line}; test scores may be too good"]
 
 
 def warning_of_selection(study: Study, arm: str) -> list[str]:

@@ -82,8 +82,8 @@ def cautions(study: Study, labeled: pd.DataFrame, report: AuditReport) -> list[s
     ]
     if (linked := report.linked_test) and linked.any_orientation > 0:
         warnings.append(
-            f"{linked.any_orientation:.1%} of the published test part has a near-duplicate in training "
-            f"({linked.same_orientation:.1%} in the same orientation)"
+            f"{linked.any_orientation:.1%} of the published test part has a near-duplicate in the published training "
+            f"part ({linked.same_orientation:.1%} in the same orientation)"
         )
     for part, rows in labeled.groupby("part"):
         for label in study.data.classes:
