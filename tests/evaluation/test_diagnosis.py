@@ -56,7 +56,7 @@ def test_validation_stands_in_for_a_missing_test_part() -> None:
     [
         ((0.8, 0.25, 0.79), "stale batch-norm statistics"),
         ((0.27, 0.25, 0.25), "a wrong input scale"),
-        ((None, 0.25, None), None),
+        ((None, 0.25, None), None),  # without batch norm
     ],
 )
 def test_batch_norm_readings(accuracies: tuple[Any, ...], reading: str | None) -> None:
@@ -65,6 +65,7 @@ def test_batch_norm_readings(accuracies: tuple[Any, ...], reading: str | None) -
     assert finding is not None
     assert ("consistent with" in finding.text) == (reading is not None)
     assert (reading or "") in finding.text
+    assert ("batch norm" in finding.text) == (reading is not None)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def collapsed(run: Reading, classes: list[str], checked: Diagnosis | None) -> Fi
 
 
 def _modes(checked: Diagnosis) -> str:
-    """What the accuracies with other batch-norm statistics say of a collapse."""
+    """What the accuracies with other batch-norm statistics, of a network that has some, say of a collapse."""
     accuracies = {
         "train mode": checked.train_mode_accuracy,
         "eval mode": checked.eval_mode_accuracy,

@@ -1,4 +1,4 @@
-"""`diagnosis.json` of a run: whether its network collapsed, and whether batch norm's statistics may be why."""
+"""`diagnosis.json` of a run: whether its network collapsed, and whether batch norm, if it has some, may be why."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Diagnosis(JsonResult):
         collapsed: Whether they do. Only then there are the other fields, but the last.
         label: The class; `class` in the file.
         share: The share of validation images that get it.
-        train_mode_accuracy: Validation accuracy with each batch's own statistics.
+        train_mode_accuracy: Validation accuracy with each batch's own statistics; None of a network without batch norm.
         eval_mode_accuracy: With the statistics of the training, as the network is used.
-        recalibrated_accuracy: With statistics estimated again over the training images.
+        recalibrated_accuracy: With statistics estimated again over the training images; None without batch norm.
         diverged: Where the loss stopped being finite, if it did; then the last finite weights were kept.
     """
 

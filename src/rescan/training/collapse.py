@@ -31,8 +31,9 @@ def diagnose(
         device: Where the network is.
 
     Returns:
-        Of a collapse also its class and share, and the validation accuracy in eval mode, with each batch's own
-        statistics (batch norm alone in train mode), and with statistics estimated again over the training images.
+        Of a collapse also its class and share, and the validation accuracy in eval mode; of a network with batch norm
+        also that with each batch's own statistics (batch norm alone in train mode), and with statistics estimated again
+        over the training images.
     """
     classes, head, recipe = run.study.data.classes, HEADS[run.settings.epoch_head], run.settings
     part = "validation" if (items["part"] == "validation").any() else "test"
@@ -51,6 +52,16 @@ def diagnose(
     def accuracy(output: np.ndarray) -> float:
         return float(np.mean(head.decide(output, len(classes)) == [targets[item] for item in mixed[part]]))
 
+    label, own = classes[int(counts.argmax())], accuracy(outputs(network.eval(), part))
+    if not any(isinstance(layer, _BatchNorm) for layer in network.modules()):
+        return Diagnosis(
+            collapsed=True,
+            label=label,
+            share=share,
+            train_mode_accuracy=None,
+            eval_mode_accuracy=own,
+            recalibrated_accuracy=None,
+        )
     batchwise = copy.deepcopy(network).eval()
     recalibrated = copy.deepcopy(network).eval()
     for layer in [*batchwise.modules(), *recalibrated.modules()]:
@@ -61,9 +72,9 @@ def diagnose(
     outputs(recalibrated, "train")
     return Diagnosis(
         collapsed=True,
-        label=classes[int(counts.argmax())],
+        label=label,
         share=share,
         train_mode_accuracy=accuracy(outputs(batchwise, part)),
-        eval_mode_accuracy=accuracy(outputs(network.eval(), part)),
+        eval_mode_accuracy=own,
         recalibrated_accuracy=accuracy(outputs(recalibrated.eval(), part)),
     )
