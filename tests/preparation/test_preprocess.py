@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -24,7 +25,8 @@ from rescan.preparation.sample import prepare_image, stages_of
 from rescan.preparation.store import open_store
 from rescan.results.audit_report import GROUPS
 from rescan.results.manifest import MANIFEST
-from rescan.study import Preparation, Study
+from rescan.study import Preparation, Settings, Study
+from rescan.study.file import load
 
 PATHS = Paths("demo", "heads")
 STORE = Path(PATHS.store("small"))
@@ -121,7 +123,7 @@ def test_what_cannot_be_prepared_is_listed_and_leaves_no_hole(write_data):
         np.testing.assert_array_equal(array[item], prepare_image(f"raw/{name}", make_study().preparations["small"])[0])
     assert np.load(STORE / "masks.npy").any(axis=(1, 2)).tolist() == [False, False, True]
     left_out = {entry["sample"]: entry["problem"] for entry in read_json(STORE / "preparation.json")["left_out"]}
-    assert left_out.pop("black.png").startswith("no contour above the threshold 45")
+    assert left_out.pop("black.png").startswith("crop_brain: no contour above the threshold 45")
     assert left_out == {
         "bad.png": "not an image",
         "gone.png": "no such file",
@@ -150,10 +152,37 @@ def test_the_checksum_follows_preparation_and_content(write_data):
     assert open_store(STORE)[0].shape == (4, 24, 32, 1)
 
 
+def test_where_a_step_fails_for_all_the_arms_without_it_are_named(write_data):
+    write_data({f"{number}.png": np.full((80, 80), 90, np.uint8) for number in range(4)})  # no dark border
+    steps = {"cropped": ["crop_circle", "enhance"], "plain": [], "blurred": ["enhance"]}
+    sized = {name: {"steps": [*own, {"name": "resize", "size": [32, 32]}]} for name, own in steps.items()}
+    arms = {"first": {}, "enhanced": {"preparation": "plain"}, "other": {"preparation": "blurred"}}
+    content = {
+        "title": "Eyes",
+        "data": {"source": {"path": "raw"}, "layout": "class_folders", "classes": ["a", "b"]},
+        "preparations": sized,
+        "recipe": {
+            "preparation": "cropped",
+            "network": {"encoder": "resnet18", "weights": "none"},
+            "stages": {"main": {"epochs": 1, "optimizer": "adam"}},
+        },
+        "arms": arms,
+        "run": ["first"],
+    }
+    Path("heads.yaml").write_text(json.dumps(content))
+    study = load("heads.yaml", Settings("demo"))
+    with pytest.raises(
+        RescanError, match=r"crop_circle: no circle.* an arm without crop_circle: enhanced \("
+    ) as caught:
+        preprocess(study, "cropped", 1)
+    assert str(caught.value).endswith("(--config 'arms={heads: [enhanced]}')")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_class_that_is_lost_and_sizes_that_differ_are_errors(write_data):
     black = np.zeros((60, 70), np.uint8)
     write_data({"0.png": head(0), "1.png": black})
-    with pytest.raises(RescanError, match=r"preparations\.small: no image of class 'b'.*1\.png: no contour"):
+    with pytest.raises(RescanError, match=r"\.small: no image of class 'b'.*1\.png: crop_brain: no contour"):
         preprocess(make_study(), "small", 1)
     write_data({"0.png": black, "1.png": black})
     with pytest.raises(RescanError, match="no image can be prepared"):

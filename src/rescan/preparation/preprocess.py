@@ -28,6 +28,7 @@ from rescan.preparation.store import Rows
 from rescan.results.agreement import read_samples
 from rescan.results.packed_store import ITEMS, LeftOut, PackedStore
 from rescan.study import Preparation, Study
+from rescan.study.file import preparations_of_arms
 
 DIFFERS = "differs in size"
 
@@ -72,7 +73,7 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     store, where = paths.store(name), f"{study.name}: preparations.{name}"
     samples, files = _with_files(read_samples(study), paths, preparation.modality)
     has_file = samples["problem"] == ""
-    first = _first_of(files, preparation, where)
+    first = _first_of(study, files, preparation, where)
     patches = len(first.items)
     _start_folder(store)
     arrays = _arrays(store, files, first)
@@ -127,7 +128,7 @@ def _with_files(samples: pd.DataFrame, paths: Paths, modality: str) -> tuple[pd.
     return samples.assign(problem=problems), [own for own, problem in zip(files, problems) if own and not problem]
 
 
-def _first_of(files: list[Files], preparation: Preparation, where: str) -> Prepared:
+def _first_of(study: Study, files: list[Files], preparation: Preparation, where: str) -> Prepared:
     """The first sample that can be prepared: the shapes and number of its items are those of all samples'."""
     problem = "no sample is readable"
     for own_files, result in zip(files, prepare_all([own._replace(mask=None) for own in files], preparation)):
@@ -136,7 +137,28 @@ def _first_of(files: list[Files], preparation: Preparation, where: str) -> Prepa
         problem = f"{own_files.path}: {result}"
         if isinstance(result, NeedsWindow):
             raise RescanError(f"{where}: {problem}")
-    raise RescanError(f"{where}: no image can be prepared (the last one, {problem}); check the steps")
+    remedy = _remedy(study, preparation, str(result) if files else "")
+    raise RescanError(f"{where}: no image can be prepared (the last one, {problem}); {remedy}")
+
+
+def _remedy(study: Study, preparation: Preparation, problem: str) -> str:
+    """What to do where no image of a kind can be prepared: take an arm without the step that fails, if there is one."""
+    step = problem.partition(": ")[0]
+    if step not in [own["name"] for own in preparation.steps]:
+        return "check the steps"
+    without = {
+        name: len(other.steps)
+        for name, other in study.preparations.items()
+        if other.reads == preparation.reads and step not in [own["name"] for own in other.steps]
+    }
+    arms = {arm: without[name] for arm, name in preparations_of_arms(study).items() if name in without}
+    plain = [arm for arm, steps in arms.items() if steps == min(arms.values())]
+    if not plain:
+        return "check the steps"
+    return (
+        f"check the steps; copies of the data that are processed already need an arm without {step}: "
+        f"{', '.join(plain)} (--config 'arms={{{study.name}: [{plain[-1]}]}}')"
+    )
 
 
 def _arrays(store: StoreFolder, files: list[Files], first: Prepared) -> dict[str, Rows]:
@@ -195,7 +217,8 @@ def _check_problems(study: Study, samples: pd.DataFrame, where: str, preparation
         if (rows["problem"] != "").all():
             sample, problem = rows[["sample", "problem"]].iloc[0]
             raise RescanError(
-                f"{where}: no image of class {label!r} can be prepared ({sample}: {problem}); check the steps"
+                f"{where}: no image of class {label!r} can be prepared ({sample}: {problem}); "
+                f"{_remedy(study, preparation, problem)}"
             )
 
 

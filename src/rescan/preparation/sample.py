@@ -150,6 +150,16 @@ def _picture(scan: Scan, path: Path, channels: str) -> np.ndarray:
 
 
 def _apply(step: dict[str, Any], scan: Scan, channels: str) -> list[Scan]:
+    """What a step makes of a scan. A fault begins with the step's name, but for a window that is not its own."""
+    try:
+        return _results(step, scan, channels)
+    except NeedsWindow:
+        raise
+    except CannotPrepare as error:
+        raise CannotPrepare(f"{step['name']}: {error}") from None
+
+
+def _results(step: dict[str, Any], scan: Scan, channels: str) -> list[Scan]:
     options = {option: value for option, value in step.items() if option != "name"}
     operator = catalogue.resolve("operator", step["name"])
     if catalogue.OPERATORS[step["name"]].of_scans:
@@ -157,11 +167,8 @@ def _apply(step: dict[str, Any], scan: Scan, channels: str) -> list[Scan]:
         return result if isinstance(result, list) else [result]
     scan = _shown(scan, channels)
     image, mask = operator(_gray_levels(scan), scan.mask, **options)
-    return [
-        scan._replace(
-            values=image, mask=mask, affine=scan.affine if catalogue.OPERATORS[step["name"]].keeps_grid else None
-        )
-    ]
+    keeps_grid = catalogue.OPERATORS[step["name"]].keeps_grid
+    return [scan._replace(values=image, mask=mask, affine=scan.affine if keeps_grid else None)]
 
 
 def _shown(scan: Scan, channels: str = "gray") -> Scan:

@@ -94,6 +94,17 @@ def tasks_of(path: Path) -> list[str]:
     return list(mapping(read_yaml(path), "tasks"))
 
 
+def preparations_of_arms(study: Study) -> dict[str, str]:
+    """The name of the preparation of each arm in a study's file, those that are not run too; {} without a file."""
+    if not Path(study.file).is_file():
+        return {}
+    content = read_yaml(study.file)
+    demo = content.pop("demo", None) or {}
+    whole = merge(content, demo if study.scale == "demo" else {})
+    default = mapping(whole, "recipe").get("preparation")
+    return {arm: (own or {}).get("preparation", default) for arm, own in mapping(whole, "arms").items()}
+
+
 def load(path: str | Path, settings: Settings) -> Study:
     """Read a study file and resolve it at a scale.
 
