@@ -161,7 +161,11 @@ def test_a_binary_head_is_for_two_classes(load, minimal):
     [
         ("heads: {multilabel: {}}", "heads: {classification: {}}", "head classification tells exclusive classes apart"),
         ("multilabel: true", "multilabel: false", "head multilabel is for several labels of a sample"),
-        ("keep: last", "keep: {best: accuracy}", "keep: accuracy is not of several labels; use loss or auroc"),
+        (
+            "keep: last",
+            "keep: {best: accuracy}",
+            "keep: accuracy is not of several labels; use loss or macro_f1 or auroc",
+        ),
         ("class_weights: balanced", "sampling: balanced", "sampling: balanced is not for several labels"),
         ("class_weights: balanced", "class_weights: {within: site}", "of several labels, use none or balanced"),
         ("keep: last", "posttrain: {cuts: optimized}", "cuts are for head regression or linear, not multilabel"),
@@ -180,11 +184,22 @@ def test_several_labels_are_refused_what_they_do_not_have(load, several, old, ne
     assert message in str(caught.value)
 
 
-def test_one_label_has_no_thresholds_and_no_mean_over_labels(load, minimal):
+def test_one_label_has_no_thresholds_and_some_metrics_choose_no_epoch(load, minimal):
+    load(minimal.replace("recipe:\n", "recipe:\n  keep: {best: auroc}\n  early_stopping: {metric: auprc}\n"), "full")
     for new, message in (
         ("posttrain: {thresholds: f1}", "thresholds are for several labels of a sample, not for head classification"),
-        ("keep: {best: auroc}", "keep: auroc is of several labels only"),
+        ("keep: {best: sensitivity}", "sensitivity is one half of a pair"),
+        ("keep: {best: ece}", "ece says nothing of how well classes are told apart; use brier or loss"),
+        ("early_stopping: {metric: npv}", "npv is one half of a pair"),
     ):
         with pytest.raises(RescanError) as caught:
             load(minimal.replace("recipe:\n", f"recipe:\n  {new}\n"), "full")
         assert message in str(caught.value)
+
+
+def test_an_epoch_of_grades_without_probabilities_is_not_chosen_by_a_ranking(load, graded):
+    load(graded.replace("recipe:\n", "recipe:\n  keep: {best: auroc}\n", 1), "full")
+    ranked = graded.replace("recipe:\n", "recipe:\n  keep: {best: auroc}\n  posttrain: {head: linear}\n", 1)
+    ranked = "\n".join(line for line in ranked.splitlines() if "alone:" not in line)
+    with pytest.raises(RescanError, match="keep: auroc needs probabilities, which head regression does not give"):
+        load(ranked, "full")

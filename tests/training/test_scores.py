@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from rescan.catalogue import METRICS
 from rescan.study import Recipe
 from rescan.training.scores import better, score
 
@@ -46,7 +47,45 @@ def test_before_post_training_the_regression_is_read():
     assert Recipe.model_validate({**recipe.model_dump(), "posttrain": {"head": "linear"}}).epoch_head == "regression"
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_what_is_wanted_equals_scikit_learn(classes):
+    rng = np.random.default_rng(classes)
+    targets = rng.integers(classes, size=60)
+    logits = rng.normal(size=(60, classes)).astype(np.float32)
+    logits[np.arange(60), targets] += 1
+    wanted = ["auroc", "auprc", "kappa", "mcc", "brier"]
+    found = score(LOSSES, {"classification": logits}, targets, classes, "classification", wanted)
+    probabilities = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(1, keepdims=True)
+    truth, of = np.eye(classes)[targets], [1] if classes == 2 else range(classes)
+    areas = [metrics.roc_auc_score(truth[:, k], probabilities[:, k]) for k in of]
+    precision = [metrics.average_precision_score(truth[:, k], probabilities[:, k]) for k in of]
+    assert found["auroc"] == pytest.approx(np.mean(areas))
+    assert found["auprc"] == pytest.approx(np.mean(precision))
+    assert found["kappa"] == pytest.approx(metrics.cohen_kappa_score(targets, logits.argmax(1)))
+    assert found["mcc"] == pytest.approx(metrics.matthews_corrcoef(targets, logits.argmax(1)))
+    squares = ((probabilities - truth) ** 2).sum(1).mean()
+    assert found["brier"] == pytest.approx(squares / (2 if classes == 2 else 1))
+
+
+def test_every_metric_that_may_choose_is_computed_and_undefined_ones_never_win():
+    of_classes = [name for name, metric in METRICS.items() if not metric.never_chosen]
+    one_class = {"classification": np.array([[2.0, 0], [0, 1]], np.float32)}
+    found = score(LOSSES, one_class, np.array([0, 0]), 2, "classification", of_classes)
+    assert set(of_classes) <= set(found)
+    assert found["auroc"] is None  # no positive image
+    assert not better("auroc", found, None)
+    assert not better("auroc", found, 0.1)
+    for diverged in (np.nan, np.inf):
+        outputs = {"classification": np.array([[diverged, 0], [0, 1]], np.float32)}
+        assert score(LOSSES, outputs, np.array([0, 1]), 2, "classification", ["auroc"])["auroc"] is None
+    by_grade = {"regression": np.array([[0.1], [0.9], [0.4]], np.float32)}
+    losses = {"regression": {"name": "mse"}}
+    assert score(losses, by_grade, np.array([0, 1, 1]), 2, "regression", ["auroc"])["auroc"] == 1
+
+
 def test_better():
+    assert better("brier", {"brier": 0.1}, 0.2)
+    assert not better("auroc", {"auroc": 0.1}, 0.2)
     assert better("loss", {"loss": 0.5}, 0.6)
     assert not better("loss", {"loss": 0.5}, 0.5)
     assert better("accuracy", {"accuracy": 0.6}, 0.5)

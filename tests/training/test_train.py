@@ -33,7 +33,7 @@ EVERYTHING = {
         "brightness": [0.8, 1.2],
         "noise": 0.02,
     },
-    "keep": {"best": "loss"},
+    "keep": {"best": "auprc"},
     "stages": {
         "warm": {
             "epochs": 1,
@@ -172,9 +172,9 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(make_study, make_sto
 def test_the_best_weights_survive_an_interruption(make_study, make_store, monkeypatch):
     study = make_study(**EVERYTHING)
     make_store(study)
-    fixed = {"accuracy": 0.5, "balanced_accuracy": 0.5, "macro_f1": 0.5}
-    values = iter([3.0, 1.0, 2.0, 3.0, 1.0, 2.0])  # the losses of two trainings of three epochs
-    monkeypatch.setattr(classification, "score", lambda *_: {**fixed, "loss": next(values)})
+    fixed = {"loss": 1.0, "accuracy": 0.5, "balanced_accuracy": 0.5, "macro_f1": 0.5}
+    values = iter([None, 0.8, 0.5] * 2)  # of two trainings of three epochs; at first there is no positive image
+    monkeypatch.setattr(classification, "score", lambda *_: {**fixed, "auprc": next(values)})
     train_cpu(study)
     uninterrupted = end_outputs()
     shutil.rmtree("results/demo/.state")

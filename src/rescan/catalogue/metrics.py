@@ -21,10 +21,12 @@ class Metric(Record):
         of_positive: Whether it is that of the positive class, where there are two; else it is the mean over classes.
         of_grades: Whether it is for ordered classes only.
         of_labels: Whether it is also of several labels of a sample, of each and as the mean over them.
-        compares: Whether epochs, heads and pairs of arms are compared by it.
+        compares: Whether heads and pairs of arms are compared by it.
         rests_on: What it is counted over (`intervals.units_behind`): all units, those of the class or of the others,
             both, those that are predicted as the class or not, or the classes; "" where it has no upper bound.
         lowest: Its lower bound.
+        falls: Whether less is better.
+        never_chosen: Why no epoch is chosen by it; "" if one may be.
     """
 
     kind = "metric"
@@ -36,12 +38,16 @@ class Metric(Record):
     compares: bool = False
     rests_on: RestsOn = "units"
     lowest: float = 0.0
+    falls: bool = False
+    never_chosen: str = ""
 
     @property
     def title(self) -> str:
         """Its name in running text."""
         return self.sentence or self.name.replace("_", " ")
 
+
+HALF = "is one half of a pair, the best where all or nothing is called positive; use balanced_accuracy or auroc"
 
 METRICS = by_name(
     Metric(
@@ -79,6 +85,7 @@ METRICS = by_name(
     Metric(
         "sensitivity",
         "rescan.metrics.counted:sensitivity",
+        never_chosen=HALF,
         about="share of a class that is found",
         of_positive=True,
         of_labels=True,
@@ -87,6 +94,7 @@ METRICS = by_name(
     Metric(
         "specificity",
         "rescan.metrics.counted:specificity",
+        never_chosen=HALF,
         about="share of the others that are not taken for a class",
         of_positive=True,
         of_labels=True,
@@ -95,6 +103,7 @@ METRICS = by_name(
     Metric(
         "ppv",
         "rescan.metrics.counted:ppv",
+        never_chosen=HALF,
         about="positive predictive value, or precision",
         sentence="PPV",
         of_positive=True,
@@ -104,6 +113,7 @@ METRICS = by_name(
     Metric(
         "npv",
         "rescan.metrics.counted:npv",
+        never_chosen=HALF,
         about="negative predictive value",
         sentence="NPV",
         of_positive=True,
@@ -121,6 +131,7 @@ METRICS = by_name(
     Metric(
         "brier",
         "rescan.metrics.probabilistic:brier",
+        falls=True,
         about="mean squared distance of the probabilities from the truth",
         sentence="Brier score",
         of_probabilities=True,
@@ -128,6 +139,8 @@ METRICS = by_name(
     Metric(
         "ece",
         "rescan.metrics.probabilistic:ece",
+        never_chosen="says nothing of how well classes are told apart; use brier or loss",
+        falls=True,
         about="expected calibration error, 15 bins",
         sentence="ECE",
         of_probabilities=True,
@@ -135,6 +148,7 @@ METRICS = by_name(
     Metric(
         "loss",
         "rescan.metrics.probabilistic:loss",
+        falls=True,
         about="mean negative log-likelihood",
         of_probabilities=True,
         rests_on="",
@@ -142,6 +156,7 @@ METRICS = by_name(
     Metric(
         "one_hot_accuracy",
         "rescan.metrics.probabilistic:one_hot_accuracy",
+        never_chosen="is no accuracy; use accuracy",
         about="binary accuracy of the one-hot outputs, which is no accuracy",
         sentence="binary accuracy of the one-hot outputs (no accuracy)",
         of_probabilities=True,
@@ -168,7 +183,7 @@ METRICS = by_name(
     ),
 )
 
-# What epochs, heads and pairs of arms are compared by; and where classes are grades, that of grades first.
+# What heads and pairs of arms are compared by; and where classes are grades, that of grades first.
 COMPARED = tuple(name for name, metric in METRICS.items() if metric.compares and not metric.of_grades)
 COMPARED_LABELS = ("auroc", "macro_f1")  # where a sample has several labels
 COMPARED_GRADES = (*(name for name, metric in METRICS.items() if metric.compares and metric.of_grades), *COMPARED)

@@ -33,7 +33,11 @@ HISTORY = Table(
 
 ACCURACIES = ("train_accuracy", "validation_accuracy")  # an arm has these, an autoencoder does not
 
-OF_LABELS = "validation_auroc"  # an arm of several labels has it instead
+
+def of_labels(history: pd.DataFrame) -> bool:
+    """Whether a history is of an arm of several labels, which has the mean AUROC in place of accuracies."""
+    return "validation_auroc" in history and not any(name in history for name in ACCURACIES)
+
 
 # The mean loss since the row before, of each step of the optimizer or of as many as are looked at together.
 LOSSES = Table("train", (Column("step", "integer", low=1), Column("loss", "number", empty=True)), key=("step",))
@@ -49,7 +53,7 @@ def read_history(path: str | Path) -> pd.DataFrame:
     history = table.read(path)
     if history.empty or history["epoch"].tolist() != list(range(len(history))):
         raise damaged(path, table.step, "its epochs are not 0, 1, 2 …")
-    for name in ACCURACIES if table.step == HISTORY.step and OF_LABELS not in history else ():
+    for name in ACCURACIES if table.step == HISTORY.step and not of_labels(history) else ():
         if name not in history:
             raise damaged(path, table.step, f"the column {name!r} is missing")
     return history

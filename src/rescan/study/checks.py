@@ -114,16 +114,17 @@ def check_arm_and_data(study: Study, arm: str) -> None:
 
 def check_compared(study: Study, arm: str) -> None:
     """What epochs are compared by must be known of the classes; several labels cannot be drawn by a sample's class."""
-    recipe, of_labels = study.arms[arm], ("loss", *catalogue.COMPARED_LABELS)
-    compared = {
-        "keep": "loss" if recipe.keep == "last" else recipe.keep.best,
-        "early_stopping": recipe.early_stopping.metric if recipe.early_stopping else "loss",
-    }
-    for key, metric in compared.items():
-        if study.data.multilabel and metric not in of_labels:
-            raise ValueError(f"arms: {arm}: {key}: {metric} is not of several labels; use {' or '.join(of_labels)}")
-        if not study.data.multilabel and metric not in ("loss", *catalogue.COMPARED_GRADES):
-            raise ValueError(f"arms: {arm}: {key}: {metric} is of several labels only; use balanced_accuracy")
+    recipe, several = study.arms[arm], study.data.multilabel
+    of_labels = ("loss", *(name for name, metric in catalogue.METRICS.items() if metric.of_labels))
+    useful = [name for name in of_labels if name == "loss" or not catalogue.METRICS[name].never_chosen]
+    for key, metric in recipe.epoch_metrics.items() if recipe.trains else ():
+        record = catalogue.METRICS[metric]
+        if several and metric not in of_labels:
+            raise ValueError(f"arms: {arm}: {key}: {metric} is not of several labels; use {' or '.join(useful)}")
+        needs = record.of_probabilities or (record.ranked and len(study.data.classes) > 2)
+        if metric != "loss" and needs and not recipe.ranks_epochs:
+            why = f"needs probabilities, which head {recipe.epoch_head} does not give; use quadratic_kappa"
+            raise ValueError(f"arms: {arm}: {key}: {metric} {why}")
     for name, stage in recipe.stages.items() if study.data.multilabel else ():
         if stage.sampling != "natural":
             raise ValueError(f"arms: {arm}: stages: {name}: sampling: {stage.sampling} is not for several labels")
@@ -153,10 +154,11 @@ def check_metrics(study: Study) -> None:
     """Claims and published numbers must be of metrics that the classes have."""
     several = study.data.multilabel
     of_labels = [name for name, metric in catalogue.METRICS.items() if metric.of_labels]
+    of_classes = [name for name, metric in catalogue.METRICS.items() if study.data.ordered or not metric.of_grades]
     if several and study.ablations:
         raise ValueError("ablations: arms are compared by accuracy, which several labels do not have; use arms")
     for claim in study.claims:
-        known = catalogue.COMPARED_LABELS if several else catalogue.COMPARED_GRADES
+        known = of_labels if several else of_classes
         if claim.metric not in known:
             raise ValueError(f"claims: arms are not compared by {claim.metric} here; use {' or '.join(known)}")
     for entry in study.published:

@@ -171,10 +171,21 @@ class Recipe(Strict):
         return self.head if self.head != "linear" else "regression" if "regression" in heads else heads[0]
 
     @property
+    def epoch_metrics(self) -> dict[str, str]:
+        """What epochs are compared by: the metric of `keep` and that of `early_stopping`, where they choose."""
+        metrics = {} if self.keep == "last" else {"keep": self.keep.best}
+        return {**metrics, **({"early_stopping": self.early_stopping.metric} if self.early_stopping else {})}
+
+    @property
     def chooses_by_class(self) -> bool:
         """Whether the training depends on the classes that validation images are read as."""
-        stopping_metric = self.early_stopping.metric if self.early_stopping else "loss"
-        return stopping_metric != "loss" or (self.keep != "last" and self.keep.best != "loss")
+        return any(metric != "loss" for metric in self.epoch_metrics.values())
+
+    @property
+    def ranks_epochs(self) -> bool:
+        """Whether the head that epochs are scored by gives probabilities; a grade ranks two classes only."""
+        head = self.network.heads[self.epoch_head]
+        return not catalogue.HEADS[self.epoch_head].gives_grade and head.link == "sigmoid"
 
     @property
     def is_fitted(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Named
@@ -46,14 +46,21 @@ class TrainingStage(Extended):
         return self
 
 
+def _may_choose(name: str) -> str:
+    """Refuse a metric that would choose badly."""
+    if why := catalogue.METRICS[name].never_chosen:
+        raise ValueError(f"{name} {why}")
+    return name
+
+
 if TYPE_CHECKING:
     EpochMetric = str
 else:
-    EpochMetric = Literal[("loss", *sorted({*catalogue.COMPARED_GRADES, *catalogue.COMPARED_LABELS}))]
+    EpochMetric = Annotated[Literal[tuple(catalogue.METRICS)], AfterValidator(_may_choose)]
 
 
 class Best(Strict):
-    """Keep the epoch with the best validation value of a metric."""
+    """Keep the epoch with the best validation value of a metric; of `loss`, the stage's own losses."""
 
     best: EpochMetric
 

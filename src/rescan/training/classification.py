@@ -133,7 +133,8 @@ class Classification(Task):
         """The loss and the metrics of an epoch."""
         rows, normalization = self.rows[part], self.run.settings.normalization
         outputs = predict_outputs(self.network, self.images, normalization, self.precision.device, rows=rows)
-        return score(self.stage.losses, outputs, self.targets[rows], self.classes, self.head)
+        wanted = self.run.settings.epoch_metrics.values()
+        return score(self.stage.losses, outputs, self.targets[rows], self.classes, self.head, wanted)
 
     def write(self, folder: str) -> None:
         """Write the network, with its header, and its summary."""

@@ -61,6 +61,8 @@ def write_outputs(task: Task, progress: Progress) -> None:
     task.write(outputs)
     history = pd.DataFrame(progress.history)
     best = len(history) - 1 if progress.best_epoch is None else progress.best_epoch
+    if progress.best_epoch is None and task.run.settings.keep != "last":
+        logger.warning("%s: no epoch has a score to be kept by; the last one is kept", task.run.label)
     HISTORY.write(outputs.history, history.assign(kept=(history["epoch"] == best).astype(int)))
     losses = pd.DataFrame([row for row in progress.losses if math.isfinite(row[1])], columns=["step", "loss"])
     LOSSES.write(outputs.losses, losses.astype({"step": int}))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.reporting.figures.style import COLORS, PathLike, canvas, legend_above, short
-from rescan.results.history_files import OF_LABELS, read_history, read_losses
+from rescan.results.history_files import of_labels, read_history, read_losses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,9 +40,9 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
     """
     files = [histories] if isinstance(histories, (str, Path)) else histories
     tables = [table for file in files if len(table := read_history(file))]
-    read = not tables or "train_accuracy" in tables[0] or OF_LABELS in tables[0]  # an autoencoder reads no class
+    read = not tables or "train_accuracy" in tables[0] or of_labels(tables[0])  # an autoencoder reads no class
     metrics = list(PANELS)[: 1 if not read else 3 if graded else 2]
-    if tables and OF_LABELS in tables[0]:
+    if tables and of_labels(tables[0]):
         metrics = ["loss", "auroc"]
     stages = [*dict.fromkeys(tables[0]["stage"])] if tables else []
     with canvas(out, 1.2 + 2.1 * len(metrics)) as figure:
