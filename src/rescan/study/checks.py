@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rescan import catalogue
 from rescan.study.keys import training_content
+from rescan.study.operating_points import check_points
 
 if TYPE_CHECKING:
     from rescan.study.autoencoder import Autoencoder
@@ -28,6 +29,7 @@ def check_study(study: Study) -> None:
     check_map_beside(study)
     check_endpoints(study)
     check_metrics(study)
+    check_points(study)
     for arm in study.arms:
         check_links(study, arm)
     for name in study.ablations:

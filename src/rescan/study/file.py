@@ -28,6 +28,7 @@ from rescan.study.merge import (
     with_settings,
     with_task,
 )
+from rescan.study.operating_points import OperatingPoint
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published, Question
 from rescan.study.recipe import Recipe
@@ -59,6 +60,7 @@ class StudyFile(Strict):
     claims: list[Claim] = Field(default=[])
     ablations: dict[Name, Question] = Field(default={})
     gradcam: Explanation = Explanation()
+    operating_points: list[OperatingPoint] = Field(default=[])
     tasks: dict[Name, dict[str, Any]] = Field(default={})
 
 
@@ -174,6 +176,7 @@ def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[
         published=[entry for entry in file.published if entry.arm in arms or settings.arms is None],
         claims=file.claims,
         ablations=_ablations(file, arms),
+        operating_points=file.operating_points,
         gradcam=file.gradcam if file.gradcam.beside in arms else file.gradcam.model_copy(update={"beside": None}),
     )
 

@@ -39,7 +39,8 @@ def result_key(study: Study, arm: str) -> str:
     members = [result_key(study, member) for member in recipe.ensemble.members] if recipe.ensemble else []
     reading = recipe.model_dump(mode="json", include=NOT_TRAINED - {"against"})
     training = recipe_key(study, recipe.models or arm)
-    return fingerprint([reading, training, study.data.ordered, study.data.endpoints, members])
+    points = [point.model_dump(mode="json", exclude_none=True) for point in study.operating_points]
+    return fingerprint([reading, training, study.data.ordered, study.data.endpoints, members, *points])
 
 
 def training_content(study: Study, arm: str) -> list[Any]:

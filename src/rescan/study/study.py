@@ -11,6 +11,7 @@ from rescan.study.autoencoder import Autoencoder
 from rescan.study.checks import check_study
 from rescan.study.data import Data
 from rescan.study.explanation import Explanation
+from rescan.study.operating_points import OperatingPoint
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
@@ -48,6 +49,7 @@ class Study(Strict):
     claims: list[Claim] = []
     ablations: dict[Name, Ablation] = {}
     gradcam: Explanation = Explanation()
+    operating_points: list[OperatingPoint] = []
     home: Optional[Home] = None
 
     @model_validator(mode="after")
