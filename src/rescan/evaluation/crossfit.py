@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from rescan.heads.head import Array, Indices
 from rescan.results.posttraining import CROSSFIT, Fits
 
-AnyFits = Union[Fits[float], Fits[list[float]]]
+AnyFits = Union[Fits[float], Fits[list[float]], Fits[Optional[float]]]
 
 
 def crossfit_fold(groups: pd.Series) -> Indices:
@@ -21,7 +21,10 @@ def crossfit_fold(groups: pd.Series) -> Indices:
 
 
 def fit_per_row(fits: AnyFits, rows: pd.DataFrame, *, crossfit: bool) -> Array:
-    """The fit that holds for each row, (n, …): of validation rows, if cross-fitted, the one without their fold."""
+    """The fit that holds for each row, (n, …): of validation rows, if cross-fitted, the one without their fold.
+
+    NaN where a fit could not be made.
+    """
     whole = np.asarray(fits.whole, float)
     values = np.broadcast_to(whole, (len(rows), *whole.shape)).copy()
     if crossfit:

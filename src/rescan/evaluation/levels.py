@@ -57,7 +57,8 @@ def by_unit(
     """Read eyes, studies or patients off their samples.
 
     Of grades, the highest counts, in truth and in prediction: a patient is as ill as the worse eye. Else the truth is
-    the majority of the samples' labels, and the prediction the most probable class by their mean probability.
+    the majority of the samples' labels, and the prediction the most probable class by their mean probability, or what
+    that is at the operating point that tells two classes apart.
 
     Args:
         reading: Of samples.
@@ -92,9 +93,13 @@ def by_unit(
     ties = units[tied].drop_duplicates(["part", *LEVELS[unit]]).groupby("part").size().to_dict()
     mean = np.maximum(sums / counts.sum(1, keepdims=True), np.finfo(float).tiny)
     predicted = mean.argmax(1)
+    if reading.lowest is not None:
+        lowest = reading.lowest[first]
+        predicted = np.where(np.isnan(lowest), predicted, mean[:, 1] >= lowest)
     if majority:
         votes = np.zeros_like(counts)
         np.add.at(votes, (numbers, reading.predicted), 1)
-        predicted = np.where(votes == votes.max(1, keepdims=True), mean, 0).argmax(1)
+        mean_rule = np.eye(classes)[predicted] if reading.lowest is not None else mean
+        predicted = np.where(votes == votes.max(1, keepdims=True), mean_rule, 0).argmax(1)
     by_unit = Reading(units, predicted, mean @ np.arange(classes), np.log(mean))
     return by_unit.where(~tied & (counts.max(1) == counts.sum(1) if consistent else True)), ties

@@ -16,6 +16,7 @@ from scipy.optimize import minimize_scalar
 from rescan.errors import RescanError
 from rescan.evaluation import cuts, predictions
 from rescan.evaluation.crossfit import crossfit_fold
+from rescan.evaluation.point_fitting import fitted_points
 from rescan.evaluation.predictions import SAMPLE, Predictions, averaged, trim_of
 from rescan.evaluation.readings import heads_of_probabilities, neuron_grades
 from rescan.evaluation.thresholds import thresholds
@@ -62,6 +63,11 @@ def posttrain(study: Study, arm: str) -> None:
         ensemble=recipe.ensemble is not None,
         trim=trim_of(recipe),
     )
+    points = fitted_points(study, posttraining, validation)
+    for point in points:
+        if point.problem:
+            logger.warning("%s: operating point %s of %s: %s", arm, point.name, point.of, point.problem)
+    posttraining = posttraining.model_copy(update={"points": points})
     posttraining.write(folder.posttraining)
     logger.info("%s: read from %s; fitted on %d predictions", arm, recipe.head, len(fitted_on.rows))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from rescan.paths import Paths
 from rescan.results.damage import damaged
 from rescan.results.posttraining import CROSSFIT, Fits, Posttraining
 from rescan.study import Recipe, Study
+from rescan.study.operating_points import points_asked
 
 
 class Reading(NamedTuple):
@@ -29,13 +30,17 @@ class Reading(NamedTuple):
     grade: Array  # (n,) on the line of the classes' numbers
     log_probabilities: Array | None  # (n, K)
     multilabel: bool = False  # `predicted` then holds several labels each (`heads.multilabel_head`)
+    lowest: Array | None = (
+        None  # (n,) where an operating point tells two classes apart: its threshold; NaN: it has none
+    )
 
     def where(self, chosen: Sequence[bool] | np.ndarray | pd.Series) -> Reading:
         """The rows where `chosen` (n,) is true."""
         chosen = np.asarray(chosen, bool)
         log_probabilities = None if self.log_probabilities is None else self.log_probabilities[chosen]
+        lowest = None if self.lowest is None else self.lowest[chosen]
         return Reading(
-            self.rows[chosen], self.predicted[chosen], self.grade[chosen], log_probabilities, self.multilabel
+            self.rows[chosen], self.predicted[chosen], self.grade[chosen], log_probabilities, self.multilabel, lowest
         )
 
 
@@ -62,6 +67,9 @@ def _fault(study: Study, arm: str, posttraining: Posttraining) -> str | None:
         return "temperatures are not those of the arm's heads"
     names = list(head_columns(study, arm))
     fitted = posttraining.n > 0 if posttraining.fit_on != "train" else recipe.ensemble is None
+    asked = points_asked(study.operating_points, study.data.outcome)
+    if [(point.name, point.of) for point in posttraining.points] != [(point.name, of.name) for point, of in asked]:
+        return "points are not those of the study"
     for key, needed in (
         ("linear", study.data.ordered and len(names) > 1 and fitted),
         ("cuts", recipe.posttrain.cuts != "rounding"),
@@ -90,6 +98,16 @@ def misfit(posttraining: Posttraining, names: Sequence[str], classes: int) -> st
         fits: Fits[list[float]] | None = getattr(posttraining, key)
         if fits and any(len(fit) != width for fit in (fits.whole, *fits.crossfit)):
             return f"{key} does not hold {width} numbers each"
+    return _fault_of_points(posttraining)
+
+
+def _fault_of_points(posttraining: Posttraining) -> str | None:
+    """Which operating point does not fit the classes, if one does not."""
+    several = posttraining.thresholds is not None
+    for point in posttraining.points:
+        out = point.number >= posttraining.classes or (point.kind == "label") != several
+        if out or (point.predicts and not several and posttraining.classes != 2):
+            return f"points: {point.name} of {point.of} does not fit the classes"
     return None
 
 
@@ -129,6 +147,18 @@ def without_temperatures(posttraining: Posttraining) -> Posttraining:
     """The post-training with temperatures of 1: for the network's own probabilities."""
     ones = Fits(whole=1.0, crossfit=[1.0] * CROSSFIT)
     return posttraining.model_copy(update={"temperatures": dict.fromkeys(posttraining.temperatures, ones)})
+
+
+def as_fitted_without(posttraining: Posttraining, fold: int | None) -> Posttraining:
+    """The post-training with what was fitted without a cross-fitting fold, for all rows; on all rows if None."""
+
+    def fixed(fits: Any) -> Any:
+        fit = fits.without(fold)
+        return Fits(whole=fit, crossfit=[fit] * CROSSFIT)
+
+    linear = fixed(posttraining.linear) if posttraining.linear and posttraining.fit_on == "crossfit" else None
+    temperatures = {head: fixed(fits) for head, fits in posttraining.temperatures.items()}
+    return posttraining.model_copy(update={"temperatures": temperatures, "linear": linear or posttraining.linear})
 
 
 def by_item(posttraining: Posttraining, predictions: Predictions, head: str | None = None) -> Reading:
@@ -186,7 +216,24 @@ def _output(posttraining: Posttraining, head: str, predictions: Predictions) -> 
 
 
 def _read(posttraining: Posttraining, head: str, rows: pd.DataFrame, output: Array) -> Reading:
-    """Read what `_output` gives, or means of it."""
+    """Read what `_output` gives, or means of it; the arm's own head at the operating points that predict."""
+    reading = _read_plainly(posttraining, head, rows, output)
+    deciding = [point for point in posttraining.points if point.predicts and head == posttraining.head]
+    for point in deciding:
+        lowest = fit_per_row(point.threshold, rows, crossfit=True)
+        if reading.multilabel:
+            bit = 1 << point.number
+            called, as_before = expit(output[:, point.number]) >= lowest, reading.predicted & bit
+            own = np.where(np.isnan(lowest), as_before, bit * called)
+            reading = reading._replace(predicted=reading.predicted - as_before + own)
+        else:
+            predicted = np.where(np.isnan(lowest), reading.predicted, least_score(reading, 1) >= lowest)
+            reading = reading._replace(predicted=predicted.astype(np.intp), lowest=lowest)
+    return reading
+
+
+def _read_plainly(posttraining: Posttraining, head: str, rows: pd.DataFrame, output: Array) -> Reading:
+    """Read what `_output` gives without operating points."""
     classes, reader = posttraining.classes, heads.READERS[head]
     if posttraining.thresholds and HEADS[head].of_several:
         lowest = fit_per_row(posttraining.thresholds, rows, crossfit=posttraining.fit_on == "crossfit")
@@ -203,11 +250,18 @@ def _read(posttraining: Posttraining, head: str, rows: pd.DataFrame, output: Arr
     return Reading(rows, predicted, grade, reader.log_probabilities(output, classes) if fitted else None)
 
 
+def least_score(reading: Reading, lowest: int) -> Array:
+    """What ranks rows (n,) by whether the grade is at least `lowest`: its probability, else the grade."""
+    if reading.log_probabilities is None:
+        return reading.grade
+    return np.exp(reading.log_probabilities)[:, lowest:].sum(1).clip(TINY, 1 - TINY)
+
+
 def endpoint(reading: Reading, lowest: int) -> Reading:
     """The same with two classes, whether the grade is at least `lowest`; with its probability, if that is known."""
     rows = reading.rows.assign(target=(reading.rows["target"] >= lowest).astype(int))
     log_probabilities = None
     if reading.log_probabilities is not None:
-        positive = np.exp(reading.log_probabilities)[:, lowest:].sum(1).clip(TINY, 1 - TINY)
+        positive = least_score(reading, lowest)
         log_probabilities = np.log(np.stack([1 - positive, positive], axis=1))
     return Reading(rows, (reading.predicted >= lowest).astype(np.intp), reading.grade, log_probabilities)
