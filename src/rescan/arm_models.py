@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from rescan.catalogue import suggest
 from rescan.data.index import Files
 from rescan.errors import RescanError
+from rescan.evaluation.answers import scores_of
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import Reading, misfit
 from rescan.heads import outputs as heads
@@ -19,7 +21,7 @@ from rescan.log import logger, progress
 from rescan.paths import ArmFolder
 from rescan.preparation.sample import Prepared, prepare_all
 from rescan.results.damage import damaged
-from rescan.results.posttraining import Posttraining
+from rescan.results.posttraining import FittedPoint, Posttraining
 from rescan.results.trained_model import ModelHeader
 from rescan.study import Inference, Outcome
 
@@ -31,6 +33,7 @@ CHUNK_OF_VOLUMES = 8  # … and volumes
 # Columns of the tables of predictions; a class may be called like one of them.
 OWN_COLUMNS = ("image", "label", "patient", "images", "predicted", "by_mean_probability", "grade", "problem")
 CLASS_PREFIX = "probability_"
+YES, NO = "yes", "no"  # answers at an operating point
 
 
 class Model(NamedTuple):
@@ -178,6 +181,39 @@ def _fitting(prepared: Prepared | Exception, model: Model) -> Prepared | str:
     item = prepared.items[0]
     fits = (item.shape[-1], *item.shape[:-1]) == shape
     return prepared if fits else f"is {item.shape[:-1]} pixels when prepared, the network takes {shape[1:]}"
+
+
+def points_at(posttraining: Posttraining, name: str) -> list[FittedPoint]:
+    """The operating points of a name, of all questions; none of "".
+
+    Raises:
+        RescanError: There is none of that name, or none of them has a threshold.
+    """
+    points = [point for point in posttraining.points if point.name == name]
+    if name and not points:
+        known = dict.fromkeys(point.name for point in posttraining.points)
+        has = f"it has {', '.join(known)}" if known else "its study has no operating_points"
+        raise RescanError(f"--at: the arm has no operating point {name!r}{suggest(name, known)}; {has}")
+    if points and all(point.threshold.whole is None for point in points):
+        raise RescanError(f"--at: {name} has no threshold: {points[0].problem}")
+    return points
+
+
+def answers_at(points: Sequence[FittedPoint], reading: Reading, classes: int) -> dict[str, list[str]]:
+    """What the samples are called at operating points, yes or no, by column; "" at one without a threshold."""
+    columns = {}
+    for point in points:
+        scores, lowest = scores_of(reading, point.kind, point.number, classes), point.threshold.whole
+        called = [""] * len(reading.rows)
+        if scores is not None and lowest is not None:
+            called = [YES if yes else NO for yes in scores >= lowest]
+        columns[column_at(point)] = called
+    return columns
+
+
+def column_at(point: FittedPoint) -> str:
+    """The column of a table of predictions that holds the answers at an operating point."""
+    return f"{point.of}_at_{point.name}"
 
 
 def class_columns(classes: Sequence[str]) -> list[str]:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from rescan.arm_models import Model, class_columns, in_chunks, load_arm, named, row_of, shown
+from rescan.arm_models import (
+    Model,
+    answers_at,
+    class_columns,
+    column_at,
+    in_chunks,
+    load_arm,
+    named,
+    points_at,
+    row_of,
+    shown,
+)
 from rescan.catalogue import METRICS
 from rescan.data.index import Files
 from rescan.data.labeled_files import KNOWN, home_key, known_files, labeled_files
 from rescan.errors import RescanError
 from rescan.evaluation.external_scores import differences, score_new
 from rescan.evaluation.part_scores import PartScores
+from rescan.evaluation.point_scores import joined as joined_points
 from rescan.evaluation.predictions import Predictions, averaged, combine, joined
 from rescan.evaluation.readings import of_new
 from rescan.files import output, write_table
@@ -24,7 +36,7 @@ from rescan.paths import ArmFolder
 from rescan.results.damage import damaged
 from rescan.results.metrics_file import Endpoint, Metrics
 from rescan.results.new_scores import NewScores, NotScored
-from rescan.results.posttraining import Posttraining
+from rescan.results.posttraining import FittedPoint, Posttraining
 from rescan.study import Outcome
 
 NEW, AVERAGED = "new", "new_averaged"
@@ -41,7 +53,7 @@ class _Read(NamedTuple):
 
 
 def evaluate_on(
-    arm_folder: Path, table: Path, out: Path, device: str, extent: tuple[float, ...] | None = None
+    arm_folder: Path, table: Path, out: Path, device: str, extent: tuple[float, ...] | None = None, at: str = ""
 ) -> list[str]:
     """Score an arm on labeled files, as its test images were read; nothing is fitted.
 
@@ -52,6 +64,8 @@ def evaluate_on(
             predicted, and grade or a column per class; problem says why a file has no prediction.
         device: auto, cpu or cuda.
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
+        at: The name of an operating point of the arm, if given: the predictions get a column of its answers, and the
+            short table what it scores. The scores hold all operating points.
 
     Returns:
         The lines of a short table of the scores.
@@ -62,6 +76,7 @@ def evaluate_on(
     out = output(out, [table])
     beside = output(out.with_name(f"{out.stem}_predictions.csv"), [table])
     posttraining, models = load_arm(arm_folder)
+    at_point = points_at(posttraining, at)
     metrics = Metrics.read(ArmFolder(arm_folder).metrics)
     endpoints = {name: endpoint.lowest for name, endpoint in metrics.endpoints.items()}
     if not set(endpoints.values()) <= set(metrics.classes[1:]):
@@ -73,9 +88,9 @@ def evaluate_on(
     key = home_key(arm_folder)
     rows = labeled_files(table, outcome, key)
     out = output(out, rows["file"])
-    read = _read(posttraining, models, rows, device, extent)
-    of_runs, scored = score_new(outcome, posttraining, read.runs, NEW)
-    of_mean, scored_mean = score_new(outcome, posttraining, read.averaged, AVERAGED)
+    read = _read(posttraining, models, rows, device, extent, at_point)
+    of_runs, scored, points = score_new(outcome, posttraining, read.runs, NEW)
+    of_mean, scored_mean, points_of_mean = score_new(outcome, posttraining, read.averaged, AVERAGED)
     unread = read.table[read.table["problem"] != ""]
     scores = NewScores(
         study=metrics.study,
@@ -88,6 +103,7 @@ def evaluate_on(
         runs=list(of_runs.runs[NEW]),
         parts={**of_runs.parts, **of_mean.parts},
         endpoints={name: _both(scored[name], scored_mean[name]) for name in scored},
+        points=joined_points(points, points_of_mean),
         confusion={} if multilabel else {**_confusion(of_runs), **_confusion(of_mean)},
         label_counts=_label_counts(outcome, of_runs) if multilabel else {},
         differences=differences(metrics.parts.get("test", {}), of_runs.parts[NEW]),
@@ -103,11 +119,16 @@ def evaluate_on(
         logger.warning("%d of %d files have no prediction, such as %s", len(unread), len(rows), unread["image"].iloc[0])
     scores.write(out)
     write_table(beside, read.table)
-    return list(_lines(scores, metrics))
+    return [*_lines(scores, metrics), *_lines_at(scores, metrics, at)]
 
 
 def _read(
-    posttraining: Posttraining, models: list[Model], rows: pd.DataFrame, device: str, extent: tuple[float, ...] | None
+    posttraining: Posttraining,
+    models: list[Model],
+    rows: pd.DataFrame,
+    device: str,
+    extent: tuple[float, ...] | None,
+    points: Sequence[FittedPoint],
 ) -> _Read:
     """Predict all files, a chunk at a time."""
     files = [Files(path, extent=extent) for path in rows["file"]]
@@ -124,12 +145,20 @@ def _read(
             about = rows.iloc[places[of_model.rows["sample"]]].reset_index(drop=True)
             own.append(of_model._replace(rows=_with_samples(of_model.rows, about)))
         reading = of_new(posttraining, chunk.outputs)
+        called = answers_at(points, reading, posttraining.classes)
         for number, place in enumerate(places):
             lines[place] = {**row_of(reading, number, models[0].header.classes), "problem": ""}
+            lines[place].update({name: values[number] for name, values in called.items()})
     if not any(outputs):
         raise RescanError("\n".join(f"{row.path}: {line['problem']}" for row, line in zip(rows.itertuples(), lines)))
     filled = {name for line in lines for name in line}
-    columns = ["predicted", "grade", *class_columns(models[0].header.classes), "problem"]
+    columns = [
+        "predicted",
+        "grade",
+        *class_columns(models[0].header.classes),
+        *map(column_at, points),
+        "problem",
+    ]
     table = pd.concat([table, pd.DataFrame(lines)[[name for name in columns if name in filled]]], axis=1)
     of_models = [joined(own) for own in outputs]
     return _Read(_by_run(posttraining, models, of_models), _averaged(posttraining, of_models), table)
@@ -195,6 +224,22 @@ def _lines(scores: NewScores, metrics: Metrics) -> Iterator[str]:
     for label, count in scores.label_counts.items():
         of_label = "".join(f"{_cell(of.metrics['auroc'].classes.get(label)):>26}" for of in (new, of_mean))
         yield f"  AUROC of {label} ({count}){of_label}"
+
+
+def _lines_at(scores: NewScores, metrics: Metrics, name: str) -> Iterator[str]:
+    """What an operating point scores on the new files, and on the home test part; nothing without a name."""
+    at_home = {
+        point.of: point.parts.get("test", {}).get("image") for point in metrics.decisions.points if point.name == name
+    }
+    for point in scores.points:
+        new, of_mean = (point.parts.get(part, {}).get("image") for part in (NEW, AVERAGED))
+        if point.name == name and new and of_mean:
+            yield f"at {name} of {point.of}, threshold {point.threshold:.3f}; last column: the home test"
+            for metric in new.metrics:
+                home = at_home.get(point.of)
+                cells = [new.metrics[metric], of_mean.metrics[metric], home.metrics.get(metric) if home else None]
+                title = METRICS[metric].title if metric in METRICS else metric.replace("_", " ")
+                yield f"  {title:18}" + "".join(f"{_cell(cell):>26}" for cell in cells)
 
 
 def _cell(quantity: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -11,12 +12,17 @@ import numpy as np
 import pandas as pd
 
 from rescan.arm_models import (
+    NO,
+    YES,
     Model,
+    answers_at,
     class_columns,
+    column_at,
     in_chunks,
     load_arm,
     named,
     place_of,
+    points_at,
     row_of,
     shown,
 )
@@ -30,6 +36,7 @@ from rescan.files import output, write_table
 from rescan.heads.head import TINY
 from rescan.log import logger
 from rescan.preparation.sample import Prepared
+from rescan.results.posttraining import FittedPoint, Posttraining
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
 LONGEST_NAME = 180  # bytes, of a map: a file system takes 255, with what is added
@@ -43,6 +50,7 @@ def predict(
     device: str,
     extent: tuple[float, ...] | None = None,
     patient: str = PATIENT,
+    at: str = "",
 ) -> None:
     """Write a table of predictions, one row per image; `problem` says why an image could not be read.
 
@@ -62,13 +70,17 @@ def predict(
         patient: A regular expression of what patients' folders are called. Where images lie in such folders, each
             patient's prediction is written to `<out>_patients.csv`: patient, images, predicted (by majority, a tie by
             the mean probability; of grades the highest), by_mean_probability, and one column per class.
+        at: The name of an operating point of the arm, such as sensitivity_95, if given: the table gets a column
+            `<class>_at_<name>` (or label, or endpoint), yes or no. A patient has the answer that the mean probability
+            of the images gives; of an endpoint it is yes if that of one image is.
 
     Raises:
-        RescanError: No finished arm in the folder, no image found, or none could be read; or a network's weights or
-            outputs are no numbers.
+        RescanError: No such operating point, no finished arm in the folder, no image found, or none could be read; or a
+            network's weights or outputs are no numbers.
     """
     pattern = _pattern(patient)
     posttraining, models = load_arm(arm_folder)
+    points = points_at(posttraining, at)
     paths = _once(_find(images, models[0].header.preparation.reads == "volume"))
     sources = [file_and_frame(path)[0] for path in paths]
     out = output(out, sources)
@@ -85,8 +97,10 @@ def predict(
         if not chunk.readable:
             continue
         reading = of_new(posttraining, chunk.outputs)
+        called = answers_at(points, reading, len(classes))
         for number, place in enumerate(chunk.readable):
             rows[chunk.start + place].update(row_of(reading, number, classes))
+            rows[chunk.start + place].update({name: values[number] for name, values in called.items()})
         if gradcam is not None:
             names = [maps[chunk.start + place] for place in chunk.readable]
             prepared = [sample for place in chunk.readable if isinstance(sample := chunk.samples[place], Prepared)]
@@ -95,7 +109,7 @@ def predict(
     columns = [
         "image",
         "predicted",
-        *(name for name in ("grade", *class_columns(classes)) if name in filled),
+        *(name for name in ("grade", *class_columns(classes), *map(column_at, points)) if name in filled),
         "problem",
     ]
     table = pd.DataFrame(rows, columns=columns)
@@ -104,7 +118,7 @@ def predict(
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))
     write_table(out, table)
     if posttraining.thresholds is None:  # a patient's labels are those of several images: none is read off them
-        _write_patients(of_patients, table[table["problem"] == ""], classes, pattern)
+        _write_patients(of_patients, table[table["problem"] == ""], classes, pattern, posttraining, points)
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
@@ -152,12 +166,20 @@ def _check_folder(folder: Path, paths: list[Path]) -> None:
         )
 
 
-def _write_patients(file: Path, table: pd.DataFrame, classes: list[str], pattern: re.Pattern[str]) -> None:
+def _write_patients(
+    file: Path,
+    table: pd.DataFrame,
+    classes: list[str],
+    pattern: re.Pattern[str],
+    posttraining: Posttraining,
+    points: list[FittedPoint],
+) -> None:
     """Write what patients are read as, if images lie in patients' folders."""
     table = table.assign(patient=table["image"].map(lambda path: _patient(path, pattern)))
     table = table[table["patient"] != ""]
     if len(table):
-        write_table(file, _by_patient(table, classes))
+        deciding = [point.threshold.whole for point in posttraining.points if point.predicts]
+        write_table(file, _by_patient(table, classes, *deciding).assign(**_patients_at(table, classes, points)))
         logger.info("%s: %d patients", file, table["patient"].nunique())
 
 
@@ -166,14 +188,35 @@ def _patient(path: str, pattern: re.Pattern[str]) -> str:
     return next((name for name in reversed(path.split("/")[:-1]) if pattern.fullmatch(name)), "")
 
 
-def _by_patient(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """One row per patient, from the images' rows, as the evaluation reads them."""
+def _patients_at(table: pd.DataFrame, classes: list[str], points: list[FittedPoint]) -> dict[str, list[str]]:
+    """The answers of the patients at operating points, by column, in the order of `_by_patient`."""
+    columns = {}
+    for point in points:
+        name, lowest = column_at(point), point.threshold.whole
+        if point.kind == "endpoint" or "grade" in table:
+            called = table[name].eq(YES).groupby(table["patient"], sort=False).any()
+        else:
+            mean = table[class_columns(classes)[point.number]].groupby(table["patient"], sort=False).mean()
+            called = mean >= (math.nan if lowest is None else lowest)
+        columns[name] = [YES if yes else NO for yes in called]
+    return columns
+
+
+def _by_patient(table: pd.DataFrame, classes: list[str], lowest: float | None = None) -> pd.DataFrame:
+    """One row per patient, from the images' rows, as the evaluation reads them.
+
+    Args:
+        table: The images' rows.
+        classes: K names.
+        lowest: The threshold of the operating point that tells two classes apart, if one does.
+    """
     graded = "grade" in table
     predicted = table["predicted"].map(classes.index).to_numpy(np.intp)
     grade = table["grade"].to_numpy(float) if graded else predicted.astype(float)
     probabilities = None if graded else np.log(table[class_columns(classes)].to_numpy(float).clip(TINY))
     rows = pd.DataFrame({"part": "new", "fold": 0, "seed": 0, "patient": table["patient"], "eye": "", "target": 0})
-    reading = Reading(rows.reset_index(drop=True), predicted, grade, probabilities)
+    at_point = None if lowest is None else np.full(len(table), lowest)
+    reading = Reading(rows.reset_index(drop=True), predicted, grade, probabilities, lowest=at_point)
     units, _ = by_unit(reading, "patient", len(classes), ordered=graded, majority=True)
     names = units.rows["patient"].to_numpy()
     patients = pd.DataFrame({"patient": names, "images": table.groupby("patient").size()[names].to_numpy()})
@@ -181,7 +224,8 @@ def _by_patient(table: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     if units.log_probabilities is None:
         return patients.assign(grade=units.grade.round(4))
     mean = np.exp(units.log_probabilities)
-    patients["by_mean_probability"] = [classes[number] for number in mean.argmax(1)]
+    by_mean = mean.argmax(1) if lowest is None else (mean[:, 1] >= lowest).astype(int)
+    patients["by_mean_probability"] = [classes[number] for number in by_mean]
     return patients.assign(**dict(zip(class_columns(classes), mean.round(6).T)))
 
 

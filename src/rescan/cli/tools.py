@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from rescan.cli.options import Device, DeviceName, Log, Preparation, Resolved
+from rescan.cli.options import At, Device, DeviceName, Log, Preparation, Resolved
 from rescan.log import start
 
 
@@ -57,6 +57,7 @@ def predict(
         Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
     ] = None,
     patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
+    at: At = "",
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -64,7 +65,7 @@ def predict(
     start(log)
     from rescan.predict import predict
 
-    predict(arm_folder, images, out, gradcam, device, extent, patient)
+    predict(arm_folder, images, out, gradcam, device, extent, patient, at)
 
 
 def evaluate_on(
@@ -81,6 +82,7 @@ def evaluate_on(
     extent: Annotated[
         Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
     ] = None,
+    at: At = "",
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -88,7 +90,7 @@ def evaluate_on(
     start(log)
     from rescan.evaluate_on import evaluate_on
 
-    for line in evaluate_on(arm_folder, table, out, device, extent):
+    for line in evaluate_on(arm_folder, table, out, device, extent, at):
         typer.echo(line)
 
 

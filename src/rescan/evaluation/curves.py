@@ -40,7 +40,7 @@ def curves(
     first, others = ({part: next(iter(runs.values())) for part, runs in of.items()} for of in (parts, external))
     return Curves(
         run=run,
-        roc={part: roc(rows, classes) for part, rows in first.items() if rows.rankings},
+        roc={part: roc(rows, classes, study.positive) for part, rows in first.items() if rows.rankings},
         reliability={
             part: reliability(rows) for part, rows in {**first, **others}.items() if rows.probabilities is not None
         },
@@ -64,7 +64,7 @@ def _of_grades(study: Study, run: RunId, parts: list[str], images: Reading) -> d
 
 def _endpoint_roc(reading: Reading, lowest: int) -> RocCurve:
     (rows,) = runs_of(endpoint(reading, lowest), "group", 2).values()
-    return roc(rows, ["below", "positive"]).get("positive", RocCurve())
+    return roc(rows, ["below", "positive"], 1).get("positive", RocCurve())
 
 
 def grades(reading: Reading, classes: list[str]) -> list[Spread]:
@@ -77,10 +77,15 @@ def grades(reading: Reading, classes: list[str]) -> list[Spread]:
     return spreads
 
 
-def roc(rows: RunRows, classes: list[str]) -> dict[str, RocCurve]:
-    """The one-vs-rest ROC curve of each class that has both sides, at 200 points at most."""
+def roc(rows: RunRows, classes: list[str], positive: int | None) -> dict[str, RocCurve]:
+    """The one-vs-rest ROC curve of each class that has both sides, at 200 points at most.
+
+    Of two classes there is that of the positive one: the other's is the same, turned around.
+    """
     curves = {}
-    for label, ranking in zip(classes, rows.rankings):
+    for number, (label, ranking) in enumerate(zip(classes, rows.rankings)):
+        if positive is not None and number != positive:
+            continue
         true_positives, false_positives = (
             np.concatenate([[0], side[0]]) for side in accumulate(ranking, np.ones((1, len(rows.features))))
         )

@@ -11,9 +11,11 @@ from rescan.errors import RescanError
 from rescan.evaluation import predictions
 from rescan.evaluation.baselines import baselines
 from rescan.evaluation.curves import curves
+from rescan.evaluation.decision_curves import decision_curves
 from rescan.evaluation.diagnosis import diagnose
 from rescan.evaluation.external_scores import score_external
 from rescan.evaluation.part_scores import before_temperature, read_parts, score_endpoints, score_heads, score_parts
+from rescan.evaluation.point_scores import joined, score_points
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import of_new, read_posttraining
 from rescan.evaluation.soundness import (
@@ -25,6 +27,7 @@ from rescan.evaluation.soundness import (
 from rescan.evaluation.subgroups import subgroups
 from rescan.log import logger
 from rescan.paths import Paths
+from rescan.results.decisions import Decisions
 from rescan.results.metrics_file import Metrics
 from rescan.results.parts import PARTS, UNLABELED
 from rescan.results.posttraining import Posttraining
@@ -59,6 +62,13 @@ def evaluate(study: Study, arm: str) -> None:
     whole = recipe.training_samples == "all"
     warnings = read.warnings + warning_of_selection(study, arm) + warning_of_links(images.rows, linked, whole=whole)
     warnings += scored.warnings + external.warnings + [finding.text for finding in diagnosis]
+    warnings += [
+        f"{point.name} of {point.of}, which predicts: {point.problem}"
+        for point in posttraining.points
+        if point.predicts and point.problem
+    ]
+    of_curves = curves(study, scored.runs, images, external.runs)
+    points = joined(score_points(study.data.outcome, posttraining, read), external.points)
     for line in warnings:
         logger.warning("%s: %s", arm, line)
 
@@ -90,7 +100,8 @@ def evaluate(study: Study, arm: str) -> None:
         subgroups_of_studies=subgroups(study, levels["study"], "test", unit, "study") if "study" in levels else {},
         subgroups_out_of_fold=subgroups(study, images, "out_of_fold", unit),
         baselines=baselines(study, images, unit),
-        curves=curves(study, scored.runs, images, external.runs),
+        curves=of_curves,
+        decisions=Decisions(points=points, **decision_curves(study.data.outcome, read, of_curves.run)),
         warnings=warnings,
         diagnosis=diagnosis,
         external=external.differences,

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from rescan.evaluation import predictions
 from rescan.evaluation.part_scores import PartScores, read_parts, score_endpoints, score_parts
+from rescan.evaluation.point_scores import joined, score_points
 from rescan.metrics.run_rows import RunRows
 from rescan.paths import EXTERNAL as FOLDER
+from rescan.results.decisions import PointScores
 from rescan.results.metrics_file import Difference, Endpoint, ExternalDifferences, Levels, Scores, difference
 from rescan.results.parts import EXTERNAL
 from rescan.results.posttraining import Posttraining, RunId
@@ -24,6 +26,7 @@ class ExternalScores:
         runs: By part.
         endpoints: Those of the home parts, with the external ones added.
         differences: By name of the data set.
+        points: The operating points, with those parts only.
         warnings: What limits the scores.
     """
 
@@ -31,6 +34,7 @@ class ExternalScores:
     parts: dict[str, Levels] = field(default_factory=dict)
     runs: dict[str, dict[RunId, RunRows]] = field(default_factory=dict)
     differences: dict[str, ExternalDifferences] = field(default_factory=dict)
+    points: list[PointScores] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -54,9 +58,10 @@ def score_external(
         everything = predictions.read(data_set, arm)
         labeled = everything.where(everything.rows["part"] == EXTERNAL)
         part = f"{FOLDER}/{name}"
-        scored, own = score_new(study.data.outcome, posttraining, labeled, part)
+        scored, own, points = score_new(study.data.outcome, posttraining, labeled, part)
         result.parts |= scored.parts
         result.runs |= scored.runs
+        result.points = joined(result.points, points)
         result.warnings += scored.warnings
         result.endpoints = {
             endpoint: of.model_copy(update={"parts": {**of.parts, **own[endpoint].parts}})
@@ -74,12 +79,12 @@ def score_external(
 
 def score_new(
     outcome: Outcome, posttraining: Posttraining, labeled: predictions.Predictions, part: str
-) -> tuple[PartScores, dict[str, Endpoint]]:
-    """Score labeled predictions that nothing was fitted on, as one part; and their endpoints."""
+) -> tuple[PartScores, dict[str, Endpoint], list[PointScores]]:
+    """Score labeled predictions that nothing was fitted on, as one part; their endpoints, and operating points."""
     read = read_parts(outcome, posttraining, labeled._replace(rows=labeled.rows.assign(part=part)))
     scored = score_parts(outcome, read, parts=[part])
     scored.warnings[:0] = [f"{part}: {text}" for text in read.warnings]
-    return scored, score_endpoints(outcome, read, [part])
+    return scored, score_endpoints(outcome, read, [part]), score_points(outcome, posttraining, read, [part])
 
 
 def differences(home: Mapping[str, Scores], external: Mapping[str, Scores]) -> dict[str, Difference]:

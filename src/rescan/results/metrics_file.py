@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from rescan.paths import Paths
 from rescan.results.curve_points import Curves
 from rescan.results.damage import damaged
+from rescan.results.decisions import Decisions
 from rescan.results.json_result import JsonResult, Part
 from rescan.results.posttraining import RunId
 from rescan.study import Study
@@ -158,6 +159,7 @@ class Metrics(JsonResult):
         warnings: Sentences about what limits these results.
         diagnosis: Findings.
         label_counts: Where a sample has several labels: by part and label, how many rows of the first run have it.
+        decisions: Operating points, precision-recall and decision curves.
         external: By name of an external data set, what its scores differ by from those of the test part.
     """
 
@@ -184,6 +186,7 @@ class Metrics(JsonResult):
     curves: Curves
     warnings: list[str]
     diagnosis: list[Finding]
+    decisions: Decisions = Decisions()
     external: dict[str, ExternalDifferences] = {}
     label_counts: dict[str, dict[str, int]] = {}
 

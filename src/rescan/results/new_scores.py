@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from rescan.results.decisions import PointScores
 from rescan.results.json_result import JsonResult, Part
 from rescan.results.metrics_file import Difference, Endpoint, Levels
 from rescan.results.posttraining import RunId
@@ -31,6 +32,7 @@ class NewScores(JsonResult):
         parts: By part and level. `new`: the mean over the runs, as the values of metrics.json are; `new_averaged`: of
             the mean of all networks' outputs, as `rescan predict` reads them.
         endpoints: By name, of the same parts.
+        points: The operating points, of the same parts.
         confusion: By part: counts (K, K), true class by row; the mean over runs. None of several labels.
         label_counts: Of several labels: how many files have each.
         differences: By metric: part `new` less the test part of metrics.json, by image.
@@ -51,6 +53,7 @@ class NewScores(JsonResult):
     runs: list[RunId]
     parts: dict[str, Levels]
     endpoints: dict[str, Endpoint]
+    points: list[PointScores] = []
     confusion: dict[str, list[list[float]]]
     label_counts: dict[str, int]
     differences: dict[str, Difference]
