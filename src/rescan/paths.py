@@ -99,6 +99,8 @@ class ArmFigures(str):
     confusion = _File("confusion.png")
     roc = _File("roc.png")
     reliability = _File("reliability.png")
+    precision_recall = _File("precision_recall.png")
+    net_benefit = _File("net_benefit.png")
     grades = _File("grades.png")
     endpoints = _File("endpoints.png")
 

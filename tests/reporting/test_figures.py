@@ -11,11 +11,12 @@ from PIL import Image
 from sample_files import write_history
 
 from rescan.paths import Paths
-from rescan.reporting.figures import embedding, grids, overview_figures, style, training_figures
+from rescan.reporting.figures import decision_figures, embedding, grids, overview_figures, style, training_figures
 from rescan.reporting.figures import evaluation_figures as figures
 from rescan.reporting.figures.overview_figures import ForestRow
 from rescan.reporting.text.words import Value
 from rescan.results.curve_points import Bin, RocCurve, Spread
+from rescan.results.decisions import NetBenefit, PrCurve
 from rescan.results.parts import PARTS
 
 LONG = ["glioma", "$\\frac{1}$ <b>", "a class whose name is far too long for an axis", "ü"]
@@ -57,6 +58,13 @@ def draw_all(folder):
     figures.confusion(random.integers(0, 9999, (k, k)), LONG, folder / "confusion.png")
     figures.roc(dict.fromkeys(LONG, line), dict.fromkeys(LONG, area), folder / "roc.png")
     figures.reliability(bins, folder / "reliability.png")
+    marks = [decision_figures.Marked("cost_fn5_fp1", 0.9, 0.5, 0.6), decision_figures.Marked("youden", 0.8, 0.6, None)]
+    curve = PrCurve(recall=[0.1, 1], precision=[0.9, 0.4], prevalence=0.3)
+    of_all = (dict.fromkeys(LONG, curve), dict.fromkeys(LONG, area), dict.fromkeys(LONG, marks))
+    decision_figures.precision_recall(*of_all, folder / "precision_recall.png")
+    shares = {"low": [0.1, 0], "model": [0.2, 0.1], "high": [0.3, 0.2], "treat_all": [0.2, -0.5]}
+    benefit = NetBenefit(thresholds=[0.1, 0.9], **shares)
+    decision_figures.net_benefit(dict.fromkeys(LONG[:2], benefit), folder / "net_benefit.png")
     spreads = [Spread(label=name, n=12345, mean=1.5, spread=[-1, 0, 1, 2, 9]) for name in LONG]
     figures.grades(spreads, folder / "grades.png")
     counts = {part: dict.fromkeys(LONG, 12345) for part in PARTS}
@@ -239,11 +247,11 @@ def test_perplexities_above_a_third_of_the_points_are_left_out():
 def test_each_arm_gets_the_figures_that_apply(graded):
     folder, study = graded
     paths = Paths("full", study.name)
-    of_grades = {"confusion", "curves", "endpoints", "features", "grades"}
+    of_grades = {"confusion", "curves", "endpoints", "features", "grades", "precision_recall"}
     expected = {
         "multitask": of_grades,
         "tested": of_grades,  # a softmax for an ordinal head gives no probabilities either
-        "simple": {*of_grades, "roc", "reliability"},
+        "simple": {*of_grades, "roc", "reliability", "net_benefit"},
         "ensemble": of_grades - {"curves", "features"},
         "cuts": of_grades,
     }

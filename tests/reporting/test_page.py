@@ -80,7 +80,7 @@ def test_it_needs_nothing_from_outside(page):
     assert page.tags.count("script") == 1
     # Forest; figures of two arms, of which the curves are equal; Grad-CAM.
     assert page.text.count("The same as “resnet18: curves”") == 1
-    assert page.tags.count("img") == len(FIGURES) + 1 + 2 * 5 - 1 + 1
+    assert page.tags.count("img") == len(FIGURES) + 1 + 2 * 6 - 1 + 1
 
 
 def test_links_lead_somewhere_and_ids_are_unique(page):

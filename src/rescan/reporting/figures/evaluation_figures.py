@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from rescan.paths import EXTERNAL, Paths
 from rescan.reporting.figures import embedding, training_figures
+from rescan.reporting.figures.decision_figures import Marked, decisions, draw_points, marked
 from rescan.reporting.figures.style import COLORS, LINES, WIDTH, PathLike, canvas, class_colors, legend_above, short
 from rescan.reporting.text.words import Quantity, interval, number, spaced
 from rescan.results.curve_points import Bin, RocCurve, Spread
@@ -45,7 +47,7 @@ def evaluation(study: Study, arm: str) -> None:
     if lines := curves.roc.get("test"):
         auroc = metrics.estimate("auroc")
         colors = dict(zip(classes, class_colors(classes, ordered)))
-        roc(lines, auroc.classes if auroc else {}, folder.roc, colors if ordered else None)
+        roc(lines, auroc.classes if auroc else {}, folder.roc, colors if ordered else None, marked(metrics))
     if bins := curves.reliability.get("test"):
         reliability(bins, folder.reliability)
     for name in study.externals:
@@ -54,20 +56,23 @@ def evaluation(study: Study, arm: str) -> None:
     if spreads := curves.grades.get("test"):
         grades(spreads, folder.grades)
     endpoints(study, metrics, folder.endpoints)
+    decisions(study, metrics, folder)
 
 
 def endpoints(study: Study, metrics: Metrics, out: PathLike) -> None:
     """Draw the ROC curves of the endpoints that have both sides, if there are any."""
     lines: dict[str, RocCurve] = {}
     areas: dict[str, Quantity] = {}
+    points = {}
     for name, parts in metrics.curves.endpoints.items():
         title = f"{spaced(name)} (≥ {study.data.endpoints[name]})"
         if "test" in parts and parts["test"].fpr:
             lines[title] = parts["test"]
+            points[title] = marked(metrics).get(name, [])
             scores = metrics.scores(endpoint=name)
             areas |= {title: scores.metrics["auroc"]} if scores and "auroc" in scores.metrics else {}
     if lines:
-        roc(lines, areas, out)
+        roc(lines, areas, out, points=points)
 
 
 def confusion(counts: Sequence[Sequence[float]], classes: Sequence[str], out: PathLike) -> None:
@@ -107,6 +112,7 @@ def roc(
     areas: Mapping[str, Quantity],
     out: PathLike,
     colors: Mapping[str, str] | None = None,
+    points: Mapping[str, Sequence[Marked]] = MappingProxyType({}),
 ) -> None:
     """Draw ROC curves, each with its area and the area's 95 % interval in the legend.
 
@@ -115,16 +121,23 @@ def roc(
         areas: For each name whose area is known.
         out: The PNG.
         colors: For each name; by default distinct for seven names, and by line style for 28.
+        points: The operating points of each name.
     """
-    with canvas(out, 4.7 + 0.24 * len(lines)) as figure:
+    named = {point.name for name in lines for point in points.get(name, ())}
+    with canvas(out, 4.7 + 0.24 * (len(lines) + len(named))) as figure:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=1)
+        places = []
         for position, (name, line) in enumerate(lines.items()):
             area = areas.get(name)
             text = f"  {number(area.value)} {interval(area)}".rstrip() if area and area.value is not None else ""
             style = LINES[0] if colors else LINES[position // len(COLORS) % len(LINES)]
             color = colors[name] if colors else COLORS[position % len(COLORS)]
             axes.plot(line.fpr, line.tpr, label=short(name, 30) + text, color=color, linestyle=style)
+            for point in points.get(name, ()):
+                alarms = None if point.specificity is None else 1 - point.specificity
+                places.append((point.name, alarms, point.sensitivity, color))
+        draw_points(axes, places)
         axes.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         legend_above(figure, 1)
 

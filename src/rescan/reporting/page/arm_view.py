@@ -9,6 +9,7 @@ from pathlib import Path
 from rescan.paths import Paths
 from rescan.reporting.page.maps_view import MapsView, maps_view
 from rescan.reporting.page.picture import Picture, picture
+from rescan.reporting.page.points_view import PointsView, points_view
 from rescan.reporting.page.score_tables import ScoreTable, score_tables
 from rescan.reporting.text import arm_words
 from rescan.results.metrics_file import Metrics, Scores
@@ -30,6 +31,7 @@ class ArmView:
         warnings: What limits its results, without what limits all arms' and what its findings repeat.
         figures: Those that apply to it.
         tables: Its scores.
+        points: Its operating points, if it has any.
         posttraining: Sentences about what was fitted after the training.
         maps: Its Grad-CAM maps, if there are any.
         submission: The file of the classes of unlabeled images; "" if there is none.
@@ -44,6 +46,7 @@ class ArmView:
     warnings: Sequence[str]
     figures: Sequence[Picture]
     tables: Sequence[ScoreTable]
+    points: PointsView | None
     posttraining: Sequence[str]
     maps: MapsView | None
     submission: str
@@ -95,6 +98,7 @@ def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str
         warnings=[text for text in metrics.warnings if text not in elsewhere],
         figures=[figure for figure in pictures if figure],
         tables=score_tables(study, metrics, fitted),
+        points=points_view(study, metrics),
         posttraining=arm_words.posttraining(study, arm, fitted),
         maps=maps_view(folder, arm),
         submission=folder.submission if Path(folder.submission).is_file() else "",

@@ -26,7 +26,7 @@ def captions(study: Study, arm: str, run: RunId, runs: int) -> dict[str, str]:
     mean = " (mean over the runs)" if runs > 1 else ""
     areas = f" The curves are those{which}; the areas, means over the runs." if runs > 1 else ""
     scores = "Loss, accuracy and quadratic kappa" if study.data.ordered else "Loss and accuracy"
-    against = "each class against all others"
+    against = study.data.classes[study.positive] if study.positive is not None else "each class against all others"
     if study.data.multilabel:
         scores, against = "Loss and mean AUROC over the labels", "each label against its absence"
     stages = list(recipe.stages.values())
@@ -42,6 +42,11 @@ def captions(study: Study, arm: str, run: RunId, runs: int) -> dict[str, str]:
         "grades": f"Grades as predicted on the line, test{which}, for each true grade: box 25–75 %, whiskers 5–95 %.",
         "endpoints": f"ROC, test: {endpoints}; area and 95 % interval.{areas}",
         "roc": f"ROC, test: {against}; area and 95 % interval.{areas}",
+        "precision_recall": f"Precision and recall, test{which}; area and 95 % interval. Faint: all called positive.",
+        "net_benefit": (
+            f"Decision curve, test{mean}: true positives less false ones, weighted by the odds of the probability that "
+            "one acts from. A model is of use where it lies above both others. Band: 95 % interval at each place."
+        ),
         "reliability": f"Reliability, test{which}: points below the line are overconfident.",
         "features": f"t-SNE of the heads' inputs{which}: up to 5,000 items of the validation and test parts.",
     }
