@@ -48,13 +48,15 @@ TARGETS = torch.tensor([0, 2, 1, 1, 0])
 SIGNS = torch.tensor([1, -1, 1, 1, -1])
 
 
-def captums(network, images, targets, head):
+def captums(network, images, targets, head, layer=None):
     """The maps by captum, of a class or of ± the sum of a head's outputs."""
     if head == "classification":
         scores = lambda x: network(x)[head]  # noqa: E731
     else:
         scores, targets = lambda x, signs=targets: network(x)[head].sum(1) * signs, None
-    attributions = LayerGradCam(scores, network.target_layer).attribute(images, target=targets, relu_attributions=True)
+    attributions = LayerGradCam(scores, layer or network.target_layer).attribute(
+        images, target=targets, relu_attributions=True
+    )
     return LayerAttribution.interpolate(attributions, images.shape[2:], UPSAMPLING[images.ndim - 2])[:, 0]
 
 
@@ -150,12 +152,21 @@ def test_a_linear_head_on_the_average_gives_the_class_activation_map():
     torch.testing.assert_close(raw, expected.detach(), rtol=1e-5, atol=1e-7)
 
 
-SMALL_2D = [(name, (1, 64, 64)) for name in ("resnet18", "densenet121", "mobilenet_v3_large", "vit_b_16")]
-SMALL_3D = [(name, (1, 32, 48, 40)) for name in ("resnet10_3d", "cnn5_3d", "efficientnet_b0_3d")]
+SMALL_2D = [
+    ("resnet18", (1, 64, 64), {"layer4": (2, 2), "layer2": (8, 8)}),
+    ("densenet121", (1, 64, 64), {"denseblock4": (2, 2), "denseblock3": (4, 4)}),
+    ("mobilenet_v3_large", (1, 64, 64), {"features.16": (2, 2)}),
+    ("vit_b_16", (1, 64, 64), {"encoder.ln": (4, 4)}),
+]
+SMALL_3D = [
+    ("resnet10_3d", (1, 32, 48, 40), {"layer4": (2, 2, 2), "layer2": (8, 6, 5)}),
+    ("cnn5_3d", (1, 32, 48, 40), {"block5": (2, 3, 2), "block3": (8, 12, 10)}),
+    ("efficientnet_b0_3d", (1, 32, 48, 40), {"head": (1, 1, 1), "features.4": (2, 3, 2)}),
+]
 
 
-@pytest.mark.parametrize(("encoder", "shape"), SMALL_2D + SMALL_3D)
-def test_equals_captum_on_our_networks(encoder, shape):
+@pytest.mark.parametrize(("encoder", "shape", "grids"), SMALL_2D + SMALL_3D)
+def test_equals_captum_on_our_networks(encoder, shape, grids):
     torch.manual_seed(0)
     losses = {"classification": "cross_entropy", "regression": "mse", "ordinal": "binary_cross_entropy"}
     heads = {"classification": {}, "regression": {"hidden": [5], "limit": 4.5}, "ordinal": {}}
@@ -164,17 +175,19 @@ def test_equals_captum_on_our_networks(encoder, shape):
         "network": {"encoder": encoder, "weights": "none", "hidden": [7], "heads": heads},
         "stages": {"main": {"epochs": 1, "optimizer": "adam", "losses": losses}},
     }
-    network = build(Recipe.model_validate(described), 3, shape).eval()
-    images, highest = torch.randn(2, *shape), 0.0
-    for head in heads:
-        targets = torch.tensor([0, 2] if head == "classification" else [1, -1])
-        expected = captums(network, images, targets, head).detach()
-        raw, _ = gradcam(network, images, targets, head)
-        torch.testing.assert_close(raw, expected, rtol=1e-3, atol=1e-3 * expected.max().item())
-        highest = max(highest, raw.max().item())
-    assert highest > 0
-    grid = {"vit_b_16": (4, 4), "resnet10_3d": (2, 2, 2), "cnn5_3d": (2, 3, 2), "efficientnet_b0_3d": (1, 1, 1)}
-    assert cells(network, images) == grid.get(encoder, (2, 2))
+    recipe = Recipe.model_validate(described)
+    network = build(recipe, 3, shape).eval()
+    images = torch.randn(2, *shape)
+    for name, grid in grids.items():
+        layer, highest = network.encoder.body.get_submodule(recipe.network.layers[name]), 0.0
+        for head in heads:
+            targets = torch.tensor([0, 2] if head == "classification" else [1, -1])
+            expected = captums(network, images, targets, head, layer).detach()
+            raw, _ = gradcam(network, images, targets, head, layer)
+            torch.testing.assert_close(raw, expected, rtol=1e-3, atol=1e-3 * expected.max().item())
+            highest = max(highest, raw.max().item())
+        assert highest > 0
+        assert cells(network, images, layer) == grid
 
 
 def test_no_place_speaks_both_for_a_higher_and_for_a_lower_grade(case):

@@ -259,6 +259,27 @@ def test_the_same_twice_and_nothing_stale_or_global_stays(study):
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
 
 
+def test_the_maps_are_of_the_block_that_the_study_names(study):
+    finer = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"layer": "features.6"})})
+    counted = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"layer": -3})})
+    written = []
+    for of_block in (finer, counted):
+        overlays.gradcam(of_block, "small", Machine("cpu"))
+        summary = json.loads((ARM / "gradcam/summary.json").read_text())
+        assert (summary["layer"], summary["cells"]) == ("features.6", [8, 8])
+        written.append(np.load(ARM / "gradcam/maps.npy"))
+    np.testing.assert_array_equal(*written)
+    network, _ = load(ARM / "fold0_seed4/model.safetensors")
+    chosen = pd.read_csv(ARM / "gradcam/chosen.csv")
+    images = np.load("data/demo/made_up/p/images.npy")[[int(name.partition(".")[0]) for name in chosen["sample"]]]
+    fed = normalize(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), "imagenet")
+    targets = torch.tensor([CLASSES.index(name) for name in chosen["predicted"]])
+    block = network.encoder.body.features[6]
+    alone = gradcam(network, fed, targets, layer=block)[0].numpy()
+    np.testing.assert_allclose(written[0][:, 0], alone, rtol=1e-4, atol=1e-6)
+    assert np.abs(alone - gradcam(network, fed, targets)[0].numpy()).max() > 0
+
+
 def test_without_masks_there_are_pictures_and_an_empty_table(study):
     Path("data/demo/made_up/p/masks.npy").unlink()
     overlays.gradcam(study, "small", Machine("cpu"))

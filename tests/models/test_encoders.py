@@ -93,6 +93,22 @@ def test_features_and_the_target_layer_keep_the_contract_in_a_training_step(name
     assert gradients[first].abs().max() > 0
 
 
+def test_the_blocks_of_the_catalogue_are_there_from_the_finest_maps_to_the_target(named):
+    name, encoder = named
+    modules = [encoder.body.get_submodule(path) for path in catalogue.ENCODERS[name].layers.values()]
+    seen = []
+    hooks = [module.register_forward_hook(lambda _, __, output: seen.append(output.shape)) for module in modules]
+    with torch.no_grad():
+        encoder.features(torch.empty(0, *INPUTS.get(name, IMAGE if encoder.dimensions == 2 else VOLUME)))
+    for hook in hooks:
+        hook.remove()
+    assert modules[-1] is encoder.target_layer
+    assert len(seen) == len(modules)  # in the order of the forward pass
+    cells = [math.prod(shape[2:]) for shape in seen]
+    assert cells == sorted(cells, reverse=True)
+    assert len(set(cells)) == len(cells) or name == "radiograph_cnn"  # whose blocks are the study's
+
+
 def test_the_state_has_every_weight_once(named):
     _, encoder = named
     assert not [key for key in encoder.state_dict() if "target" in key]

@@ -8,7 +8,7 @@ from rescan.errors import RescanError
 from rescan.models import networks
 from rescan.models.radiograph_cnn import HANDOUT, Residual, radiograph_cnn
 from rescan.models.summary import summary
-from rescan.study import Block, Recipe, Settings
+from rescan.study import Block, EncoderSettings, Recipe, Settings
 from rescan.study.file import load
 
 STAGES = {"main": {"steps": 3, "optimizer": {"name": "sgd"}, "losses": {"binary": "binary_cross_entropy"}}}
@@ -69,6 +69,9 @@ def test_a_residual_block_is_the_formula(inputs, block):
 def test_the_target_is_before_the_last_pooling_and_rgb_is_refused():
     encoder = radiograph_cnn([Block(maps=4), Block(maps=6, residual=True, pool=2)])
     seen = []
+    layers = EncoderSettings(encoder="radiograph_cnn", blocks=[{"maps": 4}, {"maps": 6}]).layers
+    assert list(layers) == ["block1", "block2"]
+    assert encoder.body.get_submodule(layers["block2"]) is encoder.target_layer
     encoder.target_layer.register_forward_hook(lambda _, __, output: seen.append(output.shape))
     assert encoder.features(torch.rand(1, 1, 16, 16)).shape == (1, 6, 8, 8)
     assert seen == [(1, 6, 16, 16)]

@@ -260,6 +260,7 @@ def _gradcam(folder: Path) -> None:
     summary = {
         "run": {"arm": "resnet18", "fold": 0, "seed": 0},
         "head": "classification",
+        "layer": "layer4",
         "kind": "images",
         "shown": "the predicted class and of the true class",
         "scored": "the map of the predicted class",

@@ -18,6 +18,7 @@ def summary(chosen: ChosenItem) -> MapSummary:
     return MapSummary(
         run=ExplainedRun(arm="base", fold=0, seed=4),
         head="classification",
+        layer="layer4",
         kind="images",
         shown="the predicted class",
         scored="the map of the predicted class",

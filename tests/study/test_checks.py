@@ -92,6 +92,12 @@ def test_what_does_not_fit_together_is_refused(load, graded, old, new, message):
         ("{name: project}", "{name: project, slab: middle}", "slab must be one of all, superficial, deep"),
         ("millimeters: [0, 2, 2]", "millimeters: [0, -2, 2]", "millimeters must be positive"),
         ("than: flat", "than: flatt", "no arm 'flatt'; did you mean 'flat'"),
+        ("beside: flat", "beside: flat, layer: layer4", "cnn5_3d has no block 'layer4'; it has block1, block2, "),
+        ("beside: flat", "beside: flat, layer: {cnn5_3d: block6}", "cnn5_3d has no block 'block6'; it has block1"),
+        ("beside: flat", "beside: flat, layer: -5", "resnet18 has no block -5; it has layer1, layer2, layer3, layer4"),
+        ("beside: flat", "beside: flat, layer: 0", "gradcam.layer: needs the name of a block of the encoder, or -1"),
+        ("beside: flat", "beside: flat, layer: [layer4]", "gradcam.layer: needs the name of a block of the encoder"),
+        ("beside: flat", "beside: flat, layer: {cnn_3d: -1}", "gradcam.layer: no encoder 'cnn_3d'; did you mean 'cnn5"),
         ("beside: flat", "beside: flatt", "no arm 'flatt'; did you mean 'flat'"),
         ("from_block: 2", "from_block: 0", "from_block"),
         (

@@ -76,7 +76,9 @@ def make_study(monkeypatch):
     module = types.ModuleType("tiny_encoder")
     module.tiny = _tiny
     monkeypatch.setitem(sys.modules, "tiny_encoder", module)
-    monkeypatch.setitem(encoders.ENCODERS, "tiny", encoders.Encoder("tiny", "tiny_encoder:tiny"))
+    monkeypatch.setitem(
+        encoders.ENCODERS, "tiny", encoders.Encoder("tiny", "tiny_encoder:tiny", layers={"relu": "relu"})
+    )
     return _study
 
 

@@ -67,6 +67,7 @@ COLUMNS: dict[str, dict[str, Cell]] = {
     "encoder": {
         "of": lambda record: {2: "images", 3: "volumes"}[record.dimensions],
         "ImageNet weights": lambda record: "yes" if record.weights else "",
+        "blocks for `gradcam`": lambda record: ", ".join(f"`{name}`" for name in record.layers),
         "source": _about,
     },
     "neck": {"does": _about, "options": _options},

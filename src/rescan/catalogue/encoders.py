@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Optional
 
+from rescan.catalogue import map_layers
 from rescan.catalogue.record import Record, by_name
 
 PYTORCH = "https://download.pytorch.org/models/"
@@ -63,6 +65,7 @@ class Encoder(Record):
         weights: Its ImageNet weights, if there are any: torchvision's V1, or MONAI's for what torchvision lacks.
         from_blocks: Whether it is described by `network.blocks`.
         cost: What it costs; with `from_blocks`, its default.
+        layers: The blocks that Grad-CAM can map, see `map_layers`; with `from_blocks`, those of its default.
     """
 
     kind = "encoder"
@@ -70,6 +73,7 @@ class Encoder(Record):
     weights: Optional[Weights] = None
     from_blocks: bool = False
     cost: Cost = Cost(0, 0, 0, 0, 0, 0)
+    layers: Mapping[str, str] = field(default_factory=dict)
 
 
 _DENSENET = ((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),)
@@ -90,6 +94,7 @@ ENCODERS = by_name(
         about="He et al. 2016",
         weights=Weights("resnet18-f37072fd.pth"),
         cost=Cost(11.2, 1.81, 5.55, layers=58, maps=512, cells=49),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "resnet34",
@@ -97,6 +102,7 @@ ENCODERS = by_name(
         about="He et al. 2016",
         weights=Weights("resnet34-b627a593.pth"),
         cost=Cost(21.3, 3.66, 8.07, layers=106, maps=512, cells=49),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "resnet50",
@@ -104,6 +110,7 @@ ENCODERS = by_name(
         about="He et al. 2016, torchvision's V1.5",
         weights=Weights("resnet50-0676ba61.pth"),
         cost=Cost(23.5, 4.09, 21.5, layers=156, maps=2048, cells=49),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "resnet101",
@@ -111,6 +118,7 @@ ENCODERS = by_name(
         about="He et al. 2016, torchvision's V1.5",
         weights=Weights("resnet101-63fe2227.pth"),
         cost=Cost(42.5, 7.8, 31.8, layers=309, maps=2048, cells=49),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "resnet152",
@@ -118,6 +126,7 @@ ENCODERS = by_name(
         about="He et al. 2016, torchvision's V1.5",
         weights=Weights("resnet152-394f9c45.pth"),
         cost=Cost(58.1, 11.5, 44.5, layers=462, maps=2048, cells=49),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "densenet121",
@@ -125,6 +134,7 @@ ENCODERS = by_name(
         about="Huang et al. 2017",
         weights=Weights("densenet121-a639ec97.pth", renamed=_DENSENET),
         cost=Cost(6.95, 2.83, 32.7, layers=366, maps=1024, cells=49),
+        layers=map_layers.DENSENET,
     ),
     Encoder(
         "densenet169",
@@ -132,6 +142,7 @@ ENCODERS = by_name(
         about="Huang et al. 2017",
         weights=Weights("densenet169-b2777c0a.pth", renamed=_DENSENET),
         cost=Cost(12.5, 3.36, 39.5, layers=510, maps=1664, cells=49),
+        layers=map_layers.DENSENET,
     ),
     Encoder(
         "vgg16",
@@ -139,6 +150,7 @@ ENCODERS = by_name(
         about="Simonyan & Zisserman 2015, no batch norm",
         weights=Weights("vgg16-397923af.pth"),
         cost=Cost(14.7, 15.3, 18.3, layers=31, maps=512, cells=49),
+        layers=map_layers.VGG16,
     ),
     Encoder(
         "vgg19",
@@ -146,6 +158,7 @@ ENCODERS = by_name(
         about="Simonyan & Zisserman 2015, no batch norm",
         weights=Weights("vgg19-dcbb9e9d.pth"),
         cost=Cost(20, 19.5, 19.6, layers=37, maps=512, cells=49),
+        layers=map_layers.VGG19,
     ),
     Encoder(
         "mobilenet_v3_large",
@@ -153,6 +166,7 @@ ENCODERS = by_name(
         about="Howard et al. 2019",
         weights=Weights("mobilenet_v3_large-8738ca79.pth"),
         cost=Cost(2.97, 0.214, 11, layers=163, maps=960, cells=49),
+        layers=map_layers.MOBILENET,
     ),
     Encoder(
         "inception_v3",
@@ -160,6 +174,7 @@ ENCODERS = by_name(
         about="Szegedy et al. 2016",
         weights=Weights("inception_v3_google-0cc3c7bd.pth"),
         cost=Cost(21.8, 2.84, 12.7, layers=191, maps=2048, cells=25),
+        layers=map_layers.INCEPTION,
     ),
     Encoder(
         "efficientnet_b0",
@@ -167,6 +182,7 @@ ENCODERS = by_name(
         about="Tan & Le 2019",
         weights=Weights("efficientnet_b0_rwightman-7f5810bc.pth"),
         cost=Cost(4.01, 0.385, 22.1, layers=220, maps=1280, cells=49),
+        layers=map_layers.EFFICIENTNET,
     ),
     Encoder(
         "efficientnet_b4",
@@ -174,6 +190,7 @@ ENCODERS = by_name(
         about="Tan & Le 2019",
         weights=Weights("efficientnet_b4_rwightman-23ab8bcd.pth"),
         cost=Cost(17.5, 1.5, 56.4, layers=441, maps=1792, cells=49),
+        layers=map_layers.EFFICIENTNET,
     ),
     Encoder(
         "efficientnet_b5",
@@ -181,6 +198,7 @@ ENCODERS = by_name(
         about="Tan & Le 2019",
         weights=Weights("efficientnet_b5_lukemelas-1a07897c.pth"),
         cost=Cost(28.3, 2.35, 77.6, layers=536, maps=2048, cells=49),
+        layers=map_layers.EFFICIENTNET,
     ),
     Encoder(
         "se_resnext50",
@@ -190,6 +208,7 @@ ENCODERS = by_name(
             "se_resnext50_32x4d-a260b3a4.pth", "http://data.lip6.fr/cadene/pretrainedmodels/", renamed=_SE_RESNEXT
         ),
         cost=Cost(25.5, 4.23, 33.7, layers=248, maps=2048, cells=49),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "vit_b_16",
@@ -197,6 +216,7 @@ ENCODERS = by_name(
         about="vision transformer, Dosovitskiy et al. 2021",
         weights=Weights("vit_b_16-c867db91.pth", renamed=_VIT),
         cost=Cost(85.8, 11.3, 29.4, layers=99, maps=768, cells=196),
+        layers=map_layers.VIT,
     ),
     Encoder(
         "cnn5",
@@ -204,6 +224,7 @@ ENCODERS = by_name(
         about="five blocks of convolution, norm, leaky ReLU and pooling",
         sentence="five blocks (convolution, norm, leaky ReLU, pooling)",
         cost=Cost(0.0989, 0.0686, 2.28, layers=20, maps=128, cells=49),
+        layers=map_layers.CNN5,
     ),
     Encoder(
         "radiograph_cnn",
@@ -211,6 +232,7 @@ ENCODERS = by_name(
         about="described by `blocks`; gray images only",
         from_blocks=True,
         cost=Cost(2.86, 0.72, 1.88, layers=15, maps=256, cells=49),
+        layers=map_layers.numbered(6, map_layers.OF_BLOCKS),
     ),
     Encoder(
         "resnet10_3d",
@@ -219,6 +241,7 @@ ENCODERS = by_name(
         sentence="ResNet10 in 3D",
         dimensions=3,
         cost=Cost(14.4, 15, 44.5, layers=34, maps=512, cells=54),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "resnet18_3d",
@@ -227,6 +250,7 @@ ENCODERS = by_name(
         sentence="ResNet18 in 3D",
         dimensions=3,
         cost=Cost(33.2, 26.5, 53.9, layers=58, maps=512, cells=54),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "resnet50_3d",
@@ -235,6 +259,7 @@ ENCODERS = by_name(
         sentence="ResNet50 in 3D",
         dimensions=3,
         cost=Cost(46.2, 34.2, 146, layers=156, maps=2048, cells=54),
+        layers=map_layers.RESNET,
     ),
     Encoder(
         "vgg16_3d",
@@ -243,6 +268,7 @@ ENCODERS = by_name(
         sentence="VGG16 in 3D",
         dimensions=3,
         cost=Cost(44.1, 269, 184, layers=31, maps=512, cells=27),
+        layers=map_layers.VGG16,
     ),
     Encoder(
         "inception_v3_3d",
@@ -251,6 +277,7 @@ ENCODERS = by_name(
         sentence="Inception V3 in 3D",
         dimensions=3,
         cost=Cost(36.6, 13.9, 39.4, layers=355, maps=2048, cells=1),
+        layers=map_layers.INCEPTION_3D,
     ),
     Encoder(
         "efficientnet_b0_3d",
@@ -259,6 +286,7 @@ ENCODERS = by_name(
         sentence="EfficientNet-B0 in 3D",
         dimensions=3,
         cost=Cost(4.69, 1.1, 106, layers=276, maps=1280, cells=27),
+        layers=map_layers.EFFICIENTNET_3D,
     ),
     Encoder(
         "cnn5_3d",
@@ -267,5 +295,6 @@ ENCODERS = by_name(
         sentence="five blocks in 3D (convolution, norm, leaky ReLU, pooling)",
         dimensions=3,
         cost=Cost(0.295, 0.908, 23.3, layers=20, maps=128, cells=27),
+        layers=map_layers.CNN5,
     ),
 )

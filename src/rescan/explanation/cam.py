@@ -36,19 +36,25 @@ def _recording(layer: nn.Module) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "classification") -> tuple[Tensor, Tensor]:
+def gradcam(
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    head: str = "classification",
+    layer: nn.Module | None = None,
+) -> tuple[Tensor, Tensor]:
     """Map where a layer's activations speak for a target: ReLU(Σ_channels (spatial mean of ∂score/∂A) · A), upsampled.
 
     Every sample of the batch has its own target. Parameters need no gradients and get none.
 
     Args:
-        network: In eval mode (batch norm in training mode mixes samples), with a `target_layer` whose output A is
-            (B, C, *spatial); returns a dict of heads.
+        network: In eval mode (batch norm in training mode mixes samples); returns a dict of heads.
         images: (B, C, *spatial) float32, normalized; one to three spatial dimensions.
         targets: (B,) integer. Of `classification`, the class, whose logit is the score. Of `binary`, the class, 0 or 1:
             the score is the logit, or its negative. Of a head of grades, 1 or −1: the score is the sum of the head's
             outputs, which rises with the grade, or its negative.
         head: Whose output is the score.
+        layer: The module of the network whose output A, (B, C, *cells), is mapped; None: its `target_layer`.
 
     Returns:
         The raw maps (B, *spatial of the images) float32 ≥ 0, and the same divided by each map's maximum, in [0, 1].
@@ -59,7 +65,7 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
     """
     if network.training:
         raise ValueError("Grad-CAM needs a network in eval mode; call network.eval() first")
-    with _recording(cast(nn.Module, network.target_layer)) as outputs:
+    with _recording(layer or cast(nn.Module, network.target_layer)) as outputs:
         output = network(images)[head]
         if HEADS[head].of_classes and not HEADS[head].one_output:
             scores = output.gather(1, targets.view(-1, 1))
@@ -75,8 +81,8 @@ def gradcam(network: nn.Module, images: Tensor, targets: Tensor, head: str = "cl
     return raw, torch.where(highest > 0, raw / highest, raw)
 
 
-def cells(network: nn.Module, images: Tensor) -> tuple[int, ...]:
-    """How many cells a map has along each spatial dimension before it is upsampled to the images' size."""
-    with _recording(cast(nn.Module, network.target_layer)) as outputs:
+def cells(network: nn.Module, images: Tensor, layer: nn.Module | None = None) -> tuple[int, ...]:
+    """How many cells a map of a layer has along each spatial dimension before it is upsampled to the images' size."""
+    with _recording(layer or cast(nn.Module, network.target_layer)) as outputs:
         network(images[:1])
     return tuple(outputs[0].shape[2:])

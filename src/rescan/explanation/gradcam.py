@@ -51,7 +51,8 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     95 % intervals.
 
     Args:
-        study: The resolved study; its `gradcam.head` says which head's output is explained, where the network has it.
+        study: The resolved study; its `gradcam.head` says which head's output is explained, where the network has it,
+            and its `gradcam.layer` by the maps of which block of the encoder.
         arm: Its arm.
         machine: What the job may use.
 
@@ -70,11 +71,13 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     with machine.lease() as device:
         network, header = load(run.folder.model)
         head = head_of(network.heads, study.gradcam.head)
-        explained = Explained(network.to(device), header.recipe.normalization, head)
+        settings = header.recipe.network
+        layer = study.gradcam.layer_of(settings)
+        explained = Explained(network.to(device), header.recipe.normalization, head, settings.layers[layer])
         chosen_rows = candidates.iloc[positions].reset_index(drop=True)
         chosen = drawing.show(folder, study, run.name, chosen_rows, images, masks, explained)
         scores = score(rows, images, masks, explained, header)
-        grid = cells(network, torch.zeros(1, *header.input, device=device))
+        grid = cells(network, torch.zeros(1, *header.input, device=device), explained.module)
     CHOSEN.write(folder.chosen, pd.DataFrame([item.model_dump(exclude_unset=True) for item in chosen]))
     MAP_SCORES.write(folder.scores, scores)
     energies, complete = average(scores)
@@ -85,6 +88,7 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     MapSummary(
         run=ExplainedRun(arm=run.name, fold=run.fold, seed=run.seed),
         head=head,
+        layer=layer,
         kind=kind,
         shown=OF_SEVERAL[kind] if several else drawing.SHOWN[of_classes],
         scored=SCORED_LABEL if several else SCORED[of_classes],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from rescan import catalogue
 from rescan.data.gray_levels import of_store
@@ -34,11 +35,18 @@ class Explained(NamedTuple):
         network: In eval mode, on the device to use.
         normalization: A name of catalogue.NORMALIZATIONS.
         head: Whose output the score is.
+        layer: Name of the module inside the encoder's body whose output is mapped; None: the encoder's target.
     """
 
     network: Network
     normalization: str
     head: str = "classification"
+    layer: Optional[str] = None
+
+    @property
+    def module(self) -> nn.Module:
+        """The module whose output is mapped."""
+        return self.network.target_layer if self.layer is None else self.network.encoder.body.get_submodule(self.layer)
 
 
 def head_of(heads: Iterable[str], preferred: str | None = None) -> str:
@@ -94,7 +102,7 @@ def in_batches(
     Yields:
         Which of the N items, and their raw and scaled maps, each (n, M, *spatial) float32 (see `gradcam`).
     """
-    network, normalization, head = explained
+    network, normalization = explained.network, explained.normalization
     device, size = next(network.parameters()).device, batch_size(images.shape[1:-1])
     starts = range(0, len(items), size)
     for start in progress(starts, len(starts), "Grad-CAM (batches)"):
@@ -104,7 +112,7 @@ def in_batches(
         maps = np.empty((2, len(batch), targets.shape[1], *batch.shape[1:-1]), np.float32)
         for place in range(targets.shape[1]):
             target = torch.from_numpy(targets[here, place].astype(np.int64)).to(device)
-            for which, batch_maps in enumerate(gradcam(network, inputs, target, head)):
+            for which, batch_maps in enumerate(gradcam(network, inputs, target, explained.head, explained.module)):
                 maps[which, :, place] = batch_maps.cpu().numpy()
         yield here, maps[0], maps[1]
 

@@ -200,10 +200,12 @@ def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str,
     images, items = open_store(run.store)
     network, header = load(run.folder.model)
     network = network.to(next(explained.network.parameters()).device)
-    explained_beside = Explained(network, header.recipe.normalization, head_of(network.heads, explained.head))
+    settings, head = header.recipe.network, head_of(network.heads, explained.head)
+    layer = settings.layers[study.gradcam.layer_of(settings)]
+    explained_beside = Explained(network, header.recipe.normalization, head, layer)
     places = items.reset_index(names="place").set_index("sample")["place"]
     shared = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
-    targets = targets_of_rows(explained_beside.head, shared)[:, :1]
+    targets = targets_of_rows(head, shared)[:, :1]
     here = places[shared["sample"]].to_numpy(np.intp)
     masks = open_beside(run.store, "masks")
     return {

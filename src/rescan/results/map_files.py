@@ -102,6 +102,7 @@ class MapSummary(JsonResult):
     Attributes:
         run: Whose network they are of.
         head: The head whose output they explain.
+        layer: The block of the encoder whose maps they weigh.
         kind: What they lie over.
         shown: What the maps in the pictures are evidence for, in words.
         scored: Which map is scored, in words.
@@ -117,6 +118,7 @@ class MapSummary(JsonResult):
 
     run: ExplainedRun
     head: str
+    layer: str
     kind: Literal["images", "volumes"]
     shown: str
     scored: str

@@ -27,6 +27,7 @@ def check_study(study: Study) -> None:
     for arm in study.arms:
         check_arm_and_data(study, arm)
     check_map_beside(study)
+    check_layers(study)
     check_endpoints(study)
     check_metrics(study)
     check_points(study)
@@ -142,6 +143,20 @@ def check_map_beside(study: Study) -> None:
     preparation = study.preparations.get(study.arms[beside].preparation)
     if preparation and (preparation.dimensions == 3 or preparation.cuts_patches):
         raise ValueError(f"gradcam: beside: arm {beside} has no image for each sample; name one whose images are whole")
+
+
+def check_layers(study: Study) -> None:
+    """The encoder of every arm with networks of its own must have the block that is mapped."""
+    faults: dict[str, list[str]] = {}
+    for arm, recipe in study.arms.items():
+        if recipe.trains:
+            try:
+                study.gradcam.layer_of(recipe.network)
+            except ValueError as error:
+                faults.setdefault(str(error), []).append(arm)
+    if faults:
+        of_arms = "; ".join(f"{fault} (arms: {', '.join(arms)})" for fault, arms in faults.items())
+        raise ValueError(f"gradcam: layer: {of_arms}; name a block for each: layer: {{encoder: block}}")
 
 
 def check_endpoints(study: Study) -> None:

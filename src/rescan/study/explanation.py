@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Union
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from rescan.study.network import HeadName
+from rescan import catalogue
+from rescan.study.network import EncoderSettings, HeadName
 from rescan.study.strict import Positive, Strict
+
+Layer = Union[int, str]
 
 
 class Explanation(Strict):
-    """Grad-CAM: how many right and how many wrong test images per class get a map, and of which head's output.
+    """Grad-CAM: how many right and how many wrong test images per class get a map, of which block and which head.
 
-    Maps of volumes whose layers are known are also masked to a slab of these layers.
+    `layer` is a block of the encoder by name, or counted from the end, or one for each encoder. Maps of volumes whose
+    layers are known are also masked to a slab of these layers.
     """
 
     images_a_class: Positive = 2
     slab: Literal["superficial", "deep"] = "superficial"
     beside: str | None = Field(default=None, description="the arm of projections whose map stands beside a volume's")
     head: HeadName | None = Field(default=None, description="classification, if the network has it, else its first")
+    layer: Union[Layer, dict[str, Layer]] = Field(
+        default=-1, description="a block of the encoder, or -1 (its last), -2, …; or one for each encoder by name"
+    )
+
+    @field_validator("layer", mode="before")
+    @classmethod
+    def _layers_are_names_or_counted_from_the_end(cls, value: Any) -> Any:
+        """Refuse the rest in one line, where pydantic has one for each kind of value."""
+        for encoder in value if isinstance(value, dict) else ():
+            if encoder not in catalogue.ENCODERS:
+                raise ValueError(f"no encoder {encoder!r}{catalogue.suggest(encoder, catalogue.ENCODERS)}")
+        for layer in value.values() if isinstance(value, dict) else [value]:
+            if not isinstance(layer, str) and (type(layer) is not int or layer >= 0):
+                need = "the name of a block of the encoder, or -1 (its last), -2, …; or one of these for each encoder"
+                raise ValueError(f"needs {need}; not {layer!r}")
+        return value
+
+    def layer_of(self, network: EncoderSettings) -> str:
+        """The name of the block of an encoder that is mapped: of an encoder that `layer` leaves out, the last.
+
+        Raises:
+            ValueError: The encoder has no such block.
+        """
+        layer = self.layer.get(network.encoder, -1) if isinstance(self.layer, dict) else self.layer
+        names = list(network.layers)
+        if isinstance(layer, int) and layer >= -len(names):
+            return names[layer]
+        if layer not in names:
+            raise ValueError(f"{network.encoder} has no block {layer!r}; it has {', '.join(names)}")
+        return str(layer)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from rescan import catalogue
+from rescan.catalogue.map_layers import OF_BLOCKS, numbered
 from rescan.study.named import Named, NameOf
 from rescan.study.strict import Positive, Strict
 
@@ -78,6 +80,13 @@ class EncoderSettings(Strict):
             described = [name for name, record in catalogue.ENCODERS.items() if record.from_blocks]
             raise ValueError(f"{self.encoder} has no blocks; they describe {', '.join(described)}")
         return self
+
+    @property
+    def layers(self) -> Mapping[str, str]:
+        """The blocks that Grad-CAM can map, from the input on, and their modules: see `catalogue.map_layers`."""
+        if self.blocks is not None:
+            return numbered(len(self.blocks), OF_BLOCKS)
+        return catalogue.ENCODERS[self.encoder].layers
 
 
 class Network(Layers, EncoderSettings):

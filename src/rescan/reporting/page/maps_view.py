@@ -73,6 +73,6 @@ def _sheet_caption(summary: MapSummary) -> str:
     panels = PANELS if summary.kind == "volumes" else "Test images under the maps of"
     run, cells, head = summary.run, " × ".join(map(str, summary.cells)), READERS[summary.head].title
     return (
-        f"{panels} {summary.shown}; {head}, fold {run.fold}, seed {run.seed}. The network's maps have {cells} cells "
-        f"and are smoothed. {summary.rule}"
+        f"{panels} {summary.shown}; {head}, fold {run.fold}, seed {run.seed}. The maps of the network's block "
+        f"{summary.layer} have {cells} cells and are smoothed. {summary.rule}"
     )
