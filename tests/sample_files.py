@@ -16,11 +16,43 @@ from rescan.results.audit_report import GROUPS, AuditReport
 from rescan.results.csv_table import Table
 from rescan.results.history_files import ACCURACIES, HISTORY
 from rescan.results.manifest import MANIFEST
+from rescan.results.map_checks_file import HITS, OVERLAPS
 from rescan.results.packed_store import ITEMS, PackedStore
 from rescan.results.source import SourceData, SourceReport
 from rescan.results.splits import SPLITS
 from rescan.results.trained_model import ModelHeader
 from rescan.study import Preparation, Recipe
+
+MAP_CHECKS: dict[str, Any] = {  # of a gradcam/summary.json
+    "n": 24,
+    "units": 20,
+    "empty": 2,
+    "score": "probability",
+    "blocks": [2, 2],
+    "orders": 2,
+    "curves": {
+        "shares": [0.0, 0.5, 1.0],
+        "deletion": [0.9, 0.5, 0.3],
+        "insertion": [0.3, 0.7, 0.9],
+        "random": [0.9, 0.6, 0.3],
+    },
+    "deletion": {"value": 0.05, "low": 0.01, "high": 0.09},
+    "insertion": {"value": 0.05, "low": -0.01, "high": 0.11},
+    "randomized": {"value": 0.1, "low": -0.1, "high": 0.3, "n": 22, "networks": 3},
+    "seeds": None,
+}
+LOCATED: dict[str, Any] = {
+    "n": 45,
+    "tolerance": [2, 2],
+    "hits": {
+        name: {"value": value, "low": value - 0.05, "high": value + 0.05}
+        for name, value in zip(HITS, (0.6, 0.1, 0.2, 0.15))
+    },
+    "overlaps": {
+        name: {"value": value, "low": value - 0.05, "high": value + 0.05}
+        for name, value in zip(OVERLAPS, (0.2, 0.05, 0.25, 0.1))
+    },
+}
 
 
 def write_source(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from sample_files import write_audit, write_history, write_manifest, write_source
+from sample_files import MAP_CHECKS, write_audit, write_history, write_manifest, write_source
 
 from rescan.evaluation.compare import compare
 from rescan.evaluation.evaluate import evaluate
@@ -136,6 +136,8 @@ def tree(folder: Path) -> Study:
             "energies": {},
             "rule": "By rank.",
             "cells": [2, 2, 2],
+            "located": {"n": 0, "tolerance": [0, 0, 0], "hits": {}, "overlaps": {}},
+            "checks": MAP_CHECKS,
             "chosen": [],
         },
     )

@@ -69,6 +69,8 @@ class GradcamFolder(str):
 
     summary = _File("summary.json")
     scores = _File("scores.csv")
+    checks = _File("checks.csv")
+    checks_figure = _File("checks.png")
     chosen = _File("chosen.csv")
     sheet = _File("sheet.png")
     maps = _File("maps.npy")  # of images

@@ -13,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 from sample_files import model_header, write_store
+from scipy.stats import spearmanr
 
 from rescan.errors import RescanError
 from rescan.explanation import gradcam as overlays
-from rescan.explanation import new_maps, selection
+from rescan.explanation import map_checks, new_maps, selection
 from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import Tile, draw, overlay
 from rescan.explanation.maps import head_of
@@ -27,6 +28,7 @@ from rescan.heads.outputs import HEADS
 from rescan.models.model_files import load, save
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
+from rescan.results.map_checks_file import HITS, OVERLAPS
 from rescan.results.map_files import SHARES
 from rescan.study import Study
 from rescan.training.lease import Machine
@@ -43,6 +45,14 @@ FITTED = {
     "ensemble": False,
     "trim": 0.0,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few():
+    """Fewer items are checked, in less time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(map_checks, "CHECKED", 8)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +98,14 @@ def finished(tmp_path_factory):
     )
     rows = rows.assign(group="", patient=[f"p{i // 2}" for i in range(24)], eye="", study="", fold=0, target=target)
     for arm, heads in outputs.items():
-        torch.manual_seed(0)
-        header = model_header(study.arms[arm], CLASSES, (1, SIZE, SIZE))
-        save(
-            folder / ARM / f"../{arm}/fold0_seed4/model.safetensors", build(study.arms[arm], 3, (1, SIZE, SIZE)), header
-        )
+        for seed in (4, 5):  # of the second run, only the maps are compared
+            torch.manual_seed(seed)
+            header = model_header(study.arms[arm], CLASSES, (1, SIZE, SIZE))
+            model = folder / ARM / f"../{arm}/fold0_seed{seed}/model.safetensors"
+            save(model, build(study.arms[arm], 3, (1, SIZE, SIZE)), header)
         for head, output in heads.items():
             rows[HEADS[head].columns(output.shape[1])] = output
-        for seed in (4, 5):  # the second run is of no use here, but is read
+        for seed in (4, 5):
             run = folder / ARM / f"../{arm}/fold0_seed{seed}"
             run.mkdir(exist_ok=True)
             rows.assign(seed=seed)[::-1].to_csv(run / "predictions.csv", index=False)
@@ -159,9 +169,53 @@ def test_make_writes_what_it_says():
         assert entry["value"] == pytest.approx(scores.dropna(subset=list(SHARES))[name].mean())
         assert entry["low"] <= entry["value"] + 1e-12
         assert entry["high"] >= entry["value"] - 1e-12
+    assert summary["located"]["n"] == 12
+    assert summary["located"]["tolerance"] == [2, 2]
+    for names in (HITS, OVERLAPS):
+        for name, entry in summary["located"][names[0] + "s"].items():
+            assert name in names
+            assert scores[name].between(0, 1).all()
+            assert entry["low"] <= scores[name].mean() <= entry["high"]
+    np.testing.assert_allclose(scores["hit_by_chance"], 24 * 24 / SIZE**2)  # 20 × 20 and 2 pixels on each side
     with Image.open(folder / "sheet.png") as sheet, Image.open(folder / chosen["picture"][0]) as picture:
         assert sheet.height > picture.height
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 500
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("arm", ["small", "graded"])
+def test_the_maps_are_checked_and_the_agreement_is_that_of_both_seeds(arm):
+    """Between the runs' own maps of the same class (or of a higher grade), averaged over the blocks by hand."""
+    folder = ARM.with_name(arm)
+    summary = json.loads((folder / "gradcam/summary.json").read_text())["checks"]
+    table = pd.read_csv(folder / "gradcam/checks.csv")
+    assert summary["n"] == len(table) == 8
+    assert summary["units"] == table["patient"].nunique()
+    assert summary["score"] == ("grade" if arm == "graded" else "probability")
+    head = "regression" if arm == "graded" else "classification"
+    items = [int(name.partition(".")[0]) for name in table["sample"]]
+    fed = np.load("data/demo/made_up/p/images.npy")[items].transpose(0, 3, 1, 2)
+    fed = normalize(torch.from_numpy(fed.copy()), "imagenet")
+    targets = torch.ones(8, dtype=torch.int64) if arm == "graded" else torch.tensor(table["predicted"].tolist())
+    means = []
+    for seed in (4, 5):
+        network, _ = load(folder / f"fold0_seed{seed}/model.safetensors")
+        maps = gradcam(network, fed, targets, head)[0].numpy()
+        assert summary["blocks"] == [2, 2]
+        means.append(maps.reshape(8, 2, SIZE // 2, 2, SIZE // 2).mean((2, 4)).reshape(8, 4))
+    rounded = [(maps / maps.max(1, keepdims=True).clip(1e-30)).round(5) for maps in means]
+    for row, first, second in zip(table["seeds"], *rounded):
+        flat = np.ptp(first) == 0 or np.ptp(second) == 0
+        assert np.isnan(row) if flat else row == pytest.approx(spearmanr(first, second)[0])
+    assert summary["seeds"]["networks"] == 1
+    assert summary["seeds"]["n"] == table["seeds"].notna().sum()
+    assert summary["seeds"]["value"] == pytest.approx(table["seeds"].mean())
+    assert summary["empty"] == sum(first.max() == 0 for first in means[0])
+    for name in ("deletion", "insertion"):
+        assert summary[name]["value"] == pytest.approx(table[name].mean())
+        assert summary[name]["low"] < summary[name]["value"] < summary[name]["high"]
+    assert len(summary["curves"]["shares"]) == 5
+    assert summary["curves"]["deletion"][0] == pytest.approx(summary["curves"]["random"][0])
 
 
 @pytest.mark.usefixtures("study")
@@ -251,7 +305,10 @@ def test_an_arm_read_from_a_neuron_shows_its_own_reading_and_the_classification_
 
 def test_the_same_twice_and_nothing_stale_or_global_stays(study):
     folder = ARM / "gradcam"
-    first = {name: (folder / name).read_bytes() for name in ("chosen.csv", "scores.csv", "summary.json", "maps.npy")}
+    first = {
+        name: (folder / name).read_bytes()
+        for name in ("chosen.csv", "scores.csv", "checks.csv", "summary.json", "maps.npy")
+    }
     (folder / "images/stale.png").write_bytes(b"")
     overlays.gradcam(study, "small", Machine("cpu"))
     assert {name: (folder / name).read_bytes() for name in first} == first

@@ -13,7 +13,16 @@ import pandas as pd
 import pytest
 import volume_tree
 from PIL import Image
-from sample_files import write_audit, write_groups, write_manifest, write_source, write_splits, write_store
+from sample_files import (
+    LOCATED,
+    MAP_CHECKS,
+    write_audit,
+    write_groups,
+    write_manifest,
+    write_source,
+    write_splits,
+    write_store,
+)
 
 from rescan.evaluation.compare import compare
 from rescan.evaluation.ensemble import ensemble
@@ -267,6 +276,8 @@ def _gradcam(folder: Path) -> None:
         "n": 42,
         "empty": 3,
         "energies": energies,
+        "located": LOCATED,
+        "checks": MAP_CHECKS,
         "rule": "By rank.",
         "cells": [2, 2],
         "chosen": [],

@@ -6,9 +6,11 @@ import json
 
 import pandas as pd
 import pytest
+from sample_files import LOCATED, MAP_CHECKS
 
 from rescan.errors import RescanError
-from rescan.results.map_files import CHOSEN, ChosenItem, ExplainedRun, MapSummary, Mean
+from rescan.results.map_checks_file import Located, MapChecks, Mean
+from rescan.results.map_files import CHOSEN, ChosenItem, ExplainedRun, MapSummary
 
 IMAGE = ChosenItem(picture="images/000001.png", sample="007", true="NA", predicted="b", other="NA", probability=0.25)
 VOLUME = IMAGE.model_copy(update={"raw_maximum": 1.5, "depth": 3, "row": 4, "map": "m.nii.gz", "map_deep": ""})
@@ -26,6 +28,8 @@ def summary(chosen: ChosenItem) -> MapSummary:
         n=1,
         empty=0,
         energies={"energy_inside": Mean(value=0.5, low=0.25, high=0.75)},
+        located=Located.model_validate(LOCATED),
+        checks=MapChecks.model_validate(MAP_CHECKS),
         rule="By rank.",
         chosen=[chosen],
     )

@@ -6,12 +6,19 @@ a flat map reaches the lesion's share of the area, and a map of the middle reach
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from rescan.metrics.intervals import score_interval
+from rescan.results.map_checks_file import Mean
 
 Floats = NDArray[np.float64]
+TINY = 1e-15  # a variance that is one of rounding
 
 
 def energy_inside(maps: NDArray[np.floating], masks: NDArray[np.generic]) -> Floats:
@@ -60,23 +67,33 @@ def centered_gaussian(shape: Sequence[int], width: float = 0.25) -> Floats:
     return bump
 
 
+def units_of(rows: pd.DataFrame) -> NDArray[np.str_]:
+    """Whom each row is of: its patient or, where patients are unknown, its group."""
+    return rows["patient"].where(rows["patient"] != "", rows["group"]).to_numpy(str)
+
+
 def mean_interval(
-    values: Floats, units: Sequence[str] | NDArray[np.str_], resamples: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Average values, with a 95 % percentile bootstrap interval that resamples whole units.
+    values: Floats, units: Sequence[str] | NDArray[np.str_], lowest: float = 0, *, of_hits: bool = False
+) -> Mean:
+    """Average values, with a 95 % interval over units: Student's t, by how far the units' sums scatter.
+
+    Values of a single unit, or that are all equal, do not tell how far others scatter: then, and of hits, the interval
+    is Wilson's of an effective number of units (`metrics.intervals.score_interval`). None from a handful is without
+    width.
 
     Args:
-        values: (N,), without NaN, N ≥ 1.
+        values: (N,) from `lowest` to 1, without NaN, N ≥ 1.
         units: (N,) the patient or group of each value.
-        resamples: Number of bootstrap samples.
-        seed: Of the resampling.
-
-    Returns:
-        Mean, low, high.
+        lowest: The least that a value can be.
+        of_hits: Whether nearly all values are 0 or 1.
     """
     _, unit = np.unique(np.asarray(units), return_inverse=True)
     sums, counts = np.bincount(unit, values), np.bincount(unit)
-    resampled = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
-    means = sums[resampled].sum(1) / counts[resampled].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+    n, mean = len(sums), float(values.mean())
+    scatter = float(((sums - mean * counts) ** 2).sum()) / len(values) ** 2 * n / max(n - 1, 1)
+    if of_hits or n == 1 or scatter < TINY:
+        low, high = score_interval(np.array([mean]), scatter, n, lowest, 1)
+    else:
+        half = float(student.ppf(0.975, n - 1)) * math.sqrt(scatter)
+        low, high = max(lowest, mean - half), min(1.0, mean + half)
+    return Mean(value=mean, low=min(low, mean), high=max(high, mean))

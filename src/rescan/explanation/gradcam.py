@@ -9,7 +9,8 @@ import torch
 
 from rescan.explanation import image_maps, volume_maps
 from rescan.explanation.cam import cells
-from rescan.explanation.map_scores import average, score
+from rescan.explanation.map_checks import MOST_SEEDS, check
+from rescan.explanation.map_scores import average, located, score
 from rescan.explanation.maps import Explained, head_of
 from rescan.explanation.selection import (
     BY_DISTANCE,
@@ -26,6 +27,7 @@ from rescan.log import logger
 from rescan.models.model_files import load
 from rescan.paths import GradcamFolder
 from rescan.preparation.store import open_beside, open_store
+from rescan.results.map_checks_file import MAP_CHECKS
 from rescan.results.map_files import CHOSEN, MAP_SCORES, ExplainedRun, MapSummary
 from rescan.study import Study
 from rescan.training.lease import Machine
@@ -47,8 +49,9 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     Volumes, under the first of these maps, which also becomes NIfTI files and what a page can leaf through (see
     `volume_maps.show`). Of a sample's patches, one is shown at most.
     `scores.csv` has one row per scored test item with a lesion mask (none if the store has no masks): the energy of
-    the first map inside the lesion, beside the references of `faithfulness`. `summary.json` holds their means with
-    95 % intervals.
+    the first map inside the lesion, beside the references of `faithfulness`, and the measures of `pointing`.
+    `checks.csv` has one row per item whose first map is checked (see `map_checks.check`), with the maps of the same
+    fold's other seeds, too. `summary.json` holds the means of both with 95 % intervals.
 
     Args:
         study: The resolved study; its `gradcam.head` says which head's output is explained, where the network has it,
@@ -77,9 +80,12 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
         chosen_rows = candidates.iloc[positions].reset_index(drop=True)
         chosen = drawing.show(folder, study, run.name, chosen_rows, images, masks, explained)
         scores = score(rows, images, masks, explained, header)
+        seeds = (explained._replace(network=load(model)[0].to(device)) for model in _other_seeds(study, arm))
         grid = cells(network, torch.zeros(1, *header.input, device=device), explained.module)
+        checks, checked = check(candidates, images, explained, header, seeds, grid)
     CHOSEN.write(folder.chosen, pd.DataFrame([item.model_dump(exclude_unset=True) for item in chosen]))
     MAP_SCORES.write(folder.scores, scores)
+    MAP_CHECKS.write(folder.checks, checked)
     energies, complete = average(scores)
     patches, of_classes = len(rows) // len(candidates), HEADS[head].of_classes
     several = study.data.multilabel
@@ -96,11 +102,20 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
         n=complete,
         empty=len(scores) - complete,
         energies=energies,
+        located=located(scores, images.shape[1:-1]),
+        checks=checks,
         rule=rule + (OF_PATCHES.format(patches) if patches > 1 else ""),
         chosen=chosen,
     ).write(folder.summary)
     text = "; ".join(f"{name} {mean.value:.2f}" for name, mean in energies.items()) or "no lesion masks to score"
     logger.info("%s: %d %s shown; %s", folder, len(chosen), kind, text)
+
+
+def _other_seeds(study: Study, arm: str) -> list[str]:
+    """The models of the explained arm and fold with other seeds than the explained one."""
+    first, *others = (run.trained for run in study.member_runs(arm))
+    same = [run for run in others if (run.name, run.fold) == (first.name, first.fold) and run.seed != first.seed]
+    return [run.folder.model for run in same][: MOST_SEEDS - 1]
 
 
 def _remove_old(folder: GradcamFolder) -> None:

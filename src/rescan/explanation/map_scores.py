@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from rescan.explanation import faithfulness
+from rescan.explanation import faithfulness, pointing
+from rescan.explanation.map_checks import randomized
 from rescan.explanation.maps import Explained, Images, in_batches, targets_of_rows
-from rescan.models.networks import build
-from rescan.results.map_files import SHARES, Mean
+from rescan.results.map_checks_file import HITS, OVERLAPS, Located, Mean
+from rescan.results.map_files import SHARES
 from rescan.results.trained_model import ModelHeader
 
 SCORED = 200  # test items with a lesion mask whose maps are scored, at most
-RANDOMIZED = 3  # networks with fresh random weights (Adebayo et al. 2018): a single one can have empty maps for a class
+MEASURES = (faithfulness.energy_inside, pointing.hits, pointing.overlaps)
+BY_CHANCE = (faithfulness.area_share, pointing.hits_by_chance, pointing.overlaps_by_chance)  # of a flat map
 
 
 def score(
@@ -38,43 +39,52 @@ def score(
     rows = rows[rows["labels"] == 1] if "labels" in rows else rows
     lesions = [] if masks is None else [place for place, item in enumerate(rows["item"]) if masks[item].any()]
     if masks is None or not lesions:
-        return pd.DataFrame(columns=[*columns, *SHARES])
+        return pd.DataFrame(columns=[*columns, *SHARES, *HITS, *OVERLAPS])
     places = np.linspace(0, len(lesions) - 1, min(SCORED, len(lesions))).round().astype(int)
     scored = rows.iloc[np.asarray(lesions)[places]].reset_index(drop=True)
     items = scored["item"].to_numpy()
     targets = targets_of_rows(explained.head, scored)[:, :1]
 
-    def energies(network: Explained) -> NDArray[np.float64]:
+    def measures(network: Explained) -> NDArray[np.float64]:  # (N, measures)
         batches = in_batches(network, images, items, targets)
-        return np.concatenate([faithfulness.energy_inside(raw[:, 0], masks[items[here]]) for here, raw, _ in batches])
+        return np.concatenate(
+            [np.stack([measure(raw[:, 0], masks[items[here]]) for measure in MEASURES], 1) for here, raw, _ in batches]
+        )
 
-    device = next(explained.network.parameters()).device
-    randomized = []
-    for seed in range(RANDOMIZED):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            fresh = build(header.recipe, len(header.classes), tuple(header.input))
-        randomized.append(energies(explained._replace(network=fresh.eval().to(device))))
-    values = np.ma.masked_invalid(randomized).mean(0).filled(np.nan)
+    of_random = np.ma.masked_invalid([measures(network) for network in randomized(explained, header)]).mean(0)
     bump = faithfulness.centered_gaussian(masks.shape[1:])
-    references = [
-        (faithfulness.area_share(masks[[item]]), faithfulness.energy_inside(bump, masks[[item]])) for item in items
-    ]
-    areas, gaussian = (np.concatenate(column) for column in zip(*references))
-    return scored[columns].assign(**dict(zip(SHARES, (energies(explained), areas, gaussian, values))))
+    flat = np.array([[chance(masks[[item]])[0] for chance in BY_CHANCE] for item in items])
+    gaussian = np.array([[measure(bump, masks[[item]])[0] for measure in MEASURES] for item in items])
+    values = np.stack([measures(explained), flat, gaussian, of_random.filled(np.nan)], 2)
+    names = (SHARES, HITS, OVERLAPS)
+    return scored[columns].assign(
+        **{name: values[:, place, of] for place, group in enumerate(names) for of, name in enumerate(group)}
+    )
 
 
 def average(scores: pd.DataFrame) -> tuple[dict[str, Mean], int]:
-    """Average the scores of the maps that point somewhere.
+    """Average the energies of the maps that point somewhere.
 
     Returns:
         The mean of each of SHARES, with an interval by patient or, where patients are unknown, by group; nothing if
         there is no such map. And how many such maps there are.
     """
     complete = scores.dropna(subset=list(SHARES))
-    if complete.empty:
-        return {}, 0
-    units = complete["patient"].where(complete["patient"] != "", complete["group"]).to_numpy(str)
-    intervals = {name: faithfulness.mean_interval(complete[name].to_numpy(), units) for name in SHARES}
-    means = {name: Mean(value=value, low=low, high=high) for name, (value, low, high) in intervals.items()}
-    return means, len(complete)
+    return _means(complete, SHARES), len(complete)
+
+
+def located(scores: pd.DataFrame, shape: tuple[int, ...]) -> Located:
+    """Average the other measures over all scored maps, of images of a shape; an empty map misses."""
+    return Located(
+        n=len(scores),
+        tolerance=pointing.margins(shape),
+        hits=_means(scores, HITS, of_hits=True),
+        overlaps=_means(scores, OVERLAPS),
+    )
+
+
+def _means(scores: pd.DataFrame, names: tuple[str, ...], *, of_hits: bool = False) -> dict[str, Mean]:
+    if scores.empty:
+        return {}
+    units = faithfulness.units_of(scores)
+    return {name: faithfulness.mean_interval(scores[name].to_numpy(), units, of_hits=of_hits) for name in names}

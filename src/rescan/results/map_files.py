@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from rescan.results.csv_table import Column, Table
 from rescan.results.json_result import Count, JsonResult, Part
+from rescan.results.map_checks_file import HITS, OVERLAPS, Located, MapChecks, Mean
 
 # How much of a map lies inside the lesion, and the references to read it against (`rescan.explanation.faithfulness`).
 SHARES = ("energy_inside", "area_share", "gaussian", "randomized")
@@ -20,6 +21,7 @@ MAP_SCORES = Table(
         Column("target", "integer", low=0),
         Column("predicted", "integer", low=0),
         *(Column(name, "number", empty=True) for name in SHARES),  # empty: the map is zero everywhere
+        *(Column(name, "number") for name in (*HITS, *OVERLAPS)),
     ),
 )
 
@@ -80,14 +82,6 @@ class ChosenItem(Part):
         return self.true == self.predicted
 
 
-class Mean(Part):
-    """A mean with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
 class ExplainedRun(Part):
     """The run whose network is explained."""
 
@@ -110,6 +104,8 @@ class MapSummary(JsonResult):
         n: Number of scored items whose map points somewhere.
         empty: Number of those whose map is zero everywhere.
         energies: The mean of each of SHARES over the n items; none if n is 0.
+        located: Whether the maps find the lesions, by other measures; of no item if no lesion is known.
+        checks: Whether the maps say what the network goes by.
         rule: How the items in the pictures were chosen, in words.
         chosen: These items.
     """
@@ -126,6 +122,8 @@ class MapSummary(JsonResult):
     n: Count
     empty: Count
     energies: dict[str, Mean]
+    located: Located
+    checks: MapChecks
     rule: str
     chosen: list[ChosenItem]
 

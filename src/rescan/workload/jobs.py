@@ -124,7 +124,7 @@ class Jobs:
         run = self.study.member_runs(arm)[0].trained
         items, cost = items_of(run.preparation), network_of(run)
         images = self.study.gradcam.images_a_class * 2 * len(self.study.data.classes)
-        passes = images * 60.0
+        passes = images * 60.0 + 24 * 30 + 24 * 3 * 4  # the maps' checks: versions of an image; maps of other networks
         weights = cost.parameters * 4 / MEGABYTE
         return Work(
             on_gpu=True,
