@@ -52,7 +52,7 @@ rule gradcam:
     output:
         report(
             directory(ARM.gradcam),
-            patterns=["{figure,sheet}.png"],
+            patterns=["{figure,sheet|checks}.png"],
             category="{study}",
             subcategory="Grad-CAM",
             labels={"arm": "{arm}"},

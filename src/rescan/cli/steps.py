@@ -196,13 +196,15 @@ def gradcam(
     jobs_per_gpu: JobsPerGpu = 1,
     log: Log = None,
 ) -> None:
-    """Draw Grad-CAM maps of right and wrong test images, and score them where lesion masks are known."""
+    """Draw Grad-CAM maps of right and wrong test images, check them, and score them where lesion masks are known."""
     start(log)
     from rescan.explanation.gradcam import gradcam
+    from rescan.reporting.figures.map_check_figures import map_checks
     from rescan.study import read
     from rescan.training.lease import Machine
 
     gradcam(read(study, arm), arm, Machine(device, threads, jobs_per_gpu))
+    map_checks(read(study, arm), arm)
 
 
 def compare(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rescan.paths import Paths
+from rescan.reporting.page.map_checks_view import MapChecksView, map_checks_view
 from rescan.reporting.page.maps_view import MapsView, maps_view
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.page.points_view import PointsView, points_view
@@ -34,6 +35,7 @@ class ArmView:
         points: Its operating points, if it has any.
         posttraining: Sentences about what was fitted after the training.
         maps: Its Grad-CAM maps, if there are any.
+        map_checks: How far these can be believed.
         submission: The file of the classes of unlabeled images; "" if there is none.
         network: The layers of its network, if they are known.
         model: The header of its first model file, if there is one.
@@ -49,6 +51,7 @@ class ArmView:
     points: PointsView | None
     posttraining: Sequence[str]
     maps: MapsView | None
+    map_checks: MapChecksView | None
     submission: str
     network: NetworkSummary | None
     model: TrainedModel | None
@@ -101,6 +104,7 @@ def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str
         points=points_view(study, metrics),
         posttraining=arm_words.posttraining(study, arm, fitted),
         maps=maps_view(folder, arm),
+        map_checks=map_checks_view(folder, arm),
         submission=folder.submission if Path(folder.submission).is_file() else "",
         network=NetworkSummary.read(network) if network else None,
         model=read_trained_model(model) if model else None,
