@@ -5,7 +5,8 @@
 Compared of every study and arm are: predictions byte for byte; models and arrays value for value; volumes with their
 affines; the pictures of Grad-CAM pixel for pixel; tables, except for the columns of the clock; JSON files, except for
 fingerprints. Any difference in these is printed, and the exit code is 1. Sentences (warnings, reasons), figures, whose
-axes have words, and the visible text of the page are compared, too, and differences printed, but they are no failure.
+axes have words, the paragraph of methods and the visible text of the page are compared, too, and differences printed,
+but they are no failure.
 Not compared are resolved studies, states of trainings and TensorBoard's records.
 """
 
@@ -124,6 +125,16 @@ def compare_figures(old: Path, new: Path) -> Iterator[Difference]:
         yield difference._replace(is_failure=False)
 
 
+def compare_drawings(old: Path, new: Path) -> Iterator[Difference]:
+    if old.read_bytes() != new.read_bytes():
+        yield Difference("bytes differ", is_failure=False)
+
+
+def compare_texts(old: Path, new: Path) -> Iterator[Difference]:
+    for difference in compare_bytes(old, new):
+        yield difference._replace(is_failure=False)
+
+
 def compare_pages(old: Path, new: Path) -> Iterator[Difference]:
     texts = [visible_text(path.read_text("utf-8")) for path in (old, new)]
     for line in difflib.unified_diff(*texts, "old page", "new page", n=0, lineterm=""):
@@ -147,8 +158,11 @@ COMPARERS: tuple[tuple[str, Callable[[Path, Path], Iterator[Difference]]], ...] 
     (r"\.safetensors$", compare_models),
     (r"/gradcam/.*\.png$", compare_pictures),
     (r"\.png$", compare_figures),
+    (r"\.(svg|pdf)$", compare_drawings),
+    (r"/(methods\.txt|cite\.(txt|bib))$", compare_texts),
     (r"\.html$", compare_pages),
 )
+DRAWN = (compare_figures, compare_drawings)  # an older tree may lack them
 
 
 def files_of(tree: Path) -> dict[str, Path]:
@@ -174,7 +188,7 @@ def compare_trees(old: Path, new: Path) -> tuple[dict[str, list[Difference]], Co
             lines = list(comparer(before[place], after[place]))
             kinds[comparer.__name__.removeprefix("compare_")] += 1
         else:
-            lines = [Difference(f"only in the {'old' if place in before else 'new'} tree", comparer != compare_figures)]
+            lines = [Difference(f"only in the {'old' if place in before else 'new'} tree", comparer not in DRAWN)]
         if lines:
             differences[place] = lines
     return differences, kinds

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree as ET
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.markers import MarkerStyle
 from matplotlib.text import Text
 from PIL import Image
 from sample_files import write_history
@@ -111,11 +114,69 @@ def test_files_are_sharp_and_modest(tmp_path):
         assert path.stat().st_size < 200_000
 
 
+def test_figures_lie_there_as_svg_and_pdf_too_with_letters_and_always_the_same_bytes(tmp_path):
+    """But for pictures made of pixels; letters can be searched for and edited, and no date or random id is in them."""
+    rows = [ForestRow("an arm", Value(0.7, 0.6, 0.8), [0.9])]
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        overview_figures.forest(rows, "test accuracy", folder / "forest.png")
+        grids.grid([("", [np.zeros((9, 9), np.uint8)], [])], folder / "grid.png")
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert sorted(one) == ["forest.pdf", "forest.png", "forest.svg", "grid.png"]
+    assert one == two
+    svg = ET.fromstring(one["forest.svg"])
+    texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"an arm", "test accuracy", "published"} <= {*texts}
+    assert b"/Subtype /Type3" not in one["forest.pdf"]
+    assert b"/FontFile2" in one["forest.pdf"]
+    assert b"/CreationDate" not in one["forest.pdf"]
+
+
+def test_a_folder_of_figures_is_cleared_of_them_alone(tmp_path):
+    for name in ("old.png", "old.svg", "old.pdf", "table.csv"):
+        (tmp_path / name).touch()
+    style.clear(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+    overview_figures.forest([], "accuracy", tmp_path / "a.png")
+    overview_figures.note("nothing", tmp_path / "a.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "table.csv"]
+
+
+def test_white_paper_stays_white(tmp_path):
+    overview_figures.forest([ForestRow("an arm", Value(0.7, 0.6, 0.8))], "accuracy", tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_parts_look_the_same_in_every_figure(tmp_path, canvases):
+    """Whichever parts there are: a figure without training does not give validation the look of training."""
+    for parts in (["train", "validation", "test"], ["validation", "test"], ["train", "test"]):
+        embedding.scatter({5: np.zeros((len(parts), 2))}, ["a"] * len(parts), parts, ["a"], tmp_path / "t.png")
+        counts = {part: {"a": 1} for part in parts}
+        overview_figures.class_distribution(counts, ["a"], tmp_path / "c.png")
+        scatter, bars = canvases[-2:]
+        drawn = [c.get_paths()[0].vertices.shape for c in scatter.axes[0].collections if len(c.get_offsets())]
+        looks = [style.PART_LOOKS[part] for part in parts]
+        expected = [MarkerStyle(look.marker).get_path().vertices.shape for look in looks]
+        assert drawn == expected
+        assert [to_hex(bar.get_facecolor()).upper() for bar in bars.axes[0].patches] == [look.color for look in looks]
+        assert {look.name for look in looks} <= {text.get_text() for text in bars.legends[0].get_texts()}
+
+
+def test_no_two_meanings_share_a_look():
+    looks = [*style.PART_LOOKS.values(), style.KEPT, style.PUBLISHED, style.MEAN]
+    assert len({look.marker for look in looks}) == len(looks)
+    assert len({(look.color, look.line) for look in looks}) == len(looks)
+
+
 def test_curves_mark_stages_and_the_kept_epoch(tmp_path, canvases):
     files = [history(tmp_path / "a.csv"), history(tmp_path / "b.csv", best=2)]
     training_figures.curves(files, tmp_path / "out.png")
     loss, accuracy = canvases[0].axes
-    dots = [tuple(line.get_xydata()[0]) for line in loss.lines if line.get_marker() == "o"]
+    dots = [
+        tuple(line.get_xydata()[0])
+        for line in loss.lines
+        if line.get_marker() == style.KEPT.marker and len(line.get_xdata())
+    ]
     assert dots == [pytest.approx((2, 0.2)), pytest.approx((3, 0.3))]
     marks = [line.get_xdata()[0] for line in accuracy.lines if line.get_linestyle() == ":"]
     assert marks == [0.5, 1.5]
@@ -177,7 +238,9 @@ def test_scatter_marks_classes_by_color_and_parts_by_marker(tmp_path, canvases):
     markers = [(len(c.get_offsets()), to_hex(c.get_facecolor()[0]).upper()) for c in large.collections[:4]]
     assert markers == [(1, style.COLORS[0]), (0, style.COLORS[0]), (1, style.COLORS[1]), (1, style.COLORS[1])]
     assert small.collections[0].get_offsets().tolist() == [[1, 1]]
-    assert [t.get_text() for legend in canvases[0].legends for t in legend.get_texts()] == ["a", "b", "train", "test"]
+    assert [t.get_text() for legend in canvases[0].legends for t in legend.get_texts()] == [
+        *("a", "b", "training", "test")
+    ]
 
 
 def test_grades_get_darker_and_classes_distinct_colors():

@@ -112,7 +112,7 @@ def train(
 
     run = Run(read(study, arm), arm, fold, seed)
     train(run, Machine(device, threads, jobs_per_gpu), runtime or None)
-    curves(run.folder.history, run.folder.curves, graded=run.study.data.ordered)
+    curves(run.folder.history, run.folder.curves, graded=run.study.data.ordered, vectors=False)
 
 
 def pretrain(
@@ -136,7 +136,7 @@ def pretrain(
 
     run = AutoencoderRun(read(study, autoencoder=autoencoder), autoencoder, fold, seed)
     pretrain(run, Machine(device, threads, jobs_per_gpu), runtime or None)
-    curves(run.folder.history, run.folder.curves)
+    curves(run.folder.history, run.folder.curves, vectors=False)
     reconstructions(Path(run.folder.reconstructions), Path(run.folder.reconstructions_figure))
 
 

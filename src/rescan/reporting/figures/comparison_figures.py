@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rescan.paths import ComparisonFolder, Paths
 from rescan.reporting.figures import overview_figures, training_figures
 from rescan.reporting.figures.overview_figures import ForestRow
-from rescan.reporting.figures.style import PathLike
+from rescan.reporting.figures.style import PathLike, clear
 from rescan.reporting.text.references import forest_lines
 from rescan.reporting.text.words import metric
 from rescan.results.audit_report import AuditReport
@@ -27,9 +25,7 @@ def comparison(study: Study, arms: list[str] | None = None) -> None:
     """
     paths = Paths(study.scale, study.name)
     folder = paths.comparison_figures
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for stale in Path(folder).glob("*.png"):
-        stale.unlink()
+    clear(folder)
     scored = [arm for arm in study.arms if (is_scored(study, arm) if arms is None else arm in arms)]
     if not scored:
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import eigh
 
-from rescan.reporting.figures.style import MARKERS, PathLike, canvas, class_colors, short
+from rescan.reporting.figures.style import PART_LOOKS, PathLike, canvas, class_colors, short
 from rescan.results.parts import PARTS
 from rescan.study import NO_LABEL, SEPARATOR, Outcome
 
@@ -105,6 +105,7 @@ def scatter(
     present = [name for name in PARTS if (part == name).any()]
     colors = class_colors(classes, ordered)
     first, *others = embeddings
+    many = len(label) > FEW_POINTS  # as pixels in SVG and PDF, too
     height = 5.0 + 0.22 * ((len(classes) + 1) // 2) + (2.4 if others else 0)
     with canvas(out, height) as figure:
         layout: Any = [[first] * len(others), others] if others else [[first]]
@@ -113,9 +114,12 @@ def scatter(
             axes: Axes = panels[perplexity]
             size = (16 if perplexity == first else 5) * min(1.0, (600 / len(points)) ** 0.5)
             for color, name in zip(colors, classes):
-                for marker, which in zip(MARKERS, present):
+                for which in present:
                     x, y = points[(label == name) & (part == which)].T
-                    axes.scatter(x, y, s=max(size, 2), marker=marker, color=color, alpha=0.75, linewidths=0)
+                    marker = PART_LOOKS[which].marker
+                    axes.scatter(
+                        x, y, s=max(size, 2), marker=marker, color=color, alpha=0.75, linewidths=0, rasterized=many
+                    )
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"perplexity {perplexity:g}", fontsize=10, loc="left")
         of_classes = [
@@ -123,8 +127,10 @@ def scatter(
             for color, name in zip(colors, classes)
         ]
         of_parts = [
-            panels[first].scatter([], [], s=30, marker=marker, color="#777777", label=which)
-            for marker, which in zip(MARKERS, present)
+            panels[first].scatter(
+                [], [], s=30, marker=PART_LOOKS[which].marker, color="#777777", label=PART_LOOKS[which].name
+            )
+            for which in present
         ]
         figure.legend(handles=of_classes, loc="outside upper left", ncols=2)
         below = figure.legend(handles=of_parts, loc="outside lower left", ncols=3, title=title, title_fontsize=9.5)

@@ -11,7 +11,19 @@ import numpy as np
 from rescan.paths import EXTERNAL, Paths
 from rescan.reporting.figures import embedding, training_figures
 from rescan.reporting.figures.decision_figures import Marked, decisions, draw_points, marked
-from rescan.reporting.figures.style import COLORS, LINES, WIDTH, PathLike, canvas, class_colors, legend_above, short
+from rescan.reporting.figures.style import (
+    COLORS,
+    LINES,
+    MEAN,
+    PART_LOOKS,
+    WIDTH,
+    PathLike,
+    canvas,
+    class_colors,
+    clear,
+    legend_above,
+    short,
+)
 from rescan.reporting.text.words import Quantity, interval, number, spaced
 from rescan.results.curve_points import Bin, RocCurve, Spread
 from rescan.results.metrics_file import Metrics, read_metrics
@@ -31,9 +43,7 @@ def evaluation(study: Study, arm: str) -> None:
     paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], study.data.classes
     metrics = read_metrics(study, arm)
     folder = paths.arm(arm).figures
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for stale in Path(folder).glob("*.png"):
-        stale.unlink()
+    clear(folder)
     ordered = study.data.ordered
     if not recipe.ensemble:
         runs = [run.folder for run in study.runs(recipe.models or arm)]
@@ -154,21 +164,23 @@ def reliability(bins: Sequence[Bin], out: PathLike, at_home: Sequence[Bin] = ())
     with canvas(out, 5.2) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         above.plot([0, 1], [0, 1], color="#999999", linewidth=1, label="perfectly calibrated")
+        look = PART_LOOKS["external" if at_home else "test"]
         above.plot(
             [entry.confidence for entry in filled],
             [entry.accuracy for entry in filled],
-            "o-",
-            color=COLORS[0],
-            label="external data" if at_home else "model",
+            look.marker + look.line,
+            color=look.color,
+            label=look.name,
         )
         if at_home:
             ends = [(entry.confidence, entry.accuracy) for entry in at_home if entry.n]
-            above.plot(*zip(*ends), "s--", color=COLORS[1], label="test part, at home")
+            home = PART_LOOKS["test"]
+            above.plot(*zip(*ends), home.marker + home.line, color=home.color, label="test part, at home")
         above.set(ylabel="share that is right", ylim=(-0.02, 1.02), xlim=(0, 1))
         legend_above(figure)
         lows = [entry.low for entry in bins]
         widths = [entry.high - entry.low for entry in bins]
-        below.bar(lows, [entry.n for entry in bins], widths, align="edge", color=COLORS[0], edgecolor="white")
+        below.bar(lows, [entry.n for entry in bins], widths, align="edge", color=look.color, edgecolor="white")
         below.set(xlabel="confidence (largest probability)", ylabel="samples")
 
 
@@ -197,11 +209,11 @@ def grades(spreads: Sequence[Spread], out: PathLike) -> None:
         axes.plot(
             [place for place, _ in filled],
             [entry.mean or 0 for _, entry in filled],
-            "o-",
-            color="black",
+            MEAN.marker + MEAN.line,
+            color=MEAN.color,
             markerfacecolor="white",
-            markersize=6,
-            label="mean",
+            markersize=7,
+            label=MEAN.name,
         )
         axes.set_xticks(range(len(spreads)), [f"{short(entry.label, 13)}\nn = {entry.n:,}" for entry in spreads])
         axes.tick_params(axis="x", labelsize=9)

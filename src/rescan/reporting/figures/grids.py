@@ -35,7 +35,7 @@ def grid(rows: Rows, out: PathLike, columns: int = 6) -> None:
     lines = max((text.count("\n") + 1 for _, _, captions in rows for text in captions), default=0)
     caption = 0.06 + 0.14 * lines
     high = max(len(rows) * (title + inch + caption), 0.5)
-    with canvas(out, high, dpi=PHOTO_DPI, dither=True) as figure:
+    with canvas(out, high, dpi=PHOTO_DPI, dither=True, vectors=False) as figure:
         figure.set_layout_engine("none")
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, WIDTH), ylim=(high, 0))

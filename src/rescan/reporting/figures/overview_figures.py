@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rescan.reporting.figures.style import COLORS, PathLike, canvas, legend_above, short
+from rescan.reporting.figures.style import PART_LOOKS, PUBLISHED, PathLike, canvas, legend_above, short
 from rescan.reporting.text.words import Quantity
 from rescan.results.parts import PARTS
 
@@ -34,7 +34,8 @@ def class_distribution(
         for number, part in enumerate(parts):
             heights = [counts[part].get(name, 0) for name in classes]
             places = np.arange(len(classes)) + (number - (len(parts) - 1) / 2) * thick
-            bars = axes.barh(places, heights, thick, label=part, color=COLORS[number % len(COLORS)])
+            look = PART_LOOKS[part]
+            bars = axes.barh(places, heights, thick, label=look.name, color=look.color)
             axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=10)
         axes.set_yticks(range(len(classes)), [short(name) for name in classes])
         axes.invert_yaxis()
@@ -68,23 +69,24 @@ def forest(rows: Sequence[ForestRow], metric: str, out: PathLike, references: Se
         axes = figure.subplots()
         for line, (label, value) in zip(DASHES, references):
             axes.axvline(value, color="#888888", linestyle=line, label=short(label, 40))
+        ours = PART_LOOKS["test"]
         line_style: dict[str, Any] = {
-            "color": COLORS[0],
+            "color": ours.color,
             "linewidth": 2.5,
             "solid_capstyle": "butt",
-            "marker": "o",
+            "marker": ours.marker,
             "markersize": 7,
         }
         diamond: dict[str, Any] = {
-            "color": COLORS[1],
-            "linestyle": "",
-            "marker": "D",
+            "color": PUBLISHED.color,
+            "linestyle": PUBLISHED.line,
+            "marker": PUBLISHED.marker,
             "markersize": 7,
             "markerfacecolor": "white",
         }
         axes.plot([], [], label="this run, 95 % interval", **line_style)
         if any(row.published for row in rows):
-            axes.plot([], [], label="published", **diamond)
+            axes.plot([], [], label=PUBLISHED.name, **diamond)
         for place, row in enumerate(rows):
             if row.score is not None and row.score.value is not None:
                 value = row.score.value
@@ -100,5 +102,5 @@ def forest(rows: Sequence[ForestRow], metric: str, out: PathLike, references: Se
 
 def note(text: str, out: PathLike) -> None:
     """Write a sentence in the place of a figure that has nothing to show."""
-    with canvas(out, 0.6) as figure:
+    with canvas(out, 0.6, vectors=False) as figure:
         figure.text(0.02, 0.5, text, va="center")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rescan.reporting.figures.style import COLORS, PathLike, canvas, legend_above, short
+from rescan.reporting.figures.style import COLORS, KEPT, PART_LOOKS, PathLike, canvas, legend_above, short
 from rescan.results.history_files import of_labels, read_history, read_losses
 
 if TYPE_CHECKING:
@@ -22,21 +22,20 @@ PANELS = {
     "auroc": "mean AUROC",
 }  # of the curves
 READ = ("accuracy", "auroc")  # the panel below the losses
-LINES = {  # part: name, color and style
-    "train": ("training", COLORS[0], "--"),
-    "validation": ("validation", COLORS[1], "-"),
-    "test": ("test", COLORS[2], "-."),
-}
+LINES = ("train", "validation", "test")  # the parts that are scored after each epoch
 SMOOTH = 40  # an average over a fortieth of all steps
 
 
-def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: bool = False) -> None:
+def curves(
+    histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: bool = False, vectors: bool = True
+) -> None:
     """Draw loss and accuracy over the epochs, training and validation (and test, if watched), all runs of an arm.
 
     Args:
         histories: The run's history.csv, or those of all runs. Lines mark where stages begin, dots the kept epochs.
         out: The PNG.
         graded: Whether to draw the validation part's quadratic kappa, too.
+        vectors: Whether to write SVG and PDF, too.
     """
     files = [histories] if isinstance(histories, (str, Path)) else histories
     tables = [table for file in files if len(table := read_history(file))]
@@ -45,7 +44,7 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
     if tables and of_labels(tables[0]):
         metrics = ["loss", "auroc"]
     stages = [*dict.fromkeys(tables[0]["stage"])] if tables else []
-    with canvas(out, 1.2 + 2.1 * len(metrics)) as figure:
+    with canvas(out, 1.2 + 2.1 * len(metrics), vectors=vectors) as figure:
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics):
             for number, table in enumerate(tables):
@@ -64,13 +63,15 @@ def curves(histories: PathLike | Sequence[PathLike], out: PathLike, *, graded: b
 
 def _curves_of_run(axes: Axes, table: pd.DataFrame, metric: str, *, alone: bool, labels: bool) -> None:
     epochs, best = table["epoch"] + 1, table["kept"] == 1
-    for part, (name, color, line) in LINES.items():
+    for part in LINES:
         if f"{part}_{metric}" in table:
-            width, label = 1.8 if alone else 1.1, name if labels else None
-            axes.plot(epochs, table[f"{part}_{metric}"], line, color=color, linewidth=width, label=label)
+            look, width = PART_LOOKS[part], 1.8 if alone else 1.1
+            label = look.name if labels else None
+            axes.plot(epochs, table[f"{part}_{metric}"], look.line, color=look.color, linewidth=width, label=label)
     if f"validation_{metric}" in table:
         dots = table.loc[best, f"validation_{metric}"]
-        axes.plot(epochs[best], dots, "o", color=COLORS[1], label="kept epoch" if labels else None)
+        label = KEPT.name if labels else None
+        axes.plot(epochs[best], dots, KEPT.marker, color=KEPT.color, markersize=9, label=label)
 
 
 def _loss_limit(tables: Sequence[pd.DataFrame]) -> float | None:
@@ -109,23 +110,23 @@ def losses(files: Sequence[PathLike], out: PathLike) -> None:
             smooth = table["loss"].rolling(max(1, len(table) // SMOOTH), min_periods=1, center=True).mean()
             axes.plot(table["step"], table["loss"], color=COLORS[5], linewidth=0.5, alpha=1 / len(tables))
             label = "training, smoothed" if number == 0 else None
-            axes.plot(table["step"], smooth, color=COLORS[0], linewidth=1.2, label=label)
+            axes.plot(table["step"], smooth, color=PART_LOOKS["train"].color, linewidth=1.2, label=label)
         highest = max(float(np.nanpercentile(table["loss"], 99)) for table in tables)
         axes.set(xlabel="step of the optimizer", ylabel="loss", ylim=(0, 1.05 * highest or None))
         legend_above(figure, 2)
 
 
 def ablation(arms: Mapping[str, Sequence[PathLike]], out: PathLike) -> None:
-    """Draw accuracy and loss over the steps of several arms: training dashed, test (else validation) solid.
+    """Draw accuracy and loss over the steps of several arms: each part in its own line.
 
     Args:
         arms: For each arm's name its runs' history.csv, whose mean is drawn. The first is the baseline, in black.
         out: The PNG.
     """
     colors = [COLORS[-1], *COLORS[:-1]]
-    with canvas(out, 5.6 + 0.22 * len(arms)) as figure:
+    with canvas(out, 6.0 + 0.22 * len(arms)) as figure:
         panels = figure.subplots(2, 1, sharex=True)
-        highest = 0.0
+        highest, shown = 0.0, dict[str, None]()
         for number, (name, files) in enumerate(arms.items()):
             tables = [read_history(file) for file in files if Path(file).is_file()]
             if not tables:
@@ -134,11 +135,15 @@ def ablation(arms: Mapping[str, Sequence[PathLike]], out: PathLike) -> None:
             held_out = "test" if "test_accuracy" in mean else "validation"
             color = colors[number % len(colors)]
             for axes, metric in zip(panels, ("accuracy", "loss")):
-                axes.plot(mean["step"], mean[f"train_{metric}"], "--", color=color, linewidth=1.1)
+                axes.plot(mean["step"], mean[f"train_{metric}"], PART_LOOKS["train"].line, color=color, linewidth=1.1)
                 label = short(name, 34) if metric == "accuracy" else None
-                axes.plot(mean["step"], mean[f"{held_out}_{metric}"], "-", color=color, linewidth=1.8, label=label)
+                line = PART_LOOKS[held_out].line
+                axes.plot(mean["step"], mean[f"{held_out}_{metric}"], line, color=color, linewidth=1.8, label=label)
+            shown |= {"train": None, held_out: None}
             losses = mean[["train_loss", f"{held_out}_loss"]].to_numpy(float)
             highest = max(highest, float(np.nanpercentile(losses, 95)) if np.isfinite(losses).any() else 0.0)
+        for part in shown:
+            panels[0].plot([], [], PART_LOOKS[part].line, color="#777777", label=PART_LOOKS[part].name)
         panels[0].set(ylabel="accuracy", ylim=(None, 1.01))
         panels[1].set(ylabel="loss", xlabel="step of the optimizer", ylim=(0, 1.1 * highest or None))
         legend_above(figure, 1)
