@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm, sem, t
 
@@ -73,6 +74,13 @@ def test_hits_have_wilsons_interval_of_an_effective_number_of_units():
     assert (mean.low, mean.high) == pytest.approx((center - half, center + half), abs=0.005)
     pairs = mean_interval(hits, np.arange(40) // 2, of_hits=True)  # both of a patient alike
     assert pairs.high - pairs.low > 1.3 * (mean.high - mean.low)
+
+
+@given(arrays(float, 6, elements=st.floats(-1, 1)), arrays(int, 6, elements=st.integers(0, 3)))
+def test_an_interval_lies_between_the_bounds_and_around_the_mean(values, units):
+    mean = mean_interval(values, units.astype(str), lowest=-1)
+    assert -1 <= mean.low <= mean.value <= mean.high <= 1
+    assert mean.high > mean.low
 
 
 def test_all_hits_have_wilsons_interval():

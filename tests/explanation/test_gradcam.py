@@ -31,10 +31,12 @@ from rescan.models.normalization import normalize
 from rescan.results.map_checks_file import HITS, OVERLAPS
 from rescan.results.map_files import SHARES
 from rescan.study import Study
+from rescan.study.recipe import Ensemble
 from rescan.training.lease import Machine
 
 CLASSES = ["a/b", "$x$ with quite a long name of many words", "ü"]
 ARM = Path("results/demo/made_up/small")
+ARMS = ("small", "graded")
 SIZE = 64
 FITTED = {
     "fit_on": "crossfit",
@@ -52,6 +54,7 @@ def few():
     """Fewer items are checked, in less time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(map_checks, "CHECKED", 8)
+        patch.setattr(map_checks, "RANDOMIZED", 2)
         yield
 
 
@@ -216,6 +219,15 @@ def test_the_maps_are_checked_and_the_agreement_is_that_of_both_seeds(arm):
         assert summary[name]["low"] < summary[name]["value"] < summary[name]["high"]
     assert len(summary["curves"]["shares"]) == 5
     assert summary["curves"]["deletion"][0] == pytest.approx(summary["curves"]["random"][0])
+
+
+def test_maps_are_compared_with_the_same_fold_of_the_same_arm_only(study):
+    arms = {**study.arms, "both": study.arms["small"].model_copy(update={"ensemble": Ensemble(members=list(ARMS))})}
+    split = study.split.model_copy(update={"folds": 2, "seeds": [4, 5, 6, 7, 8, 9]})
+    larger = study.model_copy(update={"arms": arms, "split": split})
+    expected = [f"results/demo/made_up/small/fold0_seed{seed}/model.safetensors" for seed in (5, 6, 7, 8)]
+    for arm in ("small", "both"):
+        assert overlays._other_seeds(larger, arm) == expected
 
 
 @pytest.mark.usefixtures("study")
