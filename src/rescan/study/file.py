@@ -103,7 +103,7 @@ def preparations_of_arms(study: Study) -> dict[str, str]:
     content = read_yaml(study.file)
     demo = content.pop("demo", None) or {}
     whole = merge(content, demo if study.scale == "demo" else {})
-    default = mapping(whole, "recipe").get("preparation")
+    default: Any = mapping(whole, "recipe").get("preparation")
     return {arm: (own or {}).get("preparation", default) for arm, own in mapping(whole, "arms").items()}
 
 

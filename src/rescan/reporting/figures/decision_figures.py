@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rescan.reporting.figures.style import COLORS, LINES, MARKERS, PathLike, canvas, legend_above, short
+from rescan.reporting.figures.style import COLORS, LINES, POINTS, PathLike, canvas, legend_above, short
 from rescan.reporting.text.words import Quantity, interval, number, spaced
 from rescan.results.decisions import NetBenefit, PrCurve
 from rescan.results.metrics_file import Metrics
@@ -41,10 +41,10 @@ def draw_points(axes: Any, places: Sequence[tuple[str, float | None, float | Non
     names = list(dict.fromkeys(name for name, *_ in places))
     for name, x, y, color in places:
         if x is not None and y is not None:
-            marker = MARKERS[names.index(name) % len(MARKERS)]
+            marker = POINTS[names.index(name) % len(POINTS)]
             axes.plot(x, y, marker, color=color, markeredgecolor="black", markersize=8, zorder=3, clip_on=False)
     for place, name in enumerate(names):
-        axes.plot([], [], MARKERS[place % len(MARKERS)], color="white", markeredgecolor="black", label=spaced(name))
+        axes.plot([], [], POINTS[place % len(POINTS)], color="white", markeredgecolor="black", label=spaced(name))
 
 
 def decisions(study: Study, metrics: Metrics, folder: Any) -> None:

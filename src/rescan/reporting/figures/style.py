@@ -46,6 +46,7 @@ PART_LOOKS = {
 KEPT = Look("kept epoch", COLORS[1], "*", "")  # of the validation part
 PUBLISHED = Look("published", COLORS[6], "D", "")
 MEAN = Look("mean", COLORS[6], "P", "-")
+POINTS = ("<", ">", "p", "h", "d", "8", "X")  # of operating points, in their order; markers that no part has
 GRADES = ("viridis", 0.84, 0.0)  # of grades, light to dark: told apart without color, too; no yellow
 STYLE: dict[Any, Any] = {
     "font.size": 11,
