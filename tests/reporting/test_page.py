@@ -14,6 +14,7 @@ import pytest
 
 from rescan.paths import Paths
 from rescan.reporting.figures import grids
+from rescan.reporting.page import album
 from rescan.reporting.page.data_view import FIGURES
 from rescan.reporting.page.report import report
 from rescan.results.metrics_file import Metrics
@@ -361,3 +362,34 @@ def test_each_study_has_a_page_of_its_own(graded, full_tree, tmp_path, monkeypat
     assert "Grades of eyes" in first.text
     assert "Four classes" not in first.text
     assert "Four classes" in second.text
+
+
+def test_a_page_stays_within_its_limit(full_tree, tmp_path, monkeypatch):
+    folder, study = full_tree
+    shutil.copytree(folder / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(album, "LIMIT", 250_000)
+    report(study)
+    path = Path(Paths("full", study.name).page)
+    page, linked = Page(path), [link for link in Page(path).all("href") if link.endswith(".png")]
+    assert path.stat().st_size <= 250_000
+    assert f"{len(linked)} figures would make this page larger than 0.25 MB and are linked." in page.text
+    assert len(linked) > 5
+    assert all((path.parent / link).is_file() for link in linked)
+    assert page.tags.count("img") > 1  # what stands first is in it
+
+
+def test_long_lists_are_cut(full_tree, tmp_path, monkeypatch):
+    folder, study = full_tree
+    shutil.copytree(folder / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    path = Path(Paths("full", study.name).audit)
+    audit = json.loads(path.read_text())
+    audit["unreadable"] = [{"sample": f"train/{number:05d}.jpg", "problem": "truncated"} for number in range(5000)]
+    path.write_text(json.dumps(audit))
+    report(study)
+    page = Page(Paths("full", study.name).page)
+    assert "5,000 files, left out" in page.text
+    assert "train/00199.jpg" in page.text
+    assert "train/00200.jpg" not in page.text
+    assert "and 4,800 more" in page.text

@@ -26,6 +26,7 @@ from rescan.reporting.text.words import several
 LIMIT = 5_000_000  # bytes of a page
 QUALITY, EFFORT = 75, 2  # of WebP: at 75 no difference is seen; more effort takes longer than it saves
 WORTH_IT = 20_000  # bytes: a smaller PNG stays as it is
+NOTE = "<!--note-->"
 LONGEST = 16_383  # pixels of a side of a WebP image
 
 
@@ -41,14 +42,14 @@ class _Part:
 class Album:
     """The heavy parts of one page."""
 
-    def __init__(self, folder: str | Path, limit: int = LIMIT) -> None:
+    def __init__(self, folder: str | Path, limit: int | None = None) -> None:
         """Start without any.
 
         Args:
             folder: That of the page, which links are relative to.
-            limit: Bytes that the page may have.
+            limit: Bytes that the page may have; by default LIMIT.
         """
-        self.folder, self.limit = folder, limit
+        self.folder, self.limit = folder, limit or LIMIT
         self._parts: list[_Part] = []
         self._shown: dict[bytes, tuple[str, str]] = {}  # id and text of a picture, by its content
 
@@ -68,13 +69,8 @@ class Album:
         """A mark for what may be left out for something short."""
         return self._mark(_Part(lambda: whole, instead, is_picture=False))
 
-    def fill(self, page: str, note: str) -> str:
-        """Put the parts in place of their marks.
-
-        Args:
-            page: The page with marks.
-            note: What in the page is replaced by the sentence about what was left out, or by nothing.
-        """
+    def fill(self, page: str) -> str:
+        """Put the parts in place of their marks, and a sentence about what was left out in place of NOTE."""
         size, texts, left_out = len(page.encode()) + 1000, {}, 0
         for number, part in sorted(enumerate(self._parts), key=lambda entry: not entry[1].is_picture):
             whole = part.whole()
@@ -87,7 +83,7 @@ class Album:
             sentence = Markup('<p class="soft">{} would make this page larger than {} MB and {}.</p>').format(
                 several(left_out, "figure"), f"{self.limit / 1e6:g}", "are linked" if left_out > 1 else "is linked"
             )
-        page = page.replace(note, sentence, 1)
+        page = page.replace(NOTE, sentence, 1)
         return re.sub(r"<!--part (\d+)-->", lambda match: texts[int(match[1])], page)
 
     def _mark(self, part: _Part) -> Markup:

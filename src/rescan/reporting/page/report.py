@@ -33,12 +33,12 @@ from rescan.study import Study
 
 PACKAGE = "rescan.reporting.page"
 SCRIPTS, STYLES = ("page_browser.js", "page.js"), ("page.css", "page_tables.css", "page_browser.css")
+LISTED = 200  # entries of a list, at most: a data set may have thousands of unreadable files
 LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
 FILTERS = (
     *(words.number, words.interval, words.difference, words.percent),
     *(words.spaced, words.capitalized, words.metric, words.listed, words.column, words.split),
 )
-NOTE = "<!--note-->"  # where the page says what was left out
 HEADINGS = re.compile(r'<section\b[^>]* id="([^"]+)"[^>]*>\s*(?:<details[^>]*><summary>)?<h[23]>(.*?)</h[23]>')
 
 
@@ -60,7 +60,7 @@ def report(study: Study) -> None:
     body = environment(album=album).get_template("page_body.html").render(view=view, glossary=glossary())
     first = Entry(f"{study.name}-answer", Markup("Answer"))
     page = render(f"{study.title} ({study.scale})", body, [first, *contents(body)])
-    write(paths.page, album.fill(page, NOTE))
+    write(paths.page, album.fill(page))
     card(view).write(paths.card)
 
 
@@ -76,7 +76,7 @@ def environment(**globals_: object) -> Environment:
     templates.filters.update({function.__name__: function for function in FILTERS})
     heads = {name: record.title for name, record in READERS.items()}
     functions = {"landis_koch": words.landis_koch, "several": words.several, "Value": words.Value}
-    templates.globals.update(functions, heads=heads, parts=PARTS, **globals_)
+    templates.globals.update(functions, heads=heads, parts=PARTS, LISTED=LISTED, **globals_)
     return templates
 
 
