@@ -333,3 +333,4 @@ def test_a_picture_is_stretched_as_another_and_holes_are_black():
     ramp[3, 3] = np.nan
     assert stretched(ramp)[3, 3] == 0
     assert not stretched(np.full((4, 5), 9)).any()
+    assert not stretched(np.full((4, 5), np.nan)).any()

@@ -182,6 +182,12 @@ def test_curves_mark_stages_and_the_kept_epoch(tmp_path, canvases):
     assert marks == [0.5, 1.5]
     assert {"warm", "main"} <= {text.get_text() for text in accuracy.texts}
     assert [text.get_text() for text in canvases[0].legends[0].get_texts()] == ["training", "validation", "kept epoch"]
+def test_losses_of_a_run_without_a_finite_one_are_drawn_without_a_warning(tmp_path, canvases):
+    pd.DataFrame({"step": [1, 2], "loss": ["", ""]}).to_csv(tmp_path / "losses.csv", index=False)
+    training_figures.losses([tmp_path / "losses.csv"], tmp_path / "out.png")
+    assert canvases[0].axes[0].get_xlabel() == "step of the optimizer"
+
+
 
 
 def test_confusion_shows_counts_and_shares_of_the_true_class(tmp_path, canvases):
@@ -294,6 +300,12 @@ def test_principal_components_are_those_of_a_singular_value_decomposition():
     vectors = np.random.default_rng(0).integers(0, 255, (30, 9000), np.uint8)
     centered = vectors - vectors.mean(0)
     left, values, _ = np.linalg.svd(centered, full_matrices=False)
+@pytest.mark.parametrize("vectors", [np.full((20, 6), 7, np.uint8), np.tile(np.arange(6.0), (20, 1))])
+def test_equal_vectors_lie_on_one_point(vectors):
+    for points in embedding.tsne(vectors, 0, (5,)).values():
+        assert not points.any()
+
+
     expected = left[:, :4] * values[:4]
     scores = embedding.principal_components(vectors, 4)
     signs = np.sign((scores * expected).sum(0))

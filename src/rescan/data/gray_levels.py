@@ -32,6 +32,8 @@ def stretched(
     picture: np.ndarray, as_in: np.ndarray | None = None, percentiles: tuple[float, float] = STRETCHED
 ) -> np.ndarray:
     """A picture as uint8 gray levels, stretched between two percentiles of it, or of another picture; NaN is black."""
-    low, high = np.nanpercentile(picture if as_in is None else as_in, percentiles)
+    known = (picture if as_in is None else as_in).ravel()
+    known = known[~np.isnan(known)]
+    low, high = np.percentile(known, percentiles) if known.size else (0.0, 0.0)
     values = np.nan_to_num(picture.astype(np.float32), nan=low)
     return ((values - low) / max(high - low, 1e-6) * 255).clip(0, 255).round().astype(np.uint8)

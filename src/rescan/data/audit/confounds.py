@@ -149,7 +149,9 @@ def kappa_interval(codes: np.ndarray, predicted: np.ndarray, groups: pd.Series, 
     rng, units = np.random.default_rng(0), len(tables)
     draws = (rng.integers(units, size=units) for _ in range(REPLICATES))
     drawn = np.stack([np.bincount(draw, minlength=units) @ tables for draw in draws])
-    variance = float(np.nanvar(quadratic_kappa(Counts.of(drawn.reshape(-1, count, count)))))
+    replicates = quadratic_kappa(Counts.of(drawn.reshape(-1, count, count)))
+    defined = replicates[~np.isnan(replicates)]
+    variance = float(defined.var()) if defined.size else 0.0
     value = float(quadratic_kappa(Counts.of(tables.sum(0).reshape(count, count))))
     of_grades = groups.groupby(codes).nunique().to_list()
     low, high = score_interval(np.array([value]), variance, together(of_grades, float(units)), -1, 1)

@@ -58,13 +58,15 @@ def tsne(vectors: np.ndarray, seed: int, perplexities: Sequence[float] = ()) -> 
         perplexities: Others than 40, which comes first, or N/3 in its place where that is less; left out above N/3.
 
     Returns:
-        Perplexity → (N, 2) coordinates without units.
+        Perplexity → (N, 2) coordinates without units; all 0 where all vectors are equal.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     components, most = principal_components(vectors), len(vectors) / 3
     fitting = dict.fromkeys([min(PERPLEXITY, round(most, 1)), *(value for value in perplexities if value <= most)])
+    if not components.any():
+        return {value: np.zeros((len(vectors), 2)) for value in fitting}
     threads = 1 if len(vectors) <= FEW_POINTS else None
     with threadpool_limits(threads, user_api="openmp"):
         return {

@@ -111,7 +111,8 @@ def losses(files: Sequence[PathLike], out: PathLike) -> None:
             axes.plot(table["step"], table["loss"], color=COLORS[5], linewidth=0.5, alpha=1 / len(tables))
             label = "training, smoothed" if number == 0 else None
             axes.plot(table["step"], smooth, color=PART_LOOKS["train"].color, linewidth=1.2, label=label)
-        highest = max(float(np.nanpercentile(table["loss"], 99)) for table in tables)
+        losses = [table.loc[np.isfinite(table["loss"]), "loss"] for table in tables]
+        highest = max((float(np.percentile(of_run, 99)) for of_run in losses if len(of_run)), default=0.0)
         axes.set(xlabel="step of the optimizer", ylabel="loss", ylim=(0, 1.05 * highest or None))
         legend_above(figure, 2)
 
