@@ -13,7 +13,8 @@ from rescan.evaluation import readings
 from rescan.evaluation.levels import LEVELS, ByLevel, ByRule, coarser_levels
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import Reading
-from rescan.evaluation.scoring import of_part, runs_of, score
+from rescan.evaluation.scoring import Scored, of_part, runs_of, score
+from rescan.evaluation.undefined import undefined
 from rescan.heads.multilabel_head import present
 from rescan.metrics.run_rows import RunRows, compute
 from rescan.results.metrics_file import Endpoint, Levels, Scores
@@ -93,6 +94,7 @@ def score_parts(
     names = [name for name, metric in METRICS.items() if outcome.ordered or not metric.of_grades]
     result = PartScores()
     for part in parts:
+        of_levels: dict[str, Scored] = {}
         for level, reading in levels.items():
             rows = of_part(reading, part, linked)
             if rows.rows.empty or (part == "test_unlinked" and not _enough_unlinked(outcome, reading, rows, level)):
@@ -113,9 +115,10 @@ def score_parts(
             }
             scores = scored.scores.model_copy(update={"metrics": metrics, **rules})
             result.parts.setdefault(part, {})[level] = scores
-            result.warnings += [f"{part}, {level}: {line}" for line in scored.warnings]
+            of_levels[level] = scored
             if level == "image" and part != "out_of_fold":
                 result.runs[part] = scored.runs
+        result.warnings += undefined(part, of_levels, classes)
     return result
 
 

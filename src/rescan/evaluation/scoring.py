@@ -18,11 +18,10 @@ from rescan.results.posttraining import RunId
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of some rows, the runs that they are of, ready for more metrics, and warnings about the scores."""
+    """The scores of some rows, and the runs that they are of, ready for more metrics."""
 
     scores: Scores
     runs: dict[RunId, RunRows]
-    warnings: list[str]
 
 
 def of_part(reading: Reading, part: str, linked: Collection[str] = ()) -> Reading:
@@ -68,9 +67,9 @@ def score(
     runs = runs_of(reading, unit, len(classes))
     ready = list(runs.values())
     defined = [name for name in ready[0].defined(names) if not (pooled and METRICS[name].ranked)]
-    metrics, warnings = estimate(defined, ready, [run.seed for run in runs], classes, positive)
+    metrics, _ = estimate(defined, ready, [run.seed for run in runs], classes, positive)
     n = len(reading.rows[LEVELS[level]].drop_duplicates())
-    return Scored(Scores(n=n, groups=int(reading.rows[unit].nunique()), metrics=metrics), runs, warnings)
+    return Scored(Scores(n=n, groups=int(reading.rows[unit].nunique()), metrics=metrics), runs)
 
 
 def runs_of(reading: Reading, unit: str, classes: int) -> dict[RunId, RunRows]:
