@@ -103,6 +103,7 @@ class ArmFigures(str):
     reliability = _File("reliability.png")
     precision_recall = _File("precision_recall.png")
     net_benefit = _File("net_benefit.png")
+    selective = _File("selective.png")
     grades = _File("grades.png")
     endpoints = _File("endpoints.png")
 

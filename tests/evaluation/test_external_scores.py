@@ -82,7 +82,9 @@ def test_nothing_at_home_depends_on_external_data(cases: SimpleNamespace) -> Non
     assert found.pop("external")["h2"]["endpoints"].keys() == {"any_disease", "referable"}
     for endpoint in found["endpoints"].values():
         assert endpoint["parts"].pop("external/h2")["image"]["n"] == 90
-    del found["confusion"]["external/h2"], found["curves"]["reliability"]["external/h2"]
+    del found["confusion"]["external/h2"]
+    assert found["confidence"]["calibration"].pop("external/h2")["referable"]["n"] == 4 * 90
+    assert found["confidence"]["referral"].pop("external/h2").keys() == {"", "any_disease", "referable"}
     alone.pop("external", None)
     found["warnings"] = [text for text in found["warnings"] if not text.startswith("external/h2")]
     assert found == alone

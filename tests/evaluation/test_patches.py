@@ -54,7 +54,7 @@ def test_levels_from_patch_to_patient(cases: SimpleNamespace) -> None:
         expected = np.mean([by_hand(cases, seed, columns, skill=1.5, patients=True) for seed in range(3)])
         assert test[level]["metrics"]["accuracy"]["value"] == pytest.approx(expected)
     assert np.sum(metrics["confusion"]["test"]) == 80
-    assert sum(row["n"] for row in metrics["curves"]["reliability"]["test"]) == 80
+    assert metrics["confidence"]["calibration"]["test"]["a"]["n"] == 3 * 80  # images of all runs, not patches
     fitted = read_json("results/full/heads/one/posttraining.json")
     assert fitted["n"] == 3 * 60 * PATCHES  # on items
 

@@ -51,7 +51,7 @@ def test_points_lie_on_the_curve_of_the_first_run(study, monkeypatch, name, acro
     curve = next(line for line in axes.lines if len(line.get_xdata()) > 5)
     marks = {line.get_marker(): line for line in axes.lines if line.get_marker() != "None" and len(line.get_xdata())}
     up = "sensitivity" if name == "sensitivity" else "ppv"
-    for point, marker in zip(metrics.decisions.points, style.MARKERS):
+    for point, marker in zip(metrics.decisions.points, style.POINTS):
         level = point.parts["test"]["image"].metrics
         x = level[across].runs[0] if across == "sensitivity" else 1 - level[across].runs[0]
         assert marks[marker].get_xydata()[0] == pytest.approx((x, level[up].runs[0]))

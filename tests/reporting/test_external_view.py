@@ -48,8 +48,8 @@ def test_rows_are_those_of_metrics_json(study):
     assert titles[0] == "quadratic kappa"
     assert {"sensitivity, any disease", "specificity, referable"} < set(titles)
     assert view.is_calibrated
-    of_external = sum(entry.n for entry in metrics.curves.reliability["external/h2"])
-    assert of_external == 40
+    there = metrics.confidence.calibration["external/h2"]
+    assert {one.n for one in there.values()} == {40 * len(metrics.runs)}
     first = view.rows[0]
     assert first.external == metrics.estimate("quadratic_kappa", "external/h2")
     assert first.difference.value == pytest.approx(first.external.value - first.test.value)

@@ -18,7 +18,7 @@ from rescan.reporting.figures import decision_figures, embedding, grids, overvie
 from rescan.reporting.figures import evaluation_figures as figures
 from rescan.reporting.figures.overview_figures import ForestRow
 from rescan.reporting.text.words import Value
-from rescan.results.curve_points import Bin, RocCurve, Spread
+from rescan.results.curve_points import RocCurve, Spread
 from rescan.results.decisions import NetBenefit, PrCurve
 from rescan.results.parts import PARTS
 
@@ -51,7 +51,6 @@ def history(path, stages=("warm", "main", "main"), best=1):
 def draw_all(folder):
     """One of each figure, with names that are hard to place."""
     k = len(LONG)
-    bins = [Bin(low=i / 5, high=(i + 1) / 5, n=i, confidence=i / 5 + 0.1, accuracy=0.5) for i in range(5)]
     image = np.full((40, 80, 3), 200, np.uint8)
     random = np.random.default_rng(0)
     line = RocCurve(fpr=[0, 0.5, 1], tpr=[0, 0.9, 1])
@@ -60,7 +59,6 @@ def draw_all(folder):
     training_figures.curves(history(folder / "h.csv"), folder / "curves.png")
     figures.confusion(random.integers(0, 9999, (k, k)), LONG, folder / "confusion.png")
     figures.roc(dict.fromkeys(LONG, line), dict.fromkeys(LONG, area), folder / "roc.png")
-    figures.reliability(bins, folder / "reliability.png")
     marks = [decision_figures.Marked("cost_fn5_fp1", 0.9, 0.5, 0.6), decision_figures.Marked("youden", 0.8, 0.6, None)]
     curve = PrCurve(recall=[0.1, 1], precision=[0.9, 0.4], prevalence=0.3)
     of_all = (dict.fromkeys(LONG, curve), dict.fromkeys(LONG, area), dict.fromkeys(LONG, marks))
@@ -96,7 +94,7 @@ def test_nothing_is_cut_off_or_too_small(tmp_path, monkeypatch):
     original = Text.draw
     monkeypatch.setattr(Text, "draw", draw)
     draw_all(tmp_path)
-    assert len(list(tmp_path.glob("*.png"))) == 11
+    assert len(list(tmp_path.glob("*.png"))) == 12
     assert len(texts) > 100
     for text, size, box, (_, _, width, height) in texts:
         assert size >= 8, text
@@ -182,12 +180,12 @@ def test_curves_mark_stages_and_the_kept_epoch(tmp_path, canvases):
     assert marks == [0.5, 1.5]
     assert {"warm", "main"} <= {text.get_text() for text in accuracy.texts}
     assert [text.get_text() for text in canvases[0].legends[0].get_texts()] == ["training", "validation", "kept epoch"]
+
+
 def test_losses_of_a_run_without_a_finite_one_are_drawn_without_a_warning(tmp_path, canvases):
     pd.DataFrame({"step": [1, 2], "loss": ["", ""]}).to_csv(tmp_path / "losses.csv", index=False)
     training_figures.losses([tmp_path / "losses.csv"], tmp_path / "out.png")
     assert canvases[0].axes[0].get_xlabel() == "step of the optimizer"
-
-
 
 
 def test_confusion_shows_counts_and_shares_of_the_true_class(tmp_path, canvases):
@@ -206,17 +204,6 @@ def test_roc_names_area_and_interval(tmp_path, canvases):
     figures.roc({"a": line, "b": line, "c": line}, areas, tmp_path / "out.png")
     texts = [text.get_text() for text in canvases[0].legends[0].get_texts()]
     assert texts == ["a  0.750 (0.625–0.800)", "b  0.500", "c"]
-
-
-def test_reliability_leaves_empty_bins_out(tmp_path, canvases):
-    bins = [
-        Bin(low=0.0, high=0.5, n=0, confidence=0.0, accuracy=0.0),
-        Bin(low=0.5, high=1.0, n=7, confidence=0.8, accuracy=0.6),
-    ]
-    figures.reliability(bins, tmp_path / "out.png")
-    above, below = canvases[0].axes
-    assert above.lines[1].get_xydata().tolist() == [[0.8, 0.6]]
-    assert [bar.get_height() for bar in below.patches] == [0, 7]
 
 
 def test_class_distribution_has_a_bar_for_each_class_and_part(tmp_path, canvases):
@@ -300,12 +287,6 @@ def test_principal_components_are_those_of_a_singular_value_decomposition():
     vectors = np.random.default_rng(0).integers(0, 255, (30, 9000), np.uint8)
     centered = vectors - vectors.mean(0)
     left, values, _ = np.linalg.svd(centered, full_matrices=False)
-@pytest.mark.parametrize("vectors", [np.full((20, 6), 7, np.uint8), np.tile(np.arange(6.0), (20, 1))])
-def test_equal_vectors_lie_on_one_point(vectors):
-    for points in embedding.tsne(vectors, 0, (5,)).values():
-        assert not points.any()
-
-
     expected = left[:, :4] * values[:4]
     scores = embedding.principal_components(vectors, 4)
     signs = np.sign((scores * expected).sum(0))
@@ -319,6 +300,12 @@ def test_perplexities_above_a_third_of_the_points_are_left_out():
     assert list(embedding.tsne(vectors[:12], 0, (10, 80))) == [4]
 
 
+@pytest.mark.parametrize("vectors", [np.full((20, 6), 7, np.uint8), np.tile(np.arange(6.0), (20, 1))])
+def test_equal_vectors_lie_on_one_point(vectors):
+    for points in embedding.tsne(vectors, 0, (5,)).values():
+        assert not points.any()
+
+
 def test_each_arm_gets_the_figures_that_apply(graded):
     folder, study = graded
     paths = Paths("full", study.name)
@@ -326,7 +313,7 @@ def test_each_arm_gets_the_figures_that_apply(graded):
     expected = {
         "multitask": of_grades,
         "tested": of_grades,  # a softmax for an ordinal head gives no probabilities either
-        "simple": {*of_grades, "roc", "reliability", "net_benefit"},
+        "simple": {*of_grades, "roc", "reliability", "selective", "net_benefit"},
         "ensemble": of_grades - {"curves", "features"},
         "cuts": of_grades,
     }

@@ -1,19 +1,16 @@
-"""What the figures of an arm draw: ROC curves, reliability, the spread of grades."""
+"""What the figures of an arm draw: ROC curves, the spread of grades."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from rescan.evaluation.readings import Reading, endpoint
 from rescan.evaluation.scoring import runs_of
-from rescan.metrics.probabilistic import BINS, confidence_bins
 from rescan.metrics.ranked import accumulate
 from rescan.metrics.run_rows import RunRows
-from rescan.results.curve_points import Bin, Curves, RocCurve, Spread
+from rescan.results.curve_points import Curves, RocCurve, Spread
 from rescan.results.posttraining import RunId
 from rescan.study import Study
 
@@ -25,7 +22,6 @@ def curves(
     study: Study,
     parts: dict[str, dict[RunId, RunRows]],
     images: Reading,
-    external: Mapping[str, dict[RunId, RunRows]] = MappingProxyType({}),
 ) -> Curves:
     """What the figures of the first run draw.
 
@@ -33,17 +29,13 @@ def curves(
         study: The study.
         parts: The runs of each part, by image.
         images: All rows by image.
-        external: The runs of external parts, of which there is the reliability only.
     """
     classes = study.data.classes
     run = next(iter(list(parts.values())[-1]))
-    first, others = ({part: next(iter(runs.values())) for part, runs in of.items()} for of in (parts, external))
+    first = {part: next(iter(runs.values())) for part, runs in parts.items()}
     return Curves(
         run=run,
         roc={part: roc(rows, classes, study.positive) for part, rows in first.items() if rows.rankings},
-        reliability={
-            part: reliability(rows) for part, rows in {**first, **others}.items() if rows.probabilities is not None
-        },
         **(_of_grades(study, run, list(parts), images) if study.data.ordered else {}),
     )
 
@@ -97,21 +89,3 @@ def roc(rows: RunRows, classes: list[str], positive: int | None) -> dict[str, Ro
             tpr=(true_positives / true_positives[-1])[chosen].round(5).tolist(),
         )
     return curves
-
-
-def reliability(rows: RunRows) -> list[Bin]:
-    """Mean confidence and accuracy in each bin of the largest probability that holds a row."""
-    if rows.probabilities is None:
-        return []
-    confidence, right = rows.probabilities.max(1), rows.probabilities.argmax(1) == rows.target
-    bins = confidence_bins(confidence)
-    return [
-        Bin(
-            low=number / BINS,
-            high=(number + 1) / BINS,
-            n=int((bins == number).sum()),
-            confidence=float(confidence[bins == number].mean()),
-            accuracy=float(right[bins == number].mean()),
-        )
-        for number in np.unique(bins).tolist()
-    ]

@@ -10,6 +10,7 @@ import pandas as pd
 from rescan.errors import RescanError
 from rescan.evaluation import predictions
 from rescan.evaluation.baselines import baselines
+from rescan.evaluation.calibration import bound_warnings, confidence
 from rescan.evaluation.curves import curves
 from rescan.evaluation.decision_curves import decision_curves
 from rescan.evaluation.diagnosis import diagnose
@@ -32,6 +33,7 @@ from rescan.results.metrics_file import Metrics
 from rescan.results.parts import PARTS, UNLABELED
 from rescan.results.posttraining import Posttraining
 from rescan.results.predictions_file import SUBMISSION
+from rescan.results.reliability import Confidence
 from rescan.study import Study
 from rescan.study.keys import result_key
 
@@ -58,16 +60,18 @@ def evaluate(study: Study, arm: str) -> None:
     scored = score_parts(study.data.outcome, read, linked)
     endpoints = score_endpoints(study.data.outcome, read)
     diagnosis = diagnose(study, arm, images, scored.parts)
+    home = confidence(study.data.outcome, posttraining, read, ["test" if "test" in scored.parts else "validation"])
     external = score_external(study, arm, posttraining, scored.parts, endpoints)
     whole = recipe.training_samples == "all"
     warnings = read.warnings + warning_of_selection(study, arm) + warning_of_links(images.rows, linked, whole=whole)
-    warnings += scored.warnings + external.warnings + [finding.text for finding in diagnosis]
+    warnings += bound_warnings(posttraining) + scored.warnings + external.warnings
+    warnings += [finding.text for finding in diagnosis]
     warnings += [
         f"{point.name} of {point.of}, which predicts: {point.problem}"
         for point in posttraining.points
         if point.predicts and point.problem
     ]
-    of_curves = curves(study, scored.runs, images, external.runs)
+    of_curves = curves(study, scored.runs, images)
     points = joined(score_points(study.data.outcome, posttraining, read), external.points)
     for line in warnings:
         logger.warning("%s: %s", arm, line)
@@ -102,6 +106,10 @@ def evaluate(study: Study, arm: str) -> None:
         baselines=baselines(study, images, unit),
         curves=of_curves,
         decisions=Decisions(points=points, **decision_curves(study.data.outcome, read, of_curves.run)),
+        confidence=Confidence(
+            calibration={**home.calibration, **external.confidence.calibration},
+            referral={**home.referral, **external.confidence.referral},
+        ),
         warnings=warnings,
         diagnosis=diagnosis,
         external=external.differences,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rescan.evaluation import predictions
-from rescan.evaluation.part_scores import PartScores, read_parts, score_endpoints, score_parts
+from rescan.evaluation.calibration import confidence
+from rescan.evaluation.part_scores import PartReadings, PartScores, read_parts, score_endpoints, score_parts
 from rescan.evaluation.point_scores import joined, score_points
 from rescan.metrics.run_rows import RunRows
 from rescan.paths import EXTERNAL as FOLDER
@@ -14,6 +15,7 @@ from rescan.results.decisions import PointScores
 from rescan.results.metrics_file import Difference, Endpoint, ExternalDifferences, Levels, Scores, difference
 from rescan.results.parts import EXTERNAL
 from rescan.results.posttraining import Posttraining, RunId
+from rescan.results.reliability import Confidence
 from rescan.study import Outcome, Study
 
 
@@ -27,6 +29,7 @@ class ExternalScores:
         endpoints: Those of the home parts, with the external ones added.
         differences: By name of the data set.
         points: The operating points, with those parts only.
+        confidence: What the probabilities are worth there.
         warnings: What limits the scores.
     """
 
@@ -35,6 +38,7 @@ class ExternalScores:
     runs: dict[str, dict[RunId, RunRows]] = field(default_factory=dict)
     differences: dict[str, ExternalDifferences] = field(default_factory=dict)
     points: list[PointScores] = field(default_factory=list)
+    confidence: Confidence = field(default_factory=Confidence)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -58,7 +62,11 @@ def score_external(
         everything = predictions.read(data_set, arm)
         labeled = everything.where(everything.rows["part"] == EXTERNAL)
         part = f"{FOLDER}/{name}"
-        scored, own, points = score_new(study.data.outcome, posttraining, labeled, part)
+        read = _read_new(study.data.outcome, posttraining, labeled, part)
+        scored, own, points = _score(study.data.outcome, posttraining, read, part)
+        there = confidence(study.data.outcome, posttraining, read, [part])
+        result.confidence.calibration.update(there.calibration)
+        result.confidence.referral.update(there.referral)
         result.parts |= scored.parts
         result.runs |= scored.runs
         result.points = joined(result.points, points)
@@ -81,7 +89,18 @@ def score_new(
     outcome: Outcome, posttraining: Posttraining, labeled: predictions.Predictions, part: str
 ) -> tuple[PartScores, dict[str, Endpoint], list[PointScores]]:
     """Score labeled predictions that nothing was fitted on, as one part; their endpoints, and operating points."""
-    read = read_parts(outcome, posttraining, labeled._replace(rows=labeled.rows.assign(part=part)))
+    return _score(outcome, posttraining, _read_new(outcome, posttraining, labeled, part), part)
+
+
+def _read_new(
+    outcome: Outcome, posttraining: Posttraining, labeled: predictions.Predictions, part: str
+) -> PartReadings:
+    return read_parts(outcome, posttraining, labeled._replace(rows=labeled.rows.assign(part=part)))
+
+
+def _score(
+    outcome: Outcome, posttraining: Posttraining, read: PartReadings, part: str
+) -> tuple[PartScores, dict[str, Endpoint], list[PointScores]]:
     scored = score_parts(outcome, read, parts=[part])
     scored.warnings[:0] = [f"{part}: {text}" for text in read.warnings]
     return scored, score_endpoints(outcome, read, [part]), score_points(outcome, posttraining, read, [part])

@@ -27,6 +27,7 @@ from rescan.results.posttraining import CROSSFIT, Fit, Fits, NetworkFile, Posttr
 from rescan.study import Study
 
 BOUNDS = (0.05, 20.0)  # of a temperature
+FLAT = 1e-9  # nats: losses that differ by less are equal
 
 
 def posttrain(study: Study, arm: str) -> None:
@@ -103,7 +104,10 @@ def _crossfitted(rows: Predictions, fit: Callable[[Predictions, int | None], Fit
 
 
 def temperature(head: str, rows: Predictions, classes: int) -> float:
-    """The temperature in BOUNDS of a head's logits with the least negative log-likelihood; 1 without a row."""
+    """The temperature in BOUNDS of a head's logits with the least negative log-likelihood.
+
+    A bound, where nothing inside is better; 1 without a row, and where all temperatures are equally good.
+    """
     target, logits = rows.rows["target"].to_numpy(np.intp), rows.outputs[head]
     if not len(target):
         return 1.0
@@ -113,8 +117,10 @@ def temperature(head: str, rows: Predictions, classes: int) -> float:
         log_probabilities = heads.HEADS[head].log_probabilities(logits / math.exp(log_temperature), classes)
         return float(-log_probabilities[index, target].mean())  # type: ignore[index]
 
-    bounds = (math.log(BOUNDS[0]), math.log(BOUNDS[1]))
-    return math.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x)
+    bounds = [math.log(bound) for bound in BOUNDS]
+    inside = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded")
+    as_good = [bound for bound, end in zip(BOUNDS, bounds) if negative_log_likelihood(end) <= inside.fun + FLAT]
+    return as_good[0] if len(as_good) == 1 else 1.0 if as_good else math.exp(inside.x)
 
 
 def neuron(rows: Predictions, classes: int) -> list[float]:

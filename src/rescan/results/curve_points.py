@@ -15,16 +15,6 @@ class RocCurve(Part):
     tpr: list[float] = []
 
 
-class Bin(Part):
-    """The rows whose largest probability is in (low, high]: their number, mean confidence and accuracy."""
-
-    low: float
-    high: float
-    n: int
-    confidence: float
-    accuracy: float
-
-
 class Spread(Part):
     """The grades of a true class on the line of the classes' numbers.
 
@@ -49,13 +39,11 @@ class Curves(Part):
     Attributes:
         run: The run.
         roc: A curve per class against all others.
-        reliability: The bins that hold a row; none for a head without probabilities.
         grades: A spread per class, of ordered classes.
         endpoints: A curve per endpoint and part.
     """
 
     run: RunId
     roc: dict[str, dict[str, RocCurve]]
-    reliability: dict[str, list[Bin]]
     grades: dict[str, list[Spread]] = {}
     endpoints: dict[str, dict[str, RocCurve]] = {}

@@ -15,6 +15,7 @@ from rescan.results.damage import damaged
 from rescan.results.decisions import Decisions
 from rescan.results.json_result import JsonResult, Part
 from rescan.results.posttraining import RunId
+from rescan.results.reliability import Confidence
 from rescan.study import Study
 from rescan.study.keys import result_key
 
@@ -156,6 +157,7 @@ class Metrics(JsonResult):
         subgroups_out_of_fold: The same of the validation parts of several folds.
         baselines: By column and part: what the column's value predicts without the image.
         curves: What the figures draw.
+        confidence: How well probabilities are calibrated, and what is gained by referring unsure images.
         warnings: Sentences about what limits these results.
         diagnosis: Findings.
         label_counts: Where a sample has several labels: by part and label, how many rows of the first run have it.
@@ -189,6 +191,7 @@ class Metrics(JsonResult):
     decisions: Decisions = Decisions()
     external: dict[str, ExternalDifferences] = {}
     label_counts: dict[str, dict[str, int]] = {}
+    confidence: Confidence = Confidence()
 
     def scores(self, part: str = "test", level: str = "image", endpoint: str = "") -> Scores | None:
         """The scores of a part at a level, or those of an endpoint; None if there are none."""

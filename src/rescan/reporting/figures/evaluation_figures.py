@@ -8,14 +8,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from rescan.paths import EXTERNAL, Paths
-from rescan.reporting.figures import embedding, training_figures
+from rescan.paths import Paths
+from rescan.reporting.figures import calibration_figures, embedding, training_figures
 from rescan.reporting.figures.decision_figures import Marked, decisions, draw_points, marked
 from rescan.reporting.figures.style import (
     COLORS,
     LINES,
     MEAN,
-    PART_LOOKS,
     WIDTH,
     PathLike,
     canvas,
@@ -25,7 +24,7 @@ from rescan.reporting.figures.style import (
     short,
 )
 from rescan.reporting.text.words import Quantity, interval, number, spaced
-from rescan.results.curve_points import Bin, RocCurve, Spread
+from rescan.results.curve_points import RocCurve, Spread
 from rescan.results.metrics_file import Metrics, read_metrics
 from rescan.results.predictions_file import MOST_VECTORS, PREDICTIONS, read_vectors
 from rescan.study import Study
@@ -58,11 +57,7 @@ def evaluation(study: Study, arm: str) -> None:
         auroc = metrics.estimate("auroc")
         colors = dict(zip(classes, class_colors(classes, ordered)))
         roc(lines, auroc.classes if auroc else {}, folder.roc, colors if ordered else None, marked(metrics))
-    if bins := curves.reliability.get("test"):
-        reliability(bins, folder.reliability)
-    for name in study.externals:
-        if there := curves.reliability.get(f"{EXTERNAL}/{name}"):
-            reliability(there, folder.reliability_on(name), at_home=curves.reliability.get("test", ()))
+    calibration_figures.of_arm(study, metrics, folder)
     if spreads := curves.grades.get("test"):
         grades(spreads, folder.grades)
     endpoints(study, metrics, folder.endpoints)
@@ -150,38 +145,6 @@ def roc(
         draw_points(axes, places)
         axes.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         legend_above(figure, 1)
-
-
-def reliability(bins: Sequence[Bin], out: PathLike, at_home: Sequence[Bin] = ()) -> None:
-    """Draw accuracy against confidence per bin, and below how many items each bin holds; empty bins have no point.
-
-    Args:
-        bins: The bins.
-        out: The PNG.
-        at_home: Those of the home test part, where the others are of external data.
-    """
-    filled = [entry for entry in bins if entry.n]
-    with canvas(out, 5.2) as figure:
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        above.plot([0, 1], [0, 1], color="#999999", linewidth=1, label="perfectly calibrated")
-        look = PART_LOOKS["external" if at_home else "test"]
-        above.plot(
-            [entry.confidence for entry in filled],
-            [entry.accuracy for entry in filled],
-            look.marker + look.line,
-            color=look.color,
-            label=look.name,
-        )
-        if at_home:
-            ends = [(entry.confidence, entry.accuracy) for entry in at_home if entry.n]
-            home = PART_LOOKS["test"]
-            above.plot(*zip(*ends), home.marker + home.line, color=home.color, label="test part, at home")
-        above.set(ylabel="share that is right", ylim=(-0.02, 1.02), xlim=(0, 1))
-        legend_above(figure)
-        lows = [entry.low for entry in bins]
-        widths = [entry.high - entry.low for entry in bins]
-        below.bar(lows, [entry.n for entry in bins], widths, align="edge", color=look.color, edgecolor="white")
-        below.set(xlabel="confidence (largest probability)", ylabel="samples")
 
 
 def grades(spreads: Sequence[Spread], out: PathLike) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rescan.paths import Paths
+from rescan.reporting.page.calibration_view import CalibrationView, calibration_view
 from rescan.reporting.page.map_checks_view import MapChecksView, map_checks_view
 from rescan.reporting.page.maps_view import MapsView, maps_view
 from rescan.reporting.page.picture import Picture, picture
@@ -34,6 +35,7 @@ class ArmView:
         tables: Its scores.
         points: Its operating points, if it has any.
         posttraining: Sentences about what was fitted after the training.
+        calibration: What its probabilities are worth.
         maps: Its Grad-CAM maps, if there are any.
         map_checks: How far these can be believed.
         submission: The file of the classes of unlabeled images; "" if there is none.
@@ -50,6 +52,7 @@ class ArmView:
     tables: Sequence[ScoreTable]
     points: PointsView | None
     posttraining: Sequence[str]
+    calibration: CalibrationView
     maps: MapsView | None
     map_checks: MapChecksView | None
     submission: str
@@ -103,6 +106,7 @@ def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str
         tables=score_tables(study, metrics, fitted),
         points=points_view(study, metrics),
         posttraining=arm_words.posttraining(study, arm, fitted),
+        calibration=calibration_view(study, metrics, fitted),
         maps=maps_view(folder, arm),
         map_checks=map_checks_view(folder, arm),
         submission=folder.submission if Path(folder.submission).is_file() else "",

@@ -9,7 +9,7 @@ from pathlib import Path
 from rescan.paths import EXTERNAL as FOLDER
 from rescan.paths import Paths
 from rescan.reporting.page.picture import Picture, picture
-from rescan.reporting.text import words
+from rescan.reporting.text import calibration_words, words
 from rescan.results.audit_report import GROUPS, AuditReport
 from rescan.results.metrics_file import Difference, Interval, Metrics, Scores, difference
 from rescan.results.parts import EXTERNAL, LEFT_OUT
@@ -83,11 +83,9 @@ def external_views(study: Study, arms: Sequence[Metrics]) -> list[ExternalView]:
 
 def _reliability(study: Study, metrics: Metrics, name: str) -> Picture | None:
     """The figure of an arm's reliability."""
-    run, arm = metrics.curves.run, metrics.arm
-    which = f" (fold {run.fold}, seed {run.seed})" if len(metrics.runs) > 1 else ""
-    caption = (
-        f"Reliability of {arm}{which} on {name} and on the home test part: points below the line are overconfident."
-    )
+    arm = metrics.arm
+    runs = ", all runs together" if len(metrics.runs) > 1 else ""
+    caption = f"Reliability of {arm} on {name} and on the home test part{runs}. {calibration_words.FIGURE}"
     file = Paths(study.scale, study.name).arm(arm).figures.reliability_on(name)
     return picture(file, "evaluate", f"{arm}: reliability on {name}", caption)
 

@@ -47,7 +47,6 @@ def captions(study: Study, arm: str, run: RunId, runs: int) -> dict[str, str]:
             f"Decision curve, test{mean}: true positives less false ones, weighted by the odds of the probability that "
             "one acts from. A model is of use where it lies above both others. Band: 95 % interval at each place."
         ),
-        "reliability": f"Reliability, test{which}: points below the line are overconfident.",
         "features": f"t-SNE of the heads' inputs{which}: up to 5,000 items of the validation and test parts.",
     }
 
