@@ -41,6 +41,20 @@ def evaluated(cases: SimpleNamespace, study: Study, change: Any = None) -> dict[
     return found
 
 
+def test_operating_points_are_those_of_home(cases: SimpleNamespace) -> None:
+    study = with_external(cases.make_study(classes=2, seeds=1, operating_points=["youden"]))
+    cases.write_arm(study, "one")
+    (point,) = evaluated(cases, study)["decisions"]["points"]
+    whole = read_json("results/full/heads/one/posttraining.json")["temperatures"]["classification"]["whole"]
+    table = external_table(cases, 0, 0)
+    odds = (table["classification_1"] - table["classification_0"]) / whole
+    called, positive = 1 / (1 + np.exp(-odds)) >= point["threshold"], table["target"] == 1
+    level = point["parts"]["external/h2"]["image"]
+    assert level["confusion"][1] == [(~called & positive).sum(), (called & positive).sum()]
+    assert level["metrics"]["sensitivity"]["value"] == pytest.approx(called[positive].mean())
+    assert set(point["parts"]) == {"validation", "test", "external/h2"}
+
+
 def test_scores_are_scikit_learns_with_the_temperature_of_home(cases: SimpleNamespace) -> None:
     study = with_external(cases.make_study(classes=2, seeds=2))
     cases.write_arm(study, "one")

@@ -59,7 +59,7 @@ def test_points_lie_on_the_curve_of_the_first_run(study, monkeypatch, name, acro
         assert np.abs(places - [x, level[up].runs[0]]).max(1).min() < 1e-4
     legend = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert legend[0].startswith("b  0.")
-    assert legend[1:] == ["youden", "sensitivity 90", "ppv 99"]
+    assert legend[1:] == ["youden", "sensitivity_90", "ppv_99"]
 
 
 def test_one_roc_curve_of_two_classes(study, monkeypatch):
@@ -77,10 +77,10 @@ def test_the_decision_curve_stands_beside_everyone_and_no_one(study, monkeypatch
 
 def test_the_table_has_a_row_per_point_and_part(study):
     view = points_view(study, read_metrics(study, "one"))
-    names = ["youden", "", "sensitivity 90", "", "ppv 99", ""]
+    names = ["youden", "", "sensitivity_90", "", "ppv_99", ""]
     assert [(row.name, row.where) for row in view.rows] == list(zip(names, ["test", "validation"] * 3))
-    assert view.prevalences == "10 %"
-    assert any(text.startswith("Sensitivity 90 of b: validation has a sensitivity of 0.9") for text in view.sentences)
+    assert [row.prevalence for row in view.rows] == ["", "", "prevalence 10 %", "", "", ""]
+    assert any(text.startswith("sensitivity_90 of b: validation has a sensitivity of 0.9") for text in view.sentences)
     for row in view.rows:
         found, missed, alarms, spared = (float(count) for count in row.counts.split(" / "))
         assert (found + missed, alarms + spared) == (30, 30)

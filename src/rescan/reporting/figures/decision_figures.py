@@ -44,7 +44,7 @@ def draw_points(axes: Any, places: Sequence[tuple[str, float | None, float | Non
             marker = POINTS[names.index(name) % len(POINTS)]
             axes.plot(x, y, marker, color=color, markeredgecolor="black", markersize=8, zorder=3, clip_on=False)
     for place, name in enumerate(names):
-        axes.plot([], [], POINTS[place % len(POINTS)], color="white", markeredgecolor="black", label=spaced(name))
+        axes.plot([], [], POINTS[place % len(POINTS)], color="white", markeredgecolor="black", label=name)
 
 
 def decisions(study: Study, metrics: Metrics, folder: Any) -> None:

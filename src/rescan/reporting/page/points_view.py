@@ -29,6 +29,7 @@ class PointRow:
         name: Of the point; "" where it stands in the row above.
         of: The class, label or endpoint.
         threshold: In words.
+        prevalence: The declared one, in words; "" without one.
         where: Part and level.
         scores: The point there.
     """
@@ -36,6 +37,7 @@ class PointRow:
     name: str
     of: str
     threshold: str
+    prevalence: str
     where: str
     scores: PointLevel
 
@@ -53,13 +55,13 @@ class PointsView:
     """The table of an arm's operating points.
 
     Attributes:
-        prevalences: The declared ones of its points, as a head of columns; "" without one.
+        at_prevalence: Whether a point declares one.
         rows: The rows.
         sentences: What limits the points, or why there is none.
         captions: Stand below it.
     """
 
-    prevalences: str
+    at_prevalence: bool
     rows: Sequence[PointRow]
     sentences: Sequence[str]
     captions: Sequence[str]
@@ -71,19 +73,19 @@ def points_view(study: Study, metrics: Metrics) -> PointsView | None:
     if not points:
         return None
     rows = [row for point in points for row in _rows(study, point)]
-    declared = {f"{100 * point.prevalence:g} %": None for point in points if point.prevalence is not None}
+    declared = any(point.prevalence is not None for point in points)
     coarser = {level for point in points for levels in point.parts.values() for level in levels} - {"image"}
     captions = [CAPTION, *([COARSER[study.data.ordered]] if coarser else [])]
     if deciding := [
         f"{point.name} of {point.of}" for point in points if point.predicts and point.threshold is not None
     ]:
         captions.append(f"Predicted classes are read at {words.listed(deciding)}, everywhere on this page.")
-    problems = {f"{words.spaced(point.name)} of {words.spaced(point.of)}": point for point in points if point.problem}
+    problems = {f"{point.name} of {words.spaced(point.of)}": point for point in points if point.problem}
     sentences = [
-        f"{words.capitalized(name)}: {'' if point.threshold is not None else 'no threshold, as '}{point.problem}."
+        f"{name}: {'' if point.threshold is not None else 'no threshold, as '}{point.problem}."
         for name, point in problems.items()
     ]
-    return PointsView(", ".join(declared), rows, sentences, captions)
+    return PointsView(declared, rows, sentences, captions)
 
 
 def _rows(study: Study, point: PointScores) -> list[PointRow]:
@@ -92,9 +94,11 @@ def _rows(study: Study, point: PointScores) -> list[PointRow]:
         for level, scores in point.parts[part].items():
             if part == "test" or level == "image":
                 first = not rows
-                name = words.spaced(point.name) if first else ""
+                name = point.name if first else ""
                 of = words.spaced(point.of) if first else ""
                 threshold = f"{words.number(point.threshold)} ({point.scale})" if first else ""
                 where = words.part(part, level, "image")
-                rows.append(PointRow(name, of, threshold, where.replace("image", words.noun(study)), scores))
+                prevalence = f"prevalence {100 * point.prevalence:g} %" if first and point.prevalence else ""
+                where = where.replace("image", words.noun(study))
+                rows.append(PointRow(name, of, threshold, prevalence, where, scores))
     return rows

@@ -6,7 +6,7 @@ from rescan import catalogue
 from rescan.catalogue import FAULT
 from rescan.reporting.text import preparation_words
 from rescan.reporting.text.preparation_words import augmentation, item
-from rescan.reporting.text.words import capitalized, listed, metric, plural, several
+from rescan.reporting.text.words import capitalized, listed, metric, plural, several, spaced
 from rescan.study import (
     Autoencoder,
     Block,
@@ -21,6 +21,7 @@ from rescan.study import (
     Stage,
     Study,
 )
+from rescan.study.operating_points import points_asked
 
 NORMS = {
     "instance": "instance norm in place of every batch norm",
@@ -228,6 +229,9 @@ def _reading(study: Study, arm: str) -> str:
         which = {"youden": "Youden's index", "f1": "F1"}[recipe.posttrain.thresholds]
         sentence = f"{reader.title}: each label from the probability on where {which} is highest"
     parts = [sentence, *([f"fitted {FIT_ON[recipe.posttrain.fit_on]}"] if recipe.is_fitted else [])]
+    for point, question in points_asked(study.operating_points, study.data.outcome):
+        if point.predicts:
+            parts.append(f"{question.name} is predicted at the operating point {spaced(point.name)}")
     if recipe.ensemble is None and item(study.preparations[recipe.preparation]) == "patch":
         mean = "grade" if reader.gives_grade else "probabilities"
         parts.append(f"a sample is read from the mean {mean} of its patches")
