@@ -95,6 +95,13 @@ def test_predicted_classes_are_read_at_the_point_that_predicts():
 
 
 @pytest.mark.usefixtures("cases")
+def test_a_point_that_calls_everything_positive_is_no_collapse_of_the_network():
+    _, metrics = evaluated(make_study(classes=2, operating_points=[{"threshold": 0.001, "predicts": True}]))
+    assert metrics["parts"]["test"]["image"]["metrics"]["sensitivity"]["value"] == 1
+    assert not [finding for finding in metrics["diagnosis"] if finding["finding"] == "collapsed"]
+
+
+@pytest.mark.usefixtures("cases")
 def test_a_point_that_predicts_but_has_no_threshold_leaves_the_classes_as_they_are():
     def one_sided(table):
         return table[(table["part"] != "validation") | (table["target"] == 0)]

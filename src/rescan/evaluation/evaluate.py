@@ -18,7 +18,7 @@ from rescan.evaluation.external_scores import score_external
 from rescan.evaluation.part_scores import before_temperature, read_parts, score_endpoints, score_heads, score_parts
 from rescan.evaluation.point_scores import joined, score_points
 from rescan.evaluation.predictions import Predictions
-from rescan.evaluation.readings import of_new, read_posttraining
+from rescan.evaluation.readings import by_sample, of_new, read_posttraining
 from rescan.evaluation.soundness import (
     check_groups,
     linked_groups,
@@ -59,7 +59,9 @@ def evaluate(study: Study, arm: str) -> None:
     linked = linked_groups(images.rows)
     scored = score_parts(study.data.outcome, read, linked)
     endpoints = score_endpoints(study.data.outcome, read)
-    diagnosis = diagnose(study, arm, images, scored.parts)
+    # A point may call nearly everything positive on purpose: a network that collapsed does so without it.
+    plain = by_sample(posttraining.model_copy(update={"points": []}), labeled)
+    diagnosis = diagnose(study, arm, plain, scored.parts)
     home = confidence(study.data.outcome, posttraining, read, ["test" if "test" in scored.parts else "validation"])
     external = score_external(study, arm, posttraining, scored.parts, endpoints)
     whole = recipe.training_samples == "all"

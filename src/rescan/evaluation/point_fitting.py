@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Optional
 
 import numpy as np
@@ -85,7 +85,7 @@ def _fitted(
         "reached": reached,
         "lower": lower,
         "resampled": _resampled(point, whole, units) if not point.threshold else [],
-        "problem": _limit(point, question, reached, lower, [f"{count:,} {noun}s" for count in sides]),
+        "problem": _limit(point, question, reached, lower, sides, noun),
     }
     return fitted.model_copy(update=update)
 
@@ -191,20 +191,21 @@ def _limit(
     question: Question,
     reached: Mapping[str, float | None],
     lower: float | None,
-    sides: list[str],
+    sides: Sequence[int],
+    noun: str,
 ) -> str:
     """What limits a threshold that was found; "" if nothing does."""
     if reached["sensitivity"] == 0:
         return f"it calls no validation image {question.name}"
     if reached["specificity"] == 0:
         return f"it calls every validation image {question.name}"
-    if lower is None or lower >= getattr(point, point.rule):
+    wanted = getattr(point, point.rule)
+    if lower is None or lower >= wanted:
         return ""
-    few = {"sensitivity": f"{sides[0]} with it", "specificity": f"{sides[1]} without it"}.get(
-        point.rule, "those called"
-    )
-    name, wanted, value = METRICS[point.rule].title, getattr(point, point.rule), reached[point.rule]
-    return (
-        f"validation has a {name} of {value:.3f}, which may be as low as {lower:.3f}: {few} are too few to guarantee "
-        f"{wanted:g}"
-    )
+    name, value = METRICS[point.rule].title, reached[point.rule]
+    limit = f"validation has a {name} of {value:.3f}, which may be as low as {lower:.3f}"
+    if point.ppv:
+        return limit
+    count, who = (sides[0], "with") if point.sensitivity else (sides[1], "without")
+    few = f"are too few to guarantee {wanted:g}" if wilson(1, count)[0] < wanted else "do not guarantee more"
+    return f"{limit}: {count:,} {noun}s {who} it {few}"

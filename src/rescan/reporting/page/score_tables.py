@@ -15,6 +15,7 @@ from rescan.study import Study
 BY_LEVEL = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "sensitivity", "specificity", "auroc")
 BY_RULE = ("accuracy", "kappa", "sensitivity", "specificity", "auroc")  # where studies or patients have several images
 RULES = {"majority": "by majority", "consistent": "of one label only, by majority"}
+TURNED_AROUND = ("specificity", "npv", "auroc")  # of one of two classes: sensitivity, PPV and AUROC of the other
 LONG = 8  # rows; longer tables of subgroups are folded
 ENDPOINT = ("auroc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "macro_f1", "kappa", "mcc", "auprc")
 OF_TWO_CLASSES = {"f1": "F1", "kappa": "kappa, quadratic or not"}  # what these metrics are of an endpoint
@@ -178,7 +179,10 @@ def _by_rule(scores: Scores) -> list[tuple[str, Scores]]:
 def _by_class(metrics: Metrics) -> ScoreTable | None:
     """A row per class: its items and those metrics that have a value per class."""
     test = metrics.scores()
-    of_classes = {name: metric for name, metric in test.metrics.items() if metric.classes} if test else {}
+    same = TURNED_AROUND if metrics.positive_class else ()
+    of_classes = {
+        name: metric for name, metric in (test.metrics if test else {}).items() if metric.classes and name not in same
+    }
     if not of_classes:
         return None
     confusion, labels = metrics.confusion.get("test"), metrics.label_counts.get("test", {})
