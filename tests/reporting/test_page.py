@@ -130,6 +130,7 @@ def test_what_did_not_run_is_listed(page):
     assert ["absent", "not run", *[""] * 5] in page.rows
     assert "Arm: absent Not run." in page.text
     assert re.search(r"Grad-CAM Not run\.", page.text)  # vgg19 has no maps
+    assert re.search(r"Can the maps be believed\?.* 0\.050 \(0\.010–0\.090\) Blurring what the map marks", page.text)
 
 
 def test_audit_and_warnings_stand_beside_the_numbers(page):
