@@ -142,6 +142,13 @@ def test_a_temperature_at_its_bound_is_said(cases: SimpleNamespace, change: Any,
     assert not any("temperature" in text for text in evaluated(cases, cases.make_study()).warnings)
 
 
+def test_where_all_temperatures_are_equally_good_it_is_1(cases: SimpleNamespace) -> None:
+    metrics = evaluated(cases, cases.make_study(), lambda table: table.assign(**dict.fromkeys(LOGITS, 0.0)))
+    fitted = json.loads((FOLDER / "posttraining.json").read_text())["temperatures"]["classification"]
+    assert {fitted["whole"], *fitted["crossfit"]} == {1}
+    assert not any("temperature" in text for text in metrics.warnings)
+
+
 def test_what_is_undefined_is_one_sentence_for_a_part(cases: SimpleNamespace) -> None:
     metrics = evaluated(cases, cases.make_study(), without_last, patients=True)
     (line,) = [text for text in metrics.warnings if text.startswith("test")]

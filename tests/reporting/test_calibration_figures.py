@@ -55,7 +55,7 @@ def texts_fit(figure):
 
 
 def test_points_and_intervals_without_lines_between_them(tmp_path, canvases):
-    series = [Series("before", bins((0.1, 0.2), (0.9, 0.6))), Series("after", bins((0.2, 0.2), (0.7, 0.6)))]
+    series = [Series("before", bins((0.1, 0.2), (0.9, 0.6), rows=15)), Series("after", bins((0.2, 0.2), (0.7, 0.6)))]
     figures.reliability([Panel("b", series)], tmp_path / "out.png")
     (axes,) = canvases[0].axes
     diagonal, before, after = axes.lines
@@ -68,7 +68,7 @@ def test_points_and_intervals_without_lines_between_them(tmp_path, canvases):
     ends = [path.vertices.tolist() for bars in axes.collections for path in bars.get_paths()]
     assert ends[0] == [[0.1, pytest.approx(0.1)], [0.1, pytest.approx(0.3)]]
     assert len(ends) == 4
-    assert axes.get_title(loc="left") == "b\n12 predictions a point"
+    assert axes.get_title(loc="left") == "b\n15 and 12 predictions a point"
     assert [text.get_text() for text in canvases[0].legends[0].get_texts()] == [
         "perfectly calibrated",
         "before",

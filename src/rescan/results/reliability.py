@@ -107,3 +107,8 @@ class Confidence(Part):
 
     calibration: dict[str, dict[str, Calibration]] = {}
     referral: dict[str, dict[str, Referral]] = {}
+
+    @property
+    def home(self) -> str:
+        """The part of the study's own data that is looked at: test, or validation where no image is tested on."""
+        return "test" if "test" in self.calibration else "validation"

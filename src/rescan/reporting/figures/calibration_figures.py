@@ -40,8 +40,7 @@ class Panel(NamedTuple):
 
 def of_arm(study: Study, metrics: Metrics, folder: ArmFigures) -> None:
     """Draw an arm's reliability, on external data too, and what referring images gains; those that apply."""
-    found = metrics.confidence
-    home = home_part(metrics)
+    found, home = metrics.confidence, metrics.confidence.home
     if calibrations := found.calibration.get(home):
         reliability([_before_and_after(study, name, one) for name, one in calibrations.items()], folder.reliability)
     if referrals := found.referral.get(home):
@@ -51,11 +50,6 @@ def of_arm(study: Study, metrics: Metrics, folder: ArmFigures) -> None:
             at_home = found.calibration.get("test", {})
             panels = [_home_and_away(study, outcome, at_home.get(outcome), one) for outcome, one in there.items()]
             reliability(panels, folder.reliability_on(name))
-
-
-def home_part(metrics: Metrics) -> str:
-    """The part whose probabilities are looked at: test, or validation where no image is tested on."""
-    return "test" if "test" in metrics.confidence.calibration else "validation"
 
 
 def title_of(study: Study, name: str, calibration: Calibration) -> str:
@@ -121,17 +115,17 @@ def _draw_panel(axes: Axes, panel: Panel, *, large: bool) -> None:
         axes.vlines(places, lows, highs, colors=color, linewidth=width)
         axes.plot(places, values, linestyle="", color=color, label=series.name, **marker)
     title = short(panel.title, 40 if large else 22)
-    axes.set_title(f"{title}\n{_sizes(panel.series[-1].bins)}", loc="left", fontsize=10)
+    axes.set_title(f"{title}\n{_sizes(panel.series)}", loc="left", fontsize=10)
     axes.set_xticks(TICKS, TICK_LABELS)
     axes.set_yticks(TICKS, TICK_LABELS)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
 
 
-def _sizes(bins: Sequence[MassBin]) -> str:
-    """How many rows a point stands for."""
-    least, most = min(entry.rows for entry in bins), max(entry.rows for entry in bins)
-    size = f"{least:,}" if least == most else f"{least:,}–{most:,}"
-    return f"{size} predictions a point"
+def _sizes(several: Sequence[Series]) -> str:
+    """How many rows a point of each series stands for."""
+    ranges = [(min(entry.rows for entry in one.bins), max(entry.rows for entry in one.bins)) for one in several]
+    sizes = [f"{least:,}" if least == most else f"{least:,}–{most:,}" for least, most in dict.fromkeys(ranges)]
+    return f"{' and '.join(sizes)} predictions a point"
 
 
 def selective(referrals: Mapping[str, Referral], out: PathLike) -> None:

@@ -57,7 +57,7 @@ class CalibrationView:
 
 def calibration_view(study: Study, metrics: Metrics, fitted: Posttraining | None) -> CalibrationView:
     """Collect what the page shows of an arm's probabilities, on test, else on validation."""
-    part = "test" if "test" in metrics.confidence.calibration else "validation"
+    part = metrics.confidence.home
     calibrations = metrics.confidence.calibration.get(part, {})
     if not calibrations:
         why = calibration_words.without_probabilities(READERS[metrics.head].title)

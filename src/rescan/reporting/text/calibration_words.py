@@ -16,7 +16,8 @@ FIGURE = (
 TABLE = (
     "Slope and intercept are of the arm's probabilities, after its temperature: a slope below 1 means too extreme, an "
     "intercept above 0 too low on average. ECE is the mean distance of observed shares from probabilities, without "
-    "what chance adds to it. “Before” is of the network's own probabilities."
+    "what chance adds to it; the ECE among the metrics is of the predicted class's probability, and too large of few "
+    "images. “Before” is of the network's own probabilities."
 )
 SEVERAL_LABELS = "An image with several labels has no one confidence: nothing is said about referring images."
 READ_AT = 0.2  # the share referred that the sentence is about
@@ -34,6 +35,8 @@ def temperature(metrics: Metrics, fitted: Posttraining | None) -> str:
         return ""
     if not fitted.n:
         return "Without a validation part there is no temperature: the probabilities are the network's own."
+    if fits.whole == 1:
+        return "On validation all temperatures are equally good: the probabilities are the network's own."
     effect = "less" if fits.whole > 1 else "more"
     return f"The temperature {number(fits.whole, 2)}, fitted on validation, makes the probabilities {effect} extreme."
 
