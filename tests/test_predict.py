@@ -14,6 +14,8 @@ from sample_files import model_header
 from scipy.special import softmax
 
 from rescan.errors import RescanError
+from rescan.explanation import new_maps
+from rescan.files import write_json
 from rescan.models.model_files import load, save
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
@@ -88,6 +90,36 @@ def test_the_runs_mean_is_read_with_the_temperature(arm, images, tmp_path):
     mean = softmax(np.log(np.mean(expected, axis=0)) / 2)
     np.testing.assert_allclose(table.loc[0, CLASSES].astype(float), mean, atol=2e-5)
     assert table["predicted"][0] == CLASSES[int(mean.argmax())]
+
+
+def test_maps_are_made_as_those_of_the_study(arm, images, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(new_maps, "draw_predictions", lambda explained, *_, **__: seen.append(explained))
+    predict(arm, [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
+    summary = {
+        "run": {"arm": "arm", "fold": 0, "seed": 0},
+        "head": "classification",
+        "method": "layercam",
+        "layer": "layer2",
+        "kind": "images",
+        "shown": "",
+        "scored": "",
+        "cells": [4, 4],
+        "n": 0,
+        "empty": 0,
+        "energies": {},
+        "rule": "",
+        "chosen": [],
+    }
+    (arm / "gradcam").mkdir()
+    write_json(arm / "gradcam/summary.json", summary)
+    predict(arm, [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
+    ways = [(explained.method, explained.layer) for explained in seen]
+    assert ways == [("gradcam", "layer4"), ("layercam", "layer2")]
+    assert seen[1].module is seen[1].network.encoder.body.layer2
+    write_json(arm / "gradcam/summary.json", {**summary, "layer": "layer5"})
+    with pytest.raises(RescanError, match=r"summary\.json: layer: resnet18 has no block 'layer5'; it has .*gradcam"):
+        predict(arm, [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
 
 
 def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):

@@ -127,6 +127,7 @@ def tree(folder: Path) -> Study:
         {
             "run": {"arm": "deep", "fold": 0, "seed": 0},
             "head": "classification",
+            "method": "layercam",
             "layer": "layer4",
             "kind": "volumes",
             "shown": "the predicted class",

@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -35,8 +36,15 @@ from rescan.evaluation.readings import Reading, of_new
 from rescan.files import output, write_table
 from rescan.heads.head import TINY
 from rescan.log import logger
+from rescan.paths import ArmFolder
 from rescan.preparation.sample import Prepared
+from rescan.results.damage import damaged
+from rescan.results.map_files import MapSummary
 from rescan.results.posttraining import FittedPoint, Posttraining
+from rescan.study import Explanation
+
+if TYPE_CHECKING:
+    from rescan.explanation.maps import Explained
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
 LONGEST_NAME = 180  # bytes, of a map: a file system takes 255, with what is added
@@ -64,7 +72,8 @@ def predict(
             one column per class (where there are probabilities; `probability_<class>` where a class is called like one
             of the table's columns), problem. A file that is given twice has one row. Of several labels, `predicted`
             joins them by |, and is `none` without one.
-        gradcam: Where to draw the first network's Grad-CAM, if given: a picture per image, called after it.
+        gradcam: Where to draw the first network's maps, if given: a picture per image, called after it. They are made
+            as those of the study's page, if these are there: of the same head and block, by the same method.
         device: auto, cpu or cuda.
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
         patient: A regular expression of what patients' folders are called. Where images lie in such folders, each
@@ -87,6 +96,7 @@ def predict(
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
     if gradcam is not None:
         _check_folder(gradcam, sources)
+    explain = None if gradcam is None else _explain(models[0])
     classes, maps = models[0].header.classes, map_names(paths)
     rows: list[dict[str, object]] = []
     files = [Files(path, extent=extent) for path in paths]
@@ -101,10 +111,11 @@ def predict(
         for number, place in enumerate(chunk.readable):
             rows[chunk.start + place].update(row_of(reading, number, classes))
             rows[chunk.start + place].update({name: values[number] for name, values in called.items()})
-        if gradcam is not None:
+        if gradcam is not None and explain is not None:
             names = [maps[chunk.start + place] for place in chunk.readable]
             prepared = [sample for place in chunk.readable if isinstance(sample := chunk.samples[place], Prepared)]
-            _draw(models[0], prepared, [chunk.files[place] for place in chunk.readable], names, reading, gradcam)
+            own_files = [chunk.files[place] for place in chunk.readable]
+            _draw(explain, prepared, own_files, names, reading, classes, gradcam)
     filled = {name for row in rows for name in row}
     columns = [
         "image",
@@ -229,22 +240,42 @@ def _by_patient(table: pd.DataFrame, classes: list[str], lowest: float | None = 
     return patients.assign(**dict(zip(class_columns(classes), mean.round(6).T)))
 
 
+def _explain(model: Model) -> Explained:
+    """How the study explains a network, as its maps there say; without any, by the defaults."""
+    from rescan.explanation.maps import explained_by
+
+    summary = ArmFolder(Path(model.file).parent.parent).gradcam.summary
+    maps = MapSummary.read_if_there(summary)
+    section = Explanation()
+    if maps is not None:
+        section = Explanation(head=maps.head, layer=maps.layer, method=maps.method)
+    try:
+        return explained_by(model.network, model.header, section)
+    except ValueError as error:
+        raise damaged(summary, MapSummary.step, f"layer: {error}") from None
+
+
 def _draw(
-    model: Model, samples: list[Prepared], sources: list[Files], names: list[str], reading: Reading, folder: Path
+    explained: Explained,
+    samples: list[Prepared],
+    sources: list[Files],
+    names: list[str],
+    reading: Reading,
+    classes: list[str],
+    folder: Path,
 ) -> None:
-    """Draw the first network's maps: of a sample's patches, that of the first; a volume's also as a NIfTI file."""
+    """Draw a network's maps: of a sample's patches, that of the first; a volume's also as a NIfTI file."""
     from rescan.explanation.new_maps import draw_predictions
 
     probabilities = None if reading.log_probabilities is None else np.exp(reading.log_probabilities)
     affines = [prepared.affine for prepared in samples if prepared.affine is not None]
     draw_predictions(
-        model.network,
+        explained,
         np.stack([prepared.items[0] for prepared in samples]),
         names,
         reading.predicted,
         probabilities,
-        model.header.classes,
-        model.header.recipe.normalization,
+        classes,
         folder,
         affines=np.stack(affines) if affines else None,
         sources=sources if affines else None,

@@ -1,13 +1,19 @@
-"""The Grad-CAM core, against captum and by hand."""
+"""The core of class activation maps, against captum, MONAI and by hand."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
+from monai.visualize import GradCAMpp
 from torch import nn
+from torch.nn import functional
 
-from rescan.explanation.cam import cells, gradcam
+from rescan import catalogue
+from rescan.explanation.cam import cells, class_maps, gradcam
+from rescan.explanation.cam_formulas import gradcam_plus_plus
 from rescan.models.networks import build
 from rescan.study import Recipe
 
@@ -150,6 +156,100 @@ def test_a_linear_head_on_the_average_gives_the_class_activation_map():
     maps = network.target_layer(images)
     expected = torch.relu(torch.einsum("nc,nchw->nhw", network.head.weight, maps)) / 64
     torch.testing.assert_close(raw, expected.detach(), rtol=1e-5, atol=1e-7)
+
+
+def by_hand(method, activations, gradients):
+    """A method's map of one sample, (C, *cells) of float64, cell by cell; S below zero counts as zero."""
+    result = torch.zeros(activations.shape[1:], dtype=torch.float64)
+    places = list(itertools.product(*map(range, result.shape)))
+    for maps, slopes in zip(activations, gradients):
+        total, weight = max(0.0, sum(float(maps[place]) for place in places)), 0.0
+        for place in places:
+            slope = float(slopes[place])
+            if method == "gradcam":
+                weight += slope / len(places)
+            elif method == "gradcam++" and slope > 0:
+                weight += slope**2 / (2 * slope**2 + total * slope**3) * slope
+        for place in places:
+            factor = {"layercam": max(0.0, float(slopes[place])), "hirescam": slopes[place]}.get(method, weight)
+            result[place] += factor * maps[place]
+    return result.clamp(min=0)
+
+
+def test_all_methods_by_hand_from_one_pass(case):
+    network, images = case
+    calls = []
+    network.register_forward_hook(lambda *_: calls.append(1))
+    found = class_maps(network, images, TARGETS, methods=list(catalogue.CAM_METHODS))
+    assert len(calls) == 1
+    activations = network.target_layer(network.first(images)).detach().double().requires_grad_()
+    behind = Tiny(images.ndim - 2).double().eval()
+    behind.load_state_dict(network.state_dict())
+    logits = behind.heads["classification"](torch.relu(behind.hidden(torch.relu(activations).flatten(2).mean(2))))
+    (gradients,) = torch.autograd.grad(logits.gather(1, TARGETS.view(-1, 1)).sum(), activations)
+    different = set()
+    for method, (raw, scaled) in found.items():
+        maps = torch.stack([by_hand(method, *pair) for pair in zip(activations.detach(), gradients)])
+        size, mode = images.shape[2:], UPSAMPLING[images.ndim - 2]
+        expected = functional.interpolate(maps[:, None], size=size, mode=mode, align_corners=False)[:, 0].float()
+        assert expected.max() > 0
+        torch.testing.assert_close(raw, expected, rtol=1e-4, atol=1e-5 * expected.max().item())
+        assert 0 <= scaled.min() <= scaled.max() <= 1
+        different.add(tuple(expected.flatten().tolist()))
+        assert torch.equal(gradcam(network, images, TARGETS, method=method)[0], raw)
+    assert len(different) == 4
+
+
+@pytest.mark.parametrize("cells", [(4,), (2, 3), (2, 2, 3)])
+def test_gradcam_plus_plus_is_the_paper_s_from_the_derivatives_of_the_exponential(cells):
+    """Equations 5 and 19 for Y = exp(score), its derivatives by autograd; Y itself is left out."""
+    torch.manual_seed(0)
+    activations = torch.rand(1, 3, *cells, dtype=torch.float64).requires_grad_()
+    outcome = ((torch.rand_like(activations) - 0.3) * activations).sum().exp()
+    (first,) = torch.autograd.grad(outcome, activations, create_graph=True)
+    expected = 0
+    for channel in range(3):
+        weight, total = 0, activations[0, channel].sum()
+        for place in itertools.product(*map(range, cells)):
+            at = (0, channel, *place)
+            second = torch.autograd.grad(first[at], activations, create_graph=True)[0][at]
+            third = torch.autograd.grad(second, activations, retain_graph=True)[0][at]
+            weight += second / (2 * second + total * third) * first[at].relu()
+        expected += weight * activations[0, channel]
+    found = gradcam_plus_plus(activations, first / outcome)
+    torch.testing.assert_close(found[0], (expected / outcome).detach(), check_dtype=False, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_of_pooling_and_one_linear_layer_monai_agrees_and_hirescam_is_gradcam(dimensions):
+    """There the gradients are the same in every cell; elsewhere MONAI's sum of A · G³ is not the paper's."""
+
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.target_layer = nn.Sequential(CONV[dimensions](1, 5, 3), nn.ReLU())
+            self.head = nn.Linear(5, 2)
+
+        def forward(self, images):
+            return {"classification": self.head(self.target_layer(images).flatten(2).mean(2))}
+
+    class Logits(nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, images):
+            return self.network(images)["classification"]
+
+    torch.manual_seed(0)
+    network, images = Pooled().eval(), torch.rand(1, 1, *[8] * dimensions)
+    found = class_maps(network, images, torch.tensor([1]), methods=["gradcam++", "gradcam", "hirescam"])
+    theirs = GradCAMpp(Logits(network), "network.target_layer").compute_map(images, class_idx=1)
+    mode = UPSAMPLING[dimensions]
+    expected = functional.interpolate(theirs.detach(), size=images.shape[2:], mode=mode, align_corners=False)[:, 0]
+    assert expected.max() > 0
+    torch.testing.assert_close(found["gradcam++"][1], expected / expected.max(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found["hirescam"][0], found["gradcam"][0], rtol=1e-5, atol=1e-7)
 
 
 SMALL_2D = [

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.textpath import TextPath
 from PIL import Image
 
-from rescan.explanation.five_panels import PANEL, Beside, draw, panels, peak, voxel_sizes
+from rescan.explanation.five_panels import PANEL, Beside, draw, opening, panels, peak, voxel_sizes
 
 STACK = np.diag([0.5, 0.25, 0.1, 1.0])  # D, H, W of a stack of B-scans
 PATIENT = np.array([[0.0, 0, -2, 0], [0, -2.0, 0, 0], [10.0, 0, 0, 0], [0, 0, 0, 1]])  # slices from feet to head
@@ -50,6 +50,20 @@ def test_each_panel_shows_what_its_title_says(case):
     assert all(panel.scaled is None for panel in (a, b, d))
 
 
+def test_a_volume_opens_at_the_largest_part_of_the_lesion_or_at_the_maximum(case):
+    volume, scaled, _ = case
+    assert opening(scaled, None) == opening(scaled, np.zeros_like(volume)) == (2, 3)
+    lesion = np.zeros_like(volume)
+    lesion[4:7, 8, 2] = lesion[5:7, 8:11, 2] = 255  # areas 1, 3, 3 by slice; 3, 2, 2 by row
+    assert opening(scaled, lesion) == (6, 8)
+    a, b, _, d, e = panels(volume, scaled, STACK, "CNV", lesion)
+    np.testing.assert_array_equal(a.image, volume[:, 8])
+    np.testing.assert_array_equal(d.image, volume[6])
+    np.testing.assert_array_equal(e.scaled, scaled[6])
+    assert (a.mark, b.mark) == ((6, "D"), (8, "A"))
+    assert "en-face slice 7 of 8" in d.title
+
+
 def test_heads_are_up_and_no_word_of_b_scans_where_slices_lie_in_a_patient(case):
     volume, scaled, _ = case
     figure = panels(volume, scaled, PATIENT, "DCM")
@@ -81,7 +95,7 @@ def test_the_arm_beside_is_named_and_shown_as_it_is(case):
     image = np.zeros((6, 6, 1), np.uint8)
     beside = Beside("an_arm_with_quite_a_long_name_of_many_words", image, np.ones((6, 6), np.float32), None)
     third = panels(volume, scaled, STACK, "x", mask, beside)[2]
-    assert "2D Grad-CAM" in third.title
+    assert "2D map" in third.title
     assert third.image is image
     assert third.mask is None
 
@@ -107,9 +121,9 @@ def test_voxel_sizes_by_hand():
 def test_draw_takes_rows_of_several_shapes_and_without_panels(case, tmp_path):
     volume, scaled, mask = case
     rows = [("one", panels(volume, scaled, STACK, "$x$", mask)), ("nothing here", [])]
-    draw(tmp_path / "a.png", rows)
+    draw(tmp_path / "a.png", rows, "Grad-CAM, 4 × 4 × 4 cells")
     rows.append(("two", panels(volume[:, :, :5], scaled[:, :, :5], PATIENT, "$x$")))
-    draw(tmp_path / "b.png", rows)
+    draw(tmp_path / "b.png", rows, "Grad-CAM, 2 × 2 × 2 cells: too coarse to read")
     with Image.open(tmp_path / "a.png") as small, Image.open(tmp_path / "b.png") as large:
         assert small.width == large.width > 1000
         assert large.height > small.height

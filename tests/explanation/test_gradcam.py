@@ -20,7 +20,7 @@ from rescan.explanation import gradcam as overlays
 from rescan.explanation import map_checks, new_maps, selection
 from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import Tile, draw, overlay
-from rescan.explanation.maps import head_of
+from rescan.explanation.maps import Explained, explained_by, head_of
 from rescan.explanation.new_maps import draw_predictions
 from rescan.explanation.selection import choose, one_per_sample
 from rescan.files import write_json
@@ -329,13 +329,15 @@ def test_the_same_twice_and_nothing_stale_or_global_stays(study):
 
 
 def test_the_maps_are_of_the_block_that_the_study_names(study):
-    finer = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"layer": "features.6"})})
-    counted = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"layer": -3})})
+    finer, counted = (
+        study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"layer": layer, "method": "layercam"})})
+        for layer in ("features.6", -3)
+    )
     written = []
     for of_block in (finer, counted):
         overlays.gradcam(of_block, "small", Machine("cpu"))
         summary = json.loads((ARM / "gradcam/summary.json").read_text())
-        assert (summary["layer"], summary["cells"]) == ("features.6", [8, 8])
+        assert (summary["method"], summary["layer"], summary["cells"]) == ("layercam", "features.6", [8, 8])
         written.append(np.load(ARM / "gradcam/maps.npy"))
     np.testing.assert_array_equal(*written)
     network, _ = load(ARM / "fold0_seed4/model.safetensors")
@@ -344,9 +346,14 @@ def test_the_maps_are_of_the_block_that_the_study_names(study):
     fed = normalize(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), "imagenet")
     targets = torch.tensor([CLASSES.index(name) for name in chosen["predicted"]])
     block = network.encoder.body.features[6]
-    alone = gradcam(network, fed, targets, layer=block)[0].numpy()
+    alone = gradcam(network, fed, targets, layer=block, method="layercam")[0].numpy()
     np.testing.assert_allclose(written[0][:, 0], alone, rtol=1e-4, atol=1e-6)
-    assert np.abs(alone - gradcam(network, fed, targets)[0].numpy()).max() > 0
+    assert np.abs(alone - gradcam(network, fed, targets, layer=block)[0].numpy()).max() > 0
+    header = model_header(study.arms["small"], CLASSES, (1, SIZE, SIZE))
+    explained = explained_by(network, header, finer.gradcam)
+    assert explained.note((SIZE, SIZE)) == "LayerCAM, block features.6, 8 × 8 cells"
+    last = explained_by(network, header, study.gradcam)
+    assert last.note((SIZE, SIZE)) == "Grad-CAM, block features.16, 2 × 2 cells: too coarse to read"
 
 
 def test_without_masks_there_are_pictures_and_an_empty_table(study):
@@ -385,21 +392,21 @@ def test_the_choice_is_spread_over_confidence_and_does_not_depend_on_order():
 
 @pytest.mark.usefixtures("study")
 def test_draw_predictions_names_a_file_for_each_image():
-    network, _ = load(ARM / "fold0_seed4/model.safetensors")
+    explained = Explained(load(ARM / "fold0_seed4/model.safetensors")[0], "imagenet")
     images = np.load("data/demo/made_up/p/images.npy")[:2]
     probabilities = np.array([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
-    draw_predictions(network, images, ["one", "two"], np.array([1, 2]), probabilities, CLASSES, "imagenet", Path("out"))
+    draw_predictions(explained, images, ["one", "two"], np.array([1, 2]), probabilities, CLASSES, Path("out"))
     assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
 
 
 @pytest.mark.usefixtures("study")
 def test_draw_predictions_without_probabilities_explains_a_head_of_grades():
-    network, _ = load(ARM.with_name("graded") / "fold0_seed4/model.safetensors")
+    explained = Explained(load(ARM.with_name("graded") / "fold0_seed4/model.safetensors")[0], "imagenet")
     images = np.load("data/demo/made_up/p/images.npy")[:1]
     pictures = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(new_maps, "draw", lambda path, rows: pictures.append((path, rows)))
-        draw_predictions(network, images, ["one"], np.array([2]), None, CLASSES, "imagenet", Path("out"))
+        patch.setattr(new_maps, "draw", lambda path, rows, _: pictures.append((path, rows)))
+        draw_predictions(explained, images, ["one"], np.array([2]), None, CLASSES, Path("out"))
     ((path, [(_, [tile])]),) = pictures
     assert path == Path("out/one.png")
     assert tile.title == "prepared image\nread: ü"
@@ -421,7 +428,7 @@ def test_overlay_by_hand():
 
 def test_draw_takes_rows_without_tiles_and_other_shapes(tmp_path):
     tile = Tile("an image", np.zeros((20, 50, 3), np.uint8), [("a map", np.zeros((20, 50), np.float32))] * 2)
-    draw(tmp_path / "a.png", [("full", [tile]), ("nothing here", [])])
+    draw(tmp_path / "a.png", [("full", [tile]), ("nothing here", [])], "Grad-CAM, 2 × 2 cells")
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width > 100
 

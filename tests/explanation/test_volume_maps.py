@@ -312,7 +312,9 @@ def test_the_browser_gets_one_that_is_right_and_one_that_is_not():
         row = chosen.set_index("sample").loc[volume["title"].partition(":")[0]]
         assert row["predicted"] in volume["target"]
         assert volume["spacing"] == pytest.approx([8, 3, 4])
-        assert volume["views"][0]["start"] == row["depth"]
+        mask = np.load("data/demo/made_up/whole/masks.npy")[int(row.name[1:])] > 0
+        slices = np.flatnonzero(mask.any((1, 2))) if mask.any() else [row["depth"]]  # the lesion is a box
+        assert volume["views"][0]["start"] == slices[len(slices) // 2]
 
 
 def test_the_map_of_the_arm_beside_is_that_of_its_own_network_and_image(study, monkeypatch):
@@ -359,7 +361,7 @@ def test_draw_predictions_writes_five_panels_and_a_map_beside():
     probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
     sources = [Files(Path(f"data/demo/made_up/raw/s{number}.nii.gz")) for number in range(2)]
     read = (np.array([0, 1]), probabilities, header.classes)
-    arguments = (network, images, ["one", "two"], *read, "unit", Path("out"))
+    arguments = (maps.Explained(network, "unit"), images, ["one", "two"], *read, Path("out"))
     draw_predictions(*arguments, affines=affines, sources=sources)
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("one.png", "one_map.nii.gz", "two.png", "two_map.nii.gz")

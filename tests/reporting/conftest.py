@@ -269,6 +269,7 @@ def _gradcam(folder: Path) -> None:
     summary = {
         "run": {"arm": "resnet18", "fold": 0, "seed": 0},
         "head": "classification",
+        "method": "gradcam",
         "layer": "layer4",
         "kind": "images",
         "shown": "the predicted class and of the true class",

@@ -20,6 +20,7 @@ def summary(chosen: ChosenItem) -> MapSummary:
     return MapSummary(
         run=ExplainedRun(arm="base", fold=0, seed=4),
         head="classification",
+        method="layercam",
         layer="layer4",
         kind="images",
         shown="the predicted class",
@@ -49,6 +50,7 @@ def test_they_come_back_and_hold_only_the_fields_that_apply(tmp_path, item):
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
+        ('"method": "layercam"', '"method": "scorecam"', "method: .*no method 'scorecam'; did you mean 'hirescam'"),
         ('"kind": "images"', '"kind": "sounds"', "kind: "),
         ('"rule"', '"rules"', "rule is missing"),
         ('"n": 1', '"n": "1"', "n: "),

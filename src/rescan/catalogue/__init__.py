@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rescan.catalogue.augmentations import AUGMENTATIONS
+from rescan.catalogue.cam_methods import CAM_METHODS
 from rescan.catalogue.columns import KNOWN_COLUMNS
 from rescan.catalogue.encoders import ENCODERS
 from rescan.catalogue.heads import HEADS, READERS
@@ -37,11 +38,13 @@ _TABLES: tuple[Mapping[str, Record], ...] = (
     OPTIMIZERS,
     SCHEDULES,
     METRICS,
+    CAM_METHODS,
 )
 KINDS: dict[str, Mapping[str, Record]] = {next(iter(table.values())).kind: table for table in _TABLES}
 
 __all__ = [
     "AUGMENTATIONS",
+    "CAM_METHODS",
     "COMPARED",
     "COMPARED_GRADES",
     "COMPARED_LABELS",

@@ -82,6 +82,7 @@ COLUMNS: dict[str, dict[str, Cell]] = {
     "optimizer": {"options": _options, "is": lambda record: record.about or record.sentence},
     "schedule": {"options": _options, "does": _about},
     "metric": {"is": _about},
+    "method": {"is": _about},
 }
 
 

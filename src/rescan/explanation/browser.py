@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from rescan.explanation.five_panels import is_patient, peak, voxel_sizes
+from rescan.explanation.five_panels import is_patient, opening, voxel_sizes
 from rescan.results.map_files import BrowsedView, BrowsedVolume
 
 SLICES, PIXELS, QUALITY = 48, 192, 80  # of a view, at most: slices, and pixels of a slice's longer side
@@ -23,7 +23,12 @@ COLORS = base64.b64encode((colormaps["inferno"](np.arange(256))[:, :3] * 255).ro
 
 
 def browse(
-    title: str, target: str, volume: NDArray[np.uint8], scaled: NDArray[np.float32], affine: NDArray[np.float64]
+    title: str,
+    target: str,
+    volume: NDArray[np.uint8],
+    scaled: NDArray[np.float32],
+    affine: NDArray[np.float64],
+    mask: NDArray[np.uint8] | None = None,
 ) -> BrowsedVolume:
     """Make what the browser needs of a volume, in at most BUDGET bytes of JSON.
 
@@ -33,8 +38,9 @@ def browse(
         volume: (D, H, W) uint8, prepared.
         scaled: Its map, (D, H, W) in [0, 1].
         affine: (4, 4), of the index (d, h, w) to millimeters.
+        mask: (D, H, W), nonzero inside the lesion, where the views open; without a known one, at the map's maximum.
     """
-    spacing, best = voxel_sizes(affine), peak(scaled)
+    spacing, best = voxel_sizes(affine), opening(scaled, mask)
     upright = is_patient(affine)
     names = ("slices", "sections") if upright else ("en-face slices", "B-scans")
     pixels = float(PIXELS)

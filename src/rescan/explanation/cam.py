@@ -1,8 +1,8 @@
-"""Grad-CAM in any number of dimensions (Selvaraju et al. 2017)."""
+"""Grad-CAM and its kin in any number of dimensions: the pass through the network, and the maps at the images' size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rescan import catalogue
 from rescan.heads.outputs import HEADS
 
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -36,14 +37,15 @@ def _recording(layer: nn.Module) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-def gradcam(
+def class_maps(
     network: nn.Module,
     images: Tensor,
     targets: Tensor,
     head: str = "classification",
     layer: nn.Module | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Map where a layer's activations speak for a target: ReLU(Σ_channels (spatial mean of ∂score/∂A) · A), upsampled.
+    methods: Sequence[str] = ("gradcam",),
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Map where a layer's activations speak for a target, by several methods from one forward and backward pass.
 
     Every sample of the batch has its own target. Parameters need no gradients and get none.
 
@@ -55,10 +57,12 @@ def gradcam(
             outputs, which rises with the grade, or its negative.
         head: Whose output is the score.
         layer: The module of the network whose output A, (B, C, *cells), is mapped; None: its `target_layer`.
+        methods: Names of catalogue.CAM_METHODS.
 
     Returns:
-        The raw maps (B, *spatial of the images) float32 ≥ 0, and the same divided by each map's maximum, in [0, 1].
-        A map without positive evidence is zero everywhere in both.
+        By method the raw maps (B, *spatial of the images) float32 ≥ 0, upsampled, without what speaks against the
+        target; and the same divided by each map's maximum, in [0, 1]. A map without positive evidence is zero
+        everywhere in both.
 
     Raises:
         ValueError: The network is in training mode.
@@ -73,12 +77,30 @@ def gradcam(
             scores = output.sum(1) * (2 * targets - 1 if HEADS[head].of_classes else targets)
         (activations,) = outputs
         (gradients,) = torch.autograd.grad(scores.sum(), activations)
-    weights = gradients.flatten(2).mean(2).view(*gradients.shape[:2], *[1] * (gradients.ndim - 2))
-    maps = torch.relu((weights * activations.detach()).sum(1, keepdim=True)).float()
+    activations, gradients = activations.detach().float(), gradients.float()
+    formulas = {method: catalogue.resolve("method", method) for method in methods}
+    return {method: _upsampled(formula(activations, gradients), images) for method, formula in formulas.items()}
+
+
+def _upsampled(maps: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut maps (B, *cells) off at zero and upsample them to the images' size; raw, and divided by their maximum."""
     mode = UPSAMPLING[images.ndim - 2]
+    maps = torch.relu(maps).unsqueeze(1)
     raw = functional.interpolate(maps, size=images.shape[2:], mode=mode, align_corners=False).squeeze(1)
     highest = raw.flatten(1).amax(1).view(-1, *[1] * (raw.ndim - 1))
     return raw, torch.where(highest > 0, raw / highest, raw)
+
+
+def gradcam(
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    head: str = "classification",
+    layer: nn.Module | None = None,
+    method: str = "gradcam",
+) -> tuple[Tensor, Tensor]:
+    """The raw and the scaled maps of one method (see `class_maps`)."""
+    return class_maps(network, images, targets, head, layer, [method])[method]
 
 
 def cells(network: nn.Module, images: Tensor, layer: nn.Module | None = None) -> tuple[int, ...]:

@@ -19,9 +19,9 @@ from rescan.files import writing
 COLORS = mpl.colormaps["inferno"]  # perceptually uniform: equal steps of a map look equal
 OPACITY = 0.55  # at the map's maximum; it falls with the map, so that the anatomy stays visible where the map is low
 OUTLINE = "#40e0ff"
-PANEL, HEADING, TITLE, BAR, LEGEND = 1.7, 0.28, 0.42, 0.55, 0.2  # inches
+PANEL, HEADING, TITLE, BAR, LEGEND = 1.7, 0.28, 0.42, 0.68, 0.2  # inches
 DPI = 120
-LABEL = "Evidence for what the panel names, relative to the map's maximum (Grad-CAM)"
+LABEL = "Evidence for what the panel names, relative to the map's maximum"
 
 
 class Tile(NamedTuple):
@@ -60,12 +60,13 @@ def overlay(image: NDArray[np.uint8], scaled: NDArray[np.floating]) -> NDArray[n
     return blended
 
 
-def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Tile]]]) -> None:
+def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Tile]]], note: str) -> None:
     """Write rows of tiles under a heading each, with one color bar.
 
     Args:
         path: The PNG file.
         rows: Heading ("" for none) and tiles, of two maps or more. Rows without tiles show their heading only.
+        note: How the maps were made (see `Explained.note`).
     """
     tiles = [tile for _, row in rows for tile in row]
     columns = max(sum(1 + len(tile.maps) for tile in row) for _, row in rows)
@@ -81,7 +82,7 @@ def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Tile]]]) -> None:
             band.suptitle(heading, x=0.01, ha="left", size=10, weight="bold" if row else "normal", parse_math=False)
         if row:
             _fill(band.subplots(1, columns, squeeze=False)[0], row)
-    explain(footer, with_outline)
+    explain(footer, note, with_outline)
     save(path, figure)
 
 
@@ -112,15 +113,15 @@ def _show(axes: Axes, title: str, image: NDArray[np.float64]) -> None:
     axes.set_title(title, size=8.5, pad=3, parse_math=False)
 
 
-def explain(footer: SubFigure, with_outline: bool) -> None:
-    """Draw the color bar as the maps look over middle gray, and the legend of the lesion's outline."""
+def explain(footer: SubFigure, note: str, with_outline: bool) -> None:
+    """Draw the color bar as the maps look over middle gray, how they were made, and the legend of lesions' outlines."""
     axes = footer.subplots()
     ramp = np.linspace(0, 1, 256)[None]
     gray = np.full((1, 256, 1), 128, np.uint8)
     axes.imshow(overlay(gray, ramp), extent=(0, 1, 0, 1), aspect="auto")
     axes.set_yticks([])
     axes.set_xticks([0, 0.5, 1], ["0 (none)", "0.5", "1"], size=8)
-    axes.set_xlabel(LABEL, size=8)
+    axes.set_xlabel(f"{LABEL}\n{note}", size=8, parse_math=False)
     if with_outline:
         handle = Line2D([], [], color=OUTLINE, label="lesion's outline")
         axes.legend(

@@ -1,7 +1,7 @@
 """The figure of a volume and its map, in five panels.
 
-[A] a section through the map's maximum, [B] the projection, [C] the projection under a map, [D] a slice through the
-map's maximum, [E] the slice under the map.
+[A] a section through the lesion, or, where none is known, through the map's maximum; [B] the projection, [C] the
+projection under a map, [D] a slice through the same place as [A], [E] the slice under the map.
 """
 
 from __future__ import annotations
@@ -84,6 +84,20 @@ def peak(scaled: Map) -> tuple[int, int, int]:
     return int(depth), int(height), int(width)
 
 
+def opening(scaled: Map, mask: Pixels | None) -> tuple[int, int]:
+    """Where a volume is opened: the slice and the row with most of the lesion, the middle of several; or the peak's.
+
+    Args:
+        scaled: (D, H, W).
+        mask: (D, H, W), nonzero inside the lesion; None or empty without a known one.
+    """
+    if mask is None or not mask.any():
+        return peak(scaled)[:2]
+    areas = ((mask > 0).sum(axes) for axes in ((1, 2), (0, 2)))
+    depth, row = (np.flatnonzero(of_axis == of_axis.max()) for of_axis in areas)
+    return int(depth[len(depth) // 2]), int(row[len(row) // 2])
+
+
 def panels(
     volume: Pixels,
     scaled: Map,
@@ -102,7 +116,7 @@ def panels(
         mask: (D, H, W), nonzero inside the lesion, or None without a known one.
         beside: What [C] shows; without it, the volume's own map, projected.
     """
-    (d, h, _), (depth, height, width) = peak(scaled), voxel_sizes(affine) * volume.shape
+    (d, h), (depth, height, width) = opening(scaled, mask), voxel_sizes(affine) * volume.shape
     slices, rows = volume.shape[:2]
     section, projected, slice_ = "B-scan", "en-face projection", "en-face slice"
     if upright := is_patient(affine):
@@ -111,14 +125,12 @@ def panels(
     line = slices - 1 - d if upright else d
     face, size = stretched(volume.mean(0)), (height, width)
     depth, stretch = max(depth, FLAT * width), ",\nstretched along depth" if depth < FLAT * width else ""
-    over_d = "3D Grad-CAM over D" if scaled.any() else "3D Grad-CAM: empty map"
+    over_d = "3D map over D" if scaled.any() else "empty map over D"
     across, through, over = (None,) * 3 if mask is None else (mask[turn, h], mask.max(0), mask[d])
-    third = Panel("[C] 3D Grad-CAM over B,\nmaximum along depth", face, size, scaled.max(0), through)
+    third = Panel("[C] 3D map over B,\nmaximum along depth", face, size, scaled.max(0), through)
     if beside is not None:
         of = beside.image.shape
-        third = Panel(
-            f"[C] 2D Grad-CAM of arm\n{short(beside.arm, LINE)}", beside.image, of[:2], beside.scaled, beside.mask
-        )
+        third = Panel(f"[C] 2D map of arm\n{short(beside.arm, LINE)}", beside.image, of[:2], beside.scaled, beside.mask)
     return [
         Panel(f"[A] {section} {h + 1} of {rows}{stretch}", volume[turn, h], (depth, width), None, across, (line, "D")),
         Panel(f"[B] {projected}:\nmean, contrast stretched", face, size, None, through, (h, "A")),
@@ -128,12 +140,13 @@ def panels(
     ]
 
 
-def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Panel]]]) -> None:
+def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Panel]]], note: str) -> None:
     """Write rows of panels under a heading each, with one color bar.
 
     Args:
         path: The PNG file.
         rows: Heading and panels; a row without panels shows its heading only.
+        note: How the maps were made (see `Explained.note`).
     """
     with_outline = any(panel.mask is not None and panel.mask.any() for _, row in rows for panel in row)
     heights = [HEADING + (TITLE + PANEL * _aspect(row) if row else 0) for _, row in rows]
@@ -144,7 +157,7 @@ def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Panel]]]) -> None:
         band.suptitle(heading, x=0.01, ha="left", size=10, weight="bold" if row else "normal", parse_math=False)
         for axes, panel in zip(band.subplots(1, len(row), squeeze=False)[0] if row else [], row):
             _show(axes, panel)
-    explain(footer, with_outline)
+    explain(footer, note, with_outline)
     save(path, figure)
 
 

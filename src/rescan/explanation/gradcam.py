@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from rescan.explanation import image_maps, volume_maps
-from rescan.explanation.cam import cells
 from rescan.explanation.map_checks import MOST_SEEDS, check
 from rescan.explanation.map_scores import average, located, score
-from rescan.explanation.maps import Explained, head_of
+from rescan.explanation.maps import explained_by
 from rescan.explanation.selection import (
     BY_DISTANCE,
     BY_PROBABILITY,
@@ -55,7 +53,7 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
 
     Args:
         study: The resolved study; its `gradcam.head` says which head's output is explained, where the network has it,
-            and its `gradcam.layer` by the maps of which block of the encoder.
+            and `gradcam.layer` and `method` of which block of the encoder the maps are, and by which method.
         arm: Its arm.
         machine: What the job may use.
 
@@ -73,28 +71,26 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
     _remove_old(folder)
     with machine.lease() as device:
         network, header = load(run.folder.model)
-        head = head_of(network.heads, study.gradcam.head)
-        settings = header.recipe.network
-        layer = study.gradcam.layer_of(settings)
-        explained = Explained(network.to(device), header.recipe.normalization, head, settings.layers[layer])
+        explained = explained_by(network.to(device), header, study.gradcam)
         chosen_rows = candidates.iloc[positions].reset_index(drop=True)
         chosen = drawing.show(folder, study, run.name, chosen_rows, images, masks, explained)
         scores = score(rows, images, masks, explained, header)
         seeds = (explained._replace(network=load(model)[0].to(device)) for model in _other_seeds(study, arm))
-        grid = cells(network, torch.zeros(1, *header.input, device=device), explained.module)
+        grid = explained.cells(header.input[1:])
         checks, checked = check(candidates, images, explained, header, seeds, grid)
     CHOSEN.write(folder.chosen, pd.DataFrame([item.model_dump(exclude_unset=True) for item in chosen]))
     MAP_SCORES.write(folder.scores, scores)
     MAP_CHECKS.write(folder.checks, checked)
     energies, complete = average(scores)
-    patches, of_classes = len(rows) // len(candidates), HEADS[head].of_classes
+    patches, of_classes = len(rows) // len(candidates), HEADS[explained.head].of_classes
     several = study.data.multilabel
     by = BY_PROBABILITY[several] if "probability_0" in rows else BY_DISTANCE
     rule = RULE.format(ranked=RANKED[several].format(kind=kind), by=by, kind=kind)
     MapSummary(
         run=ExplainedRun(arm=run.name, fold=run.fold, seed=run.seed),
-        head=head,
-        layer=layer,
+        head=explained.head,
+        method=explained.method,
+        layer=explained.layer,
         kind=kind,
         shown=OF_SEVERAL[kind] if several else drawing.SHOWN[of_classes],
         scored=SCORED_LABEL if several else SCORED[of_classes],

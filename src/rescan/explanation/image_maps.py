@@ -54,7 +54,7 @@ def show(
     chosen_images, targets = images[item], targets_of_rows(head, rows)
     raw, scaled = compute_maps(explained, chosen_images, targets)
     bands: dict[tuple[int, bool], list[Tile]] = {(k, right): [] for k in np.unique(target) for right in (True, False)}
-    chosen = describe(rows, classes, head)
+    chosen, note = describe(rows, classes, head), explained.note(images.shape[1:-1])
     for place, entry in enumerate(chosen):
         roles = ROLES[study.data.multilabel, entry.right]
         maps = with_titles(head, roles, targets[place], classes, probabilities[place], scaled[place])
@@ -64,10 +64,10 @@ def show(
         mask = None if masks is None or not masks[item[place]].any() else masks[item[place]]
         tile = Tile(title, gray_levels(chosen_images[place]), maps, mask)
         bands[target[place], entry.right].append(tile)
-        draw(f"{folder}/{entry.picture}", [("", [tile])])
+        draw(f"{folder}/{entry.picture}", [("", [tile])], note)
     how = HOW[study.data.multilabel]
     headings = [(_heading(classes[k], how[right], tiles), tiles) for (k, right), tiles in bands.items()]
-    draw(folder.sheet, headings)
+    draw(folder.sheet, headings, note)
     with writing(folder.maps) as temporary:
         np.save(temporary, raw, allow_pickle=False)
     return chosen

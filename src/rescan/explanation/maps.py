@@ -1,4 +1,4 @@
-"""Grad-CAM of a store's items, in batches that fit the memory: images or volumes, of 8 or 16 bits."""
+"""Maps of a store's items, in batches that fit the memory: images or volumes, of 8 or 16 bits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from torch import nn
 
 from rescan import catalogue
 from rescan.data.gray_levels import of_store
-from rescan.explanation.cam import gradcam
+from rescan.explanation.cam import cells, gradcam
 from rescan.explanation.drawing import short
 from rescan.heads.outputs import HEADS
 from rescan.log import progress
 from rescan.models.networks import Network
 from rescan.models.normalization import normalize
+from rescan.results.map_files import is_too_coarse
+from rescan.results.trained_model import ModelHeader
+from rescan.study import Explanation
 from rescan.training import loader
 
 Images = NDArray[Any]  # of a store: (N, *spatial, C) uint8, or uint16 in 257 times finer steps
@@ -35,18 +38,52 @@ class Explained(NamedTuple):
         network: In eval mode, on the device to use.
         normalization: A name of catalogue.NORMALIZATIONS.
         head: Whose output the score is.
-        layer: Name of the module inside the encoder's body whose output is mapped; None: the encoder's target.
+        method: A name of catalogue.CAM_METHODS.
+        layer: The block of the encoder that is mapped, by name.
+        path: The block's module inside the encoder's body; None: the encoder's target.
     """
 
     network: Network
     normalization: str
     head: str = "classification"
-    layer: Optional[str] = None
+    method: str = "gradcam"
+    layer: str = ""
+    path: Optional[str] = None
 
     @property
     def module(self) -> nn.Module:
         """The module whose output is mapped."""
-        return self.network.target_layer if self.layer is None else self.network.encoder.body.get_submodule(self.layer)
+        return self.network.target_layer if self.path is None else self.network.encoder.body.get_submodule(self.path)
+
+    def cells(self, spatial: Sequence[int]) -> tuple[int, ...]:
+        """How many cells a map has along each spatial dimension, of inputs of a size."""
+        weight = next(self.network.parameters())
+        return cells(self.network.encoder, weight.new_zeros(1, self.network.encoder.inputs, *spatial), self.module)
+
+    def note(self, spatial: Sequence[int]) -> str:
+        """What stands below the pictures: how their maps were made, and whether they are too coarse to read."""
+        grid = self.cells(spatial)
+        of_layer = f", block {self.layer}" if self.layer else ""
+        coarse = ": too coarse to read" if is_too_coarse(grid) else ""
+        return f"{catalogue.CAM_METHODS[self.method].title}{of_layer}, {' × '.join(map(str, grid))} cells{coarse}"
+
+
+def explained_by(network: Network, header: ModelHeader, gradcam: Explanation, head: str | None = None) -> Explained:
+    """What a study, or its section `gradcam` alone, explains of a network.
+
+    Args:
+        network: In eval mode, on the device to use.
+        header: Of the network's file.
+        gradcam: The section.
+        head: The head to explain, where the network has it; None: that of the section.
+
+    Raises:
+        ValueError: The network's encoder lacks the section's block.
+    """
+    settings = header.recipe.network
+    layer = gradcam.layer_of(settings)
+    head = head_of(network.heads, head or gradcam.head)
+    return Explained(network, header.recipe.normalization, head, gradcam.method, layer, settings.layers[layer])
 
 
 def head_of(heads: Iterable[str], preferred: str | None = None) -> str:
@@ -112,7 +149,9 @@ def in_batches(
         maps = np.empty((2, len(batch), targets.shape[1], *batch.shape[1:-1]), np.float32)
         for place in range(targets.shape[1]):
             target = torch.from_numpy(targets[here, place].astype(np.int64)).to(device)
-            for which, batch_maps in enumerate(gradcam(network, inputs, target, explained.head, explained.module)):
+            for which, batch_maps in enumerate(
+                gradcam(network, inputs, target, explained.head, explained.module, explained.method)
+            ):
                 maps[which, :, place] = batch_maps.cpu().numpy()
         yield here, maps[0], maps[1]
 

@@ -26,20 +26,17 @@ from rescan.explanation.maps import (
 )
 from rescan.heads.multilabel_head import present
 from rescan.heads.outputs import HEADS
-from rescan.models.networks import Network
 
 
 def draw_predictions(
-    network: Network,
+    explained: Explained,
     images: Images,
     names: Sequence[str],
     predicted: NDArray[np.integer],
     probabilities: NDArray[np.floating] | None,
     classes: Sequence[str],
-    normalization: str,
     folder: Path,
     *,
-    head: str | None = None,
     affines: NDArray[np.float64] | None = None,
     sources: Sequence[Files] | None = None,
 ) -> None:
@@ -52,26 +49,25 @@ def draw_predictions(
     `<name>_map_<label's number from 0>.nii.gz`.
 
     Args:
-        network: In eval mode, on the device to use.
+        explained: The network and its head; where there are no probabilities, a head of grades takes its place.
         images: (N, *spatial, C) uint8 or uint16, prepared.
         names: (N,) of the pictures.
         predicted: (N,) class indices; of several labels, targets (see `Outcome.target`).
-        probabilities: (N, K) in [0, 1]; None where the reading gives none: then the head is one of grades.
+        probabilities: (N, K) in [0, 1]; None where the reading gives none.
         classes: (K,) names.
-        normalization: A name of catalogue.NORMALIZATIONS.
         folder: Made if needed.
-        head: The head to explain, if the network has it (see `head_of`).
         affines: (N, 4, 4) of the volumes' indices to world millimeters.
         sources: (N,) the files of the volumes; needed, with their affines, for NIfTI files.
     """
     if probabilities is None:
-        head = head_of([name for name in network.heads if not HEADS[name].of_classes], head)
+        of_grades = [name for name in explained.network.heads if not HEADS[name].of_classes]
+        explained = explained._replace(head=head_of(of_grades, explained.head))
         probabilities = np.empty((len(images), 0))
-    head = head_of(network.heads, head)
+    head, note = explained.head, explained.note(images.shape[1:-1])
     least = 1 if images.ndim == 5 else 2
     targets, found = _targets(head, predicted, probabilities, least)
     counts = np.maximum(found, least)
-    explained, of_several = Explained(network, normalization, head), catalogue.HEADS[head].of_several
+    of_several = catalogue.HEADS[head].of_several
     for here, _, scaled in in_batches(explained, images, range(len(images)), targets):
         for place, of_sample in zip(range(here.start, here.start + len(scaled)), scaled):
             own, maps, file = (
@@ -84,13 +80,14 @@ def draw_predictions(
                 roles = roles if of_several else ["prediction", "runner-up"]
                 titled = with_titles(head, roles, own, classes, probabilities[place], maps)
                 reading = "" if HEADS[head].of_classes else f"\nread: {short(classes[predicted[place]])}"
-                draw(file, [("", [Tile(f"prepared image{reading}", gray_levels(images[place]), titled)])])
+                draw(file, [("", [Tile(f"prepared image{reading}", gray_levels(images[place]), titled)])], note)
                 continue
             if not of_several:
                 roles = [f"read as {classes[predicted[place]]}"]
             affine = np.eye(4) if affines is None else affines[place]
             labels = [target_name(head, target, classes, probabilities[place]) for target in own]
-            five_panels.draw(file, _rows(names[place], roles, labels, gray_levels(images[place][..., 0]), maps, affine))
+            rows = _rows(names[place], roles, labels, gray_levels(images[place][..., 0]), maps, affine)
+            five_panels.draw(file, rows, note)
             if affines is not None and sources is not None:
                 grid = volume_maps.grid_of(sources[place])
                 for target, scaled_map in zip(own, maps):

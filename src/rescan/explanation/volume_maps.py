@@ -17,7 +17,15 @@ from rescan.errors import RescanError
 from rescan.explanation import five_panels
 from rescan.explanation.browser import browse
 from rescan.explanation.five_panels import Beside, Panel, panels, peak
-from rescan.explanation.maps import Explained, Images, gray_levels, head_of, in_batches, target_name, targets_of_rows
+from rescan.explanation.maps import (
+    Explained,
+    Images,
+    explained_by,
+    gray_levels,
+    in_batches,
+    target_name,
+    targets_of_rows,
+)
 from rescan.explanation.selection import HOW, describe
 from rescan.models.model_files import load
 from rescan.paths import GradcamFolder, Paths
@@ -125,14 +133,14 @@ def show(
     others = _beside(study, rows.assign(picture=pictures), explained) if study.gradcam.beside else {}
     figures: list[tuple[str, list[Panel]]] = []
     browsed: list[BrowsedVolume] = []
-    in_browser = _one_right_one_wrong(chosen)
+    note, in_browser = explained.note(images.shape[1:-1]), _one_right_one_wrong(chosen)
     for place, raw, scaled in each(explained, images, item, targets):
         entry, affine = chosen[place], affines[item[place]]
         volume, mask = gray_levels(images[item[place]][..., 0]), None if masks is None else masks[item[place]]
         target = target_name(explained.head, targets[place, 0], study.data.classes, probabilities.to_numpy()[place])
         heading = _heading(entry, HOW[study.data.multilabel])
         figure = panels(volume, scaled, affine, target, mask, others.get(entry.picture))
-        five_panels.draw(f"{folder}/{entry.picture}", [(heading, figure)])
+        five_panels.draw(f"{folder}/{entry.picture}", [(heading, figure)], note)
         figures.append((heading, figure))
         name = f"volumes/{Path(entry.picture).stem}_map"
         grid = grid_of(sources[place])
@@ -144,8 +152,8 @@ def show(
         fields = {"raw_maximum": float(raw.max()), "depth": depth, "row": height, "map": f"{name}.nii.gz"}
         chosen[place] = entry.model_copy(update={**fields, f"map_{slab}": of_slab})
         if place in in_browser:
-            browsed.append(browse(heading, target, volume, scaled, affine))
-    five_panels.draw(folder.sheet, _with_missing(figures, chosen, HOW[study.data.multilabel]))
+            browsed.append(browse(heading, target, volume, scaled, affine, mask))
+    five_panels.draw(folder.sheet, _with_missing(figures, chosen, HOW[study.data.multilabel]), note)
     MapBrowser(volumes=browsed).write(folder.browser)
     return chosen
 
@@ -200,12 +208,10 @@ def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str,
     images, items = open_store(run.store)
     network, header = load(run.folder.model)
     network = network.to(next(explained.network.parameters()).device)
-    settings, head = header.recipe.network, head_of(network.heads, explained.head)
-    layer = settings.layers[study.gradcam.layer_of(settings)]
-    explained_beside = Explained(network, header.recipe.normalization, head, layer)
+    explained_beside = explained_by(network, header, study.gradcam, explained.head)
     places = items.reset_index(names="place").set_index("sample")["place"]
     shared = rows[rows["sample"].isin(places.index)].reset_index(drop=True)
-    targets = targets_of_rows(head, shared)[:, :1]
+    targets = targets_of_rows(explained_beside.head, shared)[:, :1]
     here = places[shared["sample"]].to_numpy(np.intp)
     masks = open_beside(run.store, "masks")
     return {

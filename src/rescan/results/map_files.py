@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import AfterValidator
+
+from rescan import catalogue
 from rescan.results.csv_table import Column, Table
 from rescan.results.json_result import Count, JsonResult, Part
 from rescan.results.map_checks_file import HITS, OVERLAPS, Located, MapChecks, Mean
 
 # How much of a map lies inside the lesion, and the references to read it against (`rescan.explanation.faithfulness`).
 SHARES = ("energy_inside", "area_share", "gaussian", "randomized")
+
+FEWEST_CELLS = 4  # along each spatial dimension: what a map of fewer points to is a half or a third of the image
 
 # One row per scored item.
 MAP_SCORES = Table(
@@ -43,6 +49,11 @@ CHOSEN = Table(
     ),
     key=("picture",),
 )
+
+
+def is_too_coarse(cells: Sequence[int]) -> bool:
+    """Whether maps of so many cells along each spatial dimension are too coarse to read."""
+    return min(cells) < FEWEST_CELLS
 
 
 class ChosenItem(Part):
@@ -96,6 +107,7 @@ class MapSummary(JsonResult):
     Attributes:
         run: Whose network they are of.
         head: The head whose output they explain.
+        method: By which method of catalogue.CAM_METHODS they were made.
         layer: The block of the encoder whose maps they weigh.
         kind: What they lie over.
         shown: What the maps in the pictures are evidence for, in words.
@@ -114,6 +126,7 @@ class MapSummary(JsonResult):
 
     run: ExplainedRun
     head: str
+    method: Annotated[str, AfterValidator(lambda name: catalogue.check("method", name))]
     layer: str
     kind: Literal["images", "volumes"]
     shown: str
@@ -135,7 +148,7 @@ class BrowsedView(Part):
         name: Of the slices.
         of: How many slices the volume has.
         numbers: Which of them are shown, from 1.
-        start: The place among these of the one nearest to the map's maximum.
+        start: The place among these of the one nearest to the middle of the lesion, or to the map's maximum.
         width: Of a slice, in square pixels.
         height: Of a slice.
         cell: Width and height of a slice's place in the sheets.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, field_validator
 
 from rescan import catalogue
+from rescan.study.named import NameOf
 from rescan.study.network import EncoderSettings, HeadName
 from rescan.study.strict import Positive, Strict
 
@@ -14,7 +15,7 @@ Layer = Union[int, str]
 
 
 class Explanation(Strict):
-    """Grad-CAM: how many right and how many wrong test images per class get a map, of which block and which head.
+    """Grad-CAM: how many right and wrong test images per class get a map, and of which head and block, by which method.
 
     `layer` is a block of the encoder by name, or counted from the end, or one for each encoder. Maps of volumes whose
     layers are known are also masked to a slab of these layers.
@@ -27,6 +28,8 @@ class Explanation(Strict):
     layer: Union[Layer, dict[str, Layer]] = Field(
         default=-1, description="a block of the encoder, or -1 (its last), -2, …; or one for each encoder by name"
     )
+
+    method: Annotated[str, NameOf("method")] = "gradcam"
 
     @field_validator("layer", mode="before")
     @classmethod

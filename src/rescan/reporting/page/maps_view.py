@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rescan.catalogue import READERS
+from rescan.catalogue import CAM_METHODS, READERS
 from rescan.paths import ArmFolder
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.text.words import Quantity, several
 from rescan.results.damage import damaged
-from rescan.results.map_files import BrowsedVolume, MapBrowser, MapSummary
+from rescan.results.map_files import FEWEST_CELLS, BrowsedVolume, MapBrowser, MapSummary, is_too_coarse
 
 MAPS = {  # the names of shares in summary.json, and their titles
     "energy_inside": "this model's maps",
@@ -20,7 +20,8 @@ MAPS = {  # the names of shares in summary.json, and their titles
 }
 PANELS = (
     "Test volumes: [A] a cut, with the depth of D; [B] the projection, with the place of A; [C] the map of the arm "
-    "that is named, or the highest along the depth, over it; [D] a slice; [E] the map over it. Maps of"
+    "that is named, or the highest along the depth, over it; [D] a slice; [E] the map over it. A and D go through the "
+    "lesion where it is largest, or, where none is known, through the map's maximum. Maps of"
 )
 
 
@@ -31,12 +32,14 @@ class MapsView:
     Attributes:
         shares: The mean share of a map's energy inside the lesion, of the arm's maps and of references.
         caption: Stands below these.
+        warnings: What keeps the maps from being read.
         sheet: Some samples under their maps.
         volumes: What the slice browser leafs through.
     """
 
     shares: Sequence[tuple[str, Quantity]]
     caption: str
+    warnings: Sequence[str]
     sheet: Picture | None
     volumes: Sequence[BrowsedVolume]
 
@@ -55,7 +58,8 @@ def maps_view(folder: ArmFolder, arm: str) -> MapsView | None:
     browser = MapBrowser.read_if_there(folder.gradcam.browser)
     shares = [(title, summary.energies[name]) for name, title in MAPS.items() if name in summary.energies]
     sheet = picture(folder.gradcam.sheet, "gradcam", f"{arm}: Grad-CAM", _sheet_caption(summary))
-    return MapsView(shares, _shares_caption(summary), sheet, browser.volumes if browser else ())
+    warnings = [text] if (text := _coarse_warning(summary)) else []
+    return MapsView(shares, _shares_caption(summary), warnings, sheet, browser.volumes if browser else ())
 
 
 def _shares_caption(summary: MapSummary) -> str:
@@ -71,8 +75,23 @@ def _shares_caption(summary: MapSummary) -> str:
 
 def _sheet_caption(summary: MapSummary) -> str:
     panels = PANELS if summary.kind == "volumes" else "Test images under the maps of"
-    run, cells, head = summary.run, " × ".join(map(str, summary.cells)), READERS[summary.head].title
+    run, head, method = summary.run, READERS[summary.head].title, CAM_METHODS[summary.method].title
     return (
-        f"{panels} {summary.shown}; {head}, fold {run.fold}, seed {run.seed}. The maps of the network's block "
-        f"{summary.layer} have {cells} cells and are smoothed. {summary.rule}"
+        f"{panels} {summary.shown}, by {method}; {head}, fold {run.fold}, seed {run.seed}. The maps of the network's "
+        f"block {summary.layer} have {_cells(summary)} cells and are smoothed. {summary.rule}"
+    )
+
+
+def _cells(summary: MapSummary) -> str:
+    return " × ".join(map(str, summary.cells))
+
+
+def _coarse_warning(summary: MapSummary) -> str:
+    """That maps are too coarse to read, and what to do; "" of those that are not."""
+    if not is_too_coarse(summary.cells):
+        return ""
+    return (
+        f"Too coarse to read: the maps have {_cells(summary)} cells, fewer than {FEWEST_CELLS} along a side, and what "
+        "they look like between is interpolation. A finer block of the encoder (gradcam: layer), or larger inputs, "
+        "give more cells."
     )
