@@ -351,9 +351,9 @@ def test_the_maps_are_of_the_block_that_the_study_names(study):
     assert np.abs(alone - gradcam(network, fed, targets, layer=block)[0].numpy()).max() > 0
     header = model_header(study.arms["small"], CLASSES, (1, SIZE, SIZE))
     explained = explained_by(network, header, finer.gradcam)
-    assert explained.note((SIZE, SIZE)) == "LayerCAM, block features.6, 8 × 8 cells"
+    assert explained.note((SIZE, SIZE)) == "LayerCAM of features.6, 8 × 8 cells"
     last = explained_by(network, header, study.gradcam)
-    assert last.note((SIZE, SIZE)) == "Grad-CAM, block features.16, 2 × 2 cells: too coarse to read"
+    assert last.note((SIZE, SIZE)) == "Grad-CAM of features.16, 2 × 2 cells: too coarse to read"
 
 
 def test_without_masks_there_are_pictures_and_an_empty_table(study):

@@ -34,7 +34,7 @@ def test_the_caption_names_how_maps_were_made_and_a_warning_that_they_are_too_co
     view = maps_view(folder, "deep")
     grid = " × ".join(map(str, cells))
     assert "by Grad-CAM++; " in view.sheet.caption
-    assert f"block layer2 have {grid} cells and are smoothed" in view.sheet.caption
+    assert f"maps of layer2 have {grid} cells and are smoothed" in view.sheet.caption
     assert [text.startswith(f"Too coarse to read: the maps have {grid} cells") for text in view.warnings] == [
         True
     ] * coarse

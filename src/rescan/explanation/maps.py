@@ -63,9 +63,9 @@ class Explained(NamedTuple):
     def note(self, spatial: Sequence[int]) -> str:
         """What stands below the pictures: how their maps were made, and whether they are too coarse to read."""
         grid = self.cells(spatial)
-        of_layer = f", block {self.layer}" if self.layer else ""
+        of_layer = f" of {self.layer}" if self.layer else ""
         coarse = ": too coarse to read" if is_too_coarse(grid) else ""
-        return f"{catalogue.CAM_METHODS[self.method].title}{of_layer}, {' × '.join(map(str, grid))} cells{coarse}"
+        return f"{catalogue.CAM_METHODS[self.method].sentence}{of_layer}, {' × '.join(map(str, grid))} cells{coarse}"
 
 
 def explained_by(network: Network, header: ModelHeader, gradcam: Explanation, head: str | None = None) -> Explained:

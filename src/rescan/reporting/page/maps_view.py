@@ -75,10 +75,10 @@ def _shares_caption(summary: MapSummary) -> str:
 
 def _sheet_caption(summary: MapSummary) -> str:
     panels = PANELS if summary.kind == "volumes" else "Test images under the maps of"
-    run, head, method = summary.run, READERS[summary.head].title, CAM_METHODS[summary.method].title
+    run, head, method = summary.run, READERS[summary.head].title, CAM_METHODS[summary.method].sentence
     return (
-        f"{panels} {summary.shown}, by {method}; {head}, fold {run.fold}, seed {run.seed}. The maps of the network's "
-        f"block {summary.layer} have {_cells(summary)} cells and are smoothed. {summary.rule}"
+        f"{panels} {summary.shown}, by {method}; {head}, fold {run.fold}, seed {run.seed}. The network's "
+        f"maps of {summary.layer} have {_cells(summary)} cells and are smoothed. {summary.rule}"
     )
 
 
