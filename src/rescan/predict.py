@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections import Counter
@@ -13,8 +12,6 @@ import numpy as np
 import pandas as pd
 
 from rescan.arm_models import (
-    NO,
-    YES,
     Model,
     answers_at,
     class_columns,
@@ -31,12 +28,11 @@ from rescan.data.index import Files
 from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.frames import file_and_frame, frame_paths
 from rescan.errors import RescanError
-from rescan.evaluation.levels import by_unit
 from rescan.evaluation.readings import Reading, of_new
 from rescan.files import output, write_table
-from rescan.heads.head import TINY
 from rescan.log import logger
 from rescan.paths import ArmFolder
+from rescan.predict_patients import answers_of_patients, by_patient
 from rescan.preparation.sample import Prepared
 from rescan.results.damage import damaged
 from rescan.results.map_files import MapSummary
@@ -190,54 +186,13 @@ def _write_patients(
     table = table[table["patient"] != ""]
     if len(table):
         deciding = [point.threshold.whole for point in posttraining.points if point.predicts]
-        write_table(file, _by_patient(table, classes, *deciding).assign(**_patients_at(table, classes, points)))
+        write_table(file, by_patient(table, classes, *deciding).assign(**answers_of_patients(table, classes, points)))
         logger.info("%s: %d patients", file, table["patient"].nunique())
 
 
 def _patient(path: str, pattern: re.Pattern[str]) -> str:
     """The last folder of a path that a patient's name fits; "" without one."""
     return next((name for name in reversed(path.split("/")[:-1]) if pattern.fullmatch(name)), "")
-
-
-def _patients_at(table: pd.DataFrame, classes: list[str], points: list[FittedPoint]) -> dict[str, list[str]]:
-    """The answers of the patients at operating points, by column, in the order of `_by_patient`."""
-    columns = {}
-    for point in points:
-        name, lowest = column_at(point), point.threshold.whole
-        if point.kind == "endpoint" or "grade" in table:
-            called = table[name].eq(YES).groupby(table["patient"], sort=False).any()
-        else:
-            mean = table[class_columns(classes)[point.number]].groupby(table["patient"], sort=False).mean()
-            called = mean >= (math.nan if lowest is None else lowest)
-        columns[name] = [YES if yes else NO for yes in called]
-    return columns
-
-
-def _by_patient(table: pd.DataFrame, classes: list[str], lowest: float | None = None) -> pd.DataFrame:
-    """One row per patient, from the images' rows, as the evaluation reads them.
-
-    Args:
-        table: The images' rows.
-        classes: K names.
-        lowest: The threshold of the operating point that tells two classes apart, if one does.
-    """
-    graded = "grade" in table
-    predicted = table["predicted"].map(classes.index).to_numpy(np.intp)
-    grade = table["grade"].to_numpy(float) if graded else predicted.astype(float)
-    probabilities = None if graded else np.log(table[class_columns(classes)].to_numpy(float).clip(TINY))
-    rows = pd.DataFrame({"part": "new", "fold": 0, "seed": 0, "patient": table["patient"], "eye": "", "target": 0})
-    at_point = None if lowest is None else np.full(len(table), lowest)
-    reading = Reading(rows.reset_index(drop=True), predicted, grade, probabilities, lowest=at_point)
-    units, _ = by_unit(reading, "patient", len(classes), ordered=graded, majority=True)
-    names = units.rows["patient"].to_numpy()
-    patients = pd.DataFrame({"patient": names, "images": table.groupby("patient").size()[names].to_numpy()})
-    patients["predicted"] = [classes[number] for number in units.predicted]
-    if units.log_probabilities is None:
-        return patients.assign(grade=units.grade.round(4))
-    mean = np.exp(units.log_probabilities)
-    by_mean = mean.argmax(1) if lowest is None else (mean[:, 1] >= lowest).astype(int)
-    patients["by_mean_probability"] = [classes[number] for number in by_mean]
-    return patients.assign(**dict(zip(class_columns(classes), mean.round(6).T)))
 
 
 def _explain(model: Model) -> Explained:
