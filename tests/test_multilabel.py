@@ -296,7 +296,8 @@ def test_the_page_has_a_row_per_label(run):
     assert "where Youden’s index is highest" in page or "where Youden&#39;s index is highest" in page
     assert "Confusion matrix" not in page
     comparison = pd.read_csv(folder / paths.comparison)
-    assert sorted(comparison["metric"]) == ["auroc", "auroc", "macro_f1", "macro_f1"]
+    of_labels = ["auprc", "auroc", "macro_f1", "npv", "ppv", "sensitivity", "specificity"]
+    assert sorted(comparison.loc[comparison["kind"] == "arms", "metric"]) == sorted(2 * of_labels)
     assert "external data of 40 samples: AUROC" in page
     assert "40 samples: square" in page
     external = page[page.index('-external"') :]

@@ -13,9 +13,11 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score
 
+from rescan.catalogue import METRICS
 from rescan.errors import RescanError
 from rescan.evaluation.compare import compare, leak_pairs
 from rescan.evaluation.evaluate import evaluate
+from rescan.metrics.delong import delong
 from rescan.metrics.intervals import wilson
 from rescan.paths import Paths
 from rescan.results.comparison import Comparison
@@ -36,14 +38,19 @@ def test_columns_and_rows(cases: SimpleNamespace) -> None:
         evaluate(study, arm)
     table = compared(study=study)
     assert list(table.columns) == [field.name for field in fields(Comparison)]
-    assert table["kind"].tolist() == ["published"] + ["arms"] * 6
+    assert table["kind"].tolist() == ["published"] + ["arms"] * (15 + 3) + ["choice"]  # 15 metrics, or 3 not run
     first = table.iloc[0]
     assert (first["verdict"], first["who"], first["n"]) == ("not comparable", "someone", "80")
     assert "75.89 % is no k/1311" in first["reason"]
-    two = table[table["arm"] == "two"]
-    assert two["metric"].tolist() == ["accuracy", "balanced_accuracy", "macro_f1"]
+    two = table[(table["arm"] == "two") & (table["kind"] == "arms")]
+    assert two["metric"].tolist()[:3] == ["accuracy", "balanced_accuracy", "macro_f1"]
+    assert sorted(two["metric"]) == sorted(set(METRICS) - {"quadratic_kappa"})
     assert set(two["against"]) == {"one"}
-    assert set(two["verdict"]) == {"higher"}
+    falls = [METRICS[name].falls for name in two["metric"]]
+    better = ["lower" if down else "higher" for down in falls]
+    assert [a for a, name in zip(two["verdict"], two["metric"]) if name != "ece"] == [
+        a for a, name in zip(better, two["metric"]) if name != "ece"
+    ]
     assert set(table[table["arm"] == "three"]["verdict"]) == {"not run"}
 
 
@@ -75,8 +82,11 @@ def test_paired_difference_and_mcnemar(cases: SimpleNamespace) -> None:
     }
     difference = np.mean(right["two"]) - np.mean(right["one"])
     assert float(row["difference"]) == pytest.approx(difference)
-    wins, losses = (right["two"][0] & ~right["one"][0]).sum(), (~right["two"][0] & right["one"][0]).sum()
-    assert f"McNemar {wins} to {losses}, p = {binomtest(wins, wins + losses).pvalue:.3g}" in row["reason"]
+    counts = [((one & ~other).sum(), (~one & other).sum()) for one, other in zip(right["two"], right["one"])]
+    assert row["test"] == f"McNemar of 3 runs ({', '.join(f'{a} to {b}' for a, b in counts)}; patients unknown)"
+    ps = [binomtest(wins, wins + losses).pvalue for wins, losses in counts]
+    assert float(row["p"]) == pytest.approx(min(1, 2 * np.mean(ps)))
+    assert float(row["p_adjusted"]) == pytest.approx(float(row["p"]))  # a family of one
 
 
 def test_interval_of_a_difference_holds_the_spread_of_seeds(cases: SimpleNamespace) -> None:
@@ -104,7 +114,8 @@ def test_no_mcnemar_where_rows_are_grouped(cases: SimpleNamespace) -> None:
         cases.write_arm(study, arm)
         evaluate(study, arm)
     row = compared(study=study).iloc[0]
-    assert "McNemar" not in row["reason"]
+    assert row["test"] == "bootstrap (several rows of a group)"
+    assert float(row["p"]) == 1
     assert "one seed" in row["reason"]
     assert (float(row["difference"]), row["verdict"]) == (0, "inconclusive")
 
@@ -120,7 +131,7 @@ def test_equal_arms_of_another_order_of_rows_do_not_differ(cases: SimpleNamespac
     ends = [float(row[name]) for name in ("difference", "difference_low", "difference_high")]
     assert ends == pytest.approx([0, -least, least])
     assert row["verdict"] == "inconclusive"
-    assert "McNemar 0 to 0, p = 1" in row["reason"]
+    assert (row["test"][:31], float(row["p"])) == ("McNemar of 3 runs (0 to 0, 0 to", 1)
 
 
 def test_what_a_leak_is_worth(cases: SimpleNamespace) -> None:
@@ -309,3 +320,60 @@ def test_ablations_are_compared_by_study_and_patient_too(cases: SimpleNamespace)
     metrics = read_json("results/full/heads/more_x/metrics.json")["parts"]["test"]
     assert {level: entry["n"] for level, entry in metrics.items()} == {"image": 80, "study": 50, "patient": 40}
     assert metrics["patient"]["majority"]["metrics"]["accuracy"]["value"] == pytest.approx(accuracy["more_x"])
+
+
+def test_levels_and_endpoints_are_compared_too(cases: SimpleNamespace) -> None:
+    study = cases.make_graded(arms={"one": {}, "two": {}, "both": {"ensemble": {"members": ["one", "two"]}}}, seeds=2)
+    for arm, skill in (("one", 0.5), ("two", 2.5)):
+        cases.write_arm(study, arm, patients=True, skill=skill)
+        evaluate(study, arm)
+    table = compared(study=study).query("arm == 'two' and kind == 'arms'")
+    assert set(zip(table["level"], table["endpoint"])) == {
+        ("image", ""),
+        ("patient", ""),
+        ("image", "any_disease"),
+        ("image", "referable"),
+    }
+    row = table.query("level == 'patient' and metric == 'accuracy'").iloc[0]
+    assert row["test"].startswith("McNemar of 2 runs")
+    assert (row["verdict"], row["n"]) == ("higher", "40")
+    area = table.query("endpoint == 'referable' and metric == 'auroc'").iloc[0]
+    assert area["test"] == "bootstrap (several rows of a patient)"
+    values = [read_json(f"results/full/heads/{arm}/metrics.json")["endpoints"]["referable"] for arm in ("two", "one")]
+    two, one = (of["parts"]["test"]["image"]["metrics"]["auroc"]["value"] for of in values)
+    assert float(area["difference"]) == pytest.approx(two - one)
+
+
+def test_the_areas_of_independent_rows_are_compared_by_delong(cases: SimpleNamespace) -> None:
+    study = cases.make_study(arms={"one": {}, "two": {}}, seeds=1, classes=2)
+    for luck, arm in enumerate(study.arms):
+        alone = lambda table: table.assign(group=table["sample"], patient=table["sample"])  # noqa: E731
+        cases.write_arm(study, arm, alone, luck=luck, skill=1.0)
+        evaluate(study, arm)
+    row = compared(study=study).query("kind == 'arms' and metric == 'auroc'").iloc[0]
+    logits = [cases.make_table(0, 0, classes=2, luck=luck, skill=1.0).query("part == 'test'") for luck in (0, 1)]
+    scores = [(table["classification_1"] - table["classification_0"]).to_numpy() for table in logits]
+    expected = delong(logits[0]["target"].to_numpy() == 1, scores[1], scores[0])
+    assert row["test"] == "DeLong"
+    assert float(row["difference"]) == pytest.approx(expected.difference)
+    assert float(row["p"]) == pytest.approx(expected.p)
+
+
+def test_the_arm_that_validation_prefers_is_compared_with_all_others(cases: SimpleNamespace) -> None:
+    study = cases.make_study(arms={"one": {}, "best": {}, "third": {}}, seeds=2)
+
+    def worse_on_test(table: pd.DataFrame) -> pd.DataFrame:
+        """The best in validation has the wrong answers in test."""
+        tested = table["part"] == "test"
+        table.loc[tested, [f"classification_{k}" for k in range(4)]] *= -1
+        return table
+
+    for arm, skill, change in (("one", 1.0, None), ("best", 4.0, worse_on_test), ("third", 4.0, None)):
+        cases.write_arm(study, arm, change, skill=skill)
+        evaluate(study, arm)
+    rows = compared(study=study).query("kind == 'choice'")
+    assert rows[["arm", "against", "part", "verdict"]].to_numpy().tolist() == [
+        ["best", "one", "validation", "higher"],
+        ["best", "third", "validation", "inconclusive"],  # the same validation predictions: a tie goes to the first
+    ]
+    assert float(rows["difference"].iloc[1]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+from rescan.catalogue import METRICS
 from rescan.evaluation.paired import paired
 from rescan.evaluation.scored_arms import PART, ScoredArms
 from rescan.evaluation.verdict import SEEDS, Judgment
@@ -22,13 +23,15 @@ def claim_rows(arms: ScoredArms, claim: Claim) -> list[Comparison]:
     study, metrics, rows = arms.study, arms.metrics[claim.better], []
     for part in (PART, "out_of_fold"):
         better, than = arms.reading(claim.better, part), arms.reading(claim.than, part)
-        if better is None or than is None:
-            continue
+        if better is None or than is None or (part != PART and METRICS[claim.metric].ranked):
+            continue  # what is ranked is never pooled over folds
         judgment = Judgment("not shown", "the arms' runs differ in their folds or seeds")
         runs = [[run.fold_and_seed for run in study.runs(arm)] for arm in (claim.better, claim.than)]
         if runs[0] == runs[1]:
-            difference = paired(better, than, metrics.interval_units, len(metrics.classes), [claim.metric])
-            judgment = _judge(study, claim, part, difference[claim.metric])
+            unit, classes = metrics.interval_units, len(metrics.classes)
+            differences = paired(better, than, unit, classes, [claim.metric], study.positive)
+            unknown = Judgment("not comparable", f"the arms' heads have no {claim.metric}")
+            judgment = _judge(study, claim, part, differences.get(claim.metric, unknown))
         rows.append(_row(arms, claim, part, judgment))
     return rows
 
@@ -48,7 +51,8 @@ def _judge(study: Study, claim: Claim, part: str, difference: Judgment) -> Judgm
         (1 < seeds < SEEDS, f"{seeds} seeds: their spread is known only roughly"),
         (bool(difference.reason), difference.reason),
     )
-    word = "not shown" if seeds == 1 else WORDS.get(difference.verdict, "not shown")
+    words = dict(zip(WORDS, reversed([*WORDS.values()]))) if METRICS[claim.metric].falls else WORDS
+    word = "not shown" if seeds == 1 else words.get(difference.verdict, "not shown")
     return replace(difference, verdict=word, reason="; ".join(reason for holds, reason in reasons if holds))
 
 

@@ -1,16 +1,20 @@
-"""The step `compare`: arms against published numbers and each other, published claims, what a leak is worth."""
+"""The step `compare`: arms against published numbers and each other, claims, what a leak is worth, what is chosen."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from rescan.catalogue import COMPARED, COMPARED_GRADES, COMPARED_LABELS
+from rescan.catalogue import COMPARED, COMPARED_GRADES, COMPARED_LABELS, METRICS
 from rescan.evaluation.claims import claim_rows
-from rescan.evaluation.levels import by_unit
+from rescan.evaluation.difference_tests import holm
+from rescan.evaluation.levels import LEVELS, by_unit, coarser_levels
 from rescan.evaluation.paired import paired
+from rescan.evaluation.part_scores import NOT_OF_ENDPOINTS
+from rescan.evaluation.readings import Reading, endpoint
 from rescan.evaluation.scored_arms import ScoredArms, with_value
 from rescan.evaluation.verdict import Judgment, verdict
 from rescan.paths import Paths
+from rescan.results.choice import preferred
 from rescan.results.comparison import Comparison, write_comparison
 from rescan.results.metrics_file import is_scored
 from rescan.results.source import SourceReport
@@ -40,7 +44,17 @@ def compare(study: Study, arms: list[str] | None = None) -> None:
         rows += _paired_rows(scored, "leak", matched, free)
     for ablation in study.ablations.values():
         rows += _ablation_rows(scored, ablation)
-    write_comparison(Paths(study.scale, study.name).comparison, rows)
+    rows += _choice_rows(scored)
+    write_comparison(Paths(study.scale, study.name).comparison, adjusted(rows, study.metric))
+
+
+def adjusted(rows: list[Comparison], metric: str) -> list[Comparison]:
+    """The rows with Holm's adjusted p of one family: every arm against its reference, in the first metric, by image."""
+    first = Comparison("arms", "", metric=metric)
+    key = (first.kind, first.metric, first.endpoint, first.part, first.level)
+    family = [row for row in rows if (row.kind, row.metric, row.endpoint, row.part, row.level) == key]
+    ps = {id(row): p for row, p in zip(family, holm([row.p for row in family]))}
+    return [replace(row, p_adjusted=ps.get(id(row))) for row in rows]
 
 
 def _published(study: Study) -> list[Published]:
@@ -70,19 +84,63 @@ def _published_row(scored: ScoredArms, entry: Published) -> Comparison:
 
 
 def _paired_rows(scored: ScoredArms, kind: str, arm: str, against: str) -> list[Comparison]:
-    """The paired differences of an arm by image."""
+    """The paired differences of an arm: of every metric by image, by each coarser level, and of each endpoint."""
     data = scored.study.data
-    names = COMPARED_GRADES if data.ordered else COMPARED_LABELS if data.multilabel else COMPARED
-    ours, theirs = scored.reading(arm), scored.reading(against)
-    if ours is None or theirs is None:
-        judgments = dict.fromkeys(names, Judgment("not run", scored.without_test(arm, against)))
-    else:
-        metrics = scored.metrics[arm]
-        judgments = paired(ours, theirs, metrics.interval_units, len(metrics.classes), names)
-    return [
-        replace(scored.row(kind, arm, name), against=against, **asdict(judgment))
-        for name, judgment in judgments.items()
-    ]
+    first = COMPARED_GRADES if data.ordered else COMPARED_LABELS if data.multilabel else COMPARED
+    if absent := scored.without_test(arm, against):
+        judgment = Judgment("not run", absent)
+        return [replace(scored.row(kind, arm, name), against=against, **asdict(judgment)) for name in first]
+    names = [*dict.fromkeys([*first, *(name for name, of in METRICS.items() if data.ordered or not of.of_grades)])]
+    unit, rows = scored.metrics[arm].interval_units, []
+    ours, theirs = _readings(scored, arm), _readings(scored, against)
+    for (level, of_endpoint), reading in ours.items():
+        if (other := theirs.get((level, of_endpoint))) is None:
+            continue
+        if of_endpoint:
+            wanted = [name for name in METRICS if name not in NOT_OF_ENDPOINTS]
+            judgments = paired(reading, other, unit, 2, wanted, 1)
+        else:
+            judgments = paired(reading, other, unit, len(data.classes), names, scored.study.positive)
+        rows += [
+            replace(scored.row(kind, arm, name, endpoint=of_endpoint, level=level), against=against, **asdict(judgment))
+            for name, judgment in judgments.items()
+        ]
+    return rows
+
+
+def _readings(scored: ScoredArms, arm: str) -> dict[tuple[str, str], Reading]:
+    """What an arm's test part is compared by: level and endpoint ("" for none)."""
+    images, outcome = scored.reading(arm), scored.study.data.outcome
+    if images is None:
+        return {}
+    readings = {("image", ""): images}
+    if not outcome.multilabel and (images.rows["patient"] != "").all():
+        for level, reading in coarser_levels(outcome, images)[0].items():
+            keys = reading.rows[LEVELS[level]].agg("/".join, axis=1)
+            readings[level, ""] = reading._replace(rows=reading.rows.assign(sample=keys))
+    for name, lowest in outcome.endpoints.items():
+        readings["image", name] = endpoint(images, outcome.classes.index(lowest))
+    return readings
+
+
+def _choice_rows(scored: ScoredArms) -> list[Comparison]:
+    """Of all arms, and of each ablation: the paired differences in validation of the arm that it prefers."""
+    study = scored.study
+    names = [list(study.arms), *([ablation.base, *ablation.arms] for ablation in study.ablations.values())]
+    pairs: dict[tuple[str, str], None] = {}
+    for arms in names:
+        own = [scored.metrics[arm] for arm in arms if arm in scored.metrics]
+        if best := preferred(study.metric, own):
+            pairs |= dict.fromkeys((best.arm, other.arm) for other in own if other.arm != best.arm)
+    rows = []
+    for arm, against in pairs:
+        ours, theirs = scored.reading(arm, "validation"), scored.reading(against, "validation")
+        if ours is not None and theirs is not None:
+            unit, classes = scored.metrics[arm].interval_units, len(study.data.classes)
+            judgment = paired(ours, theirs, unit, classes, [study.metric], study.positive)[study.metric]
+            row = scored.row("choice", arm, study.metric, part="validation")
+            rows.append(replace(row, against=against, **asdict(judgment)))
+    return rows
 
 
 def _ablation_rows(scored: ScoredArms, ablation: Ablation) -> list[Comparison]:

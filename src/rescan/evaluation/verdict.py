@@ -18,7 +18,8 @@ SEEDS = 5
 class Judgment:
     """A verdict, its reason, and the difference that it rests on, with its 95 % interval; NaN if unknown.
 
-    The fields are columns of comparison.csv; the difference is None where nothing could be compared.
+    The fields are columns of comparison.csv; the difference is None where nothing could be compared. A paired
+    difference also has a test and its p.
     """
 
     verdict: str
@@ -26,6 +27,8 @@ class Judgment:
     difference: float | None = None
     difference_low: float | None = None
     difference_high: float | None = None
+    test: str = ""
+    p: float | None = None
 
 
 def verdict(study: Study, entry: Published, scores: Scores | None, seeds: int) -> Judgment:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rescan.results.csv_table import Column, Table
 
-KINDS = ("published", "claim", "arms", "leak", "ablation")
+KINDS = ("published", "claim", "arms", "leak", "ablation", "choice")
 NUMBERS = ("value", "low", "high", "published", "published_low", "published_high")
 DIFFERENCES = ("difference", "difference_low", "difference_high", "margin")
 
@@ -27,6 +27,8 @@ COMPARISON = Table(
         Column("published_n", "integer", empty=True),
         *(Column(name, "number", empty=True) for name in (*NUMBERS, *DIFFERENCES)),
         Column("who", empty=True),
+        Column("test", empty=True),
+        *(Column(name, "number", empty=True, low=0, high=1) for name in ("p", "p_adjusted")),
         Column("verdict"),
         Column("reason", empty=True),
     ),
@@ -40,18 +42,22 @@ class Comparison:
     Attributes:
         kind: published: with a published number; claim: a published claim that one arm is better; arms: with the arm
             that it differs from; leak: with the same arm trained without relatives of test samples; ablation: with an
-            ablation's base, by study or patient.
+            ablation's base, by study or patient; choice: of the arm that validation prefers with
+            another, in validation.
         arm: The arm.
         against: The arm that it is compared with.
         endpoint: The endpoint that the metric is of.
         metric: The metric.
-        part: The part: test or out_of_fold.
-        level: What is scored: image, study or patient.
+        part: The part: test, out_of_fold or validation.
+        level: What is scored: image, eye, study or patient.
         n: How many of them.
         value: The arm's value, `low` to `high` its 95 % interval.
         published: The published value, `published_low` to `published_high` its interval.
         who: Who published it.
         difference: The arm's value less the other, `difference_low` to `difference_high` its 95 % interval.
+        test: The test of the difference: McNemar, DeLong or bootstrap; and what limits it.
+        p: Its p, two-sided.
+        p_adjusted: Holm's, of the family of all arms against their references in the study's first metric.
         margin: Up to which difference a number counts as reproduced.
         verdict: A word.
         reason: Why, or what limits it.
@@ -77,6 +83,9 @@ class Comparison:
     difference_low: float | None = None
     difference_high: float | None = None
     margin: float | None = None
+    test: str = ""
+    p: float | None = None
+    p_adjusted: float | None = None
     verdict: str = ""
     reason: str = ""
 

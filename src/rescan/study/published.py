@@ -39,9 +39,7 @@ class Claim(Strict):
 
     better: str
     than: str
-    metric: Literal[  # type: ignore[valid-type]
-        tuple(sorted({*catalogue.COMPARED_GRADES, *catalogue.COMPARED_LABELS}))
-    ] = "accuracy"
+    metric: Literal[tuple(catalogue.METRICS)] = "accuracy"  # type: ignore[valid-type]
     who: str
 
 
