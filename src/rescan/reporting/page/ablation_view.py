@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from rescan.paths import Paths
 from rescan.reporting.page.picture import Picture, picture
+from rescan.reporting.text.choosing import chosen
 from rescan.reporting.text.words import capitalized, change, change_verdict, metric
 from rescan.results.comparison import Comparison
+from rescan.results.metrics_file import Metrics
 from rescan.study import Ablation, Study
 
 LEVELS = ("image", "study", "patient")
@@ -30,21 +32,28 @@ class AblationRow:
 
 @dataclass(frozen=True)
 class AblationView:
-    """An ablation: its base, the steps of each arm, its sentences, a row per arm, and its figure if there is one."""
+    """An ablation: its base, the steps of each arm, sentences, what validation prefers, a row per arm, its figure."""
 
     base: str
     steps: int
     sentences: Sequence[str]
+    choice: str
     rows: Sequence[AblationRow]
     figure: Picture | None
 
 
-def ablation_views(study: Study, comparison: Sequence[Comparison]) -> list[AblationView]:
-    """The ablations of a study."""
-    return [_view(study, name, ablation, comparison) for name, ablation in study.ablations.items()]
+def ablation_views(
+    study: Study, comparison: Sequence[Comparison], metrics: Sequence[Metrics] = ()
+) -> list[AblationView]:
+    """The ablations of a study, with the results of those arms that have some."""
+    return [_view(study, name, ablation, comparison, metrics) for name, ablation in study.ablations.items()]
 
 
-def _view(study: Study, name: str, ablation: Ablation, comparison: Sequence[Comparison]) -> AblationView:
+def _view(
+    study: Study, name: str, ablation: Ablation, comparison: Sequence[Comparison], metrics: Sequence[Metrics]
+) -> AblationView:
+    own = [arm for arm in metrics if arm.arm in (ablation.base, *ablation.arms)]
+    choice = chosen(study.metric, own, comparison)
     rows = [
         AblationRow(arm, [_difference(study, ablation, arm, comparison, level) for level in LEVELS])
         for arm in ablation.arms
@@ -53,6 +62,7 @@ def _view(study: Study, name: str, ablation: Ablation, comparison: Sequence[Comp
         base=ablation.base,
         steps=sum(stage.steps or 0 for stage in study.arms[ablation.base].stages.values()),
         sentences=[_sentence(study, ablation, row) for row in rows],
+        choice=f"{capitalized(ablation.question)}: {choice}" if choice else "",
         rows=rows,
         figure=picture(
             Paths(study.scale, study.name).comparison_figures.ablation(name),

@@ -9,8 +9,9 @@ from pathlib import Path
 from rescan.paths import Paths
 from rescan.reporting.page.arms_table import ArmsTable
 from rescan.reporting.page.picture import Picture, picture
-from rescan.reporting.text.answer import caution, preferred
+from rescan.reporting.text.answer import caution
 from rescan.reporting.text.question import question
+from rescan.results.choice import preferred
 from rescan.results.map_files import ChosenItem, MapSummary
 from rescan.results.metrics_file import Metrics
 from rescan.study import Study
@@ -57,7 +58,7 @@ def lead_view(
         phantom: Whether the images are phantoms.
     """
     scored = [of for of in metrics if (score := of.estimate(study.metric)) and score.value is not None]
-    arm = preferred(study.metric, scored)[0].arm if scored else ""
+    arm = (preferred(study.metric, scored) or scored[0]).arm if scored else ""
     return LeadView(
         question=question(study),
         headline=headline,

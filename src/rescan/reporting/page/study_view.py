@@ -13,6 +13,7 @@ from rescan.reporting.page.ablation_view import AblationView, ablation_views
 from rescan.reporting.page.arm_view import ArmView, arm_view
 from rescan.reporting.page.arms_table import ArmsTable, arms_table
 from rescan.reporting.page.autoencoder_view import AutoencoderView, autoencoder_views
+from rescan.reporting.page.comparison_view import PairsView, pairs_view
 from rescan.reporting.page.data_view import DataView, data_view
 from rescan.reporting.page.external_view import ExternalView, external_views
 from rescan.reporting.page.lead_view import LeadView, lead_view
@@ -84,7 +85,7 @@ class StudyView:
     ablations: Sequence[AblationView]
     autoencoders: Sequence[AutoencoderView]
     costs: Sequence[str]
-    paired: Sequence[Comparison]
+    paired: PairsView
     command: str
 
 
@@ -98,18 +99,19 @@ def study_view(study: Study) -> StudyView:
     scored = [arm for arm in study.arms if is_scored(study, arm)]
     missing = [arm for arm in study.arms if arm not in scored]
     metrics = {f"{study.name}-arm-{number}": read_metrics(study, arm) for number, arm in enumerate(scored)}
-    warnings = _warnings(list(metrics.values()))
+    results = list(metrics.values())
+    warnings = _warnings(results)
     everywhere = [warning.text for warning in warnings if len(warning.arms) == len(scored) > 1]
     comparison = read_comparison(paths.comparison) if Path(paths.comparison).is_file() else []
     published = published_rows(study, comparison, scored) if study.scale == "full" else []
     claims = claim_rows(study, comparison)
     table = arms_table(study, metrics, missing, data.audit)
-    answers = answer(study, list(metrics.values()), published, claims, data.audit, phantom=data.is_phantom)
+    answers = answer(study, results, comparison, published, claims, data.audit, phantom=data.is_phantom)
     first = headline(answers, published, claims, phantom=data.is_phantom)
     return StudyView(
         study=study,
         noun=words.noun(study),
-        lead=lead_view(study, list(metrics.values()), first, table, _forest(study), phantom=data.is_phantom),
+        lead=lead_view(study, results, first, table, _forest(study), phantom=data.is_phantom),
         answer=[sentence for sentence in answers if sentence != first],
         arms=[arm_view(study, of_arm, link, everywhere) for link, of_arm in metrics.items()],
         missing=missing,
@@ -118,12 +120,12 @@ def study_view(study: Study) -> StudyView:
         published=published,
         claims=claims,
         data=data,
-        external=external_views(study, list(metrics.values())),
+        external=external_views(study, results),
         recipes=[_recipe(study, arm) for arm in study.arms],
-        ablations=ablation_views(study, comparison) if scored else [],
+        ablations=ablation_views(study, comparison, results) if scored else [],
         autoencoders=autoencoder_views(study),
         costs=costs(study, comparison),
-        paired=[row for row in comparison if row.kind not in ("published", "claim", "ablation")],
+        paired=pairs_view(study, comparison),
         command=_command(study),
     )
 

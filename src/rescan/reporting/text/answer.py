@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from rescan.paths import EXTERNAL
 from rescan.reporting.text import words
+from rescan.reporting.text.choosing import told_apart
 from rescan.reporting.text.references import baselines, constant, repeated_labels
 from rescan.reporting.text.words import capitalized, change, interval, landis_koch, metric, number, percent
 from rescan.results.audit_report import AuditReport
+from rescan.results.choice import preferred
 from rescan.results.comparison import Comparison
 from rescan.results.metrics_file import Difference, Estimate, Metrics
 from rescan.study import Study
@@ -19,6 +21,7 @@ VERDICTS = ("reproduced", "lower", "higher", "inconclusive", "not comparable", "
 def answer(
     study: Study,
     arms: Sequence[Metrics],
+    comparison: Sequence[Comparison],
     published: Sequence[Comparison],
     claims: Sequence[Comparison],
     audit: AuditReport | None,
@@ -30,6 +33,7 @@ def answer(
     Args:
         study: The study.
         arms: The results of the arms that have some.
+        comparison: The rows of comparison.csv.
         published: The comparisons with published numbers.
         claims: Those of published claims.
         audit: The audit, if there is one.
@@ -39,13 +43,17 @@ def answer(
     scores = {arm.arm: score for arm in arms if (score := arm.estimate(study.metric)) and score.value is not None}
     scored = [arm for arm in arms if arm.arm in scores]
     if not scored:
-        sentences.append("No arm has test results yet.")
+        first = ["No arm has test results yet."]
     elif study.metric == "quadratic_kappa":
-        sentences += _of_grades(scored, scores, audit)
+        first = _of_grades(scored, scores, audit)
     elif study.data.multilabel:
-        sentences += _of_labels(scored, scores)
+        first = _of_labels(scored, scores)
     else:
-        sentences += _of_classes(scored, scores)
+        first = _of_classes(scored, scores)
+    if best := preferred(study.metric, scored):
+        others = [arm.arm for arm in scored if arm is not best]
+        first[1:1] = filter(None, [told_apart(best.arm, others, comparison)])
+    sentences += first
     sentences += _of_external(study, arms)
     sentences += [tally(published)] if published else []
     return sentences + of_claims(claims, phantom=phantom)
@@ -76,7 +84,7 @@ def _of_external(study: Study, arms: Sequence[Metrics]) -> list[str]:
         }
         if not values:
             continue
-        arm = preferred(study.metric, [arm for arm in arms if arm.arm in values])[0]
+        arm = _preferred(study.metric, [arm for arm in arms if arm.arm in values])[0]
         scores, changes = arm.scores(part), _changes(arm, name)
         lower = [
             other.arm
@@ -119,7 +127,7 @@ def of_claims(claims: Sequence[Comparison], *, phantom: bool) -> list[str]:
 
 def _of_classes(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[str]:
     """Test accuracy of the arm that validation prefers, next to that of always giving the most frequent answer."""
-    arm, subject = preferred("accuracy", scored)
+    arm, subject = _preferred("accuracy", scored)
     always, value = constant(scored), scores[arm.arm]
     beside = f"; always answering “{always[0]}” would be right for {percent(always[1])}" if always else ""
     accuracies = f"{subject} is right on {percent(value.value)} of {_test_samples(arm)}"
@@ -134,7 +142,7 @@ def _of_classes(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[
 
 def _of_labels(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[str]:
     """Mean AUROC over the labels of the arm that validation prefers, and the labels that it tells worst and best."""
-    arm, subject = preferred("auroc", scored)
+    arm, subject = _preferred("auroc", scored)
     own = scores[arm.arm]
     labels = sorted((of.value, label) for label, of in own.classes.items() if of.value is not None)
     of_labels = [f"{label} {number(value, 2)}" for value, label in dict.fromkeys((labels[0], labels[-1]))]
@@ -144,7 +152,7 @@ def _of_labels(scored: Sequence[Metrics], scores: dict[str, Estimate]) -> list[s
 
 def _of_grades(scored: Sequence[Metrics], scores: dict[str, Estimate], audit: AuditReport | None) -> list[str]:
     """Quadratic kappa of the arm that validation prefers, next to that of metadata, repeated labels, one answer."""
-    arm, subject = preferred("quadratic_kappa", scored)
+    arm, subject = _preferred("quadratic_kappa", scored)
     value = scores[arm.arm]
     kappas = (
         f"{subject} agrees with the labels of {_test_samples(arm)} with a quadratic kappa of "
@@ -177,21 +185,13 @@ def _beside_baselines(scored: Sequence[Metrics], scores: dict[str, Estimate], na
     return sentences
 
 
-def preferred(name: str, scored: Sequence[Metrics]) -> tuple[Metrics, str]:
-    """The arm with the best validation score, never that with the best test score; and the subject of a sentence on it.
-
-    Without validation scores it is the first arm of the study.
-    """
+def _preferred(name: str, scored: Sequence[Metrics]) -> tuple[Metrics, str]:
+    """The arm that validation prefers, and the subject of a sentence on it; without validation scores the first."""
     if len(scored) == 1:
         return scored[0], scored[0].arm
-    of_validation = [
-        (value.value, arm) for arm in scored if (value := arm.estimate(name, "validation")) and value.value is not None
-    ]
-    if not of_validation:
-        return scored[
-            0
-        ], f"None of {len(scored)} arms has validation scores to be preferred by; the first, {scored[0].arm},"
-    arm = max(of_validation, key=lambda entry: entry[0])[1]
+    if (arm := preferred(name, scored)) is None:
+        first = scored[0]
+        return first, f"None of {len(scored)} arms has validation scores to be preferred by; the first, {first.arm},"
     return arm, f"Of {len(scored)} arms, validation prefers {arm.arm}: it"
 
 
@@ -216,7 +216,7 @@ def costs(study: Study, comparison: Sequence[Comparison]) -> list[str]:
     for row in comparison:
         if row.kind not in ("arms", "leak") or row.arm in of_ablations:
             continue
-        if row.metric != study.metric or row.verdict == "not run":
+        if row.metric != study.metric or row.level != "image" or row.endpoint or row.verdict == "not run":
             continue
         if row.difference is None:
             sentences.append(f"{row.arm}: not comparable with {row.against} ({row.reason}).")
