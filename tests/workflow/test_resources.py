@@ -128,4 +128,4 @@ def test_every_job_of_the_shipped_studies_has_resources(study, scale):
             assert 10 <= amounts["runtime"](of, threads=1, attempt=1) <= LONGEST
             assert 500 <= amounts["mem_mb"](of, threads=1, attempt=1) < 100_000
             assert amounts["disk_mb"](of) >= 100
-    assert ask.minutes("report")(SimpleNamespace(), threads=1, attempt=1) == 10
+    assert ask.minutes("report")(SimpleNamespace(study=study), threads=1, attempt=1) == 10

@@ -61,6 +61,12 @@ def finish(folder: Path, study: str) -> Path:
     return folder
 
 
+def states(folder: Path) -> dict[str, str]:
+    """How far each study is, as the page of all says."""
+    page = (folder / "results/index.html").read_text("utf-8")
+    return dict(re.findall(r'<span class="aside">(\w+)</span></th>.*<td data-label="State">(.*)</td>', page))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     return finish(tmp_path_factory.mktemp("finished"), STUDY)
@@ -69,6 +75,7 @@ def finished(tmp_path_factory):
 def test_the_whole_study_ends_in_one_page(finished):
     page = finished / "results/demo/small/index.html"
     assert "A small study" in page.read_text()
+    assert states(finished) == {"small": "done"}
     metrics = json.loads((finished / "results/demo/small/base/metrics.json").read_text())
     score = metrics["parts"]["test"]["image"]["metrics"]["accuracy"]
     assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1
@@ -131,6 +138,7 @@ def test_one_failed_arm_does_not_cost_the_rest(tmp_path, finished):
     assert failed.returncode != 0
     assert "partial=true" in failed.stderr
     assert "Traceback" not in failed.stderr
+    assert states(folder) == {"small": "failed; the page is older"}
     assert (folder / "results/demo/small/unit/metrics.json").exists()
     partial = snakemake(folder, *configured(folder, "partial=true"))
     assert partial.returncode == 0, partial.stderr
@@ -139,6 +147,7 @@ def test_one_failed_arm_does_not_cost_the_rest(tmp_path, finished):
     assert "not run" in page
     assert "broken" in page
     assert "diverged in 1 of 1 runs" in page
+    assert states(folder) == {"small": "partly run: 2 of 3 arms"}
 
 
 def test_a_failed_training_leaves_nothing_stale(tmp_path, finished):

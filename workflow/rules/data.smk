@@ -13,6 +13,7 @@ rule download:
         P.source,
     log:
         f"logs/{P.scale}/{{study}}/download.log",
+    priority: PLAN.priority
     conda:
         HOST
     container:
@@ -45,6 +46,7 @@ rule index:
         P.dropped,
     log:
         f"logs/{P.scale}/{{study}}/index.log",
+    priority: PLAN.priority
     resources:
         **ASK.of("index"),
     params:
@@ -64,6 +66,7 @@ rule audit:
         P.groups,
     log:
         f"logs/{P.scale}/{{study}}/audit.log",
+    priority: PLAN.priority
     threads: ASK.processes("audit")
     resources:
         **ASK.of("audit"),
@@ -82,6 +85,7 @@ rule split:
         P.splits,
     log:
         f"logs/{P.scale}/{{study}}/split.log",
+    priority: PLAN.priority
     resources:
         **ASK.of("split"),
     params:
@@ -108,6 +112,7 @@ rule preprocess:
         STORE.preparation,
     log:
         f"logs/{P.scale}/{{study}}/preprocess_{{preparation}}.log",
+    priority: PLAN.priority
     threads: ASK.processes("preprocess")
     resources:
         **ASK.of("preprocess"),
@@ -133,6 +138,7 @@ rule explore:
         ),
     log:
         f"logs/{P.scale}/{{study}}/explore.log",
+    priority: PLAN.priority
     resources:
         **ASK.of("explore"),
     params:

@@ -5,6 +5,7 @@ rule posttrain:
         ARM.posttraining,
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/posttrain.log",
+    priority: PLAN.priority
     resources:
         **ASK.of("posttrain"),
     params:
@@ -33,6 +34,7 @@ rule evaluate:
         ),
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/evaluate.log",
+    priority: PLAN.priority
     resources:
         **ASK.of("evaluate"),
     params:
@@ -59,6 +61,7 @@ rule gradcam:
         ),
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/gradcam.log",
+    priority: PLAN.priority
     threads: CONFIG.threads
     resources:
         **ASK.of("gradcam"),
@@ -84,6 +87,7 @@ rule compare:
         ),
     log:
         f"logs/{P.scale}/{{study}}/compare.log",
+    priority: PLAN.priority
     resources:
         **ASK.of("compare"),
     params:

@@ -8,6 +8,7 @@ rule report:
         P.card,
     log:
         f"logs/{P.scale}/{{study}}/report.log",
+    priority: PLAN.priority
     resources:
         **ASK.of("report"),
     params:

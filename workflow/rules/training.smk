@@ -28,6 +28,7 @@ rule pretrain:
         ),
     log:
         f"logs/{P.scale}/{{study}}/autoencoders/{{autoencoder}}/pretrain_fold{{fold}}_seed{{seed}}.log",
+    priority: PLAN.priority
     threads: CONFIG.threads
     resources:
         **ASK.of("pretrain"),
@@ -58,6 +59,7 @@ rule train:
         ),
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/train_fold{{fold}}_seed{{seed}}.log",
+    priority: PLAN.priority
     threads: CONFIG.threads
     resources:
         **ASK.of("train"),
@@ -81,6 +83,7 @@ rule infer:
         RUN.diagnosis,
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/infer_fold{{fold}}_seed{{seed}}.log",
+    priority: PLAN.priority
     threads: CONFIG.threads
     resources:
         **ASK.of("infer"),
@@ -102,6 +105,7 @@ rule ensemble:
         f"logs/{P.scale}/{{study}}/{{ensemble}}/ensemble_fold{{fold}}_seed{{seed}}.log",
     wildcard_constraints:
         ensemble=INPUTS.ensembles(),
+    priority: PLAN.priority
     resources:
         **ASK.of("ensemble"),
     params:

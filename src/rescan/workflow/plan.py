@@ -16,6 +16,7 @@ from rescan.study.file import load
 from rescan.workflow.config import FLAVORS, read_config
 from rescan.workflow.image import check_image
 from rescan.workflow.study_files import StudyEntry, find
+from rescan.workflow.wildcards import Wildcards
 
 
 class Plan:
@@ -55,6 +56,10 @@ class Plan:
     def paths(self, study: str) -> Paths:
         """Where the files of a study are."""
         return Paths(self.config.scale, study)
+
+    def priority(self, wildcards: Wildcards) -> int:
+        """Which jobs go first, where several could: those of the first study, so that its page stands first."""
+        return len(self.studies) - [*self.studies].index(wildcards.study.partition("/")[0])
 
     def data_sets(self) -> list[DataSet]:
         """The data of all studies: their own, extra and external ones."""
