@@ -33,9 +33,9 @@ class Chromium:
     """A browser with one tab; `errors` are what its console reports since the last page was opened."""
 
     def __init__(self, path: str) -> None:
-        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.folder = tempfile.mkdtemp()
         (to_read, self._to), (self._from, to_write) = os.pipe(), os.pipe()
-        command = [path, *OPTIONS, f"--user-data-dir={self.folder.name}", "--remote-debugging-pipe", "about:blank"]
+        command = [path, *OPTIONS, f"--user-data-dir={self.folder}", "--remote-debugging-pipe", "about:blank"]
 
         def join() -> None:  # Chromium reads from 3 and writes to 4
             ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_read, to_write)]
@@ -59,7 +59,7 @@ class Chromium:
         self.process.wait()
         os.close(self._to)
         os.close(self._from)
-        self.folder.cleanup()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1

@@ -32,7 +32,7 @@ def trees(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.ones((2, 2, 2), np.float32), np.eye(4)), arm / "gradcam/volumes/0_map.nii.gz")
     for picture in ("gradcam/images/0.png", "figures/roc.png"):
         cv2.imwrite(str(arm / picture), np.full((4, 4, 3), 9, np.uint8))
-    (tmp_path / "old/index.html").write_text("<style>p {}</style><p>One row <b>a</b> sample</p>")
+    (tmp_path / "old/study/index.html").write_text("<style>p {}</style><p>One row <b>a</b> sample</p>")
     shutil.copytree(tmp_path / "old", tmp_path / "new")
     (tmp_path / "new/study/comparison_figures").mkdir()
     (tmp_path / "new/study/forest.png").rename(tmp_path / "new/study/comparison_figures/forest.png")
@@ -57,7 +57,7 @@ def test_clock_fingerprints_and_figures_do_not_matter_and_mended_words_are_shown
     rewrite(arm / "fold0_seed0/history.csv", "1.2", "9.9")
     rewrite(arm / "metrics.json", '"a"', '"b"')
     rewrite(arm / "metrics.json", "one a sample", "one per sample")
-    rewrite(trees[1] / "index.html", "<b>a</b>", "per")
+    rewrite(trees[1] / "study/index.html", "<b>a</b>", "per")
     cv2.imwrite(str(arm / "figures/roc.png"), np.zeros((4, 4, 3), np.uint8))
     assert script.main(*trees) == 0
     printed = capsys.readouterr().out

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rescan.cli import app
 from rescan.files import write_json
 from rescan.paths import OVERVIEW, Paths
 from rescan.reporting.page.overview import overview
@@ -163,5 +165,5 @@ def test_many_at_once_leave_a_page_of_all() -> None:
 
 
 def test_an_empty_folder_says_how_to_begin() -> None:
-    overview()
+    assert CliRunner().invoke(app, ["report"]).exit_code == 0
     assert "No study has been run here yet" in Path(OVERVIEW).read_text("utf-8")
