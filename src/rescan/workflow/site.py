@@ -28,7 +28,10 @@ class Site:
         """
         wildcards = [job.wildcards for job in dag.needrun_jobs()]
         studies = {str(names.study).partition("/")[0] for names in wildcards if hasattr(names, "study")}
-        self._progress = Progress(self.plan.paths(study) for study in sorted(studies))
+        try:
+            self._progress = Progress(self.plan.paths(study) for study in sorted(studies))
+        except OSError as error:  # of another user, or on a disk without locks
+            self._say(f"{error.filename or 'results'}: {error.strerror}; {OVERVIEW} cannot say what is running")
         self._write()
 
     def end(self, *, succeeded: bool) -> None:
