@@ -1,0 +1,1 @@
+"""The page's tables as files: CSV with full numbers, LaTeX for a paper."""
