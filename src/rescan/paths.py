@@ -14,6 +14,7 @@ RUN = "fold{fold}_seed{seed}"
 AUTOENCODERS = "autoencoders"
 EXPLORE = "explore"
 COMPARISON_FIGURES = "comparison_figures"
+TABLES = "tables"
 STATES = ".state"
 OVERVIEW = "results/index.html"  # the page of all studies at all scales
 RAW, RAW_EXTRA, DOWNLOAD = "raw", "raw_extra", "download"
@@ -236,6 +237,11 @@ class Paths:
     def comparison_figures(self) -> ComparisonFolder:
         """The folder of its figures."""
         return ComparisonFolder(f"{self.results}/{COMPARISON_FIGURES}")
+
+    @property
+    def tables(self) -> str:
+        """The folder of what a paper needs: tables as CSV and LaTeX, methods, citations, checklists."""
+        return f"{self.results}/{TABLES}"
 
     @property
     def page(self) -> str:

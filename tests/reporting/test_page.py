@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from rescan.catalogue import METRICS
+from rescan.evaluation import claims, paired, verdict
 from rescan.paths import Paths
 from rescan.reporting.figures import grids
 from rescan.reporting.page import album
 from rescan.reporting.page.data_view import FIGURES
+from rescan.reporting.page.glossary import glossary
 from rescan.reporting.page.report import report
-from rescan.results.metrics_file import Metrics
+from rescan.reporting.text import words
+from rescan.reporting.text.verdict_words import VERDICTS
+from rescan.results.metrics_file import Finding, Metrics
 from rescan.results.posttraining import Posttraining
 
+WORDS_OF_JUDGMENT = {  # and what one might call the same
+    *VERDICTS,
+    *(
+        "equal",
+        "same",
+        "better",
+        "worse",
+        "confirmed",
+        "refuted",
+        "rejected",
+        "unclear",
+        "undecided",
+        "failed",
+        "passed",
+    ),
+    *("not reproduced", "not supported", "not contradicted", "not confirmed"),
+}
 HOSTILE = "<script>alert(1)</script>"  # a class of the tree
 VOID = {"meta", "link", "img", "br"}
 
@@ -73,21 +98,44 @@ def page(full_tree):
         return Page(Paths("full", study.name).page)
 
 
-def test_it_needs_nothing_from_outside(page):
-    references = [*page.all("src"), *page.all("href"), *page.all("srcset")]
-    links = [reference for reference in references if not reference.startswith(("data:", "#"))]
-    assert links == ["../../index.html"]
+def test_it_needs_nothing_from_outside(page, full_tree):
+    """It links to files beside it, which are there, but shows nothing of them."""
+    folder = full_tree[0] / "results/full" / full_tree[1].name
+    links = [link for link in page.all("href") if not link.startswith(("data:", "#"))]
+    assert all(reference.startswith("data:") for reference in [*page.all("src"), *page.all("srcset")])
+    assert links[0] == "../../index.html"
+    assert len(links) > 10
+    assert all((folder / link).is_file() for link in links[1:])
     assert not {"iframe", "object", "form"} & set(page.tags)
     assert page.tags.count("script") == 1
     # Forest; figures of two arms, of which the curves are equal; Grad-CAM.
     assert page.text.count("The same as “resnet18: curves”") == 1
-    assert page.tags.count("img") == len(FIGURES) + 1 + 2 * 6 - 1 + 1
+    assert page.tags.count("img") == len(FIGURES) + 1 + 2 * 7 - 1 + 2
 
 
 def test_links_lead_somewhere_and_ids_are_unique(page):
     targets = page.all("id")
     assert len(targets) == len(set(targets))
     assert {reference[1:] for reference in page.all("href") if reference.startswith("#")} <= set(targets)
+
+
+def test_every_word_of_scores_verdicts_findings_and_parts_is_in_the_glossary():
+    """What the page may call something, from the records that name it."""
+    findings = get_args(Finding.model_fields["finding"].annotation)
+    metrics = [words.metric(name) for name in METRICS if not name.startswith("f1")]
+    terms = {term.strip().lower() for names, _ in glossary() for term in names.split(",")}
+    assert {word.lower() for word in (*metrics, *VERDICTS, *findings, "out of fold", "interval", "margin")} <= terms
+
+
+def test_verdicts_are_given_in_words_of_the_vocabulary_alone():
+    for module in (claims, paired, verdict):
+        source = ast.parse(inspect.getsource(module))
+        strings = {
+            node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        used = {word for word in strings if re.fullmatch(r"(not )?[a-z]+", word)} & WORDS_OF_JUDGMENT
+        assert used
+        assert used <= {*VERDICTS}
 
 
 def test_the_glossary_is_that_of_the_docs(page):
@@ -156,8 +204,7 @@ def test_maps_stand_beside_their_references(page):
 
 def test_how_to_run_it_again(page, full_tree):
     folder, study = full_tree
-    arms = "'seeds=[0, 1]' folds=1 'arms={tumors: [resnet18, vgg19, absent]}'"
-    config = f"'studies=[{study.file}]' {arms} 'sources={{tumors: {study.data.source.path}}}' weights=none"
+    config = f"'studies=[{study.file}]' 'sources={{tumors: {study.data.source.path}}}'"
     assert f"snakemake --cores 2 --config scale=full {config}" in page.text
     assert study.file == str(folder / "tumors.yaml")
     assert "resnet18: rescan 0.1.0, torch 1.12.1" in page.text

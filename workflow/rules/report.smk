@@ -6,6 +6,7 @@ rule report:
     output:
         report(P.page, category="{study}", subcategory="page"),
         P.card,
+        directory(P.tables),
     log:
         f"logs/{P.scale}/{{study}}/report.log",
     priority: PLAN.priority

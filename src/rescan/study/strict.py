@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from rescan.paths import AUTOENCODERS, COMPARISON_FIGURES, DOWNLOAD, EXPLORE, EXTERNAL, RAW, RAW_EXTRA
+from rescan.paths import AUTOENCODERS, COMPARISON_FIGURES, DOWNLOAD, EXPLORE, EXTERNAL, RAW, RAW_EXTRA, TABLES
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -26,7 +26,7 @@ def not_reserved(*reserved: str) -> AfterValidator:
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 StudyName = Annotated[str, Field(pattern=f"^{NAME}(/{EXTERNAL}/{NAME})?$")]
-ArmName = Annotated[Name, not_reserved(EXPLORE, COMPARISON_FIGURES, AUTOENCODERS, EXTERNAL)]
+ArmName = Annotated[Name, not_reserved(EXPLORE, COMPARISON_FIGURES, TABLES, AUTOENCODERS, EXTERNAL)]
 AutoencoderName = Annotated[Name, not_reserved("imagenet", "none")]
 PreparationName = Annotated[Name, not_reserved(RAW, RAW_EXTRA, DOWNLOAD, EXTERNAL)]
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import platform
 import re
 from collections.abc import Sequence
-from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +16,6 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rescan import __version__
 from rescan.catalogue import READERS
 from rescan.files import writing
 from rescan.log import logger
@@ -26,15 +23,16 @@ from rescan.paths import Paths
 from rescan.reporting.page.album import Album
 from rescan.reporting.page.card_view import card
 from rescan.reporting.page.glossary import glossary
+from rescan.reporting.page.paper_view import write_paper
 from rescan.reporting.page.study_view import study_view
 from rescan.reporting.text import words
+from rescan.reporting.text.versions import versions
 from rescan.results.parts import PARTS
 from rescan.study import Study
 
 PACKAGE = "rescan.reporting.page"
 SCRIPTS, STYLES = ("page_browser.js", "page.js"), ("page.css", "page_tables.css", "page_browser.css")
 LISTED = 200  # entries of a list, at most: a data set may have thousands of unreadable files
-LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
 FILTERS = (
     *(words.number, words.interval, words.difference, words.percent),
     *(words.spaced, words.capitalized, words.metric, words.listed, words.column, words.split),
@@ -50,12 +48,13 @@ class Entry(NamedTuple):
 
 
 def report(study: Study) -> None:
-    """Write the page of a study, and what it says in short; an arm that is not scored is listed as not run.
+    """Write the page of a study, what it says in short, and files for a paper; what is not scored is listed as not run.
 
     Raises:
         RescanError: A file that is there is damaged.
     """
     view, paths = study_view(study), Paths(study.scale, study.name)
+    write_paper(study, view.paper)
     album = Album(paths.results)
     body = environment(album=album).get_template("page_body.html").render(view=view, glossary=glossary())
     first = Entry(f"{study.name}-answer", Markup("Answer"))
@@ -102,7 +101,7 @@ def render(title: str, body: str, entries: Sequence[Entry] = ()) -> str:
             title=title,
             body=Markup(body),  # noqa: S704 - made by templates that escape
             contents=entries,
-            versions=_versions(),
+            versions=versions(),
             script=script,
             style=style,
             digest=digest,
@@ -119,9 +118,3 @@ def write(out: str | Path, page: str) -> None:
 
 def _source(name: str) -> str:
     return files(PACKAGE).joinpath(name).read_text("utf-8")
-
-
-def _versions() -> dict[str, str]:
-    """The software that made the page; what trained a model stands in the model's header."""
-    libraries = {library: metadata.version(library) for library in LIBRARIES}
-    return {"Python": platform.python_version(), "rescan": __version__, **libraries}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rescan.reporting.page.comparison_view import PairsView, pairs_view
 from rescan.reporting.page.data_view import DataView, data_view
 from rescan.reporting.page.external_view import ExternalView, external_views
 from rescan.reporting.page.lead_view import LeadView, lead_view
+from rescan.reporting.page.paper_view import PaperView, paper_view
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.page.published_rows import claim_rows, published_rows
 from rescan.reporting.text import recipe_words, words
@@ -24,7 +24,7 @@ from rescan.reporting.text.answer import answer, costs
 from rescan.reporting.text.question import headline
 from rescan.results.comparison import Comparison, read_comparison
 from rescan.results.metrics_file import Metrics, is_scored, read_metrics
-from rescan.study import DataSet, Study
+from rescan.study import Study
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class StudyView:
         autoencoders: The autoencoders that arms start from.
         costs: What each choice changes, in sentences.
         paired: The paired differences of arms.
-        command: The command that makes these results again.
+        paper: What a paper needs: methods, tables, citations, checklists, the command that makes it all again.
     """
 
     study: Study
@@ -86,7 +86,7 @@ class StudyView:
     autoencoders: Sequence[AutoencoderView]
     costs: Sequence[str]
     paired: PairsView
-    command: str
+    paper: PaperView
 
 
 def study_view(study: Study) -> StudyView:
@@ -126,7 +126,7 @@ def study_view(study: Study) -> StudyView:
         autoencoders=autoencoder_views(study),
         costs=costs(study, comparison),
         paired=pairs_view(study, comparison),
-        command=_command(study),
+        paper=paper_view(study, results, table, comparison),
     )
 
 
@@ -150,23 +150,3 @@ def _recipe(study: Study, arm: str) -> RecipeView:
     if arm == study.first_arm:
         return RecipeView(arm, None, recipe_words.sentences(study, arm))
     return RecipeView(arm, *recipe_words.differences(study, arm))
-
-
-def _command(study: Study) -> str:
-    """The command that makes this study's results again."""
-    name = study.name if Path(study.file).parent.name == "studies" else study.file
-    config = [f"scale={study.scale}", f"studies=[{name}]", f"seeds={study.split.seeds}"]
-    config += [f"folds={study.split.folds}"] if isinstance(study.split.folds, int) else []
-    config.append(f"arms={{{study.name}: [{', '.join(study.arms)}]}}")
-    others: dict[str, DataSet] = {**study.data.extra, **study.data.external}
-    data_sets = {study.name: study.data, **{f"{study.name}.{name}": of for name, of in others.items()}}
-    sources = [
-        f"{name}: {data.source.path}"
-        for name, data in data_sets.items()
-        if data.phantom is None and data.source.path is not None
-    ]
-    if sources:
-        config.append(f"sources={{{', '.join(sources)}}}")
-    if all(recipe.network.weights == "none" for recipe in study.arms.values()):
-        config.append("weights=none")
-    return f"snakemake --cores 2 --config {' '.join(shlex.quote(entry) for entry in config)}"

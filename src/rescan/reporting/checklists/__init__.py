@@ -1,0 +1,1 @@
+"""Reporting checklists, filled in with what a run knows."""

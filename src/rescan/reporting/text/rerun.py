@@ -1,0 +1,155 @@
+"""The command that makes a study's results again, tried against the study file; and which Rescan made them."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import rescan
+from rescan.errors import RescanError
+from rescan.reporting.text.run_facts import RunFacts
+from rescan.study import DataSet, Settings, Study
+from rescan.study.file import load
+
+CHECKOUT = Path(rescan.__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """How to run a study again.
+
+    Attributes:
+        command: The command, to be run in the folder of the checkout.
+        exact: Whether the study file, as it is now, gives this very study by it.
+        version: Of Rescan, with its commit if it is a checkout's.
+    """
+
+    command: str
+    exact: bool
+    version: str
+
+
+def rerun(study: Study, facts: RunFacts) -> Rerun:
+    """The command with the fewest settings that gives this very study; else all of them.
+
+    Args:
+        study: The study as it was run.
+        facts: What it was run on.
+    """
+    settings = _settings(study)
+    exact = settings is not None
+    config = [f"scale={study.scale}", f"studies=[{_entry(study)}]", *_options(study, settings or _all(study))]
+    if facts.devices:
+        config.append(f"device={facts.devices[0] if len(facts.devices) == 1 else 'auto'}")
+    config += [f"threads={facts.threads}"] if facts.threads else []
+    command = f"snakemake --cores {max(2, facts.threads)} --config {' '.join(shlex.quote(entry) for entry in config)}"
+    return Rerun(command, exact, version())
+
+
+def _task(study: Study) -> str | None:
+    """The task of the study file that the study is."""
+    stem = Path(study.file).stem
+    return study.name[len(stem) + 1 :] if study.name.startswith(f"{stem}-") else None
+
+
+def _entry(study: Study) -> str:
+    """How the configuration names the study: a shipped file by its name."""
+    file, task = Path(study.file), _task(study)
+    shipped = CHECKOUT / "studies" / file.name
+    is_shipped = (
+        file.parent.name == "studies" and shipped.is_file() and not (file.is_file() and not file.samefile(shipped))
+    )
+    name = file.stem if is_shipped else str(file)
+    return _yaml(f"{name}:{task}" if task else name)
+
+
+def _all(study: Study) -> Settings:
+    """All settings that the study itself shows."""
+    folds = study.split.folds if isinstance(study.split.folds, int) else None
+    weights = {recipe.network.weights for recipe in study.arms.values()}
+    others: dict[str, DataSet] = {**study.data.extra, **study.data.external}
+    return Settings(
+        study.scale,
+        weights="none" if weights == {"none"} else None,
+        seeds=study.split.seeds,
+        folds=folds,
+        arms=list(study.arms),
+        task=_task(study),
+        source=_local(study.data),
+        extra_sources={name: path for name, of in others.items() if (path := _local(of))},
+    )
+
+
+def _local(data: DataSet) -> str | None:
+    """The folder or archive of this machine that data are read from; None if they are drawn or fetched."""
+    return data.source.path if data.phantom is None else None
+
+
+def _settings(study: Study) -> Settings | None:
+    """The fewest settings by which the study file gives this very study; None if none do."""
+    whole = _all(study)
+    choices = itertools.product(
+        (None, whole.seeds), (None, whole.arms), (None, "none", "imagenet"), dict.fromkeys((None, whole.folds))
+    )
+    for seeds, arms, weights, folds in sorted(choices, key=lambda choice: sum(value is not None for value in choice)):
+        settings = Settings(study.scale, weights, seeds, folds, arms, whole.source, whole.extra_sources, whole.task)
+        try:
+            if load(study.file, settings) == study:
+                return settings
+        except RescanError:
+            continue  # these settings do not fit the file
+    return None
+
+
+def _options(study: Study, settings: Settings) -> list[str]:
+    """The settings as entries of the configuration."""
+    sources = {"": settings.source} if settings.source else {}
+    sources |= {f".{name}": path for name, path in settings.extra_sources.items()}
+    listed = ", ".join(f"{_yaml(study.name + name)}: {_yaml(str(path))}" for name, path in sources.items())
+    return [
+        *([f"seeds={settings.seeds}"] if settings.seeds else []),
+        *([f"folds={settings.folds}"] if settings.folds else []),
+        *([f"arms={{{_yaml(study.name)}: [{', '.join(map(_yaml, settings.arms))}]}}"] if settings.arms else []),
+        *([f"sources={{{listed}}}"] if sources else []),
+        *([f"weights={settings.weights}"] if settings.weights else []),
+    ]
+
+
+def _yaml(text: str) -> str:
+    """A text as YAML reads it back in a list or mapping."""
+    plain = text and all(letter.isalnum() or letter in "_./-" for letter in text) and text[0] not in "-."
+    if (
+        plain
+        and text[0].isalpha()
+        and text.lower() not in ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+    ):
+        return text
+    return text if text.startswith("/") and plain else "'" + text.replace("'", "''") + "'"
+
+
+def version() -> str:
+    """Rescan's version; of a checkout also its commit, and whether files were changed since."""
+    number = f"Rescan {rescan.__version__}"
+    if not (CHECKOUT / ".git").exists() or not (CHECKOUT / "Snakefile").is_file():
+        return number
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    changed = " with changes" if commit and _git("status", "--porcelain", "--untracked-files=no") else ""
+    return f"{number}, commit {commit}{changed}" if commit else number
+
+
+def _git(*arguments: str) -> str:
+    """What git says of the checkout; "" if it cannot."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(CHECKOUT), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
