@@ -68,6 +68,13 @@ def test_markdown_shows_letters_as_they_are():
     assert lines == ["**C**", "", "| A |", "| --- |", r"| x\|y\_z\*\<b\> |"]
 
 
+def test_columns_that_are_empty_are_left_out_for_readers_alone():
+    table = ExportTable("t", "C", ("a", "b", "c"), [("x", None, 1), ("y", "", 2)], ["A", "B", "C"])
+    assert to_csv(table).splitlines() == ["a,b,c", "x,,1", "y,,2"]
+    assert r"A & C \\" in to_latex(table)
+    assert to_markdown(table).splitlines()[2:] == ["| A | C |", "| --- | --- |", "| x | 1 |", "| y | 2 |"]
+
+
 def test_a_table_without_rows_is_whole(tmp_path):
     write_table_files(tmp_path, ExportTable("empty", "None.", ("a", "b"), []))
     assert (tmp_path / "empty.csv").read_text("utf-8") == "a,b\n"

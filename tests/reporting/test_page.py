@@ -24,7 +24,7 @@ from rescan.reporting.page.data_view import FIGURES
 from rescan.reporting.page.glossary import glossary
 from rescan.reporting.page.report import report
 from rescan.reporting.text import words
-from rescan.reporting.text.verdict_words import VERDICTS
+from rescan.reporting.text.verdict_words import OF_CLAIMS, VERDICTS
 from rescan.results.metrics_file import Finding, Metrics
 from rescan.results.posttraining import Posttraining
 
@@ -124,7 +124,9 @@ def test_every_word_of_scores_verdicts_findings_and_parts_is_in_the_glossary():
     findings = get_args(Finding.model_fields["finding"].annotation)
     metrics = [words.metric(name) for name in METRICS if not name.startswith("f1")]
     terms = {term.strip().lower() for names, _ in glossary() for term in names.split(",")}
-    assert {word.lower() for word in (*metrics, *VERDICTS, *findings, "out of fold", "interval", "margin")} <= terms
+    assert {
+        word.lower() for word in (*metrics, *VERDICTS, *OF_CLAIMS, *findings, "out of fold", "interval", "margin")
+    } <= terms
 
 
 def test_verdicts_are_given_in_words_of_the_vocabulary_alone():
@@ -135,7 +137,7 @@ def test_verdicts_are_given_in_words_of_the_vocabulary_alone():
         }
         used = {word for word in strings if re.fullmatch(r"(not )?[a-z]+", word)} & WORDS_OF_JUDGMENT
         assert used
-        assert used <= {*VERDICTS}
+        assert used <= {*VERDICTS, *OF_CLAIMS}
 
 
 def test_the_glossary_is_that_of_the_docs(page):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Optional, Union
@@ -98,8 +98,25 @@ def _field(cell: Cell) -> str:
     return repr(float(cell)) if isinstance(cell, float) else str(cell)
 
 
+def _for_readers(table: ExportTable) -> ExportTable:
+    """A table without the columns that are empty in all of its rows, which a CSV file keeps."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if not table.rows or any(shown(row[place]) not in ("", "–") for row in table.rows)
+    ]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    return replace(
+        table,
+        columns=[table.columns[place] for place in kept],
+        rows=rows,
+        titles=[table.titles[place] for place in kept] if table.titles else (),
+    )
+
+
 def to_latex(table: ExportTable) -> str:
     """The table as a `longtable` with the rules of booktabs, which breaks over pages."""
+    table = _for_readers(table)
     columns = list(zip(*table.rows)) if table.rows else [()] * len(table.columns)
     kinds = "".join(_column_kind(cells, len(table.columns)) for cells in columns)
     lines = [
@@ -143,6 +160,7 @@ def shown(cell: Cell) -> str:
 
 def to_markdown(table: ExportTable) -> str:
     """The table as Markdown, as journals' forms and code hosts show it."""
+    table = _for_readers(table)
     rows = [" | ".join(map(_markdown_cell, row)) for row in (table.heads, *table.texts)]
     rows.insert(1, " | ".join(["---"] * len(table.columns)))
     lines = [f"| {row} |" for row in rows]

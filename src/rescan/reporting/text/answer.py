@@ -8,7 +8,7 @@ from rescan.paths import EXTERNAL
 from rescan.reporting.text import words
 from rescan.reporting.text.choosing import told_apart
 from rescan.reporting.text.references import baselines, constant, repeated_labels
-from rescan.reporting.text.verdict_words import OF_NUMBERS
+from rescan.reporting.text.verdict_words import VERDICTS
 from rescan.reporting.text.words import capitalized, change, interval, landis_koch, metric, number, percent
 from rescan.results.audit_report import AuditReport
 from rescan.results.choice import preferred
@@ -61,7 +61,7 @@ def answer(
 def tally(published: Sequence[Comparison]) -> str:
     """How many published numbers have each verdict; "" without any number."""
     verdicts = [row.verdict for row in published]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in OF_NUMBERS if verdict in verdicts)
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in verdicts)
     return f"Of {words.several(len(verdicts), 'published number')}: {counts}." if counts else ""
 
 
