@@ -19,6 +19,17 @@ def test_shipped_studies_are_sound_and_survive_json(path, scale, tmp_path):
     assert isinstance(study, Study)
 
 
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_demo_warms_up_and_clips_so_that_small_sets_do_not_diverge(path):
+    study = file.load(path, Settings("demo"))
+    trained = {name: recipe for name, recipe in study.arms.items() if recipe.trains}
+    assert trained
+    for name, recipe in trained.items():
+        stages = recipe.stages.values()
+        assert [stage.clip_norm for stage in stages] == [1.0] * len(stages), name
+        assert all(stage.schedule.get("warmup", 0) >= 0.1 for stage in stages if stage.trainable != "head"), name
+
+
 @pytest.fixture
 def resolved(load, minimal, tmp_path):
     write_resolved(load(minimal, "full"), path := tmp_path / "study.json")

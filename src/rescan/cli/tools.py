@@ -47,7 +47,7 @@ def export(
 
 
 def predict(
-    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/resnet18")],
+    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5")],
     images: Annotated[list[Path], typer.Argument(help="image files or volumes, or folders of them")],
     gradcam: Annotated[
         Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
@@ -69,7 +69,7 @@ def predict(
 
 
 def evaluate_on(
-    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/resnet18")],
+    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5")],
     table: Annotated[
         Path,
         typer.Option(
