@@ -132,6 +132,7 @@ recipe:
       sampling: balanced
       optimizer: {name: sgd, lr: 4e-4, momentum: 0.9, nesterov: true}
       schedule: {name: cosine, warmup: 0.2, ends_after: 5}
+      clip_norm: 0.5
       losses:
         regression: mae
         classification: {name: focal, gamma: 2, label_smoothing: 0.1}
@@ -182,8 +183,9 @@ def test_a_recipe_of_grades_in_words(graded_recipes):
     assert topics["Training: stage first"] == (
         "20 epochs; batches of 32; on the study's own samples and more; SGD (momentum 0.9, nesterov), learning rate "
         "0.0004, cosine schedule with warm-up over 20 % of the steps, which ends after 5 epochs, counted through all "
-        "stages, and is 0 from then on (a fault repeated on purpose); mean absolute error of the regression + focal "
-        "loss (gamma 2, alpha 0.25, label smoothing 0.1) of the classification + 0.5 × binary cross-entropy of the "
+        "stages, and is 0 from then on (a fault repeated on purpose), gradients scaled down to a norm of 0.5; "
+        "mean absolute error of the regression + focal loss (gamma 2, alpha 0.25, label smoothing 0.1) of the "
+        "classification + 0.5 × binary cross-entropy of the "
         "ordinal; each class drawn equally often; all layers are trained."
     )
     assert topics["Training: stage second"] == (

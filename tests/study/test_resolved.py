@@ -27,6 +27,8 @@ def test_the_demo_warms_up_and_clips_so_that_small_sets_do_not_diverge(path):
     for name, recipe in trained.items():
         stages = recipe.stages.values()
         assert [stage.clip_norm for stage in stages] == [1.0] * len(stages), name
+        autoencoder = study.autoencoder(name)
+        assert autoencoder is None or study.autoencoders[autoencoder].clip_norm == 1.0
         assert all(stage.schedule.get("warmup", 0) >= 0.1 for stage in stages if stage.trainable != "head"), name
 
 

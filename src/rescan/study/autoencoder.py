@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from rescan import catalogue
 from rescan.study.named import Augmentation, Named
 from rescan.study.network import EncoderSettings
-from rescan.study.stage import Best, EarlyStopping, TrainingStage
-from rescan.study.strict import Positive
+from rescan.study.stage import CLIP_NORM, Best, ClipNorm, EarlyStopping, TrainingStage
+from rescan.study.strict import Extended, Positive
 
 
-class Autoencoder(EncoderSettings):
+class Autoencoder(EncoderSettings, Extended):
     """An encoder that is pre-trained, with a decoder, to reconstruct its inputs; arms start from it by its name.
 
     It is trained and validated on the same parts as the run that starts from it. `samples: all` adds the validation and
     test parts: a leak, for an arm that measures its effect. The epoch with the lowest validation loss is kept.
     """
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
 
     preparation: str
     normalization: Literal[tuple(catalogue.NORMALIZATIONS)] = "unit"  # type: ignore[valid-type]
@@ -28,11 +32,12 @@ class Autoencoder(EncoderSettings):
     accumulate: Positive = 1
     optimizer: Annotated[dict[str, Any], Named("optimizer")] = catalogue.OPTIMIZERS["adam"].fill({})
     schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
+    clip_norm: ClipNorm | None = Field(default=None, description=CLIP_NORM)
 
     @property
     def stages(self) -> dict[str, TrainingStage]:
         """Its only stage."""
-        names = ("epochs", "batch_size", "accumulate", "optimizer", "schedule")
+        names = ("epochs", "batch_size", "accumulate", "optimizer", "schedule", "clip_norm")
         return {"autoencoder": TrainingStage(**{name: getattr(self, name) for name in names})}
 
     @property

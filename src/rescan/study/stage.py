@@ -10,6 +10,9 @@ from rescan import catalogue
 from rescan.study.named import Named
 from rescan.study.strict import Extended, Positive, Strict
 
+ClipNorm = Annotated[float, Field(gt=0)]
+CLIP_NORM = "the norm to which the gradients of a step, taken together, are scaled down"
+
 
 class FromBlock(Strict):
     """Train the encoder's blocks from this one on, counted from 1, and all that follows the encoder."""
@@ -29,9 +32,7 @@ class TrainingStage(Extended):
     trainable: Union[Literal["all", "head"], FromBlock] = "all"
     optimizer: Annotated[dict[str, Any], Named("optimizer")]
     schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
-    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="the norm to which the gradients of a step, taken together, are scaled down"
-    )
+    clip_norm: ClipNorm | None = Field(default=None, description=CLIP_NORM)
 
     @model_validator(mode="after")
     def _has_one_length(self) -> TrainingStage:

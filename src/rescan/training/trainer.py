@@ -34,7 +34,9 @@ SAVE_AFTER_EPOCH_SECONDS = 20  # quick epochs are not worth a checkpoint each â€
 SAVE_IN_EPOCH_SECONDS = 600  # â€¦ and long ones are worth several
 SAVE_BEFORE_SCORES_SECONDS = 120  # a job's time may be over while it scores
 CHECK_UPDATES = {"cpu": 1, "cuda": 20}  # looking at a loss makes the CPU wait for the GPU
-REMEDY = "lower the learning rate or warm it up (schedule: {name: cosine, warmup: 0.1})"
+REMEDY = (
+    "lower the learning rate, warm it up (schedule: {name: cosine, warmup: 0.1}) or clip the gradients (clip_norm: 1.0)"
+)
 
 
 class NotFiniteError(Exception):

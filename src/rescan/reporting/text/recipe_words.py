@@ -156,8 +156,6 @@ def _stage(stage: Stage) -> str:
     if stage.carry == "encoder":
         parts.append("only the encoder is kept of the stage before")
     parts += [_optimization(stage), _losses(stage)]
-    if stage.clip_norm is not None:
-        parts.append(f"the gradients of a step scaled down to a norm of {stage.clip_norm:g} where it is larger")
     if stage.class_weights == "balanced" and any(catalogue.HEADS[head].of_several for head in stage.losses):
         parts.append("a label that is present weighs as much as images lack it for each that has it")
     elif stage.class_weights == "balanced":
@@ -187,7 +185,8 @@ def _batches(training: Stage | Autoencoder) -> str:
 
 def _optimization(training: Stage | Autoencoder) -> str:
     optimizer, schedule = catalogue.say("optimizer", training.optimizer), catalogue.say("schedule", training.schedule)
-    return f"{optimizer}, learning rate {training.optimizer['lr']:g}, {schedule}"
+    clipped = f", gradients scaled down to a norm of {training.clip_norm:g}" if training.clip_norm is not None else ""
+    return f"{optimizer}, learning rate {training.optimizer['lr']:g}, {schedule}{clipped}"
 
 
 def _pretraining(name: str, autoencoder: Autoencoder, preparation: str) -> str:
