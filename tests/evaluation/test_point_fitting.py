@@ -6,17 +6,21 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from sample_predictions import make_graded, make_study, make_table, write_run
-from scipy.special import softmax
+from scipy.special import expit, logit, softmax
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from rescan.errors import RescanError
+from rescan.evaluation.answers import Answers
 from rescan.evaluation.crossfit import crossfit_fold
-from rescan.evaluation.point_fitting import chosen
+from rescan.evaluation.point_fitting import _resampled, chosen
 from rescan.evaluation.posttrain import posttrain
+from rescan.evaluation.readings import read_posttraining
 from rescan.metrics.sweep import accumulated, cuts, sweep
 from rescan.study.operating_points import OperatingPoint
 
@@ -131,7 +135,7 @@ def test_of_two_classes_it_is_fitted_on_validation_pooled_over_runs():
     lower = binomtest(22, 22).proportion_ci(method="wilson").low
     assert target["lower"] <= lower
     assert "22 groups with it are too few to guarantee 0.9" in target["problem"]
-    assert len(target["resampled"]) == 500
+    assert len(target["resampled"]) == 300
     assert np.std(target["resampled"]) > 0
     assert not content["points"][5]["resampled"]
 
@@ -181,3 +185,33 @@ def test_a_ppv_that_is_not_reached_is_said():
 
     content = fitted(make_study(classes=2, operating_points=[{"ppv": 0.99}]), worst)
     assert content["points"][0]["problem"] == "no threshold reaches a PPV of 0.99 on the validation part"
+
+
+def test_other_patients_might_have_given_lower_thresholds_than_any_score():
+    """Of nine cases the lowest is what a sensitivity of 95 % asks for; a plain bootstrap never goes below it."""
+    rng = np.random.default_rng(0)
+    lowest = [np.quantile(rng.normal(1.5, 1, 9), 0.0) for _ in range(4000)]
+    positive = np.arange(40) < 9
+    spreads, below = [], []
+    for _ in range(20):
+        scores = expit(rng.normal(size=40) + 1.5 * positive)
+        names = np.arange(40).astype(str)
+        own = Answers(pd.DataFrame({"group": names, "patient": ""}), scores, positive)
+        found = logit(_resampled(OperatingPoint(sensitivity=0.95), own, np.arange(40), graded=False))
+        spreads.append(np.std(found))
+        below.append((found < logit(scores[positive].min()) - 0.1).mean())
+    assert np.mean(spreads) == pytest.approx(np.std(lowest), rel=0.35)
+    assert np.mean(below) > 0.2
+
+
+def test_a_file_without_the_points_of_the_study_is_refused():
+    plain, with_points = (make_study(classes=2, operating_points=points) for points in ([], ["youden"]))
+    fitted(plain)
+    with pytest.raises(RescanError, match="points are not those of the study") as caught:
+        read_posttraining(with_points, "one")
+    assert "run posttrain" in str(caught.value)
+    content = fitted(with_points)
+    content["points"][0]["number"] = 2
+    Path("results/full/heads/one/posttraining.json").write_text(json.dumps(content))
+    with pytest.raises(RescanError, match="points: youden of b does not fit the classes"):
+        read_posttraining(with_points, "one")

@@ -7,6 +7,7 @@ from typing import Optional
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from rescan.catalogue import METRICS
 from rescan.evaluation.answers import Answers, answers
@@ -14,6 +15,7 @@ from rescan.evaluation.bootstrap import resamples
 from rescan.evaluation.crossfit import crossfit_fold
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import as_fitted_without, by_sample
+from rescan.heads.head import TINY
 from rescan.metrics.counted import Array, Indices, ratio
 from rescan.metrics.intervals import wilson
 from rescan.metrics.sweep import accumulated, cuts, sweep
@@ -21,7 +23,7 @@ from rescan.results.posttraining import CROSSFIT, Fits, FittedPoint, Posttrainin
 from rescan.study import Study
 from rescan.study.operating_points import OperatingPoint, Question, points_asked
 
-RESAMPLES = 500  # of validation units: thresholds that other patients would have given
+RESAMPLES = 300  # of validation units: thresholds that other patients would have given
 ROUNDING = 1e-9  # of a sum of weights that a share of another one must reach
 ALIKE = "all validation images have the same score: no threshold tells them apart"
 
@@ -84,7 +86,7 @@ def _fitted(
     update = {
         "reached": reached,
         "lower": lower,
-        "resampled": _resampled(point, whole, units) if not point.threshold else [],
+        "resampled": _resampled(point, whole, units, graded=graded) if not point.threshold else [],
         "problem": _limit(point, question, reached, lower, sides, noun),
     }
     return fitted.model_copy(update=update)
@@ -103,16 +105,34 @@ def _threshold(point: OperatingPoint, own: Answers) -> float | None:
     return None if place < 0 else float(thresholds[place])
 
 
-def _resampled(point: OperatingPoint, own: Answers, units: Indices) -> list[float | None]:
-    """The thresholds of RESAMPLES resamples of the units."""
-    rows = sweep(own.scores, own.positive, units)
-    ends, thresholds = cuts(rows)
+def _resampled(point: OperatingPoint, own: Answers, units: Indices, *, graded: bool) -> list[float | None]:
+    """The thresholds of RESAMPLES resamples of the units: a smoothed bootstrap.
+
+    The lowest scores of few patients are drawn again and again, but never lower ones, as other patients would have. So
+    each unit's scores are moved at random, by as much as a kernel estimate of their density smooths it.
+    """
+    values = own.scores if graded else logit(own.scores.clip(TINY, 1 - TINY))
+    widths = np.zeros(len(values))
+    for side in (own.positive, ~own.positive):
+        widths[side] = bandwidth(values[side], len(np.unique(units[side])))
+    generator, count = np.random.default_rng(1), int(units.max()) + 1
     found: list[float | None] = []
-    for weights in resamples(int(units.max()) + 1, len(units), RESAMPLES):
-        hits, alarms = accumulated(rows, weights)
-        places_taken = chosen(point, hits[:, ends], alarms[:, ends]).tolist()
-        found += [None if place < 0 else float(f"{thresholds[place]:.6g}") for place in places_taken]
+    for block in resamples(count, len(units), RESAMPLES):
+        for weights in block:
+            moved = values + widths * generator.normal(size=count)[units]
+            rows = sweep(moved, own.positive, units)
+            ends, thresholds = cuts(rows)
+            hits, alarms = accumulated(rows, weights[None])
+            place = int(chosen(point, hits[:, ends], alarms[:, ends])[0])
+            threshold = thresholds[place] if graded else expit(thresholds[place])
+            found.append(None if place < 0 else float(f"{threshold:.6g}"))
     return found
+
+
+def bandwidth(values: Array, units: int) -> float:
+    """The width of a kernel that smooths values of so many units (Silverman 1986)."""
+    spread = float(np.subtract(*np.percentile(values, [75, 25]))) / 1.34
+    return 0.9 * min(float(values.std()), spread or np.inf) * units**-0.2
 
 
 def chosen(point: OperatingPoint, hits: Array, alarms: Array) -> Indices:
