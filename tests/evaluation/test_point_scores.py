@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from sample_predictions import make_graded, make_study, make_table, write_run
 from scipy.special import softmax
-from scipy.stats import norm
 from sklearn.metrics import confusion_matrix, precision_recall_curve
+from tests.point_coverage import Case, cover, drawn
 
-from rescan.evaluation.answers import Answers
 from rescan.evaluation.crossfit import crossfit_fold
 from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.point_fitting import _fitted
@@ -170,35 +169,13 @@ def test_curves_are_those_of_scikit_learn_and_of_a_hand_count():
     assert list(metrics["curves"]["roc"]["test"]) == ["b"]  # that of a is the same, turned around
 
 
-def drawn(rng, patients, prevalence=0.3):
-    """Answers of one image per patient: P(yes) at a shift of 1.5 standard deviations."""
-    positive = rng.random(patients) < prevalence
-    names = np.arange(patients).astype(str)
-    rows = pd.DataFrame({"part": "test", "fold": 0, "seed": 0, "sample": names, "group": names, "patient": names})
-    return Answers(rows, norm.cdf(rng.normal(size=patients) + 1.5 * positive), positive)
-
-
 def test_intervals_hold_if_validation_and_test_are_drawn_anew():
-    """Of an average over both, which a wide test part at the thresholds of many validation parts gives."""
-    rng, point, question = np.random.default_rng(5), OperatingPoint(sensitivity=0.9), Question("ill", "class", 1)
-    population, found, fits = drawn(rng, 20_000), [], []
-    for _ in range(120):
-        validation = drawn(rng, 60)
-        fitted = _fitted(point, question, dict.fromkeys([None, *range(CROSSFIT)], validation), graded=False)
-        if fitted.threshold.whole is not None:
-            fits.append(fitted.threshold.whole)
-            found.append(_score(fitted, drawn(rng, 200), "image", "patient").metrics)
-    truth = {
-        "sensitivity": np.mean([(population.scores[population.positive] >= fit).mean() for fit in fits]),
-        "specificity": np.mean([(population.scores[~population.positive] < fit).mean() for fit in fits]),
-    }
-    for name, value in truth.items():
-        covered = np.mean([own[name].low <= value <= own[name].high for own in found])
-        alone = np.mean(
-            [np.subtract(*wilson(own[name].value, 60 if name == "sensitivity" else 140)[::-1]) for own in found]
-        )
-        assert covered >= 0.9
-        assert np.mean([own[name].high - own[name].low for own in found]) > 1.2 * alone  # than with the threshold fixed
+    shares, found = cover(Case(60, 200, 1, 1, {"sensitivity": 0.9}), 50, seed=5)
+    assert min(shares.values()) >= 0.9
+    for name, patients in (("sensitivity", 60), ("specificity", 140)):
+        alone = [np.subtract(*wilson(own[name].value, patients)[::-1]) for own in found]
+        width = np.mean([own[name].high - own[name].low for own in found])
+        assert width > 1.2 * np.mean(alone)  # of a threshold that is not fitted
 
 
 def test_no_interval_is_of_width_zero():

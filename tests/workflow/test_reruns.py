@@ -53,3 +53,13 @@ def test_what_came_later_reruns_a_step_only_where_it_is_asked_for(step, sections
         keys.append(getattr(Keys(plan), step)(SimpleNamespace(study="pets")))
     assert keys[0] == study_key(Study.model_validate(STUDY), *sections)
     assert keys[1] != keys[0]
+
+
+def test_operating_points_rerun_results_and_no_training():
+    keys = []
+    for points in ([], ["youden"]):
+        study = Study.model_validate({**STUDY, "operating_points": points})
+        plan, of_arm = Keys(SimpleNamespace(everything={"pets": study})), SimpleNamespace(study="pets", arm="a")
+        keys.append((plan.training(of_arm), plan.results(of_arm)))
+    assert keys[0][0] == keys[1][0]
+    assert keys[0][1] != keys[1][1]
