@@ -227,5 +227,7 @@ def _limit(
     if point.ppv:
         return limit
     count, who = (sides[0], "with") if point.sensitivity else (sides[1], "without")
-    few = f"are too few to guarantee {wanted:g}" if wilson(1, count)[0] < wanted else "do not guarantee more"
-    return f"{limit}: {count:,} {noun}s {who} it {few}"
+    who = f"{count:,} {noun}{'s' * (count != 1)} {who} it"
+    if wilson(1, count)[0] >= wanted:
+        return f"{limit}: {who} do not guarantee more"
+    return f"{limit}: {who} {'is' if count == 1 else 'are'} too few to guarantee {wanted:g}"

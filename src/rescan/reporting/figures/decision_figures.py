@@ -116,7 +116,7 @@ def net_benefit(lines: Mapping[str, NetBenefit], out: PathLike) -> None:
             axes.plot(line.thresholds, line.model, color=color, label=f"{short(spaced(name), 24)}: by the model")
             axes.plot(line.thresholds, line.treat_all, "--", color=color, linewidth=1, label="everyone")
         axes.axhline(0, color="#666666", linewidth=1, label="no one")
-        top = max(max(line.high) for line in lines.values())
+        top = max(0.01, *(max(line.high) for line in lines.values()))
         axes.set(xlabel="probability from which on one acts", ylabel="net benefit", xlim=(0, 1))
         axes.set_ylim(-0.25 * top, 1.08 * top)
         legend_above(figure, 1)
