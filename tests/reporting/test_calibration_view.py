@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rescan.paths import Paths
 from rescan.reporting.page.calibration_view import calibration_view
 from rescan.reporting.page.report import report
 from rescan.reporting.text import calibration_words
@@ -85,7 +86,7 @@ def test_the_page_has_a_table_figures_and_a_reason_where_there_are_none(graded, 
     assert view.caption.startswith("Test part, the 2 runs together: 200 predictions of ")
     none = calibration_view(study, read_metrics(study, "multitask"), None)
     assert none.rows == []
-    report([study])
-    page = Path("results/full/index.html").read_text("utf-8")
+    report(study)
+    page = Path(Paths(study.scale, study.name).page).read_text("utf-8")
     assert page.count("Probability of") == 1
     assert page.count("which gives no probabilities of classes") == len(study.arms) - 2  # without simple and absent
