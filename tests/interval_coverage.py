@@ -108,7 +108,7 @@ def cover(case: Case, simulations: int, metrics: tuple[str, ...] = METRICS) -> d
             return kept
 
         with mock.patch.object(bootstrap, "distributions", keep):
-            estimates, _ = estimate(metrics, runs, range(case.runs), ("no", "yes"), 1)
+            estimates = estimate(metrics, runs, range(case.runs), ("no", "yes"), 1)
         for name, entry in estimates.items():
             if entry.value is None:
                 continue

@@ -59,7 +59,7 @@ def test_bootstrap_equals_a_loop_over_the_same_resamples() -> None:
 
 def test_value_is_the_mean_over_runs_with_the_same_resamples() -> None:
     runs = [make_run(seed)[0] for seed in (0, 1, 2)]
-    result = estimate(["accuracy", "sensitivity"], runs, [0, 1, 2], CLASSES, None)[0]
+    result = estimate(["accuracy", "sensitivity"], runs, [0, 1, 2], CLASSES, None)
     entry = result["accuracy"]
     assert entry.value == pytest.approx(np.mean(entry.runs))
     assert entry.seed_sd == pytest.approx(np.std(entry.runs, ddof=1))
@@ -70,10 +70,10 @@ def test_value_is_the_mean_over_runs_with_the_same_resamples() -> None:
 
 def test_seed_sd_is_of_the_means_over_folds() -> None:
     runs = [make_run(seed)[0] for seed in range(4)]
-    entry = estimate(["accuracy"], runs, [0, 1, 0, 1], CLASSES, None)[0]["accuracy"]
+    entry = estimate(["accuracy"], runs, [0, 1, 0, 1], CLASSES, None)["accuracy"]
     a, b, c, d = entry.runs
     assert entry.seed_sd == pytest.approx(abs((a + c) / 2 - (b + d) / 2) / 2**0.5)
-    assert estimate(["accuracy"], runs[:1], [0], CLASSES, None)[0]["accuracy"].seed_sd is None
+    assert estimate(["accuracy"], runs[:1], [0], CLASSES, None)["accuracy"].seed_sd is None
 
 
 def test_interval_over_few_units_is_wider_than_over_rows() -> None:
@@ -82,16 +82,15 @@ def test_interval_over_few_units_is_wider_than_over_rows() -> None:
     logits = 2.0 * np.eye(3)[np.where(generator.random(20)[unit] < 0.7, target, (target + 1) % 3)]  # errors by unit
     widths = []
     for labels, units in ((unit, 20), (np.arange(60), 60)):
-        entry = estimate(["accuracy"], [prepare(target, logits, labels, units)], [0], CLASSES, None)[0]["accuracy"]
+        entry = estimate(["accuracy"], [prepare(target, logits, labels, units)], [0], CLASSES, None)["accuracy"]
         widths.append(entry.high - entry.low)
     assert widths[0] > 1.4 * widths[1]
 
 
-def test_undefined_values_are_none_and_said() -> None:
+def test_undefined_values_are_none() -> None:
     target = np.arange(30) % 2
     run = prepare(target, np.tile([1.0, 0.0], (30, 1)), np.arange(30), 30)
-    result, warnings = estimate(["ppv", "accuracy"], [run], [0], ("n", "y"), 1)
+    result = estimate(["ppv", "accuracy"], [run], [0], ("n", "y"), 1)
     assert result["ppv"].value is None
     assert result["ppv"].classes["y"].low is None
     assert result["ppv"].classes["n"].value == pytest.approx(0.5)
-    assert warnings == ["undefined: ppv (a class without an item, or one that is never predicted)"]

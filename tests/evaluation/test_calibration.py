@@ -13,6 +13,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, brier_score_loss, recall_score
 
+from rescan.evaluation import selective
 from rescan.evaluation.evaluate import evaluate
 from rescan.results.metrics_file import Metrics
 from rescan.study import Study
@@ -159,3 +160,13 @@ def test_what_is_undefined_is_one_sentence_for_a_part(cases: SimpleNamespace) ->
 
     lines = [text for text in evaluated(cases, cases.make_study(), never).warnings if "PPV" in text]
     assert lines[-1] == "test: no PPV, as none is predicted as “d” in some runs"
+
+
+def test_confidence_at_a_threshold_is_the_distance_from_it() -> None:
+    positive = np.array([0.05, 0.2, 0.6, 0.9])
+    log_probabilities = np.log(np.stack([1 - positive, positive], axis=1))
+    plain = selective._confidence(log_probabilities, None)
+    assert np.exp(plain) == pytest.approx([0.95, 0.8, 0.6, 0.9])
+    at = selective._confidence(log_probabilities, np.full(4, 0.2))
+    assert at == pytest.approx([np.log(0.25 / (0.05 / 0.95)), 0, np.log(1.5 / 0.25), np.log(9 / 0.25)])
+    assert selective._confidence(log_probabilities, np.array([0.2, 0.2, np.nan, 0.2])) == pytest.approx(plain)

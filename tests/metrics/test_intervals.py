@@ -32,7 +32,7 @@ def run_of(target: list[int], predicted: list[int], unit: list[int] | None = Non
 
 def scores(*runs: RunRows, positive: int | None = 1) -> dict[str, Estimate]:
     names = [str(number) for number in range(runs[0].classes)]
-    return estimate(OF_ALL, runs, [*range(len(runs))], names, positive)[0]
+    return estimate(OF_ALL, runs, [*range(len(runs))], names, positive)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (19, 20), (20, 20), (37, 80)])

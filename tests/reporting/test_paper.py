@@ -15,12 +15,14 @@ from rescan.reporting.checklists.items import filled
 from rescan.reporting.checklists.tripod_ai import TRIPOD
 from rescan.reporting.page.paper_view import write_paper
 from rescan.reporting.page.study_view import study_view
+from rescan.reporting.tables.decision_exports import decision_tables
 from rescan.reporting.text import recipe_words
 from rescan.reporting.text.citations import citations
 from rescan.reporting.text.methods import PAST, methods, past
 from rescan.reporting.text.rerun import rerun
 from rescan.reporting.text.run_facts import run_facts
 from rescan.results.comparison import read_comparison
+from rescan.results.decisions import AtPoint, Decisions, PointLevel, PointScores
 from rescan.results.metrics_file import read_metrics
 from rescan.study import Settings
 from rescan.study.file import load
@@ -92,6 +94,31 @@ def test_comparisons_and_published_numbers_are_in_the_tables(tumors):
     assert [row["difference_low"] for row in table(tumors, "comparison")] == [
         "" if row.difference_low is None else repr(float(row.difference_low)) for row in paired
     ]
+
+
+def test_calibration_and_referral_are_in_the_tables(tumors):
+    write_paper(tumors, study_view(tumors).paper)
+    confidence = read_metrics(tumors, "vgg19").confidence
+    rows = [row for row in table(tumors, "calibration") if row["arm"] == "vgg19" and row["part"] == "test"]
+    assert {row["outcome"] for row in rows} == {*confidence.calibration["test"]}
+    for row in rows:
+        of = getattr(confidence.calibration["test"][row["outcome"]], row["probabilities"])
+        for name in ("ece", "brier", "slope", "intercept"):
+            value = getattr(of, name).value
+            assert row[name] == ("" if value is None else repr(value))
+    kept = [row for row in table(tumors, "referral") if row["arm"] == "vgg19" and row["part"] == "test"]
+    assert [float(row["accuracy"]) for row in kept] == [one.value for one in confidence.referral["test"][""].accuracy]
+
+
+def test_operating_points_are_in_the_tables(tumors):
+    at = AtPoint(value=0.9, low=0.8, high=0.95, runs=[0.9])
+    level = PointLevel(n=9, groups=7, confusion=[[5, 1], [1, 2]], metrics={"sensitivity": at})
+    numbers = {"threshold": 0.25, "scale": "probability", "prevalence": None, "predicts": False, "problem": ""}
+    point = PointScores(name="youden", of="glioma", parts={"test": {"image": level}}, **numbers)
+    metrics = read_metrics(tumors, "vgg19").model_copy(update={"decisions": Decisions(points=[point])})
+    first = decision_tables([metrics])[0]
+    expected = ("vgg19", "glioma", "youden", 0.25, "probability", None, "test", "image", 9, 7, "sensitivity", at)
+    assert [*first.rows] == [expected]
 
 
 def test_endpoints_and_heads_of_grades_are_in_the_tables(grades):

@@ -90,7 +90,7 @@ def _interval(name: str, values: Array, replicates: Array, units: float, everyth
 
 def estimate(
     metrics: Sequence[str], runs: Sequence[RunRows], seeds: Sequence[int], classes: Sequence[str], positive: int | None
-) -> tuple[dict[str, Estimate], list[str]]:
+) -> dict[str, Estimate]:
     """Every metric as the mean over runs, with its interval.
 
     The interval is that of other patients for these networks: a replicate's value is the mean over runs with the same
@@ -104,7 +104,7 @@ def estimate(
         positive: Index of the positive class of two, else None.
 
     Returns:
-        The estimates by name, and warnings.
+        The estimates by name.
     """
     ones = np.ones((1, len(runs[0].features)))
     points = [compute(metrics, run, ones) for run in runs]
@@ -130,11 +130,7 @@ def estimate(
             seed_sd=_without_nan(_seed_sd(values, seeds)),
             **({"classes": of_classes} if of_classes else {}),
         )
-    warnings = []
-    missing = [name for name, entry in estimates.items() if entry.value is None]
-    if missing:
-        warnings.append(f"undefined: {', '.join(missing)} (a class without an item, or one that is never predicted)")
-    return estimates, warnings
+    return estimates
 
 
 def _seed_sd(values: Array, seeds: Sequence[int]) -> float | None:

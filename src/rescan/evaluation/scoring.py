@@ -67,7 +67,7 @@ def score(
     runs = runs_of(reading, unit, len(classes))
     ready = list(runs.values())
     defined = [name for name in ready[0].defined(names) if not (pooled and METRICS[name].ranked)]
-    metrics, _ = estimate(defined, ready, [run.seed for run in runs], classes, positive)
+    metrics = estimate(defined, ready, [run.seed for run in runs], classes, positive)
     n = len(reading.rows[LEVELS[level]].drop_duplicates())
     return Scored(Scores(n=n, groups=int(reading.rows[unit].nunique()), metrics=metrics), runs)
 

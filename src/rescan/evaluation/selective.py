@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.special import logit
 
 from rescan.evaluation.readings import Reading, endpoint
 from rescan.metrics import referral
-from rescan.metrics.counted import Indices
+from rescan.metrics.counted import Array, Indices
 from rescan.metrics.recalibration import Ends
 from rescan.metrics.referral import Answers
 from rescan.results.reliability import Range, Referral
@@ -43,7 +44,8 @@ def _referral(reading: Reading, unit: str, positive: int | None) -> Referral:
     if reading.log_probabilities is None:
         raise ValueError("only images with a confidence are referred")
     target = reading.rows["target"].to_numpy(np.intp)
-    answers = Answers(reading.predicted == target, reading.log_probabilities.max(1), *units_and_runs(reading, unit))
+    confidence = _confidence(reading.log_probabilities, reading.lowest)
+    answers = Answers(reading.predicted == target, confidence, *units_and_runs(reading, unit))
     parts = referral.kept(answers)
     accuracy = referral.accuracies(answers, parts)
     target_accuracy = 1 - (1 - accuracy[0].value) / 2
@@ -60,6 +62,14 @@ def _referral(reading: Reading, unit: str, positive: int | None) -> Referral:
         surely_needed=surely,
         gain=range_of(referral.area_gain(answers, parts)),
     )
+
+
+def _confidence(log_probabilities: Array, lowest: Array | None) -> Array:
+    """How sure each row (n,) is: its largest probability, or how far it is from the threshold between two classes."""
+    largest: Array = log_probabilities.max(1)
+    if lowest is None or np.isnan(lowest).any():
+        return largest
+    return np.abs(log_probabilities[:, 1] - log_probabilities[:, 0] - logit(lowest))
 
 
 def units_and_runs(reading: Reading, unit: str) -> tuple[Indices, Indices]:

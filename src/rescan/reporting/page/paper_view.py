@@ -14,6 +14,7 @@ from rescan.reporting.checklists.claim_2024 import CLAIM
 from rescan.reporting.checklists.items import FilledChecklist, filled
 from rescan.reporting.checklists.tripod_ai import TRIPOD
 from rescan.reporting.page.arms_table import ArmsTable
+from rescan.reporting.tables.decision_exports import decision_tables, map_check_table
 from rescan.reporting.tables.export_table import ExportTable, to_markdown, write_table_files
 from rescan.reporting.tables.score_exports import comparison_tables, map_table, score_tables
 from rescan.reporting.text import citations, methods
@@ -65,8 +66,10 @@ def paper_view(
     tables = [
         _arms(first_table),
         *score_tables(arms),
+        *decision_tables(arms),
         *comparison_tables(comparison),
         *map_table(facts.maps),
+        *map_check_table(facts.maps),
     ]
     return PaperView(
         folder=os.path.relpath(paths.tables, Path(paths.page).parent),

@@ -14,7 +14,7 @@ RULES = ("majority", "consistent")
 OF_SCORES = ("part", "level", "rule", "n", "units", "metric", "value", "seed_sd", "runs")
 OF_COMPARISON = (
     *("arm", "against", "endpoint", "metric", "part", "level", "n", "value", "published", "published_n", "who"),
-    *("difference", "margin", "verdict", "reason"),
+    *("difference", "margin", "test", "p", "p_adjusted", "verdict", "reason"),
 )
 COMPARISONS = {  # kind of a row of comparison.csv: name and caption of the table
     "published": ("published", "Published numbers and those of this run."),
@@ -22,6 +22,7 @@ COMPARISONS = {  # kind of a row of comparison.csv: name and caption of the tabl
     "arms": ("comparison", "Paired differences of arms."),
     "leak": ("leak", "Paired differences of an arm and the same without relatives of test samples."),
     "ablation": ("ablations", "Paired differences of an ablation's arms by study and patient."),
+    "choice": ("choice", "Paired differences in validation of the arm that it prefers and the others."),
 }
 
 
@@ -146,4 +147,5 @@ def _of_comparison(row: Comparison) -> tuple[Cell, ...]:
     published: Quantity = Value(row.published, row.published_low, row.published_high)
     difference: Quantity = Value(row.difference, row.difference_low, row.difference_high)
     numbers = (row.n, row, published, row.published_n, row.who, difference, row.margin)
-    return (row.arm, row.against, row.endpoint, row.metric, row.part, row.level, *numbers, row.verdict, row.reason)
+    judged = (row.test, row.p, row.p_adjusted, row.verdict, row.reason)
+    return (row.arm, row.against, row.endpoint, row.metric, row.part, row.level, *numbers, *judged)
