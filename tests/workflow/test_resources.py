@@ -61,7 +61,7 @@ def test_on_a_cluster_a_light_step_takes_a_few_cores_and_every_job_has_a_time_li
 
 
 def test_a_retry_asks_for_more_time_and_memory():
-    ask, of = resources(CLUSTER, scale="demo"), job(arm="resnet18")
+    ask, of = resources(CLUSTER, scale="demo"), job(arm="cnn5")
     assert [ask.minutes("train")(of, threads=1, attempt=n) for n in (1, 2)] == [
         SHORTEST_TRAINING,
         2 * SHORTEST_TRAINING,
