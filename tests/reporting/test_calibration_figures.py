@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from rescan.reporting.figures import calibration_figures as figures
 from rescan.reporting.figures import style
@@ -39,7 +40,7 @@ def curve(*values):
 
 def texts_fit(figure):
     """No text is cut off or too small, and none of a panel's title lies over another panel's."""
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()
     width, height = figure.bbox.size
     titles = []
     for axes in figure.axes:
