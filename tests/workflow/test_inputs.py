@@ -22,7 +22,7 @@ def plan(tmp_path, **config):
 
 @pytest.fixture
 def inputs(tmp_path):
-    return Inputs(plan(tmp_path))
+    return Inputs(plan(tmp_path, seeds=[0, 1]))
 
 
 def job(study="aptos2019", **wildcards):
