@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rescan.paths import Paths
+from rescan.reporting.checklists.answers import explainability, updating
 from rescan.reporting.checklists.claim_2024 import CLAIM
 from rescan.reporting.checklists.items import filled
 from rescan.reporting.checklists.tripod_ai import TRIPOD
@@ -17,6 +19,7 @@ from rescan.reporting.page.paper_view import write_paper
 from rescan.reporting.page.study_view import study_view
 from rescan.reporting.tables.decision_exports import decision_tables
 from rescan.reporting.text import recipe_words
+from rescan.reporting.text.arm_words import parts_caption
 from rescan.reporting.text.citations import citations
 from rescan.reporting.text.methods import PAST, methods, past
 from rescan.reporting.text.rerun import rerun
@@ -24,6 +27,7 @@ from rescan.reporting.text.run_facts import run_facts
 from rescan.results.comparison import read_comparison
 from rescan.results.decisions import AtPoint, Decisions, PointLevel, PointScores
 from rescan.results.metrics_file import read_metrics
+from rescan.results.posttraining import Fits, FittedPoint
 from rescan.study import Settings
 from rescan.study.file import load
 
@@ -155,6 +159,31 @@ def test_methods_tell_what_was_run_and_nothing_of_an_arm_that_was_not(tumors):
     ):
         assert words in text
     assert "absent" not in text
+
+
+def test_methods_name_the_operating_points_the_tests_and_the_method_of_the_maps(tumors):
+    run = facts(tumors)
+    at = {"threshold": Fits(whole=0.25, crossfit=[0.2] * 5), "resampled": [0.2, 0.3], "having": 9, "lacking": 30}
+    point = FittedPoint(name="sensitivity_95", of="glioma", kind="class", number=0, scale="probability", **at)
+    fitted = {arm: of.model_copy(update={"points": [point]}) for arm, of in run.fitted.items()}
+    maps = {arm: of.model_copy(update={"method": "hirescam", "layer": "layer2"}) for arm, of in run.maps.items()}
+    assert maps
+    run = replace(run, fitted=fitted, maps=maps)
+    text = "\n".join(methods(run, VERSIONS))
+    for words in (
+        "Arm vgg19: Operating points: sensitivity_95 of glioma 0.25; fitted on the validation part's predictions",
+        "Their p were those of ",
+        "Holm's method adjusted those of arms against their references in accuracy.",
+        "HiResCAM maps of arm resnet18 were computed (layer2, ",
+        "by deletion and insertion of blurred blocks",
+    ):
+        assert words in text
+    assert "Grad-CAM" not in text
+    assert "no other update" not in updating(run)
+    assert "sensitivity_95 of glioma 0.25" in updating(run)
+    assert explainability(run).startswith("HiResCAM of resnet18")
+    caption = parts_caption(tumors, read_metrics(tumors, "vgg19"), fitted["vgg19"])
+    assert "nothing but the temperature" not in caption
 
 
 def test_an_arm_is_no_difference_from_one_that_was_not_run(tumors):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rescan.catalogue import CAM_METHODS
 from rescan.reporting.text import arm_words, preparation_words, recipe_words, words
 from rescan.reporting.text.methods import came_from, counted, past
 from rescan.reporting.text.run_facts import RunFacts
@@ -182,11 +183,11 @@ def explainability(facts: RunFacts) -> str:
     """The maps, and what they were checked against."""
     if not facts.maps:
         return ""
-    scored = [maps for maps in facts.maps.values() if maps.n]
-    checked = "compared with a flat map, a centered Gaussian and a network of random weights"
-    return f"Grad-CAM of {listed(list(facts.maps))}" + (
-        f"; their energy inside known lesions, {checked}." if scored else "."
-    )
+    methods = listed(sorted({CAM_METHODS[maps.method].sentence for maps in facts.maps.values()}))
+    text = f"{methods} of {listed(list(facts.maps))}; deletion and insertion, random weights, other seeds"
+    if any(maps.n for maps in facts.maps.values()):
+        text += "; energy inside known lesions, beside a flat map, a centered Gaussian and networks of random weights"
+    return f"{text}."
 
 
 def internal_testing(facts: RunFacts) -> str:
@@ -284,7 +285,9 @@ def updating(facts: RunFacts) -> str:
     """What was fitted after the training."""
     if not any(fitted.temperatures for fitted in facts.fitted.values()):
         return ""
-    return "One temperature per head, fitted on predictions of the validation part; no other update."
+    texts = {arm: arm_words.posttraining(facts.study, arm, fitted) for arm, fitted in facts.fitted.items()}
+    others = [f"{arm}: {text}" for arm, of_arm in texts.items() for text in of_arm]
+    return " ".join(["One temperature per head, fitted on predictions of the validation part.", *others])
 
 
 def poor_input(_: RunFacts) -> str:

@@ -84,11 +84,20 @@ def posttraining(study: Study, arm: str, fitted: Posttraining | None) -> list[st
         optimized = f"optimized for quadratic kappa on {FITTED_ON[fitted.fit_on]}"
         sentences.append(f"Cut points: {values}; {'given by the study file' if of_study else optimized}.")
     if fitted and fitted.thresholds:
-        shares = zip(study.data.classes, fitted.thresholds.whole)
-        values = ", ".join(f"{label} {number(value, 2)}" for label, value in shares)
+        at_points = [point.of for point in fitted.points if point.predicts and point.threshold.whole is not None]
+        shares = [pair for pair in zip(study.data.classes, fitted.thresholds.whole) if pair[0] not in at_points]
+        values = ", ".join(f"{label} {number(value, 2)}" for label, value in shares) or "all at operating points"
         rule = THRESHOLDS[study.arms[arm].posttrain.thresholds]
         fitted_on = f" on {FITTED_ON[fitted.fit_on]}" if rule else ""
         sentences.append(f"Thresholds: {values}{rule}{fitted_on}.")
+    if fitted and (points := [point for point in fitted.points if point.threshold.whole is not None]):
+        values = ", ".join(
+            f"{point.name} of {spaced(point.of)} {number(point.threshold.whole, 2)}"
+            + ", which predicted classes are read at" * point.predicts
+            for point in points
+        )
+        fitted_on = f"; fitted on {FITTED_ON['crossfit']}" * any(point.resampled for point in points)
+        sentences.append(f"Operating points: {values}{fitted_on}.")
     return sentences
 
 

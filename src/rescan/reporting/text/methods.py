@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from rescan.catalogue import CAM_METHODS
 from rescan.reporting.text import arm_words, preparation_words, recipe_words, words
 from rescan.reporting.text.run_facts import RunFacts
 from rescan.reporting.text.words import capitalized, listed, percent, several
@@ -35,6 +36,11 @@ INTERVALS = {
     "wilson": "Wilson intervals of an effective number of cases, between that of the bootstrap's variance (2,000 draws "
     "of whole {units}) and that of the {units} behind the score",
     "log t": "Student's t on the logarithm, with the bootstrap's variance",
+}
+TESTS = {  # by how their names in comparison.csv begin
+    "McNemar": "McNemar's exact test",
+    "DeLong": "the test of DeLong et al.",
+    "bootstrap": "the bootstrap",
 }
 DEVICES = {"cpu": "a CPU", "cuda": "a GPU (CUDA)"}
 
@@ -166,6 +172,11 @@ def _evaluation(facts: RunFacts) -> list[str]:
         sentences += [f"Arm {arm}: {past(text)}" for text in arm_words.posttraining(study, arm, fitted)]
     if len(facts.arms) > 1:
         sentences.append(f"Arms were compared by paired differences, resampling the same {units} and seeds for both.")
+        if used := [text for test, text in TESTS.items() if any(name.startswith(test) for name in facts.tests)]:
+            sentences.append(
+                f"Their p were those of {listed(used)}; Holm's method adjusted those of arms against their references "
+                f"in {words.metric(study.metric)}."
+            )
     if study.data.external:
         sentences.append("On external data nothing was trained, chosen or fitted.")
     return sentences
@@ -175,12 +186,19 @@ def _maps(facts: RunFacts) -> list[str]:
     sentences = []
     for arm, maps in facts.maps.items():
         cells = " × ".join(map(str, maps.cells))
-        own = f"fold {maps.run.fold}, seed {maps.run.seed}, {maps.head} head, {cells} cells"
+        own = f"{maps.layer}, {cells} cells; fold {maps.run.fold}, seed {maps.run.seed}, {maps.head} head"
         scored = ""
         if maps.n:
             noun = several(maps.n, maps.kind.rstrip("s"))
             scored = f"; their energy inside known lesions was measured on {noun} of the test part"
-        sentences.append(f"Grad-CAM maps of arm {arm} were computed ({own}){scored}.")
+        method = CAM_METHODS[maps.method].sentence
+        sentences.append(f"{method} maps of arm {arm} were computed ({own}){scored}.")
+    if facts.maps:
+        checked = several(max(maps.checks.n for maps in facts.maps.values()), "test item")
+        sentences.append(
+            f"Maps were checked on up to {checked} an arm: by deletion and insertion of blurred blocks against random "
+            "order, and by rank correlation with maps of networks with random weights and of other seeds."
+        )
     return sentences
 
 

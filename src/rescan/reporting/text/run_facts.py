@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rescan.paths import Paths
 from rescan.results.agreement import read_splits
 from rescan.results.audit_report import AuditReport
+from rescan.results.comparison import read_comparison
 from rescan.results.map_files import MapSummary
 from rescan.results.metrics_file import Metrics
 from rescan.results.network_summary import NetworkSummary
@@ -49,6 +50,7 @@ class RunFacts:
         models: What an arm's first model file says of its training.
         fitted: What was fitted on an arm's predictions.
         maps: The Grad-CAM maps of an arm.
+        tests: Names of the tests of differences between arms that have a p.
         devices: What trained: `cpu` or `cuda`.
         threads: Torch's threads on a CPU; 0 if none was used.
     """
@@ -63,6 +65,7 @@ class RunFacts:
     models: Mapping[str, TrainedModel]
     fitted: Mapping[str, Posttraining]
     maps: Mapping[str, MapSummary]
+    tests: Sequence[str]
     devices: Sequence[str]
     threads: int
 
@@ -118,9 +121,15 @@ def run_facts(study: Study, arms: Sequence[Metrics]) -> RunFacts:
         models=_there(models),
         fitted=_there(fitted),
         maps=_there(maps),
+        tests=_tests(paths.comparison),
         devices=sorted({str(key["device"]) for key in keys if key.get("device")}),
         threads=max((key.get("threads") or 0 for key in keys), default=0),
     )
+
+
+def _tests(comparison: str) -> list[str]:
+    rows = read_comparison(comparison) if Path(comparison).is_file() else []
+    return sorted({row.test for row in rows if row.kind == "arms" and row.p is not None})
 
 
 def _there(files: Mapping[str, Any]) -> dict[str, Any]:
