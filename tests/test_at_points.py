@@ -22,6 +22,8 @@ from rescan.models.model_files import save
 from rescan.models.networks import build
 from rescan.paths import Paths
 from rescan.predict import predict
+from rescan.predict_patients import answers_of_patients, by_patient
+from rescan.results.posttraining import Fits, FittedPoint
 from rescan.study import Preparation
 
 PREPARATION = Preparation.model_validate({"steps": [{"name": "resize", "size": [32, 32]}]})
@@ -75,6 +77,43 @@ def test_answers_stand_in_a_column_and_the_point_that_predicts_says_the_class(fi
     mean = table["b"].groupby(np.arange(12) // 3).mean()
     assert (patients["by_mean_probability"] == np.where(mean >= lowest, "b", "a")).all()
     assert (patients["b_at_sensitivity_90"] == np.where(mean >= lowest, "yes", "no")).all()
+
+
+GRADES = pd.DataFrame(
+    {
+        "patient": ["one", "one", "one", "two"],
+        "predicted": ["a", "a", "c", "a"],
+        "a": [0.6, 0.6, 0.1, 0.8],
+        "b": [0.3, 0.3, 0.1, 0.1],
+        "c": [0.1, 0.1, 0.8, 0.1],
+        "c_at_youden": ["no", "no", "yes", "no"],
+    }
+)
+
+
+def a_point(kind, number, threshold):
+    at = {"threshold": Fits(whole=threshold, crossfit=[threshold] * 5), "resampled": [], "having": 9, "lacking": 9}
+    return FittedPoint(name="youden", of="c", kind=kind, number=number, scale="probability", **at)
+
+
+def test_a_patient_of_grades_is_read_as_in_the_evaluation():
+    """The highest grade of the images counts, whatever head it is read from (`levels.by_unit`)."""
+    assert by_patient(GRADES, list("abc"), ordered=True)["predicted"].tolist() == ["c", "a"]
+    assert by_patient(GRADES, list("abc"), ordered=False)["predicted"].tolist() == ["a", "a"]
+    answers = answers_of_patients(GRADES, list("abc"), [a_point("endpoint", 2, 0.5)], ordered=True)
+    assert answers == {"c_at_youden": ["yes", "no"]}
+    two = GRADES.drop(columns="a").rename(columns={"b": "a"})
+    assert answers_of_patients(two, list("ac"), [a_point("class", 1, 0.5)], ordered=True)["c_at_youden"] == [
+        "yes",
+        "no",
+    ]
+
+
+@pytest.mark.parametrize(("ordered", "threshold"), [(False, None), (True, 0.5)])
+def test_a_patient_has_no_answer_where_there_is_none(ordered, threshold):
+    """Without a threshold; or of one of several grades, which the evaluation does not score by patient."""
+    answers = answers_of_patients(GRADES, list("abc"), [a_point("class", 2, threshold)], ordered=ordered)
+    assert answers == {"c_at_youden": ["", ""]}
 
 
 def test_without_it_the_table_has_no_such_column(finished):

@@ -77,7 +77,7 @@ def predict(
             the mean probability; of grades the highest), by_mean_probability, and one column per class.
         at: The name of an operating point of the arm, such as sensitivity_95, if given: the table gets a column
             `<class>_at_<name>` (or label, or endpoint), yes or no. A patient has the answer that the mean probability
-            of the images gives; of an endpoint it is yes if that of one image is.
+            of the images gives; of grades it is yes if that of one image is.
 
     Raises:
         RescanError: No such operating point, no finished arm in the folder, no image found, or none could be read; or a
@@ -186,7 +186,9 @@ def _write_patients(
     table = table[table["patient"] != ""]
     if len(table):
         deciding = [point.threshold.whole for point in posttraining.points if point.predicts]
-        write_table(file, by_patient(table, classes, *deciding).assign(**answers_of_patients(table, classes, points)))
+        ordered = posttraining.ordered or "grade" in table  # which only grades have
+        answers = answers_of_patients(table, classes, points, ordered=ordered)
+        write_table(file, by_patient(table, classes, *deciding, ordered=ordered).assign(**answers))
         logger.info("%s: %d patients", file, table["patient"].nunique())
 
 

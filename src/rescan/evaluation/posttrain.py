@@ -54,6 +54,7 @@ def posttrain(study: Study, arm: str) -> None:
         fit_on=recipe.posttrain.fit_on,
         n=len(validation.rows),
         classes=classes,
+        ordered=study.data.ordered,
         temperatures={head: _temperatures(head, validation, classes) for head in heads_of_probabilities(study, arm)},
         **_neuron_and_cuts(study, arm, fitted_on),
         runs=[RunId(fold=run.fold, seed=run.seed) for run in study.runs(arm)],

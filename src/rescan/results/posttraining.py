@@ -99,6 +99,7 @@ class Posttraining(JsonResult):
         fit_on: The rows that the neuron and the cut points are fitted on.
         n: Number of validation rows.
         classes: K.
+        ordered: Whether they are grades.
         temperatures: Per head that gives probabilities, what its logits are divided by.
         linear: The neuron on all heads: a weight per head, then the bias. None if the arm has a single head.
         points: The operating points.
@@ -116,6 +117,7 @@ class Posttraining(JsonResult):
     fit_on: Literal["train", "validation", "crossfit"]
     n: int
     classes: int
+    ordered: bool = False
     temperatures: dict[str, Fits[Temperature]]
     linear: Fits[list[float]] | None = None
     cuts: Fits[list[float]] | None = None
