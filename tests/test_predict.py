@@ -10,7 +10,7 @@ import pytest
 import torch
 from dicom_files import deadly_dicom
 from PIL import Image
-from sample_files import model_header
+from sample_files import LOCATED, MAP_CHECKS, model_header
 from scipy.special import softmax
 
 from rescan.errors import RescanError
@@ -108,6 +108,8 @@ def test_maps_are_made_as_those_of_the_study(arm, images, tmp_path, monkeypatch)
         "n": 0,
         "empty": 0,
         "energies": {},
+        "located": LOCATED,
+        "checks": MAP_CHECKS,
         "rule": "",
         "chosen": [],
     }
