@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from sample_predictions import make_study
 
 from rescan import catalogue
 from rescan.reporting.text import preparation_words, recipe_words, words
@@ -53,6 +54,12 @@ def test_a_recipe_in_words(loaded):
         "Read from": "The classification head: the most probable class.",
         "Runs": "Folds: 1; seeds: 0, 1, 2.",
     }
+
+
+def test_a_point_that_predicts_takes_the_place_of_a_half():
+    two = make_study(classes=2, operating_points=["youden", {"sensitivity": 0.9, "predicts": True}])
+    read = recipe_words.sentences(two, "one")["Read from"]
+    assert read == "The classification head: b at the operating point sensitivity_90."
 
 
 def test_what_an_arm_changes(loaded):

@@ -6,7 +6,7 @@ from rescan import catalogue
 from rescan.catalogue import FAULT
 from rescan.reporting.text import preparation_words
 from rescan.reporting.text.preparation_words import augmentation, item
-from rescan.reporting.text.words import capitalized, listed, metric, plural, several, spaced
+from rescan.reporting.text.words import capitalized, listed, metric, plural, several
 from rescan.study import (
     Autoencoder,
     Block,
@@ -227,10 +227,11 @@ def _reading(study: Study, arm: str) -> str:
     if recipe.posttrain.thresholds != "half":
         which = {"youden": "Youden's index", "f1": "F1"}[recipe.posttrain.thresholds]
         sentence = f"{reader.title}: each label from the probability on where {which} is highest"
-    parts = [sentence, *([f"fitted {FIT_ON[recipe.posttrain.fit_on]}"] if recipe.is_fitted else [])]
-    for point, question in points_asked(study.operating_points, study.data.outcome):
-        if point.predicts:
-            parts.append(f"{question.name} is predicted at the operating point {spaced(point.name)}")
+    pairs = points_asked(study.operating_points, study.data.outcome)
+    at = [f"{question.name} at the operating point {point.name}" for point, question in pairs if point.predicts]
+    if at and study.positive is not None:  # it takes the place of a half
+        sentence = f"{sentence.split(':')[0]}: {at.pop()}"
+    parts = [sentence, *([f"fitted {FIT_ON[recipe.posttrain.fit_on]}"] if recipe.is_fitted else []), *at]
     if recipe.ensemble is None and item(study.preparations[recipe.preparation]) == "patch":
         mean = "grade" if reader.gives_grade else "probabilities"
         parts.append(f"a sample is read from the mean {mean} of its patches")
