@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rescan.catalogue import CAM_METHODS, READERS
 from rescan.paths import ArmFolder
 from rescan.reporting.page.picture import Picture, picture
-from rescan.reporting.text.words import Quantity, several
+from rescan.reporting.text.words import Quantity, listed, number, several
 from rescan.results.damage import damaged
 from rescan.results.map_files import FEWEST_CELLS, BrowsedVolume, MapBrowser, MapSummary, is_too_coarse
 
@@ -69,8 +69,18 @@ def _shares_caption(summary: MapSummary) -> str:
     empty = f"; {several(summary.empty, noun)} with an empty map left out" if summary.empty else ""
     return (
         f"{several(summary.n, f'test {noun}')} with a known lesion{empty}; {summary.scored} is scored. A map says "
-        "something about the lesion only as far as its share exceeds those below it."
+        f"something about the lesion only as far as its share exceeds those below it. {_finding(summary)}"
     )
+
+
+def _finding(summary: MapSummary) -> str:
+    """Whether the maps' share lies above that of each reference, with intervals apart."""
+    own, flat = summary.energies["energy_inside"], summary.energies["area_share"]
+    weak = [title for name, title in MAPS.items() if name != "energy_inside" and summary.energies[name].high >= own.low]
+    if weak:
+        return f"Not shown to find the lesion: the interval of its share is not above that of {listed(weak)}."
+    times = f", {number(own.value / flat.value, 1)} times that of the flat map" if flat.value else ""
+    return f"It finds the lesion: its share lies above each of them, with intervals apart{times}."
 
 
 def _sheet_caption(summary: MapSummary) -> str:
