@@ -36,10 +36,32 @@ def test_a_fault_in_the_demo_block_is_named_there(write, minimal):
 @pytest.mark.parametrize("arms", ["", "arms: 3\n", "arms: [base]\n"])
 def test_ablations_beside_faulty_arms_are_no_traceback(load, ablations, arms):
     start, end = ablations.index("arms:"), ablations.index("ablations:")
-    with pytest.raises(RescanError, match=r"mine\.yaml: arms: (missing|input should be a valid dictionary)"):
+    with pytest.raises(RescanError, match=r"mine\.yaml: arms: (missing|input should be a mapping)"):
         load(ablations[:start] + arms + ablations[end:], "full")
 
 
 def test_a_run_that_names_no_text_is_no_traceback(load, ablations):
     with pytest.raises(RescanError, match=r"run\.0: input should be a valid string, not {'name': \['x'"):
         load(ablations + "run: [{name: [" + "x, " * 99 + "]}]\n", "full")
+
+
+@pytest.mark.parametrize(
+    ("keep", "faults"),
+    [
+        ("{best: auc}", ["keep.best: input should be 'accuracy', "]),
+        ("{best: [auroc]}", ["keep.best: input should be 'accuracy', "]),
+        ("{best: ece}", ["keep.best: ece says nothing of how well classes are told apart"]),
+        ("{}", ["keep.best: missing; add this key"]),
+        ("auroc", ["keep: input should be 'last', not 'auroc', or input should be a mapping, not 'auroc'"]),
+        ("{beste: loss}", ["keep.best: missing; add this key", "keep.beste: unknown key; did you mean 'best'?"]),
+    ],
+)
+def test_a_mapping_in_place_of_a_word_is_told_what_the_mapping_lacks(load, minimal, keep, faults):
+    with pytest.raises(RescanError) as caught:
+        load(minimal.replace("recipe:\n", f"recipe:\n  keep: {keep}\n"), "full")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(faults)
+    for line, fault in zip(lines, faults):
+        assert f"recipe.{fault}" in line
+        assert "Best" not in line
+        assert "'sensitivity'" not in line

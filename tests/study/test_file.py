@@ -33,7 +33,7 @@ def test_yaml_1_2_keeps_no_a_class_and_1e_4_a_number(load, minimal):
         ("base: {}", "base: {network: {neck: {name: avg, dropuot: 0.5}}}", "did you mean 'dropout'?"),
         ("[{name: resize,", "[{name: enhance, sigma: 0}, {name: resize,", "sigma must be above 0"),
         ("base: {}", "base: {keep: {best: acuracy}}", "'accuracy'"),
-        ("base: {}", "base: 3", "valid dict"),
+        ("base: {}", "base: 3", "should be a mapping"),
     ],
 )
 def test_bad_values_are_refused(load, minimal, old, new, message):

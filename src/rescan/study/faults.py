@@ -43,6 +43,8 @@ class Faults:
         """
         for fault in error.errors():
             path = fault["loc"]
+            if path and str(path[-1]).startswith("literal[") and isinstance(fault["input"], dict):
+                continue  # a mapping is meant for another branch of the union, whose faults say more
             inherited = bool(prefix) and not _leads_on(difference, path)
             self.add((*(("recipe",) if inherited else prefix), *path), describe(fault, model))
 
@@ -60,7 +62,8 @@ def describe(fault: Any, model: type[BaseModel]) -> str:
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
     value = repr(fault["input"])
-    return f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {value if len(value) <= 100 else f'{value[:100]}…'}"
+    needed = "Input should be a mapping" if fault["type"] in ("model_type", "dict_type") else fault["msg"]
+    return f"{needed[0].lower()}{needed[1:]}, not {value if len(value) <= 100 else f'{value[:100]}…'}"
 
 
 def _leads_on(tree: Any, path: tuple[Any, ...]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rescan import catalogue
 from rescan.study.named import Named
@@ -47,17 +47,19 @@ class TrainingStage(Extended):
         return self
 
 
-def _may_choose(name: str) -> str:
-    """Refuse a metric that would choose badly."""
-    if why := catalogue.METRICS[name].never_chosen:
-        raise ValueError(f"{name} {why}")
+def _may_choose(name: Any) -> Any:
+    """Refuse a metric that would choose badly, with the reason."""
+    record = catalogue.METRICS.get(name) if isinstance(name, str) else None
+    if record and record.never_chosen:
+        raise ValueError(f"{name} {record.never_chosen}")
     return name
 
 
 if TYPE_CHECKING:
     EpochMetric = str
 else:
-    EpochMetric = Annotated[Literal[tuple(catalogue.METRICS)], AfterValidator(_may_choose)]
+    CHOOSING = tuple(name for name, record in catalogue.METRICS.items() if not record.never_chosen)
+    EpochMetric = Annotated[Literal[CHOOSING], BeforeValidator(_may_choose)]
 
 
 class Best(Strict):
