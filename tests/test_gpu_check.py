@@ -59,7 +59,9 @@ def gpu_check(monkeypatch):
         monkeypatch.setitem(sys.modules, "tiny_encoders", module)
         dimensions = 3 if function is tiny_3d else 2
         monkeypatch.setitem(
-            encoders.ENCODERS, name, encoders.Encoder(name, f"tiny_encoders:{name}", dimensions=dimensions)
+            encoders.ENCODERS,
+            name,
+            encoders.Encoder(name, f"tiny_encoders:{name}", dimensions=dimensions, layers={"relu": "relu"}),
         )
     check = importlib.import_module("tests.gpu_check")
     small, large = ("tiny", (32, 32), 4), ("tiny_3d", (16, 16, 16), 2)

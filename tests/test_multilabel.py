@@ -248,7 +248,7 @@ def test_the_map_of_an_image_is_of_the_label_itself(run):
 def test_new_images_have_a_map_of_each_label_that_is_found(run, monkeypatch):
     _, paths, _, folder = run
     pictures = {}
-    monkeypatch.setattr("rescan.explanation.new_maps.draw", lambda file, rows: pictures.update({file.stem: rows}))
+    monkeypatch.setattr("rescan.explanation.new_maps.draw", lambda file, rows, *_: pictures.update({file.stem: rows}))
     predict(folder / paths.arm("weighted"), [folder / "images"], folder / "all.csv", folder / "drawn", "cpu")
     table = pd.read_csv(folder / "all.csv", keep_default_na=False)
     assert table["predicted"].str.count("\\|").max() == 2
@@ -294,7 +294,7 @@ def test_the_page_has_a_row_per_label(run):
     assert "By label, test" in page
     assert "mean over 3 labels" in page
     assert "where Youden’s index is highest" in page or "where Youden&#39;s index is highest" in page
-    assert "Confusion matrix" not in page
+    assert "Confusion matrix, test" not in page
     comparison = pd.read_csv(folder / paths.comparison)
     of_labels = ["auprc", "auroc", "macro_f1", "npv", "ppv", "sensitivity", "specificity"]
     assert sorted(comparison.loc[comparison["kind"] == "arms", "metric"]) == sorted(2 * of_labels)

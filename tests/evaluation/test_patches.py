@@ -69,7 +69,11 @@ def test_an_arm_of_patches_pairs_with_one_of_samples_by_sample(cases: SimpleName
     for arm in study.arms:
         evaluate(study, arm)
     compare(study)
-    table = pd.read_csv("results/full/heads/comparison.csv").query("metric == 'accuracy'").set_index("arm")
+    table = (
+        pd.read_csv("results/full/heads/comparison.csv")
+        .query("metric == 'accuracy' and kind == 'arms'")
+        .set_index("arm")
+    )
     least = wilson(0, 40)[1]  # 40 groups of two
     ends = table.loc["two", ["difference", "difference_low", "difference_high"]].tolist()
     assert ends == pytest.approx([0, -least, least])

@@ -22,6 +22,7 @@ from rescan.study.file import load
 
 GRIDS = {"samples_raw.png", "samples_prepared.png", "augmented.png", "augmentations.png", "groups.png"}
 WRITTEN = {"class_distribution.png", "tsne.png", *GRIDS}
+VECTORS = {f"{name}.{kind}" for name in ("class_distribution", "tsne") for kind in ("svg", "pdf")}
 VOLUMES = """
 title: Volumes
 data: {source: {path: raw}, layout: table, classes: [low, high]}
@@ -70,7 +71,7 @@ def explored(full_tree):
 
 def test_everything_is_written(explored):
     paths = Paths(explored[0].scale, explored[0].name)
-    assert {path.name for path in Path(paths.explore).iterdir()} == WRITTEN | {"tsne.csv"}
+    assert {path.name for path in Path(paths.explore).iterdir()} == WRITTEN | VECTORS | {"tsne.csv"}
     for name in WRITTEN:
         Image.open(Path(paths.explore, name)).verify()
 

@@ -16,6 +16,8 @@ from rescan.results.map_checks_file import MapChecks
 SUMMARY = {
     "run": {"arm": "a", "fold": 0, "seed": 0},
     "head": "classification",
+    "method": "gradcam",
+    "layer": "layer4",
     "kind": "images",
     "shown": "",
     "scored": "",

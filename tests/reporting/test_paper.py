@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rescan.paths import Paths
-from rescan.reporting.checklists.answers import explainability, updating
+from rescan.reporting.checklists.checklist_answers import explainability, updating
 from rescan.reporting.checklists.claim_2024 import CLAIM
 from rescan.reporting.checklists.items import filled
 from rescan.reporting.checklists.tripod_ai import TRIPOD

@@ -89,13 +89,12 @@ def test_outputs_of_a_training(make_study, make_store):
         f"validation_{metric}" for metric in ("loss", "accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa")
     ]
     expected = ["stage", "epoch", "step", "lr", "train_loss", "train_accuracy", *scores]
-    expected += ["seconds", "images_per_second", "kept"]
+    expected += ["validation_auprc", "seconds", "images_per_second", "kept"]
     assert list(history) == expected
     assert history["stage"].tolist() == ["warm", "main", "main"]
     assert history["epoch"].tolist() == [0, 1, 2]
-    assert history["kept"].tolist() == [
-        int(loss == history["validation_loss"].min()) for loss in history["validation_loss"]
-    ]
+    best = history["validation_auprc"].idxmax()  # the first of equal ones
+    assert history["kept"].tolist() == [int(epoch == best) for epoch in range(3)]
     # Three steps an epoch (4 + 4, 4 + 4, 2 images): the warm-up is round(.3 · 6) = 2 steps, the last step is number 5.
     assert history["lr"][2] == pytest.approx(1e-3 * 0.5 * (1 + np.cos(np.pi * 3 / 4)))
     with safe_open(RUN / "model.safetensors", "pt") as stored:

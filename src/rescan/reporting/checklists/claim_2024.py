@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rescan.reporting.checklists import answers
+from rescan.reporting.checklists import checklist_answers as answers
 from rescan.reporting.checklists.items import Checklist, Item
 
 DATA, METHODS, RECIPE, ARMS = "Data and audit", "Methods", "Recipe", "Arms"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rescan.reporting.checklists import answers
+from rescan.reporting.checklists import checklist_answers as answers
 from rescan.reporting.checklists.claim_2024 import ANSWER, ARMS, DATA, METHODS, RECIPE, RERUN
 from rescan.reporting.checklists.items import Checklist, Item
 
