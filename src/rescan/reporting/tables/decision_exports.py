@@ -26,20 +26,7 @@ def decision_tables(arms: Sequence[Metrics]) -> list[ExportTable]:
         ExportTable(
             "operating_points",
             "Scores at each operating point; the thresholds are of validation.",
-            (
-                "arm",
-                "of",
-                "point",
-                "threshold",
-                "scale",
-                "prevalence",
-                "part",
-                "level",
-                "n",
-                "units",
-                "metric",
-                "value",
-            ),
+            ("arm", *OF_POINTS),
             [(arm.arm, *line) for arm in arms for line in _of_points(arm)],
         ),
         ExportTable(
@@ -69,7 +56,10 @@ def _of_points(arm: Metrics) -> Iterator[tuple[Cell, ...]]:
         about = (point.of, point.name, point.threshold, point.scale, point.prevalence)
         for part, levels in point.parts.items():
             for level, scores in levels.items():
-                for name, value in scores.metrics.items():
+                (spared, alarms), (missed, found) = scores.confusion
+                counts = {"found": found, "missed": missed, "false alarms": alarms, "rightly not called": spared}
+                values: dict[str, Cell] = {**scores.metrics, **counts}
+                for name, value in values.items():
                     yield (*about, part, level, scores.n, scores.groups, name, value)
 
 
