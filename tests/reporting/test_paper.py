@@ -15,7 +15,7 @@ from rescan.reporting.checklists.checklist_answers import explainability, updati
 from rescan.reporting.checklists.claim_2024 import CLAIM
 from rescan.reporting.checklists.items import filled
 from rescan.reporting.checklists.tripod_ai import TRIPOD
-from rescan.reporting.page.paper_view import write_paper
+from rescan.reporting.page.paper_view import paper_view, write_paper
 from rescan.reporting.page.study_view import study_view
 from rescan.reporting.tables.decision_exports import decision_tables
 from rescan.reporting.text import recipe_words
@@ -65,6 +65,21 @@ def facts(study):
 def table(study, name):
     with Path(Paths(study.scale, study.name).tables, f"{name}.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def test_the_first_table_says_what_collapsed_and_leaves_empty_what_is_unknown(tumors):
+    view = study_view(tumors)
+    first = view.table.rows[0]
+    row = replace(first, strong="collapsed in 1 of 1 runs", cells=["–", *first.cells[1:]])
+    metrics = [read_metrics(tumors, first.name)]
+    write_paper(tumors, paper_view(tumors, metrics, replace(view.table, rows=[row, *view.table.rows[1:]]), []))
+    rows = table(tumors, "arms")
+    assert [row["caution"] for row in rows] == [
+        "collapsed in 1 of 1 runs",
+        *(row.strong for row in view.table.rows[1:]),
+    ]
+    assert "" in rows[0].values()
+    assert "–" not in {value for row in rows for value in row.values()}
 
 
 def test_every_score_of_every_arm_is_in_the_tables(tumors):

@@ -22,6 +22,7 @@ from rescan.reporting.text.citations import Citation
 from rescan.reporting.text.rerun import Rerun, rerun
 from rescan.reporting.text.run_facts import run_facts
 from rescan.reporting.text.versions import versions
+from rescan.reporting.text.words import number
 from rescan.results.comparison import Comparison
 from rescan.results.metrics_file import Metrics
 from rescan.study import Study
@@ -82,10 +83,13 @@ def paper_view(
 
 
 def _arms(table: ArmsTable) -> ExportTable:
-    """The page's first table."""
-    columns = ["arm", *(re.sub(r"\W+", "_", title.lower()) for title in table.columns)]
-    rows = [(row.name, *row.cells) for row in table.rows]
-    return ExportTable("arms", "The arms and references.", columns, rows, ["Arm", *table.columns])
+    """The page's first table, with what stands there beside a number: that an arm diverged or collapsed."""
+    columns = ["arm", *(re.sub(r"\W+", "_", title.lower()) for title in table.columns), "caution"]
+    rows = [
+        (row.name, *(None if cell == number(None) else cell for cell in row.cells), row.strong or None)
+        for row in table.rows
+    ]
+    return ExportTable("arms", "The arms and references.", columns, rows, ["Arm", *table.columns, "Caution"])
 
 
 def write_paper(study: Study, view: PaperView) -> None:
