@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from damages import faults, of_bytes, of_csv, of_json
 
+from rescan.errors import RescanError
 from rescan.paths import ArmFolder, Paths
 from rescan.reporting.page.report import report
 from rescan.study import Study
@@ -58,3 +59,15 @@ def test_other_files(study: Study) -> None:
     check(study, arm.gradcam.summary, "gradcam")
     check(study, arm.gradcam.sheet, "gradcam")
     check(study, paths.comparison_figures.forest, "compare")
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '"text"', "3"])
+def test_results_that_are_no_object_are_damaged_and_not_an_arm_that_did_not_run(study: Study, content: str) -> None:
+    path = Path(Paths(study.scale, study.name).arm("resnet18").metrics)
+    before = path.read_bytes()
+    path.write_text(content)
+    try:
+        with pytest.raises(RescanError, match=r"metrics\.json: input should be an object, not .*run evaluate again"):
+            report(study)
+    finally:
+        path.write_bytes(before)

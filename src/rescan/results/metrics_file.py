@@ -228,11 +228,15 @@ def is_scored(study: Study, arm: str) -> bool:
     Only the key is read: a file of another version of Rescan is of another recipe, and no fault.
 
     Raises:
-        RescanError: It is not JSON.
+        RescanError: It is not a JSON object.
     """
     path = Path(Paths(study.scale, study.name).arm(arm).metrics)
+    if not path.is_file():
+        return False
     try:
-        content = json.loads(path.read_bytes()) if path.is_file() else None
+        content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise damaged(path, Metrics.step, f"not valid JSON ({error})") from None
-    return isinstance(content, dict) and content.get("result_key") == result_key(study, arm)
+    if not isinstance(content, dict):
+        raise damaged(path, Metrics.step, f"input should be an object, not {type(content).__name__}")
+    return content.get("result_key") == result_key(study, arm)
