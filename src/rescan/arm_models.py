@@ -183,17 +183,17 @@ def _fitting(prepared: Prepared | Exception, model: Model) -> Prepared | str:
     return prepared if fits else f"is {item.shape[:-1]} pixels when prepared, the network takes {shape[1:]}"
 
 
-def points_at(posttraining: Posttraining, name: str) -> list[FittedPoint]:
-    """The operating points of a name, of all questions; none of "".
+def points_at(posttraining: Posttraining, name: str | None) -> list[FittedPoint]:
+    """The operating points of a name, of all questions; none without a name.
 
     Raises:
         RescanError: There is none of that name, or none of them has a threshold.
     """
     points = [point for point in posttraining.points if point.name == name]
-    if name and not points:
+    if name is not None and not points:
         known = dict.fromkeys(point.name for point in posttraining.points)
-        has = f"it has {', '.join(known)}" if known else "its study has no operating_points"
-        raise RescanError(f"--at: the arm has no operating point {name!r}{suggest(name, known)}; {has}")
+        hint = suggest(name, known) or "; its study has no operating_points"
+        raise RescanError(f"--at: the arm has no operating point {name!r}{hint}")
     if points and all(point.threshold.whole is None for point in points):
         raise RescanError(f"--at: {name} has no threshold: {points[0].problem}")
     return points

@@ -53,7 +53,12 @@ class _Read(NamedTuple):
 
 
 def evaluate_on(
-    arm_folder: Path, table: Path, out: Path, device: str, extent: tuple[float, ...] | None = None, at: str = ""
+    arm_folder: Path,
+    table: Path,
+    out: Path,
+    device: str,
+    extent: tuple[float, ...] | None = None,
+    at: str | None = None,
 ) -> list[str]:
     """Score an arm on labeled files, as its test images were read; nothing is fitted.
 
@@ -226,7 +231,7 @@ def _lines(scores: NewScores, metrics: Metrics) -> Iterator[str]:
         yield f"  AUROC of {label} ({count}){of_label}"
 
 
-def _lines_at(scores: NewScores, metrics: Metrics, name: str) -> Iterator[str]:
+def _lines_at(scores: NewScores, metrics: Metrics, name: str | None) -> Iterator[str]:
     """What an operating point scores on the new files, and on the home test part; nothing without a name."""
     at_home = {
         point.of: point.parts.get("test", {}).get("image") for point in metrics.decisions.points if point.name == name

@@ -54,7 +54,7 @@ def predict(
     device: str,
     extent: tuple[float, ...] | None = None,
     patient: str = PATIENT,
-    at: str = "",
+    at: str | None = None,
 ) -> None:
     """Write a table of predictions, one row per image; `problem` says why an image could not be read.
 

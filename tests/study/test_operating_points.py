@@ -65,7 +65,7 @@ def test_what_a_point_is_of_if_it_does_not_say_so():
         ("[1.5]", "threshold_1.5: threshold: arm base gives probabilities; use a number below 1"),
         (
             "[{youden: true, of: glioms}]",
-            "youden: of: 'glioms' is none of glioma, notumor, other; did you mean 'glioma'?",
+            "youden: of: no question about 'glioms'; did you mean 'glioma'?",
         ),
         ("[youden, youden]", "youden: is there twice of glioma; take one out"),
         ("[{youden: true, of: other, predicts: true}]", "is for two classes or several labels, not of other"),

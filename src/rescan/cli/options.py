@@ -32,4 +32,6 @@ Runtime = Annotated[
     typer.Option(min=0, help="minutes until the job is killed: it stops before, with a checkpoint; 0: never"),
 ]
 Preparation = Annotated[str, typer.Option(help="the preparation's name")]
-At = Annotated[str, typer.Option(help="an operating point of the arm, such as sensitivity_95: a column of its answers")]
+At = Annotated[
+    Optional[str], typer.Option(help="an operating point of the arm, such as sensitivity_95: a column of its answers")
+]

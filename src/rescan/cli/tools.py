@@ -57,7 +57,7 @@ def predict(
         Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
     ] = None,
     patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
-    at: At = "",
+    at: At = None,
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -82,7 +82,7 @@ def evaluate_on(
     extent: Annotated[
         Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
     ] = None,
-    at: At = "",
+    at: At = None,
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:

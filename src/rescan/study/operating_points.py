@@ -128,7 +128,7 @@ def asked(point: OperatingPoint, outcome: Outcome) -> list[Question]:
     if point.of is not None:
         if point.of not in known:
             near = catalogue.suggest(point.of, known)
-            raise ValueError(f"operating_points: {point.name}: of: {point.of!r} is none of {', '.join(known)}{near}")
+            raise ValueError(f"operating_points: {point.name}: of: no question about {point.of!r}{near}")
         return [known[point.of]]
     if outcome.positive is not None:
         return [known[outcome.classes[1]]]
