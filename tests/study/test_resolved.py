@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from rescan.errors import RescanError
-from rescan.study import Settings, Study, file, read, write_resolved
+from rescan.paths import Paths
+from rescan.study import Settings, Study, file, read, read_in_place, write_resolved
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 
@@ -53,3 +54,15 @@ def test_a_file_that_is_no_resolved_study_is_refused(resolved, content):
     resolved.unlink() if content is None else resolved.write_bytes(content)
     with pytest.raises(RescanError, match=r"study\.json: .*make it with `rescan resolve`"):
         read(resolved)
+
+
+def test_a_study_of_a_copy_of_results_is_not_read_as_the_study_that_lies_here(load, minimal, tmp_path, monkeypatch):
+    study = load(minimal, "full")
+    own, copy = Path(Paths("full", study.name).resolved), Path("copy/study.json")
+    monkeypatch.chdir(tmp_path)
+    for path in (own, copy):
+        path.parent.mkdir(parents=True)
+        write_resolved(study, path)
+    assert read_in_place(own) == read_in_place(own.resolve()) == study
+    with pytest.raises(RescanError, match=f"copy/study.json: its results are looked for beside {own}; run this in"):
+        read_in_place(copy)

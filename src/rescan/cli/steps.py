@@ -233,8 +233,8 @@ def report(
     start(log)
     from rescan.reporting.page.overview import overview
     from rescan.reporting.page.report import report
-    from rescan.study import read
+    from rescan.study import read_in_place
 
     for study in studies or []:
-        report(read(study))
+        report(read_in_place(study))
     overview()

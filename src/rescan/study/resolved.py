@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import writing
-from rescan.paths import EXTERNAL
+from rescan.paths import EXTERNAL, Paths
 from rescan.study.study import Study
 
 
@@ -37,6 +37,19 @@ def read(
     for kind, name, entries in sections:
         if name is not None and name not in entries:
             raise RescanError(f"{path}: no {kind} {name!r}{catalogue.suggest(name, entries)}")
+    return study
+
+
+def read_in_place(path: str | Path) -> Study:
+    """Read a resolved study that lies where its results are looked for, below the working folder.
+
+    Raises:
+        RescanError: It does not, as in a copy of results or from another folder; or as of `read`.
+    """
+    study = read(path)
+    own = Paths(study.scale, study.name).resolved
+    if Path(path).resolve() != Path(own).resolve():
+        raise RescanError(f"{path}: its results are looked for beside {own}; run this in the folder that has it there")
     return study
 
 
