@@ -27,7 +27,11 @@ from rescan.results.posttraining import Fits, FittedPoint
 from rescan.study import Preparation
 
 PREPARATION = Preparation.model_validate({"steps": [{"name": "resize", "size": [32, 32]}]})
-POINTS = ["youden", {"sensitivity": 0.9, "predicts": True}, {"ppv": 0.8, "prevalence": 0.01}]
+POINTS = [
+    {"youden": True, "prevalence": 0.02},
+    {"sensitivity": 0.9, "predicts": True},
+    {"ppv": 0.8, "prevalence": 0.01},
+]
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +157,8 @@ def test_labeled_files_are_scored_at_all_points(finished, tmp_path):
     assert found[2]["parts"] == {}
     sensitivity = f"{level['metrics']['sensitivity']['value']:.3f}"
     assert any(line.startswith("at youden of b, threshold ") for line in lines)
-    assert any(line.strip().startswith("sensitivity") and sensitivity in line for line in lines[-4:])
+    assert any(line.strip().startswith("sensitivity") and sensitivity in line for line in lines[-6:])
+    assert [line.split("  ")[1] for line in lines[-2:]] == ["PPV at prevalence", "NPV at prevalence"]
 
 
 def test_on_the_command_line(finished, tmp_path):

@@ -243,7 +243,8 @@ def _lines_at(scores: NewScores, metrics: Metrics, name: str | None) -> Iterator
             for metric in new.metrics:
                 home = at_home.get(point.of)
                 cells = [new.metrics[metric], of_mean.metrics[metric], home.metrics.get(metric) if home else None]
-                title = METRICS[metric].title if metric in METRICS else metric.replace("_", " ")
+                name_of, _, rest = (metric, "", "") if metric in METRICS else metric.partition("_")
+                title = " ".join([METRICS[name_of].title, *rest.split("_")]).rstrip()  # such as "PPV at prevalence"
                 yield f"  {title:18}" + "".join(f"{_cell(cell):>26}" for cell in cells)
 
 
