@@ -94,6 +94,7 @@ def test_what_does_not_fit_together_is_refused(load, graded, old, new, message):
         ("than: flat", "than: flatt", "no arm 'flatt'; did you mean 'flat'"),
         ("beside: flat", "beside: flat, layer: layer4", "cnn5_3d has no block 'layer4'; it has block1, block2, "),
         ("beside: flat", "beside: flat, layer: {cnn5_3d: block6}", "cnn5_3d has no block 'block6'; it has block1"),
+        ("beside: flat", "beside: flat, layer: {vgg16: block9}", "gradcam.layer: vgg16 has no block 'block9'; it has "),
         ("beside: flat", "beside: flat, layer: -5", "resnet18 has no block -5; it has layer1, layer2, layer3, layer4"),
         ("beside: flat", "beside: flat, layer: 0", "gradcam.layer: needs the name of a block of the encoder, or -1"),
         ("beside: flat", "beside: flat, layer: [layer4]", "gradcam.layer: needs the name of a block of the encoder"),

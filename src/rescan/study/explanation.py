@@ -42,6 +42,10 @@ class Explanation(Strict):
             if not isinstance(layer, str) and (type(layer) is not int or layer >= 0):
                 need = "the name of a block of the encoder, or -1 (its last), -2, …; or one of these for each encoder"
                 raise ValueError(f"needs {need}; not {layer!r}")
+        for encoder, layer in value.items() if isinstance(value, dict) else ():
+            record = catalogue.ENCODERS[encoder]  # it may be one that no arm has: of another scale or task
+            if isinstance(layer, str) and not record.from_blocks and layer not in record.layers:
+                raise ValueError(f"{encoder} has no block {layer!r}; it has {', '.join(record.layers)}")
         return value
 
     def layer_of(self, network: EncoderSettings) -> str:
