@@ -110,7 +110,7 @@ def test_it_needs_nothing_from_outside(page, full_tree):
     assert page.tags.count("script") == 1
     # Forest; figures of two arms, of which the curves are equal; Grad-CAM.
     assert page.text.count("The same as “resnet18: curves”") == 1
-    assert page.tags.count("img") == len(FIGURES) + 1 + 2 * 7 - 1 + 2
+    assert page.tags.count("img") == len(FIGURES) + 1 + 2 * 7 - 1 + 1
 
 
 def test_links_lead_somewhere_and_ids_are_unique(page):

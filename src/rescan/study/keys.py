@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rescan.study.study import Study
 
 TRAINING_VERSION = 2  # raise it when the same recipe and data would give another model
+RESULTS_VERSION = 2  # raise it when the same predictions would give other results, or another form of them
 
 
 def study_key(study: Study, *sections: str) -> str:
@@ -40,7 +41,7 @@ def result_key(study: Study, arm: str) -> str:
     reading = recipe.model_dump(mode="json", include=NOT_TRAINED - {"against"})
     training = recipe_key(study, recipe.models or arm)
     points = [point.model_dump(mode="json", exclude_none=True) for point in study.operating_points]
-    return fingerprint([reading, training, study.data.ordered, study.data.endpoints, members, *points])
+    return fingerprint([RESULTS_VERSION, reading, training, study.data.ordered, study.data.endpoints, members, *points])
 
 
 def training_content(study: Study, arm: str) -> list[Any]:
