@@ -80,7 +80,10 @@ def test_the_table_has_a_row_per_point_and_part(study):
     names = ["youden", "", "sensitivity_90", "", "ppv_99", ""]
     assert [(row.name, row.where) for row in view.rows] == list(zip(names, ["test", "validation"] * 3))
     assert [row.prevalence for row in view.rows] == ["", "", "prevalence 10 %", "", "", ""]
-    assert any(text.startswith("sensitivity_90 of b: validation has a sensitivity of 0.9") for text in view.sentences)
+    assert any(
+        text.startswith("sensitivity_90 of b: validation, cross-fitted, has a sensitivity of 0.")
+        for text in view.sentences
+    )
     for row in view.rows:
         found, missed, alarms, spared = (float(count) for count in row.counts.split(" / "))
         assert (found + missed, alarms + spared) == (30, 30)

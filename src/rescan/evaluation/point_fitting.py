@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from rescan.catalogue import METRICS
-from rescan.evaluation.answers import Answers, answers
+from rescan.evaluation.answers import Answers, answers, thresholds_of
 from rescan.evaluation.bootstrap import resamples
 from rescan.evaluation.crossfit import crossfit_fold
 from rescan.evaluation.predictions import Predictions
@@ -45,22 +45,33 @@ def fitted_points(study: Study, posttraining: Posttraining, validation: Predicti
         left_out: by_sample(as_fitted_without(posttraining, left_out), validation.where(fold != left_out))
         for left_out in (None, *range(CROSSFIT))
     }
+    held_out = by_sample(posttraining, validation)  # each row by what was fitted without its fold
     classes = posttraining.classes
     found: dict[str, Mapping[Optional[int], Answers | None]] = {}
+    unseen: dict[str, Answers | None] = {}
     for _, question in wanted:
         if question.name not in found:
+            unseen[question.name] = answers(held_out, question.kind, question.number, classes)
             found[question.name] = {
                 left_out: answers(reading, question.kind, question.number, classes)
                 for left_out, reading in read.items()
             }
     graded = read[None].log_probabilities is None
-    return [_fitted(point, question, found[question.name], graded=graded) for point, question in wanted]
+    return [
+        _fitted(point, question, found[question.name], unseen[question.name], graded=graded)
+        for point, question in wanted
+    ]
 
 
 def _fitted(
-    point: OperatingPoint, question: Question, read: Mapping[Optional[int], Answers | None], *, graded: bool
+    point: OperatingPoint,
+    question: Question,
+    read: Mapping[Optional[int], Answers | None],
+    unseen: Answers | None,
+    *,
+    graded: bool,
 ) -> FittedPoint:
-    """Fit a point on all rows, and on those of the other folds than each."""
+    """Fit a point on all rows, and on those of the other folds than each; look at the rows that each did not see."""
     whole = read[None]
     noun, units = ("unit", np.empty(0, np.intp)) if whole is None else _units(whole)
     sides = [0, 0] if whole is None else [len(np.unique(units[whole.positive == side])) for side in (True, False)]
@@ -80,14 +91,17 @@ def _fitted(
         having=sides[0],
         lacking=sides[1],
     )
-    if whole is None or threshold is None:
+    if whole is None or unseen is None or threshold is None:
         return fitted.model_copy(update={"problem": _why_not(point, question, whole)})
-    reached, lower = _reached(point, whole, units, threshold)
+    reached = _rates(whole, whole.scores >= threshold)
+    thresholds = thresholds_of(fitted, unseen.rows)
+    unseen, thresholds = unseen.where(~np.isnan(thresholds)), thresholds[~np.isnan(thresholds)]
+    value, lower = _lower(point, unseen, unseen.scores >= thresholds)
     update = {
         "reached": reached,
         "lower": lower,
         "resampled": _resampled(point, whole, units, graded=graded) if not point.threshold else [],
-        "problem": _limit(point, question, reached, lower, sides, noun),
+        "problem": _limit(point, question, reached, value, lower, sides, noun),
     }
     return fitted.model_copy(update=update)
 
@@ -179,18 +193,24 @@ def _units(own: Answers) -> tuple[str, Indices]:
     return noun, np.unique(own.rows[noun].to_numpy(str), return_inverse=True)[1]
 
 
-def _reached(
-    point: OperatingPoint, own: Answers, units: Indices, threshold: float
-) -> tuple[dict[str, float | None], float | None]:
-    """Sensitivity, specificity and PPV of the rows that the threshold was fitted on, and the rule's lower limit."""
-    called, positive = own.scores >= threshold, own.positive
-    sides = {"sensitivity": positive, "specificity": ~positive, "ppv": called}
-    right = called == positive
-    reached = {name: float(right[side].mean()) if side.any() else None for name, side in sides.items()}
-    value = reached.get(point.rule)
+def _sides(own: Answers, called: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+    """The rows (n,) that each rate is a share of."""
+    return {"sensitivity": own.positive, "specificity": ~own.positive, "ppv": called}
+
+
+def _rates(own: Answers, called: NDArray[np.bool_]) -> dict[str, float | None]:
+    """Sensitivity, specificity and PPV of rows, `called` (n,) or not."""
+    right = called == own.positive
+    return {name: float(right[side].mean()) if side.any() else None for name, side in _sides(own, called).items()}
+
+
+def _lower(point: OperatingPoint, unseen: Answers, called: NDArray[np.bool_]) -> tuple[float | None, float | None]:
+    """The rate that a rule asks for and its lower limit, of rows that were called by a fit that did not see them."""
+    value = _rates(unseen, called).get(point.rule)
     if value is None:
-        return reached, None
-    return reached, wilson(value, len(np.unique(units[sides[point.rule]])))[0]
+        return None, None
+    units = _units(unseen)[1]
+    return value, wilson(value, len(np.unique(units[_sides(unseen, called)[point.rule]])))[0]
 
 
 def _why_not(point: OperatingPoint, question: Question, whole: Answers | None) -> str:
@@ -210,6 +230,7 @@ def _limit(
     point: OperatingPoint,
     question: Question,
     reached: Mapping[str, float | None],
+    value: float | None,
     lower: float | None,
     sides: Sequence[int],
     noun: str,
@@ -222,8 +243,8 @@ def _limit(
     wanted = getattr(point, point.rule)
     if lower is None or lower >= wanted:
         return ""
-    name, value = METRICS[point.rule].title, reached[point.rule]
-    limit = f"validation has a {name} of {value:.3f}, which may be as low as {lower:.3f}"
+    title = METRICS[point.rule].title
+    limit = f"validation, cross-fitted, has a {title} of {value:.3f}, which may be as low as {lower:.3f}"
     if point.ppv:
         return limit
     count, who = (sides[0], "with") if point.sensitivity else (sides[1], "without")

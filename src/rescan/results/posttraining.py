@@ -53,8 +53,9 @@ class FittedPoint(Part):
         resampled: What other validation patients would have given: one fit per resample of them.
         having: Number of validation units (patients, else groups) with the class, label or grade.
         lacking: Number of those without.
-        reached: Sensitivity, specificity and PPV there.
-        lower: Where the rule asks for a sensitivity, specificity or PPV: the lower 95 % limit of what was reached.
+        reached: Sensitivity, specificity and PPV of the rows that it was fitted on.
+        lower: Where the rule asks for a sensitivity, specificity or PPV: its lower 95 % limit in validation, each row
+            at the threshold that was fitted without it.
         problem: Why there is no threshold, or what limits it; "" if nothing does.
     """
 
