@@ -159,7 +159,7 @@ def test_what_is_undefined_is_one_sentence_for_a_part(cases: SimpleNamespace) ->
         return table.assign(classification_3=table["classification_3"] - 99 * (table["seed"] == 1))
 
     lines = [text for text in evaluated(cases, cases.make_study(), never).warnings if "PPV" in text]
-    assert lines[-1] == "test: no PPV, as none is predicted as “d” in some runs"
+    assert lines == ["train, validation and test: no PPV, as none is predicted as “d” in some runs"]
 
 
 def test_confidence_at_a_threshold_is_the_distance_from_it() -> None:

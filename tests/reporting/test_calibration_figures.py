@@ -69,7 +69,7 @@ def test_points_and_intervals_without_lines_between_them(tmp_path, canvases):
     ends = [path.vertices.tolist() for bars in axes.collections for path in bars.get_paths()]
     assert ends[0] == [[0.1, pytest.approx(0.1)], [0.1, pytest.approx(0.3)]]
     assert len(ends) == 4
-    assert axes.get_title(loc="left") == "b\n15 and 12 predictions a point"
+    assert axes.get_title(loc="left") == "b\n15 and 12 predictions per point"
     assert [text.get_text() for text in canvases[0].legends[0].get_texts()] == [
         "perfectly calibrated",
         "before",

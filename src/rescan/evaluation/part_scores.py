@@ -92,9 +92,9 @@ def score_parts(
     classes, positive = outcome.classes, outcome.positive
     levels, by_rule, softmax, unit, _ = read
     names = [name for name, metric in METRICS.items() if outcome.ordered or not metric.of_grades]
-    result = PartScores()
+    result, scored_parts = PartScores(), dict[str, dict[str, Scored]]()
     for part in parts:
-        of_levels: dict[str, Scored] = {}
+        of_levels = scored_parts.setdefault(part, {})
         for level, reading in levels.items():
             rows = of_part(reading, part, linked)
             if rows.rows.empty or (part == "test_unlinked" and not _enough_unlinked(outcome, reading, rows, level)):
@@ -118,7 +118,7 @@ def score_parts(
             of_levels[level] = scored
             if level == "image" and part != "out_of_fold":
                 result.runs[part] = scored.runs
-        result.warnings += undefined(part, of_levels, classes)
+    result.warnings += undefined(scored_parts, classes)
     return result
 
 

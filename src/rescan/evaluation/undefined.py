@@ -1,4 +1,4 @@
-"""Which metrics of a part are undefined, and why, in one sentence."""
+"""Which metrics are undefined, and why, in one sentence for all parts that have the same."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ from rescan.metrics.run_rows import RunRows
 from rescan.results.posttraining import RunId
 
 
-def undefined(part: str, levels: Mapping[str, Scored], classes: Sequence[str]) -> list[str]:
-    """A sentence about the undefined metrics of a part; none if all are defined.
+def undefined(parts: Mapping[str, Mapping[str, Scored]], classes: Sequence[str]) -> list[str]:
+    """Sentences about the undefined metrics of parts, one for those with the same; none if all are defined.
 
     Args:
-        part: The part.
+        parts: What each part scores, by level.
+        classes: K names.
+    """
+    found: dict[str, list[str]] = {}
+    for part, levels in parts.items():
+        if text := _of_part(levels, classes):
+            found.setdefault(text, []).append(part)
+    return [f"{_listed(of)}{text}" for text, of in found.items()]
+
+
+def _of_part(levels: Mapping[str, Scored], classes: Sequence[str]) -> str:
+    """What is undefined of a part; "" if all is defined.
+
+    Args:
         levels: What it scores, by level.
         classes: K names.
     """
@@ -24,12 +37,12 @@ def undefined(part: str, levels: Mapping[str, Scored], classes: Sequence[str]) -
     }
     names = dict.fromkeys(name for of in missing.values() for name in of)
     if not names:
-        return []
+        return ""
     some = [level for level, of in missing.items() if of]
     where = f" by {_listed(some)}" if len(levels) > 1 else ""
     reasons = dict.fromkeys(reason for level in some for reason in _reasons(levels[level].runs, classes))
     titles = _listed([METRICS[name].title for name in names])
-    return [f"{part}{where}: no {titles}, as {'; '.join(reasons)}"]
+    return f"{where}: no {titles}, as {'; '.join(reasons)}"
 
 
 def _reasons(runs: Mapping[RunId, RunRows], classes: Sequence[str]) -> Iterator[str]:

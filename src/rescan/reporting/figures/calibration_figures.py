@@ -125,7 +125,7 @@ def _sizes(several: Sequence[Series]) -> str:
     """How many rows a point of each series stands for."""
     ranges = [(min(entry.rows for entry in one.bins), max(entry.rows for entry in one.bins)) for one in several]
     sizes = [f"{least:,}" if least == most else f"{least:,}–{most:,}" for least, most in dict.fromkeys(ranges)]
-    return f"{' and '.join(sizes)} predictions a point"
+    return f"{' and '.join(sizes)} predictions per point"
 
 
 def selective(referrals: Mapping[str, Referral], out: PathLike) -> None:
