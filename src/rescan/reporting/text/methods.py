@@ -196,7 +196,7 @@ def _maps(facts: RunFacts) -> list[str]:
     if facts.maps:
         checked = several(max(maps.checks.n for maps in facts.maps.values()), "test item")
         sentences.append(
-            f"Maps were checked on up to {checked} an arm: by deletion and insertion of blurred blocks against random "
+            f"Maps were checked on up to {checked} per arm: by deletion and insertion of blurred blocks against random "
             "order, and by rank correlation with maps of networks with random weights and of other seeds."
         )
     return sentences
