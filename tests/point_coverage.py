@@ -58,7 +58,8 @@ def cover(case: Case, simulations: int, seed: int = 0) -> tuple[dict[str, float]
     everyone, fits, found = drawn(rng, 20_000), [], []
     for _ in range(simulations):
         validation = drawn(rng, case.validation, case.images, case.runs)
-        fitted = _fitted(point, QUESTION, dict.fromkeys([None, *range(CROSSFIT)], validation), graded=False)
+        read = dict.fromkeys([None, *range(CROSSFIT)], validation)
+        fitted = _fitted(point, QUESTION, read, validation, graded=False)
         if fitted.threshold.whole is not None:
             fits.append(fitted.threshold.whole)
             level = _score(fitted, drawn(rng, case.test, case.images, case.runs), "image", "patient")

@@ -183,7 +183,7 @@ def test_no_interval_is_of_width_zero():
     positive = np.arange(10) % 2 == 0
     sure = drawn(rng, 10)._replace(positive=positive, scores=np.where(positive, 0.9, 0.1))
     for point in (OperatingPoint(youden=True, prevalence=0.01), OperatingPoint(threshold=0.5, prevalence=0.01)):
-        fitted = _fitted(point, question, dict.fromkeys([None, *range(CROSSFIT)], sure), graded=False)
+        fitted = _fitted(point, question, dict.fromkeys([None, *range(CROSSFIT)], sure), sure, graded=False)
         for name, own in _score(fitted, sure, "image", "patient").metrics.items():
             assert own.value == 1, name
             assert own.low < 0.75 or name == "npv_at_prevalence", name
