@@ -112,9 +112,16 @@ def _threshold(point: OperatingPoint, own: Answers) -> float | None:
         return point.threshold
     if len(np.unique(own.scores)) < 2:
         return None
-    rows = sweep(own.scores, own.positive, np.zeros(len(own.scores), np.intp))
+    return _cut(point, own.scores, own.positive, np.zeros(len(own.scores), np.intp), np.ones(1))
+
+
+def _cut(
+    point: OperatingPoint, scores: Array, positive: NDArray[np.bool_], units: Indices, weights: Array
+) -> float | None:
+    """The cut of scores (n,) that a rule takes, each row with the weight of its unit; None where there is none."""
+    rows = sweep(scores, positive, units)
     ends, thresholds = cuts(rows)
-    hits, alarms = accumulated(rows, np.ones((1, 1)))
+    hits, alarms = accumulated(rows, weights[None])
     place = int(chosen(point, hits[:, ends], alarms[:, ends])[0])
     return None if place < 0 else float(thresholds[place])
 
@@ -134,12 +141,8 @@ def _resampled(point: OperatingPoint, own: Answers, units: Indices, *, graded: b
     for block in resamples(count, len(units), RESAMPLES):
         for weights in block:
             moved = values + widths * generator.normal(size=count)[units]
-            rows = sweep(moved, own.positive, units)
-            ends, thresholds = cuts(rows)
-            hits, alarms = accumulated(rows, weights[None])
-            place = int(chosen(point, hits[:, ends], alarms[:, ends])[0])
-            threshold = thresholds[place] if graded else expit(thresholds[place])
-            found.append(None if place < 0 else float(f"{threshold:.6g}"))
+            cut = _cut(point, moved, own.positive, units, weights)
+            found.append(None if cut is None else float(f"{cut if graded else expit(cut):.6g}"))
     return found
 
 
