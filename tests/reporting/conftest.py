@@ -30,6 +30,7 @@ from rescan.evaluation.evaluate import evaluate
 from rescan.evaluation.posttrain import posttrain
 from rescan.files import write_json, write_table
 from rescan.paths import Paths
+from rescan.reporting.figures import style
 from rescan.reporting.figures.comparison_figures import comparison
 from rescan.reporting.figures.evaluation_figures import evaluation
 from rescan.study import Settings, Study
@@ -386,3 +387,17 @@ def octa(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return folder, volume_tree.tree(folder)
+
+
+@pytest.fixture
+def canvases(monkeypatch):
+    """The figures in the order in which they are drawn."""
+    canvases = []
+
+    def figure(*args, **kwargs):
+        canvases.append(original(*args, **kwargs))
+        return canvases[-1]
+
+    original = style.Figure
+    monkeypatch.setattr(style, "Figure", figure)
+    return canvases

@@ -6,25 +6,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from rescan.reporting.figures import calibration_figures as figures
-from rescan.reporting.figures import style
 from rescan.reporting.figures.calibration_figures import Panel, Series
 from rescan.results.reliability import MassBin, Range, Referral
 
 LONG = "a class whose name is far too long for an axis"
-
-
-@pytest.fixture
-def canvases(monkeypatch):
-    """The figures in the order in which they are drawn."""
-    canvases = []
-
-    def figure(*args, **kwargs):
-        canvases.append(original(*args, **kwargs))
-        return canvases[-1]
-
-    original = style.Figure
-    monkeypatch.setattr(style, "Figure", figure)
-    return canvases
 
 
 def bins(*points, rows=12):

@@ -25,20 +25,6 @@ from rescan.results.parts import PARTS
 LONG = ["glioma", "$\\frac{1}$ <b>", "a class whose name is far too long for an axis", "ü"]
 
 
-@pytest.fixture
-def canvases(monkeypatch):
-    """The figures in the order in which they are drawn."""
-    canvases = []
-
-    def figure(*args, **kwargs):
-        canvases.append(original(*args, **kwargs))
-        return canvases[-1]
-
-    original = style.Figure
-    monkeypatch.setattr(style, "Figure", figure)
-    return canvases
-
-
 def history(path, stages=("warm", "main", "main"), best=1):
     epochs = np.arange(len(stages))
     columns = {
