@@ -43,11 +43,9 @@ def decision_curves(
                 continue
             rows = own.rows
             names, units = np.unique(rows[read.unit].to_numpy(str), return_inverse=True)
-            keys = list(zip(rows["fold"].tolist(), rows["seed"].tolist()))
             runs = {
                 key: sweep(own.scores[chosen], own.positive[chosen], units[chosen])
-                for key in sorted(set(keys))
-                if (chosen := np.array([other == key for other in keys])).any()
+                for key, chosen in sorted(rows.groupby(["fold", "seed"]).indices.items())
             }
             curve = precision_recall(runs[run.fold, run.seed])
             if curve:
