@@ -51,10 +51,9 @@ ablations:
   residual:
     question: residual blocks
     arms: {blocks: {network: {blocks: [{maps: 6, pool: 2}, {maps: 8, residual: true, pool: 2}]}}}
-  momentum: {question: another momentum, vary: stages.main.optimizer.momentum, values: [0.0]}
 demo: {data: {phantom: {name: radiograph, samples: 240, size: 64}}}
 """
-ARMS = ("baseline", "patched", "residual_blocks", "momentum_0.0")
+ARMS = ("baseline", "patched", "residual_blocks")
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +99,12 @@ def test_images_studies_and_patients_are_scored_in_every_part(finished):
     assert set(metrics["subgroups"]["body_part"]) == set(truth["body_part"])
 
 
-def test_the_page_answers_each_question_in_a_sentence(finished):
+def test_the_page_answers_the_question_in_a_sentence(finished):
     table = pd.read_csv(results(finished, "comparison.csv"))
     assert set(table.loc[table["kind"] == "ablation", "level"]) == {"study", "patient"}
     page = (finished / "results/demo/small/index.html").read_text("utf-8")
-    for sentence in ("Residual blocks changed test accuracy by ", "Another momentum (0.0) changed test accuracy by "):
-        assert sentence in page
-    assert page.count("the baseline in black") == 2
+    assert "Residual blocks changed test accuracy by " in page
+    assert page.count("the baseline in black") == 1
     assert "The positive class is “abnormal”" in page
 
 
