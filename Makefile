@@ -4,7 +4,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test test-floor lint docs bench rehearse image lock gpu-check
+.PHONY: help demo test test-floor lint docs audit bench rehearse image lock gpu-check
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -31,6 +31,12 @@ lint: $(BIN)/.ready-dev ## Check style, types, imports between rooms, length of 
 
 docs: $(BIN)/.ready ## Write the tables of docs/study-file.md from the records of the catalogue
 	$(BIN)/python -m rescan.catalogue.documentation
+
+audit: $(BIN)/.ready-dev ## Look for known weaknesses in all locked packages (needs the network)
+	@failed=; for lock in host current cu113 dev pip; do \
+	  echo "envs/$$lock.txt:"; \
+	  $(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement envs/$$lock.txt || failed=1; \
+	done; [ -z "$$failed" ]
 
 bench: $(BIN)/.ready ## Measure the speed of the main steps
 	$(BIN)/python -m tests.bench
