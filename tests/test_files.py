@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rescan.files import at_home, write_table, write_tensors
+from rescan.errors import RescanError
+from rescan.files import at_home, read_bytes, regular, shown, write_table, write_tensors
 
 
 @pytest.fixture
@@ -50,3 +51,28 @@ def test_a_home_that_is_not_known_leaves_the_path(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert at_home("~/a/~b") == Path("/home/me/a/~b")
     assert at_home("~no-such-user/a") == Path("~no-such-user/a")
+
+
+def test_only_a_regular_file_of_a_bounded_size_is_read(tmp_path):
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    file.write_bytes(b"12345")
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    assert regular(link, most=5) == link
+    assert read_bytes(str(link), most=5) == b"12345"
+    refused = {
+        pipe: "is a pipe, device or socket, not a file",
+        tmp_path: "is a folder, not a file",
+        Path("/dev/zero"): "is a pipe, device or socket, not a file",
+        tmp_path / "none": r"cannot be read \(No such file or directory\)",
+        tmp_path / ("x" * 300): r"cannot be read \(File name too long\)",
+        tmp_path / "a\0b": r"a\\x00b: cannot be read \(embedded null byte\)",
+        file: "has 5 bytes, more than the 4 that are read",
+    }
+    for path, fault in refused.items():
+        with pytest.raises(RescanError, match=f"{fault}; look again$"):
+            read_bytes(path, 4, "look again")
+
+
+def test_a_name_is_shown_in_one_line():
+    assert shown(Path("a\nb\r\0\x1b[0m ä\u2028\udcff.png")) == "a\\nb\\r\\x00\\x1b[0m ä\\u2028\\udcff.png"

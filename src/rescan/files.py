@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,48 @@ if TYPE_CHECKING:
 def at_home(path: str | Path) -> Path:
     """A path with the home folder for its `~`; as it is, and so not there, where nobody's home is known."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError then
+
+
+def shown(text: object) -> str:
+    """A name or path as one line: what cannot be printed, such as a newline, by its number."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
+
+
+def regular(path: str | Path, most: int | None = None, remedy: str = "check the path") -> Path:
+    """A file that a person or a table names, if its reading ends: a pipe waits for a writer, a device has no end.
+
+    Args:
+        path: The file; links are followed.
+        most: The most bytes that it may have.
+        remedy: What to do if it cannot be read.
+
+    Raises:
+        RescanError: It is not there, no regular file, or larger.
+    """
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError) as error:  # ValueError: NUL in its name
+        reason = getattr(error, "strerror", None) or error
+        raise RescanError(f"{shown(path)}: cannot be read ({reason}); {remedy}") from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, device or socket"
+        raise RescanError(f"{shown(path)}: is {kind}, not a file; {remedy}")
+    if most is not None and status.st_size > most:
+        size = f"{status.st_size:,} bytes, more than the {most:,} that are read"
+        raise RescanError(f"{shown(path)}: has {size}; {remedy}")
+    return Path(path)
+
+
+def read_bytes(path: str | Path, most: int | None = None, remedy: str = "check the path") -> bytes:
+    """The content of a file that a person or a table names, as `regular` takes it.
+
+    Raises:
+        RescanError: It is not there, no regular file, larger, or cannot be read.
+    """
+    try:
+        return regular(path, most, remedy).read_bytes()
+    except OSError as error:
+        raise RescanError(f"{shown(path)}: cannot be read ({error.strerror}); {remedy}") from None
 
 
 @contextmanager
