@@ -56,14 +56,13 @@ def test_schema_and_doctor_and_clean(tmp_path):
     state = tmp_path / "results/demo/.state/s/a/fold0_seed0/state.json"
     state.parent.mkdir(parents=True)
     state.write_text("{}")
-    (state.parent / "lock").touch()
-    of_autoencoder = tmp_path / "results/demo/.state/s/autoencoders/a/fold0_seed0/lock"
+    of_autoencoder = tmp_path / "results/demo/.state/s/autoencoders/a/fold0_seed0/network-0-0-0.safetensors"
     of_autoencoder.parent.mkdir(parents=True)
     of_autoencoder.touch()
     metrics = tmp_path / "results/demo/s/a/metrics.json"
     metrics.parent.mkdir(parents=True)
     metrics.write_text("{}")
     assert rescan("clean", cwd=tmp_path).returncode == 0
-    assert not state.exists()
-    assert not of_autoencoder.exists()
+    assert not state.parent.exists()
+    assert not of_autoencoder.parent.exists()
     assert metrics.exists()

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -85,6 +86,20 @@ def writing(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(place: Path) -> None:
+    """Remove the temporary files of `writing` that a killed process left; call it while no other writes there.
+
+    Args:
+        place: The file, or a folder all of whose files are meant.
+    """
+    name = r".+" if place.is_dir() else re.escape(place.stem)
+    suffix = r"(\.\w+)?" if place.is_dir() else re.escape(place.suffix)
+    temporary = re.compile(rf"\.+{name}(\.\d+)+{suffix}")
+    for path in place.rglob(".*") if place.is_dir() else place.parent.glob(".*"):
+        if temporary.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def output(path: Path, inputs: Iterable[Path] = ()) -> Path:

@@ -148,7 +148,6 @@ class ArmFolder(str):
 class StateFolder(str):
     """What a training resumes from."""
 
-    lock = _File("lock")
     state = _File("state.json")
     outputs = _File("outputs")  # of a finished training
 

@@ -161,7 +161,7 @@ def test_many_at_once_leave_a_page_of_all() -> None:
     page = Path(OVERVIEW).read_text("utf-8")
     assert len(re.findall(r'href="demo/s\d+/index.html"', page)) == 16
     assert page.endswith("</html>")
-    assert sorted(path.name for path in Path("results").iterdir()) == [".index.lock", "demo", "index.html"]
+    assert sorted(path.name for path in Path("results").iterdir()) == [".index.html.lock", "demo", "index.html"]
 
 
 def test_an_empty_folder_says_how_to_begin() -> None:

@@ -111,7 +111,7 @@ def test_a_pretraining_goes_on_where_it_was(make_study, make_store, monkeypatch)
         update(self, *args, **kwargs)
         count[0] += 1
         if count[0] == 4:
-            self.stop_reason = lambda: "by a test"
+            self.stop_reason = lambda: "stopped by a test"
 
     with monkeypatch.context() as patched:
         patched.setattr(trainer.Trainer, "_update", counted)

@@ -313,7 +313,7 @@ def test_every_optimizer_goes_on_bit_for_bit(make_study, make_store, monkeypatch
         update(self, *given, **more)
         count[0] += 1
         if count[0] == 4:
-            self.stop_reason = lambda: "on purpose"
+            self.stop_reason = lambda: "stopped on purpose"
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "_update", stopping)

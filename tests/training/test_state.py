@@ -1,13 +1,5 @@
 from __future__ import annotations
 
-import errno
-import os
-import shutil
-import socket
-import subprocess
-import sys
-from contextlib import contextmanager
-
 import pytest
 import torch
 
@@ -30,13 +22,6 @@ KEY = TrainingKey(
     device="cpu",
     threads=1,
 )
-HOLD = """
-import sys, pathlib
-from rescan.training import state
-with state.locked(pathlib.Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 
 
 def small_network(seed):
@@ -67,8 +52,7 @@ def test_optimizers_resume_bit_for_bit(tmp_path, name, options):
     steps(network, optimizer, 3, seed=1)
     progress = Progress(stage=1, epoch=2, step=3, sums=[0.1, 2.0, 3.0], best=1 / 3, best_epoch=0, history=[{"lr": 0.1}])
     best = {key: value.clone() for key, value in network.state_dict().items()}
-    with state.locked(tmp_path):
-        state.save(tmp_path, KEY, progress, network, optimizer, {"best": best})
+    state.save(tmp_path, KEY, progress, network, optimizer, {"best": best})
     steps(network, optimizer, 3, seed=2)
 
     assert not list(tmp_path.rglob("*.pt"))
@@ -142,65 +126,6 @@ def test_a_damaged_state_starts_anew(tmp_path, damage):
     state.save(tmp_path, KEY, Progress(), network, torch.optim.SGD(network.parameters(), 0.1), {})
     (tmp_path / damage).write_text("{")
     assert state.load(tmp_path, KEY) is None
-
-
-@contextmanager
-def held_by_another_process(folder):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline() == "held\n"
-        yield process
-    finally:
-        process.communicate("")
-
-
-def test_a_second_trainer_is_kept_out_or_waits(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(state, "POLL_SECONDS", 0.01)
-    with held_by_another_process(tmp_path) as process:
-        holder = rf"another training.*pid {process.pid} on {socket.gethostname()}"
-        with pytest.raises(RescanError, match=holder), state.locked(tmp_path):
-            pass
-        reasons = iter([None, None, "in time"])
-        with (
-            pytest.raises(RescanError, match=f"{holder}.*stopped in time"),
-            state.locked(tmp_path, lambda: next(reasons)),
-        ):
-            pass
-        monkeypatch.setattr(state.time, "sleep", lambda _: process.communicate(""))  # it ends while it is waited for
-        with caplog.at_level("INFO", "rescan"), state.locked(tmp_path, lambda: None):
-            assert "waiting for it" in caplog.text
-    with state.locked(tmp_path):
-        pass
-
-
-def test_the_lock_of_a_folder_that_was_removed_keeps_nobody_out(tmp_path, monkeypatch):
-    """Another trainer could take the lock of the new folder: this one must not go on."""
-    folder = tmp_path / "state"
-    with held_by_another_process(folder) as process:
-
-        def remove(_):
-            shutil.rmtree(folder)
-            (folder / "lock").parent.mkdir()
-            (folder / "lock").touch()
-            process.communicate("")
-
-        monkeypatch.setattr(state.time, "sleep", remove)
-        with pytest.raises(RescanError, match="was removed while this waited"), state.locked(folder, lambda: None):
-            pass
-
-
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, number):
-    def flock(*_):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(state.fcntl, "flock", flock)
-    folder = tmp_path / "results/demo/.state/study/arm/fold0_seed0"
-    with pytest.raises(RescanError, match=r"results/demo/\.state, .*without locks") as caught, state.locked(folder):
-        pass
-    assert "\n" not in str(caught.value)
 
 
 def test_key_holds_what_the_result_depends_on(make_study, make_store):

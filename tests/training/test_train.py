@@ -219,9 +219,9 @@ def test_it_stops_itself_before_its_time_is_over(make_study, make_store):
     study = make_study()
     make_store(study)
     with pytest.raises(RescanError, match=r"stopped before its 1e-09 minutes are over.*epoch takes \d+ s"):
-        train_cpu(study, runtime_minutes=1e-9)
+        train_cpu(study, clock=job.Clock(1e-9))
     assert (STATE / "state.json").exists()
-    train_cpu(study, runtime_minutes=60)
+    train_cpu(study, clock=job.Clock(60))
 
 
 def test_head_only_leaves_the_encoder_and_its_statistics(make_study, make_store):
@@ -436,9 +436,9 @@ def test_arms_that_differ_in_augmentation_stay_paired(make_study, make_store, mo
 
 def test_stop_requests_restore_handlers():
     before = signal.getsignal(signal.SIGTERM)
-    with job.stop_requests(time.monotonic() - 59 * 60, 60) as reason:
-        assert reason() == "before its 60 minutes are over"
-    with job.stop_requests(time.monotonic() - 57 * 60, 60) as reason:
+    with job.stop_requests(job.Clock(60, time.monotonic() - 59 * 60)) as reason:
+        assert reason() == "stopped before its 60 minutes are over"
+    with job.stop_requests(job.Clock(60, time.monotonic() - 57 * 60)) as reason:
         assert reason() is None
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -9,9 +9,11 @@ import sys
 
 import typer
 
+from rescan import stopping
 from rescan.cli import steps, tools
 from rescan.errors import RescanError
 from rescan.log import logger
+from rescan.stopping import Stopped
 
 # Threads of torch that wait must not keep cores busy: three trainings that shared two cores took six times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -52,10 +54,13 @@ def main() -> None:
     """Run the command; a user's mistake ends in one line per fault and exit code 1."""
     try:
         app()
+    except Stopped:
+        logger.error(stopping.line())
+        sys.exit(stopping.exit_code())
     except RescanError as error:
         for line in str(error).splitlines():
             logger.error(line)
-        sys.exit(1)
+        sys.exit(stopping.exit_code() or 1)
     except OSError as error:
         where = error.filename or "a file"
         logger.error("%s: %s; check the path, its permissions and the disk", where, error.strerror or error)

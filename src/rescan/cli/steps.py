@@ -20,6 +20,7 @@ from rescan.cli.options import (
     Seed,
     Threads,
 )
+from rescan.cli.running import paths_of, running, running_run
 from rescan.log import start
 
 
@@ -29,7 +30,9 @@ def download(study: Resolved, log: Log = None) -> None:
     from rescan.data.sources.download import download
     from rescan.study import read
 
-    download(read(study))
+    resolved = read(study)
+    with running("download", paths_of(resolved).source, study=resolved):
+        download(resolved)
 
 
 def weights(
@@ -37,9 +40,10 @@ def weights(
 ) -> None:
     """Download an encoder's ImageNet weights to data/weights, as safetensors."""
     start(log)
-    from rescan.data.sources.weights import weights
+    from rescan.data.sources.weights import files_of, weights
 
-    weights(encoder)
+    with running("weights", *files_of(encoder), name=encoder):
+        weights(encoder)
 
 
 def index(study: Resolved, log: Log = None) -> None:
@@ -48,7 +52,10 @@ def index(study: Resolved, log: Log = None) -> None:
     from rescan.data.index import index
     from rescan.study import read
 
-    index(read(study))
+    resolved = read(study)
+    paths = paths_of(resolved)
+    with running("index", paths.manifest, paths.dropped, study=resolved):
+        index(resolved)
 
 
 def audit(study: Resolved, processes: Processes = 1, log: Log = None) -> None:
@@ -57,7 +64,10 @@ def audit(study: Resolved, processes: Processes = 1, log: Log = None) -> None:
     from rescan.data.audit.audit import audit
     from rescan.study import read
 
-    audit(read(study), processes)
+    resolved = read(study)
+    paths = paths_of(resolved)
+    with running("audit", paths.audit, paths.groups, study=resolved):
+        audit(resolved, processes)
 
 
 def split(study: Resolved, log: Log = None) -> None:
@@ -66,7 +76,9 @@ def split(study: Resolved, log: Log = None) -> None:
     from rescan.data.split import split
     from rescan.study import read
 
-    split(read(study))
+    resolved = read(study)
+    with running("split", paths_of(resolved).splits, study=resolved):
+        split(resolved)
 
 
 def preprocess(
@@ -80,7 +92,9 @@ def preprocess(
     from rescan.preparation.preprocess import preprocess
     from rescan.study import read
 
-    preprocess(read(study, preparation=preparation), preparation, processes)
+    resolved = read(study, preparation=preparation)
+    with running("preprocess", paths_of(resolved).store(preparation), study=resolved, name=preparation):
+        preprocess(resolved, preparation, processes)
 
 
 def explore(study: Resolved, log: Log = None) -> None:
@@ -89,7 +103,9 @@ def explore(study: Resolved, log: Log = None) -> None:
     from rescan.reporting.figures.explore import explore
     from rescan.study import read
 
-    explore(read(study))
+    resolved = read(study)
+    with running("explore", paths_of(resolved).explore, study=resolved):
+        explore(resolved)
 
 
 def train(
@@ -107,12 +123,16 @@ def train(
     start(log)
     from rescan.reporting.figures.training_figures import curves
     from rescan.study import Run, read
+    from rescan.training.job import Clock
     from rescan.training.lease import Machine
     from rescan.training.train import train
 
-    run = Run(read(study, arm), arm, fold, seed)
-    train(run, Machine(device, threads, jobs_per_gpu), runtime or None)
-    curves(run.folder.history, run.folder.curves, graded=run.study.data.ordered, vectors=False)
+    run, clock = Run(read(study, arm), arm, fold, seed), Clock(runtime or None)
+    files = run.folder
+    outputs = (run.state_folder, files.model, files.history, files.losses, files.network, files.curves)
+    with running_run("train", run, *outputs, stop_waiting=clock.time_is_up, must=True):
+        train(run, Machine(device, threads, jobs_per_gpu), clock)
+        curves(files.history, files.curves, graded=run.study.data.ordered, vectors=False)
 
 
 def pretrain(
@@ -131,13 +151,15 @@ def pretrain(
     from rescan.reporting.figures.autoencoder_figures import reconstructions
     from rescan.reporting.figures.training_figures import curves
     from rescan.study import AutoencoderRun, read
+    from rescan.training.job import Clock
     from rescan.training.lease import Machine
     from rescan.training.pretrain import pretrain
 
-    run = AutoencoderRun(read(study, autoencoder=autoencoder), autoencoder, fold, seed)
-    pretrain(run, Machine(device, threads, jobs_per_gpu), runtime or None)
-    curves(run.folder.history, run.folder.curves, vectors=False)
-    reconstructions(Path(run.folder.reconstructions), Path(run.folder.reconstructions_figure))
+    run, clock = AutoencoderRun(read(study, autoencoder=autoencoder), autoencoder, fold, seed), Clock(runtime or None)
+    with running_run("pretrain", run, run.state_folder, run.folder, stop_waiting=clock.time_is_up, must=True):
+        pretrain(run, Machine(device, threads, jobs_per_gpu), clock)
+        curves(run.folder.history, run.folder.curves, vectors=False)
+        reconstructions(Path(run.folder.reconstructions), Path(run.folder.reconstructions_figure))
 
 
 def infer(
@@ -156,7 +178,10 @@ def infer(
     from rescan.training.infer import infer
     from rescan.training.lease import Machine
 
-    infer(Run(read(study, arm), arm, fold, seed), Machine(device, threads, jobs_per_gpu))
+    run = Run(read(study, arm), arm, fold, seed)
+    files = run.folder
+    with running_run("infer", run, files.predictions, files.vectors, files.diagnosis):
+        infer(run, Machine(device, threads, jobs_per_gpu))
 
 
 def ensemble(study: Resolved, arm: Arm, seed: Seed = 0, log: Log = None) -> None:
@@ -165,7 +190,10 @@ def ensemble(study: Resolved, arm: Arm, seed: Seed = 0, log: Log = None) -> None
     from rescan.evaluation.ensemble import ensemble
     from rescan.study import read
 
-    ensemble(read(study, arm), arm, seed)
+    resolved = read(study, arm)
+    files = paths_of(resolved).run(arm, 0, seed)
+    with running("ensemble", files.predictions, files.diagnosis, study=resolved, name=arm, fold=0, seed=seed):
+        ensemble(resolved, arm, seed)
 
 
 def posttrain(study: Resolved, arm: Arm, log: Log = None) -> None:
@@ -174,7 +202,9 @@ def posttrain(study: Resolved, arm: Arm, log: Log = None) -> None:
     from rescan.evaluation.posttrain import posttrain
     from rescan.study import read
 
-    posttrain(read(study, arm), arm)
+    resolved = read(study, arm)
+    with running("posttrain", paths_of(resolved).arm(arm).posttraining, study=resolved, name=arm):
+        posttrain(resolved, arm)
 
 
 def evaluate(study: Resolved, arm: Arm, log: Log = None) -> None:
@@ -184,8 +214,11 @@ def evaluate(study: Resolved, arm: Arm, log: Log = None) -> None:
     from rescan.reporting.figures.evaluation_figures import evaluation
     from rescan.study import read
 
-    evaluate(read(study, arm), arm)
-    evaluation(read(study, arm), arm)
+    resolved = read(study, arm)
+    folder = paths_of(resolved).arm(arm)
+    with running("evaluate", folder.metrics, folder.figures, folder.submission, study=resolved, name=arm):
+        evaluate(resolved, arm)
+        evaluation(resolved, arm)
 
 
 def gradcam(
@@ -203,8 +236,10 @@ def gradcam(
     from rescan.study import read
     from rescan.training.lease import Machine
 
-    gradcam(read(study, arm), arm, Machine(device, threads, jobs_per_gpu))
-    map_checks(read(study, arm), arm)
+    resolved = read(study, arm)
+    with running("gradcam", paths_of(resolved).arm(arm).gradcam, study=resolved, name=arm):
+        gradcam(resolved, arm, Machine(device, threads, jobs_per_gpu))
+        map_checks(resolved, arm)
 
 
 def compare(
@@ -218,8 +253,11 @@ def compare(
     from rescan.reporting.figures.comparison_figures import comparison
     from rescan.study import read
 
-    compare(read(study), arm)
-    comparison(read(study), arm)
+    resolved = read(study)
+    paths = paths_of(resolved)
+    with running("compare", paths.comparison, paths.comparison_figures, study=resolved):
+        compare(resolved, arm)
+        comparison(resolved, arm)
 
 
 def report(
@@ -236,5 +274,8 @@ def report(
     from rescan.study import read_in_place
 
     for study in studies or []:
-        report(read_in_place(study))
+        resolved = read_in_place(study)
+        paths = paths_of(resolved)
+        with running("report", paths.page, paths.card, paths.tables, study=resolved):
+            report(resolved)
     overview()

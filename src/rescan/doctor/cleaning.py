@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 from rescan.errors import RescanError
+from rescan.locks import locked
 from rescan.log import logger
-from rescan.paths import STATES
+from rescan.paths import RUN, STATES
 
 
 def remove_states(results: Path) -> None:
@@ -16,13 +17,12 @@ def remove_states(results: Path) -> None:
     Raises:
         RescanError: There is no such folder of results, or a training is under way.
     """
-    from rescan.training.state import locked
-
     if not results.is_dir():
         raise RescanError(f"{results}: no such folder; run this where results/ is, or name the folder")
-    states = [lock.parent for lock in results.glob(f"*/{STATES}/**/lock")]
+    runs = RUN.format(fold="*", seed="*")
+    states = [folder for folder in results.glob(f"*/{STATES}/**/{runs}") if folder.is_dir()]
     size = sum(file.stat().st_size for state in states for file in state.rglob("*") if file.is_file())
     for state in states:
-        with locked(state):
+        with locked(state, "training", lambda: "wait for it or stop it"):
             shutil.rmtree(state)
     logger.info("removed the states of %d trainings, %.1f MB", len(states), size / 1e6)

@@ -7,11 +7,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from rescan import stopping
 from rescan.log import logger
 from rescan.paths import RunFolder
 from rescan.results.history_files import HISTORY, LOSSES
@@ -24,35 +26,55 @@ from rescan.training.task import Task
 from rescan.training.trainer import Trainer
 
 
-def train_once(task_class: type[Task], run: AnyRun, machine: Machine, runtime_minutes: float | None) -> None:
+@dataclass(frozen=True)
+class Clock:
+    """How much time a job has.
+
+    Attributes:
+        minutes: When it will be killed, from when it began: it stops itself two minutes earlier. None: never.
+        began: When it began, by `time.monotonic`.
+    """
+
+    minutes: float | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def time_is_up(self) -> str | None:
+        """The reason to stop, from two minutes before the time is over (or half of it, if that is later)."""
+        if self.minutes is None or time.monotonic() - self.began < 60 * max(self.minutes - 2, self.minutes / 2):
+            return None
+        return f"stopped before its {self.minutes:g} minutes are over"
+
+
+def train_once(task_class: type[Task], run: AnyRun, machine: Machine, clock: Clock) -> None:
     """Train what is to be trained once, or go on where an earlier call was stopped; write its outputs.
 
-    On a CPU, a training that was stopped and resumed gives the same model, bit for bit, as one that was not.
+    On a CPU, a training that was stopped and resumed gives the same model, bit for bit, as one that was not. Only one
+    process at a time may be at a run: the commands hold its lock (`rescan.locks`).
 
     Args:
         task_class: The task.
         run: What is trained.
         machine: What the job may use. On a CPU another number of threads changes results, so it starts anew.
-        runtime_minutes: When the job will be killed, from now: it stops itself two minutes earlier.
+        clock: How much time the job has.
 
     Raises:
         RescanError: The data do not allow the training; the loss is not finite; the GPU's memory is too small; or the
-            training was stopped (then another call goes on), or its time was up while another process trained this run.
+            training was stopped (then another call goes on).
     """
-    began, folder = time.monotonic(), Path(run.state_folder)
-    with state.locked(folder, lambda: _time_is_up(began, runtime_minutes)):
-        images, items = loader.read_items(run)
-        keys = {kind: state.key_of(run, items, device=kind, threads=machine.threads) for kind in ("cpu", "cuda")}
-        if any(state.finished(folder, key) for kind, key in keys.items() if machine.device in ("auto", kind)):
-            logger.info("%s: trained already with these settings and data", run.folder)
-        else:
-            with machine.lease() as device, stop_requests(began, runtime_minutes) as stop_reason:
-                task = task_class(run, images, items, Precision(device))
-                trainer = Trainer(task, keys[device.type], stop_reason)
-                trainer.train()
-                write_outputs(task, trainer.progress)
-                state.finish(folder, keys[device.type])
-        state.publish(folder, Path(run.folder))
+    folder = Path(run.state_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    images, items = loader.read_items(run)
+    keys = {kind: state.key_of(run, items, device=kind, threads=machine.threads) for kind in ("cpu", "cuda")}
+    if any(state.finished(folder, key) for kind, key in keys.items() if machine.device in ("auto", kind)):
+        logger.info("%s: trained already with these settings and data", run.folder)
+    else:
+        with machine.lease() as device, stop_requests(clock) as stop_reason:
+            task = task_class(run, images, items, Precision(device))
+            trainer = Trainer(task, keys[device.type], stop_reason)
+            trainer.train()
+            write_outputs(task, trainer.progress)
+            state.finish(folder, keys[device.type])
+    state.publish(folder, Path(run.folder))
 
 
 def write_outputs(task: Task, progress: Progress) -> None:
@@ -69,31 +91,19 @@ def write_outputs(task: Task, progress: Progress) -> None:
 
 
 @contextmanager
-def stop_requests(began: float, runtime_minutes: float | None) -> Iterator[Callable[[], str | None]]:
-    """Yield a function that says why to stop, or None: after SIGTERM or SIGINT, or when the job's time is nearly up.
-
-    Args:
-        began: When the job began, by `time.monotonic`.
-        runtime_minutes: The job's time.
-    """
+def stop_requests(clock: Clock) -> Iterator[Callable[[], str | None]]:
+    """Yield a function that says why to stop, or None: after SIGTERM or SIGINT, or when the job's time is nearly up."""
     signals: list[str] = []
 
-    def receive(number: int, _: Any) -> None:
-        signals.append(signal.Signals(number).name)
+    def note(number: int, _: Any) -> None:
+        signals.append(stopping.receive(number).name)
 
     def reason() -> str | None:
-        return f"by {signals[0]}" if signals else _time_is_up(began, runtime_minutes)
+        return f"stopped by {signals[0]}" if signals else clock.time_is_up()
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield reason
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _time_is_up(began: float, runtime_minutes: float | None) -> str | None:
-    """The reason to stop, from two minutes before the job's time is over (or half of it, if that is later)."""
-    if runtime_minutes is None or time.monotonic() - began < 60 * max(runtime_minutes - 2, runtime_minutes / 2):
-        return None
-    return f"before its {runtime_minutes:g} minutes are over"

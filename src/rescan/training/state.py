@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pandas as pd
 import torch
@@ -21,65 +17,9 @@ from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
 from rescan.files import fingerprint, sha256, write_tensors, writing
 from rescan.log import logger
-from rescan.paths import STATES, StateFolder
+from rescan.paths import StateFolder
 from rescan.results.training_state import Progress, TrainingKey, TrainingState
 from rescan.study import TRAINING_VERSION, AnyRun
-
-POLL_SECONDS = 1.0
-
-
-@contextmanager
-def locked(folder: Path, stop_waiting: Callable[[], str | None] | None = None) -> Iterator[None]:
-    """Hold the folder's exclusive lock.
-
-    Args:
-        folder: The folder.
-        stop_waiting: While another process holds the lock, wait until this gives a reason to stop; None: do not wait.
-
-    Raises:
-        RescanError: Another process holds it; or the folder was removed meanwhile, or its file system has no locks.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(StateFolder(folder).lock)
-    with path.open("a+", encoding="utf-8") as stream:
-        told = False
-        while not _lock(folder, stream):
-            stream.seek(0)
-            holder = stream.read() or "unknown"
-            reason = "" if stop_waiting is None else stop_waiting()
-            if reason is not None:
-                after = f"; waited for it, and stopped {reason}" if reason else "; wait for it or stop it"
-                raise RescanError(f"{folder}: another training of this run is under way ({holder}){after}")
-            if not told:
-                logger.info("%s: another training of this run is under way (%s): waiting for it", folder, holder)
-                told = True
-            time.sleep(POLL_SECONDS)
-        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(stream.fileno())):
-            raise RescanError(f"{folder}: was removed while this waited for it (`rescan clean`?); run the same again")
-        stream.truncate(0)
-        job = os.environ.get("SLURM_JOB_ID")
-        stream.write(f"pid {os.getpid()} on {socket.gethostname()}" + (f", SLURM job {job}" if job else ""))
-        stream.flush()
-        yield
-
-
-def _lock(folder: Path, stream: TextIO) -> bool:
-    """Try to lock a file of the folder; return whether it worked, or another process holds it.
-
-    Raises:
-        RescanError: The file system has no locks.
-    """
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        states = next((parent for parent in folder.parents if parent.name == STATES), folder)
-        raise RescanError(
-            f"{states}, where trainings keep their states, is on a file system without locks ({error.strerror}), which "
-            "keep two trainings of a run apart; mount it with flock, or make that folder a link to one that has locks"
-        ) from None
-    return True
 
 
 def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None) -> TrainingKey:
@@ -147,7 +87,7 @@ def load(folder: Path, key: TrainingKey) -> tuple[Progress, dict[str, Any]] | No
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path != Path(StateFolder(folder).lock):
+        else:
             path.unlink()
     return None
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from rescan.study import Run
 from rescan.training.classification import Classification
-from rescan.training.job import train_once
+from rescan.training.job import Clock, train_once
 from rescan.training.lease import Machine
 
 
-def train(run: Run, machine: Machine, runtime_minutes: float | None = None) -> None:
+def train(run: Run, machine: Machine, clock: Clock | None = None) -> None:
     """Train an arm once; write model, history, losses and the network's summary.
 
     Args:
         run: The run.
         machine: As for `train_once`.
-        runtime_minutes: As for `train_once`.
+        clock: As for `train_once`.
 
     Raises:
         RescanError: As `train_once` does.
     """
-    train_once(Classification, run, machine, runtime_minutes)
+    train_once(Classification, run, machine, clock or Clock())

@@ -264,7 +264,7 @@ class Trainer:
             self.last_save = time.monotonic()
         if reason:
             raise RescanError(
-                f"{self.run.folder}: stopped {reason} at {self._place()}, where an epoch takes "
+                f"{self.run.folder}: {reason} at {self._place()}, where an epoch takes "
                 f"{self._epoch_seconds():.0f} s; run the same again to go on"
             )
 

@@ -4,15 +4,12 @@ import hashlib
 import logging
 import os
 import shutil
-import threading
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 from sample_files import read_json
 
-from rescan import catalogue
 from rescan.catalogue import PHANTOMS
 from rescan.data.sources import download as module
 from rescan.data.sources import remote
@@ -120,7 +117,7 @@ def test_another_archive_replaces_what_was_there():
     Path("a/Testing/glioma/new.jpg").write_bytes(b"new")
     download(small_study(source={"path": str(pack(Path("b.zip"), Path("a")))}))
     assert read_json(DATA / "source.json")["classes"]["test"]["glioma"] == 4
-    assert sorted(path.name for path in DATA.iterdir()) == [".raw.lock", "raw", "source.json"]
+    assert sorted(path.name for path in DATA.iterdir()) == ["raw", "source.json"]
 
 
 def test_a_refused_archive_leaves_nothing():
@@ -128,7 +125,7 @@ def test_a_refused_archive_leaves_nothing():
         archive.writestr("Training/glioma/a.jpg", b"1")
         archive.writestr("../../../evil", b"2")
     assert "leads out of the folder" in fault(small_study(source={"path": "evil.zip"}))
-    assert [path.name for path in DATA.iterdir()] == [".raw.lock"]
+    assert list(DATA.iterdir()) == []
     assert not list(Path.cwd().parent.rglob("evil"))
 
 
@@ -176,7 +173,7 @@ def test_an_url_and_kaggle_share_the_way_in(monkeypatch):
             download(small_study(source=source))
         assert read_json(DATA / "source.json")["kind"] == kind
         assert read_json(DATA / "source.json")["classes"] == COUNTS
-        assert sorted(path.name for path in DATA.iterdir()) == [".raw.lock", "raw", "source.json"]
+        assert sorted(path.name for path in DATA.iterdir()) == ["raw", "source.json"]
     assert calls == ["url", "kaggle", "competition"]  # once each: what is there is not fetched again
 
 
@@ -240,8 +237,7 @@ def test_extra_sources(monkeypatch):
     assert source["extra"]["more"]["checksum"] == source["extra"]["kaggled"]["checksum"] != source["checksum"]
     assert sum(source["extra"]["made"]["classes"]["all"].values()) == 12
     assert sorted(path.name for path in DATA.iterdir()) == ["raw_extra", "source.json"]
-    locks = [f".{name}.lock" for name in extra]
-    assert sorted(path.name for path in (DATA / "raw_extra").iterdir()) == sorted([*extra, *locks])
+    assert sorted(path.name for path in (DATA / "raw_extra").iterdir()) == sorted(extra)
 
 
 def phantom(**options) -> dict:
@@ -286,33 +282,4 @@ def test_killed_in_the_middle_it_starts_clean(monkeypatch):
     assert not (DATA / "raw").exists()
     download(study)
     assert not list(DATA.rglob("half.jpg"))
-    assert sorted(path.name for path in DATA.iterdir()) == [".raw.lock", "raw", "source.json"]
-
-
-def test_two_downloads_at_once_lose_nothing(monkeypatch):
-    """The second waits for the first, which has made half of the files, and takes them."""
-    study, made = small_study(phantom=phantom()), []
-    half, go_on = Path("half"), Path("go_on")
-    make = catalogue.resolve("phantom", "brain_mri")
-
-    def slow(folder, *arguments, **options):
-        made.append(folder)
-        make(folder, *arguments, **options)
-        half.touch()
-        while not go_on.exists():
-            time.sleep(0.01)
-
-    monkeypatch.setattr("rescan.phantoms.brain_mri.brain_mri.make", slow)
-    child = os.fork()
-    if child == 0:
-        download(study)
-        os._exit(0)
-    while not half.exists():
-        time.sleep(0.01)
-    waiting = threading.Timer(0.5, go_on.touch)
-    waiting.start()
-    download(study)
-    assert os.waitpid(child, 0)[1] == 0
-    assert made == []  # by the second
-    assert len(list((DATA / "raw").rglob("*.jpg"))) == 12
-    assert not list(DATA.glob(".raw.part"))
+    assert sorted(path.name for path in DATA.iterdir()) == ["raw", "source.json"]

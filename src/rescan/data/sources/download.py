@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -122,41 +120,24 @@ def _fetch(study: Study, data: DataSet, origin: str) -> tuple[Kind, str, Path]:
 
 def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
     """Fill `raw` by `make`, unless it bears the key: in a folder beside it, renamed when it is whole."""
-    with _alone(raw):
-        marker = raw / MADE_FROM
-        if marker.is_file() and marker.read_text("utf-8") == key:
-            logger.info("%s is there already; delete it to make it again", raw)
-            return
-        if raw.exists() and not marker.is_file():
-            remedy = "move it away, or give it as the source"
-            raise RescanError(f"{raw}: is there but was not filled by this step; {remedy}")
-        part, old = raw.with_name(f".{raw.name}.part"), raw.with_name(f".{raw.name}.old")
-        for leftover in (part, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        try:
-            make(part)
-            (part / MADE_FROM).write_text(key, "utf-8")
-            if raw.exists():
-                raw.rename(old)
-            part.rename(raw)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _alone(raw: Path) -> Iterator[None]:
-    """Let one process at a time fill `raw`; another one waits for it."""
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    with raw.with_name(f".{raw.name}.lock").open("a", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("%s: another download is filling it: waiting for it", raw)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        except OSError as error:
-            logger.warning("%s: no locks here (%s): do not start two downloads at once", raw.parent, error.strerror)
-        yield
+    marker, part, old = raw / MADE_FROM, raw.with_name(f".{raw.name}.part"), raw.with_name(f".{raw.name}.old")
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if marker.is_file() and marker.read_text("utf-8") == key:
+        logger.info("%s is there already; delete it to make it again", raw)
+        return
+    if raw.exists() and not marker.is_file():
+        remedy = "move it away, or give it as the source"
+        raise RescanError(f"{raw}: is there but was not filled by this step; {remedy}")
+    try:
+        make(part)
+        (part / MADE_FROM).write_text(key, "utf-8")
+        if raw.exists():
+            raw.rename(old)
+        part.rename(raw)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _unpack(archive: Path, into: Path) -> None:

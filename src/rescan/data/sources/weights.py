@@ -21,6 +21,13 @@ from rescan.paths import Paths
 BLOCK = 1 << 20
 
 
+def files_of(encoder: str) -> list[str]:
+    """The file of an encoder's weights; and the published one, where it is known."""
+    out = Paths.weights(encoder)
+    published = ENCODERS[encoder].weights if encoder in ENCODERS else None
+    return [out, *([] if published is None else [str(Path(out).with_name(published.file))])]
+
+
 def weights(encoder: str) -> Path:
     """Make `data/weights/<encoder>.safetensors`, from the .pth file in the folder if it is there, else by download.
 

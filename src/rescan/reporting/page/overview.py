@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -10,6 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rescan.errors import RescanError
+from rescan.files import remove_temporaries
+from rescan.locks import locked
 from rescan.paths import OVERVIEW, Paths
 from rescan.reporting.page.report import environment, render, write
 from rescan.reporting.text.words import Value
@@ -59,9 +60,8 @@ class Row:
 def overview() -> None:
     """Write the page of all studies. One process at a time does, so that the last one has seen what all others made."""
     out = Path(OVERVIEW)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.with_name(".index.lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(out, "page of all studies"):
+        remove_temporaries(out)
         rows = [_row(Paths.of(file.as_posix())) for file in sorted(out.parent.glob("*/*/study.json"))]
         body = environment().get_template("page_overview.html").render(rows=rows)
         write(out, render("Rescan: all studies", body))

@@ -1,0 +1,71 @@
+"""What SIGINT and SIGTERM do to a command: it ends in one line, with the exit code that shells expect, 130 or 143.
+
+Any step may be killed at any time without harm; so this is only to leave less behind, and to say it in words.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+PATIENCE_SECONDS = 10.0
+LINE = "stopped by %s; the same command goes on, or begins again"
+_received: list[signal.Signals] = []
+
+
+class Stopped(BaseException):
+    """A signal asks this process to stop."""
+
+
+def stoppable() -> None:
+    """Let SIGINT and SIGTERM raise `Stopped` in the main thread.
+
+    While something is imported they end the process at once: nothing is under way then, and code that is being loaded
+    may not pass exceptions on. So does a second signal, and the first one if ten seconds later the process is there.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` and a shell's `&` want it
+            signal.signal(number, _receive)
+
+
+def receive(number: int) -> signal.Signals:
+    """Note a signal, and give it back; `exit_code` is that of the first."""
+    _received.append(signal.Signals(number))
+    return _received[-1]
+
+
+def exit_code() -> int | None:
+    """What a process ends with that was asked to stop; None if it was not."""
+    return 128 + _received[0] if _received else None
+
+
+def line() -> str:
+    """What is said of the signal that was received."""
+    return LINE % _received[0].name
+
+
+def _receive(number: int, frame: FrameType | None) -> None:
+    again = bool(_received)
+    receive(number)
+    if again or _imports(frame):
+        _end()
+    patience = threading.Timer(PATIENCE_SECONDS, _end)
+    patience.daemon = True
+    patience.start()
+    raise Stopped
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _end() -> None:
+    print(line(), file=sys.stderr, flush=True)  # noqa: T201 - logging may be what was interrupted
+    os._exit(exit_code() or 1)
