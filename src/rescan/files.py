@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -70,6 +72,9 @@ def read_bytes(path: str | Path, most: int | None = None, remedy: str = "check t
 def writing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that keeps its suffix; rename it into place if the block succeeds.
 
+    It is on the disk before it gets its name, and its name before this returns: a computer that loses its power has the
+    old file or the new one, whole.
+
     Args:
         path: The final file. Its folder is made if needed.
 
@@ -83,9 +88,23 @@ def writing(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.umask(umask := os.umask(0))
         temporary.chmod(0o666 & ~umask)  # some libraries make files that only their owner can read
+        sync(temporary)
         temporary.replace(path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or a folder's names, to the disk; some file systems cannot, and need not be told."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
 
 
 def remove_temporaries(place: Path) -> None:
@@ -165,6 +184,16 @@ def write_tensors(
             save_file(tensors, str(temporary), metadata)
         except SafetensorError as error:  # of a full disk, too
             raise OSError(None, str(error), str(path)) from None
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's content; where the file system can, the copy shares its blocks until one of the two is edited."""
+    with source.open("rb") as reading, target.open("wb") as written:
+        try:
+            while os.copy_file_range(reading.fileno(), written.fileno(), 1 << 30):
+                pass
+        except (AttributeError, OSError):  # not on this system, or not between these two file systems
+            shutil.copyfileobj(reading, written)
 
 
 def sha256(path: str | Path) -> str:

@@ -5,7 +5,7 @@ import torch
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.results import json_result
+from rescan.results import training_state
 from rescan.results.training_state import Progress, TrainingKey
 from rescan.study import Run
 from rescan.training import state
@@ -92,7 +92,7 @@ def test_a_save_cut_short_leaves_the_earlier_state(tmp_path, monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(json_result, "write_json", fail)
+    monkeypatch.setattr(training_state, "write_json", fail)
     with pytest.raises(KeyboardInterrupt):
         state.save(tmp_path, KEY, Progress(step=2), network, optimizer, {})
     progress, saved = state.load(tmp_path, KEY)
@@ -120,12 +120,45 @@ def test_another_key_starts_anew_and_says_why(tmp_path, caplog):
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-@pytest.mark.parametrize("damage", ["state.json", "network-0-0-0.safetensors"])
-def test_a_damaged_state_starts_anew(tmp_path, damage):
+def flip(content):
+    """One bit of the last number, which stays a number."""
+    return content[:-1] + bytes([content[-1] ^ 4])
+
+
+@pytest.mark.parametrize(
+    ("damage", "change"),
+    [
+        ("state.json", lambda _: b"{"),
+        ("state.json", lambda content: content.replace(b'"epoch": 7', b'"epoch": 3')),
+        ("state.json", lambda content: content.replace(b'"best_epoch": 5', b'"best_epoch": 1')),
+        ("network-0-7-0.safetensors", lambda _: b"{"),
+        ("network-0-7-0.safetensors", flip),
+        ("optimizer-0-7-0.safetensors", flip),
+        ("best-0-5.safetensors", flip),
+        ("best-0-5.safetensors", lambda content: content[: len(content) // 2]),
+        ("best-0-5.safetensors", None),
+    ],
+)
+def test_a_damaged_state_starts_anew_and_is_named(tmp_path, damage, change, caplog):
     network = small_network(0)
-    state.save(tmp_path, KEY, Progress(), network, torch.optim.SGD(network.parameters(), 0.1), {})
-    (tmp_path / damage).write_text("{")
-    assert state.load(tmp_path, KEY) is None
+    optimizer = torch.optim.Adam(network.parameters())
+    steps(network, optimizer, 1, seed=0)
+    progress = Progress(epoch=7, best_epoch=5, best=0.5)
+    for _ in range(2):  # the second save keeps the best weights of the first
+        state.save(tmp_path, KEY, progress, network, optimizer, {"best": network.state_dict()})
+    assert state.load(tmp_path, KEY)[0] == progress
+    file = tmp_path / damage
+    before = file.read_bytes()
+    file.unlink()
+    if change is not None:
+        file.write_bytes(change(before))
+        assert file.read_bytes() != before
+    with caplog.at_level("INFO", "rescan"):
+        assert state.load(tmp_path, KEY) is None
+    assert len(caplog.messages) == 1
+    assert str(file) in caplog.text
+    assert "training starts anew" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_key_holds_what_the_result_depends_on(make_study, make_store):

@@ -186,7 +186,35 @@ def test_the_best_weights_survive_an_interruption(make_study, make_store, monkey
     assert pd.read_csv(RUN / "history.csv")["kept"].tolist() == [0, 1, 0]
 
 
-def test_a_finished_training_is_linked_again(make_study, make_store):
+@pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
+def test_who_edits_a_result_leaves_the_state_whole_and_a_damaged_state_is_trained_anew(
+    make_study, make_store, damage, caplog
+):
+    study = make_study()
+    make_store(study)
+    train_cpu(study)
+    first = end_outputs()
+    for file in RUN.iterdir():
+        if file.is_file():
+            os.truncate(file, 10)
+    with caplog.at_level("INFO", "rescan"):
+        train_cpu(study)
+        assert "trained already" in caplog.text
+        assert end_outputs() == first
+        model = STATE / "outputs/model.safetensors"
+        content = bytearray(model.read_bytes())
+        content[-2] ^= 1
+        model.unlink()
+        if damage != "gone":
+            model.write_bytes(content if damage == "flip" else content[:-100])
+        caplog.clear()
+        train_cpu(study)
+    assert caplog.messages[0] == f"{model}: is not as the training left it: training starts anew"
+    assert "anew" not in "".join(caplog.messages[1:])
+    assert end_outputs() == first
+
+
+def test_a_finished_training_is_put_back(make_study, make_store):
     study = make_study()
     make_store(study)
     train_cpu(study)
@@ -198,7 +226,6 @@ def test_a_finished_training_is_linked_again(make_study, make_store):
     assert time.time() - began < 1
     assert end_outputs() == first
     assert (RUN / "model.safetensors").stat().st_mtime >= began - 1
-    assert (RUN / "model.safetensors").samefile(STATE / "outputs" / "model.safetensors")
 
 
 def test_other_threads_start_anew(make_study, make_store, monkeypatch, caplog):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Optional, Union
 
 from pydantic import ConfigDict, Field
 
+from rescan.files import fingerprint, write_json
 from rescan.results.json_result import JsonResult, Part
 
 Row = dict[str, Union[int, float, str, None]]  # of history.csv
@@ -93,6 +95,8 @@ class TrainingState(JsonResult):
         progress: Where it stands.
         files: Safetensors files beside: `network`, `optimizer`, and `best` if an epoch was chosen, else `finite`.
         optimizer: What of the optimizer's state is no tensor (`state.pack`).
+        checksums: SHA-256 of these files by their names, or, of a finished training, of its outputs.
+        seal: The fingerprint of all the other fields.
     """
 
     step: ClassVar[str] = "train"
@@ -102,3 +106,20 @@ class TrainingState(JsonResult):
     progress: Optional[Progress] = None
     files: dict[str, str] = {}
     optimizer: dict[str, Any] = {}
+    checksums: dict[str, str] = {}
+    seal: str = ""
+
+    def write(self, path: str | Path) -> None:
+        """Write the file, sealed."""
+        write_json(path, {**self._content(), "seal": self._own_seal()})
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no value was changed since it was written."""
+        return self.seal == self._own_seal()
+
+    def _own_seal(self) -> str:
+        return fingerprint(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True, exclude={"seal"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
-from rescan.files import fingerprint, sha256, write_tensors, writing
+from rescan.files import copy_file, fingerprint, sha256, write_tensors, writing
 from rescan.log import logger
 from rescan.paths import StateFolder
+from rescan.results.damage import damaged
 from rescan.results.training_state import Progress, TrainingKey, TrainingState
 from rescan.study import TRAINING_VERSION, AnyRun
 
@@ -54,12 +53,15 @@ def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None
 
 
 def finished(folder: Path, key: TrainingKey) -> bool:
-    """Whether the folder holds the outputs of a finished training with this key."""
-    try:
-        state = TrainingState.read_if_there(StateFolder(folder).state)
-    except RescanError:  # `load` warns of it
+    """Whether the folder holds the outputs of a finished training with this key, as they were written."""
+    state = _read(folder)
+    if state is None or not state.finished or state.key != key:
         return False
-    return state is not None and state.finished and state.key == key and Path(StateFolder(folder).outputs).is_dir()
+    outputs = Path(StateFolder(folder).outputs)
+    changed = _changed(outputs, state.checksums) if state.checksums else [outputs]  # of an older version
+    if changed:
+        logger.warning("%s: is not as the training left it: training starts anew", changed[0])
+    return not changed
 
 
 def load(folder: Path, key: TrainingKey) -> tuple[Progress, dict[str, Any]] | None:
@@ -68,28 +70,42 @@ def load(folder: Path, key: TrainingKey) -> tuple[Progress, dict[str, Any]] | No
     Returns:
         None if there is none: then the folder is emptied.
     """
-    try:
-        state = TrainingState.read_if_there(StateFolder(folder).state)
-    except RescanError as error:
-        logger.warning("%s: training starts anew", error)
-        state = None
+    state = _read(folder, say=True)
     if state is not None and state.key != key:
         differences = " and ".join(key.differences(state.key))
         logger.info("an earlier training of this run had another %s: training starts anew", differences)
-    elif state is not None:
-        try:
+    elif state is not None and not state.finished:  # of a finished one, `finished` says what is wrong
+        changed = _changed(folder, {file: state.checksums.get(file) for file in state.files.values()})
+        if not changed and state.progress is not None and {"network", "optimizer"} <= set(state.files):
             tensors = {name: load_file(folder / file) for name, file in state.files.items()}
-            if state.progress is not None and {"network", "optimizer"} <= set(tensors):
-                return state.progress, {**tensors, "optimizer options": state.optimizer}
-        except (OSError, SafetensorError):
-            pass
-        logger.warning("%s: not whole: training starts anew", folder)
+            return state.progress, {**tensors, "optimizer options": state.optimizer}
+        logger.warning("%s: is not as the training left it: training starts anew", [*changed, folder][0])
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
     return None
+
+
+def _read(folder: Path, *, say: bool = False) -> TrainingState | None:
+    """The state in a folder; None if there is none that is whole."""
+    file = StateFolder(folder).state
+    try:
+        state = TrainingState.read_if_there(file)
+        if state is None or state.is_whole:
+            return state
+        raise damaged(file, TrainingState.step, "its fingerprint does not fit")
+    except RescanError as error:
+        if say:
+            logger.warning("%s: training starts anew", error)
+    return None
+
+
+def _changed(folder: Path, checksums: Mapping[str, str | None]) -> list[Path]:
+    """The files of a folder that are missing, or not as their checksums say."""
+    files = {folder / name: digest for name, digest in checksums.items()}
+    return [file for file, digest in files.items() if not file.is_file() or sha256(file) != digest]
 
 
 def save(
@@ -113,35 +129,42 @@ def save(
     tensors, options = pack(optimizer)
     place = f"{progress.stage}-{progress.epoch}-{progress.step}"
     files = {"network": f"network-{place}.safetensors", "optimizer": f"optimizer-{place}.safetensors"}
-    _write(folder / files["network"], network.state_dict())
-    _write(folder / files["optimizer"], tensors)
+    before = _read(folder)
+    checksums = {
+        files["network"]: _write(folder / files["network"], network.state_dict()),
+        files["optimizer"]: _write(folder / files["optimizer"], tensors),
+    }
     epochs = {"best": progress.best_epoch, "finite": progress.finite_epoch}
     for name, weights in kept.items():
         if weights is not None:
-            files[name] = f"{name}-{progress.stage}-{epochs[name]}.safetensors"
-            if not (folder / files[name]).exists():
-                _write(folder / files[name], weights)
-    state = TrainingState(key=key, finished=False, progress=progress, files=files, optimizer=options)
-    state.write(StateFolder(folder).state)
+            files[name] = file = f"{name}-{progress.stage}-{epochs[name]}.safetensors"
+            known = None if before is None or not (folder / file).exists() else before.checksums.get(file)
+            checksums[file] = known or _write(folder / file, weights)
+    TrainingState(
+        key=key, finished=False, progress=progress, files=files, optimizer=options, checksums=checksums
+    ).write(StateFolder(folder).state)
     _remove_tensors(folder, except_for=set(files.values()))
 
 
 def finish(folder: Path, key: TrainingKey) -> None:
     """Mark the training as finished; its outputs lie in the folder's `outputs`."""
-    TrainingState(key=key, finished=True).write(StateFolder(folder).state)
+    checksums = {output.name: sha256(output) for output in _outputs(folder)}
+    TrainingState(key=key, finished=True, checksums=checksums).write(StateFolder(folder).state)
     _remove_tensors(folder, except_for=set())
 
 
 def publish(folder: Path, run: Path) -> None:
-    """Link the outputs of a finished training into the run's folder; copy them where links cannot be."""
-    for output in sorted(Path(StateFolder(folder).outputs).glob("[!.]*")):
+    """Copy the outputs of a finished training into the run's folder, so that who edits them leaves the state whole.
+
+    Where the file system can share the bytes of copies until one is edited, they take no room.
+    """
+    for output in _outputs(folder):
         with writing(run / output.name) as temporary:
-            temporary.unlink(missing_ok=True)
-            try:
-                os.link(output, temporary)
-            except OSError:
-                shutil.copyfile(output, temporary)
-            os.utime(temporary)  # newer than the inputs, or the workflow would run this again and again
+            copy_file(output, temporary)
+
+
+def _outputs(folder: Path) -> list[Path]:
+    return sorted(Path(StateFolder(folder).outputs).glob("[!.]*"))
 
 
 def pack(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -161,8 +184,10 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], o
     optimizer.load_state_dict({"state": state, "param_groups": options["groups"]})
 
 
-def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+def _write(path: Path, tensors: dict[str, torch.Tensor]) -> str:
+    """Write tensors; returns the file's checksum."""
     write_tensors(path, save_file, {name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    return sha256(path)
 
 
 def _remove_tensors(folder: Path, except_for: set[str]) -> None:
