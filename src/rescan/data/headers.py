@@ -9,9 +9,7 @@ import hashlib
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Optional
@@ -23,6 +21,8 @@ from rescan.data.pool import pooled
 from rescan.data.readers.frames import file_and_frame, file_of
 from rescan.data.readers.volumes import dicom_of
 from rescan.errors import RescanError
+from rescan.files import sync
+from rescan.locks import locked
 from rescan.log import logger
 from rescan.results.manifest import BURNED_IN
 from rescan.spelling import ONLY_WRITTEN, plain
@@ -160,15 +160,14 @@ def key_at(path: str) -> bytes:
     """
     file = Path(path)
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, own = tempfile.mkstemp(prefix=file.name, dir=file.parent)  # which only its owner can read
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(passing_key())
-            with suppress(FileExistsError):  # another process was first; its key is whole, as this one would be
-                os.link(own, file)
-        finally:
-            Path(own).unlink()
+        with locked(file, "index"):  # of the study's external data, too, which share it
+            if not file.exists():
+                part = file.with_name(f"{file.name}.part")
+                part.unlink(missing_ok=True)
+                part.touch(0o600)
+                part.write_bytes(passing_key())
+                sync(part)
+                part.rename(file)
     key = file.read_bytes()
     if len(key) != KEY_BYTES:
         raise RescanError(f"{file}: is no key of {KEY_BYTES} bytes; remove it, and run index again")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from functools import lru_cache
+from multiprocessing import util
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 import cv2
@@ -20,6 +27,7 @@ from rescan.log import logger, progress
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+SOCKETS = "rescan-pool-"  # how the names of folders of sockets begin
 MOST_IN_CHUNK = 64  # items that a worker takes at once
 CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}  # of the code, not from outside
 
@@ -119,10 +127,34 @@ def one_by_one(
 
 
 def _context(function: Callable[..., object]) -> Any:
+    _keep_sockets_apart()
     # Forking this process would copy its threads' locks but not its threads: OpenCV's pool then hangs in the workers.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, getattr(function, "func", function).__module__])
     return context
+
+
+@lru_cache(maxsize=1)  # once in a process
+def _keep_sockets_apart() -> None:
+    """Let multiprocessing keep its sockets in a folder that is locked; remove those of processes that were killed."""
+    for old in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*"):
+        with suppress(OSError):  # of another user, or of a process that lives
+            _lock_folder(old)
+            shutil.rmtree(old)
+    folder, before = tempfile.mkdtemp(prefix=SOCKETS), tempfile.tempdir
+    with suppress(OSError):  # no locks there
+        _lock_folder(Path(folder))
+    util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=-101)  # behind that of what is in it
+    tempfile.tempdir = folder
+    try:
+        util.get_temp_dir()
+    finally:
+        tempfile.tempdir = before
+
+
+def _lock_folder(folder: Path) -> None:
+    """Lock a folder until this process ends."""
+    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _work_through(function: Callable[[Item], Result], items: Sequence[Item], sending: Connection) -> None:
@@ -151,6 +183,8 @@ def _of_lost(item: Item, code: int, what: str, lost: Optional[Callable[[str], Re
 
 
 def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for their parent, with which they end
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)  # the processes are the parallelism
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,7 @@ def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
     try:
         make(part)
         (part / MADE_FROM).write_text(key, "utf-8")
+        os.sync()  # else a computer that loses its power may have the folder's name, and not what is in it
         if raw.exists():
             raw.rename(old)
         part.rename(raw)
