@@ -40,8 +40,7 @@ def main() -> int:
     count: Counter[str] = Counter()
     bad = 0
     with tempfile.TemporaryDirectory(prefix="rescan-kill-") as folder:
-        whole, flow = Path(folder, "whole"), Path(folder, "flow")
-        whole.mkdir()
+        whole, flow = Path(folder, "steps-whole"), Path(folder, "flow-whole")
         seconds = measure(whole, list(STEPS)) if given.kills + given.pairs else {}
         of_rules = run_undisturbed(flow, given.use_singularity) if given.workflows else {}
         print(json.dumps({name: round(value, 1) for name, value in seconds.items()}), flush=True)

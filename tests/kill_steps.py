@@ -61,6 +61,7 @@ main()
 LEFT = re.compile(r"(^|/)(\.[^/]*\.lock|\.progress|\.patients\.key)$")  # may lie there, and differs
 NOT_COMPARED = re.compile(r"(^|/)(\.snakemake|logs|tensorboard)/|\.snakemake_timestamp$|^results/index\.html$")
 TIMES = re.compile(r"\bseconds\b|images_per_second|^checksums\.history\.csv|^seal$")
+COMMIT = re.compile(r"^(---|\+\+\+|@@) |commit [0-9a-f]{12}")  # of the checkout, which may have a new one meanwhile
 SIGNALS = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 PATIENCE = 120  # seconds
 
@@ -154,13 +155,27 @@ def end_of(session: int, seconds: float = 15) -> list[str]:
 
 
 def measure(whole: Path, names: list[str]) -> dict[str, float]:
-    """Run steps undisturbed; the seconds of each."""
-    (whole / "small.yaml").write_text(STUDY)
+    """Write the study, and run steps of it undisturbed, where they will be killed; the seconds of each."""
+    work = work_of(whole)
+    work.mkdir()
+    (work / "small.yaml").write_text(STUDY)
     command = [sys.executable, "-m", "rescan", "resolve", "small.yaml", "--out", P.resolved]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}/src"}
-    subprocess.run(command, cwd=whole, env=environment, check=True, timeout=PATIENCE, capture_output=True)
+    subprocess.run(command, cwd=work, env=environment, check=True, timeout=PATIENCE, capture_output=True)
     if "weights" in names:
-        publish_weights(whole)
+        publish_weights(work)
+    seconds = run_steps(work, names)
+    shutil.copytree(work, whole)
+    return seconds
+
+
+def work_of(whole: Path) -> Path:
+    """Where a tree is made, and its copies are worked on: some results hold the place of the study file."""
+    return whole.with_name(whole.name.removesuffix("-whole"))
+
+
+def run_steps(whole: Path, names: list[str]) -> dict[str, float]:
+    """Run steps one after the other; the seconds of each."""
     seconds = {}
     for name in names:
         began, log = time.monotonic(), whole.with_name("undisturbed.log")
@@ -228,7 +243,7 @@ def run_twice(draw: random.Random, name: str, whole: Path, seconds: float) -> tu
 
 def copy_without(draw: random.Random, name: str, whole: Path) -> Path:
     """A copy of the tree, most often without what a step makes."""
-    work = whole.with_name("work")
+    work = work_of(whole)
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(whole, work)
     removes = name in ("download", "pretrain", "train") or draw.random() < 0.7
@@ -260,5 +275,6 @@ def differences(whole: Path, work: Path) -> Iterator[str]:
             continue
         compare = next((function for kind, function in COMPARERS if re.search(kind, f"/{path}")), compare_bytes)
         lines = [line.text for line in compare(old, new) if not TIMES.search(line.text.partition(":")[0])]
-        if lines or not path.endswith((".json", ".csv")):
-            yield f"{path}: {lines[:2] or 'bytes differ'}"
+        lines = [line for line in lines if not COMMIT.search(line)]
+        if lines or not path.endswith((".json", ".csv", ".html")):
+            yield f"{path}: {lines[:9] or 'bytes differ'}"

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from kill_steps import ARM, AUTOENCODER, PATIENCE, ROOT, RUN, STEPS, STUDY, P, differences, end_of, members
+from kill_steps import ARM, AUTOENCODER, PATIENCE, ROOT, RUN, STEPS, STUDY, P, differences, end_of, members, work_of
 
 LONGEST = 3600.0  # seconds of a rule
 KINDS = (  # the signal, and whether the jobs get it, too
@@ -53,8 +53,9 @@ def start(folder: Path, log: Path, image: str | None, *arguments: str) -> subpro
         )
 
 
-def run_undisturbed(folder: Path, image: str | None) -> dict[str, float]:
+def run_undisturbed(whole: Path, image: str | None) -> dict[str, float]:
     """Run the whole workflow; the seconds of each rule with Snakemake's start."""
+    folder = work_of(whole)
     folder.mkdir()
     (folder / "small.yaml").write_text(STUDY)
     log, seconds = folder.with_name("flow.log"), {}
@@ -63,6 +64,7 @@ def run_undisturbed(folder: Path, image: str | None) -> dict[str, float]:
         if start(folder, log, image, target).wait(LONGEST):
             raise SystemExit(log.read_text())
         seconds[name] = time.monotonic() - began
+    shutil.copytree(folder, whole)
     return seconds
 
 
@@ -82,7 +84,7 @@ def kill_workflow(
     draw: random.Random, whole: Path, seconds: dict[str, float], image: str | None
 ) -> tuple[str, list[str]]:
     """Kill Snakemake once while it makes one or two steps' outputs, and run it again; how, and what is wrong then."""
-    work, log = whole.with_name("flow-work"), whole.with_name("flow-work.log")
+    work, log = work_of(whole), whole.with_name("flow.log")
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(whole, work)
     names = list(TARGETS)
