@@ -69,7 +69,7 @@ def read_bytes(path: str | Path, most: int | None = None, remedy: str = "check t
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[Path]:
+def writing(path: str | Path, *, new: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path` that keeps its suffix; rename it into place if the block succeeds.
 
     It is on the disk before it gets its name, and its name before this returns: a computer that loses its power has the
@@ -77,9 +77,13 @@ def writing(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: The final file. Its folder is made if needed.
+        new: Whether a file that is there must stay.
 
     Yields:
         The temporary path to write to. It is removed if the block raises, and `path` stays as it was.
+
+    Raises:
+        FileExistsError: A file is there, and must stay.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +93,10 @@ def writing(path: str | Path) -> Iterator[Path]:
         os.umask(umask := os.umask(0))
         temporary.chmod(0o666 & ~umask)  # some libraries make files that only their owner can read
         sync(temporary)
-        temporary.replace(path)
+        if new:
+            os.link(temporary, path)
+        else:
+            temporary.replace(path)
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -85,6 +85,16 @@ def test_a_finished_study_has_nothing_to_do(finished):
     assert planned(finished) == []
 
 
+def test_times_of_the_future_or_of_whole_seconds_rerun_nothing(tmp_path, finished):
+    """A clock was an hour ahead, and the file system knows every second second only."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    for path in [*(folder / "results").rglob("*"), *(folder / "data").rglob("*")]:
+        changed = path.stat().st_mtime // 2 * 2 + 3600
+        os.utime(path, (changed, changed))
+    assert planned(folder, f"studies=[{finished / 'small.yaml'}]") == []
+
+
 def test_a_new_title_retrains_nothing(finished):
     file = finished / "small.yaml"
     try:

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from rescan.errors import RescanError
 from rescan.paths import Paths
+from rescan.workflow.clock import set_right
 from rescan.workflow.forecast import line_behind_dry_run
 from rescan.workflow.environment import bound, environment, launch_folder
 from rescan.workflow.image import check_binds
@@ -32,6 +33,7 @@ try:
 except RescanError as error:
     raise WorkflowError(str(error))
 os.environ.update(environment(PLAN))
+set_right(PLAN)
 
 INPUTS, KEYS, ASK = Inputs(PLAN), Keys(PLAN), JobResources(PLAN, workflow)
 SITE = Site(PLAN)

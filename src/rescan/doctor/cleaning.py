@@ -21,8 +21,11 @@ def remove_states(results: Path) -> None:
         raise RescanError(f"{results}: no such folder; run this where results/ is, or name the folder")
     runs = RUN.format(fold="*", seed="*")
     states = [folder for folder in results.glob(f"*/{STATES}/**/{runs}") if folder.is_dir()]
-    size = sum(file.stat().st_size for state in states for file in state.rglob("*") if file.is_file())
+    count = size = 0
     for state in states:
         with locked(state, "training", lambda: "wait for it or stop it"):
-            shutil.rmtree(state)
-    logger.info("removed the states of %d trainings, %.1f MB", len(states), size / 1e6)
+            if state.is_dir():  # another `clean` may have been first
+                size += sum(file.stat().st_size for file in state.rglob("*") if file.is_file())
+                shutil.rmtree(state)
+                count += 1
+    logger.info("removed the states of %d trainings, %.1f MB", count, size / 1e6)

@@ -43,8 +43,9 @@ def init(folder: Path, table: Path | None, out: Path, *, force: bool = False) ->
     Raises:
         RescanError: It is there; or the data cannot be understood, or not as far as needed.
     """
+    there = RescanError(f"{out}: is there already; write another by -o, or overwrite it by --force")
     if out.exists() and not force:
-        raise RescanError(f"{out}: is there already; write another by -o, or overwrite it by --force")
+        raise there
     if not folder.is_dir():
         raise RescanError(f"{folder}: no such folder; give the folder with the images or volumes")
     if table is not None and not table.is_file():
@@ -58,8 +59,11 @@ def init(folder: Path, table: Path | None, out: Path, *, force: bool = False) ->
         copy.write_text(study_text(folder, guessed, manifest, looked, None), "utf-8")
         for scale in SCALES:
             load(copy, Settings(scale))
-    with writing(out) as temporary:
-        temporary.write_text(text, "utf-8")
+    try:
+        with writing(out, new=not force) as temporary:
+            temporary.write_text(text, "utf-8")
+    except FileExistsError:  # made meanwhile
+        raise there from None
     logger.info("%s: %d samples: %s", out, len(manifest), _counts(folder, guessed, manifest))
     for note in notes(guessed, manifest, looked):
         logger.warning("%s: %s", out, note)
