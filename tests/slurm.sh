@@ -119,7 +119,7 @@ killed() { # Snakemake is killed while a training runs, and started again: it is
   kill -9 "$(pgrep -P $pid -f snakemake || echo $pid)"; wait $pid 2> "$folder/shown" || true
   OUT=$folder/unlocking run "$folder" --unlock
   OUT=$folder/again run "$folder" --until train
-  says "$folder/logs/demo/small/base" "another training of this run is under way .*SLURM job $job.*: waiting for it"
+  says "$folder/logs/demo/small/base" "another .train. of it is under way .*SLURM job $job.*: waiting for it"
   says "$folder/logs/demo/small/base" 'trained already'
   trained_once "$folder" 60
 }

@@ -46,7 +46,7 @@ def held_by_another_process(place):
 def test_a_second_one_waits_and_says_for_whom_or_stops_at_a_reason(tmp_path, monkeypatch, caplog):
     place = tmp_path / "new/images.npy"
     with held_by_another_process(place) as process:
-        holder = rf"{place}: another step of it is under way \(pid {process.pid} on {socket.gethostname()}\)"
+        holder = rf"{place}: another `step` of it is under way \(pid {process.pid} on {socket.gethostname()}\)"
         reasons = iter([None, None, "stopped in time"]).__next__
         with (
             pytest.raises(RescanError, match=f"{holder}; stopped in time"),

@@ -56,7 +56,7 @@ def locked(
                 yield
                 return
             stream.seek(0)
-            holder = f"{place}: another {what} of it is under way ({stream.read() or 'just begun'})"
+            holder = f"{place}: another `{what}` of it is under way ({stream.read() or 'just begun'})"
             if (reason := stop_waiting()) is not None:
                 raise RescanError(f"{holder}; {reason}")
         if not told:

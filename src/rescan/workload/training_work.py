@@ -38,7 +38,7 @@ def training(run: Run | AutoencoderRun, parts: Parts) -> Work:
         work,
         memory_mb=900 + 5 * weights + 6 * batch * items.bytes / MEGABYTE,
         gpu_mb=4 * weights + 4 * (cost.held * batch) / MEGABYTE + 8 * batch * items.bytes / MEGABYTE,
-        disk_mb=weights,
+        disk_mb=2 * weights,  # the state has a copy
         scratch_mb=4 * weights,
     )
 

@@ -60,7 +60,7 @@ class Row:
 def overview() -> None:
     """Write the page of all studies. One process at a time does, so that the last one has seen what all others made."""
     out = Path(OVERVIEW)
-    with locked(out, "page of all studies"):
+    with locked(out, "report"):
         remove_temporaries(out)
         rows = [_row(Paths.of(file.as_posix())) for file in sorted(out.parent.glob("*/*/study.json"))]
         body = environment().get_template("page_overview.html").render(rows=rows)
