@@ -211,7 +211,7 @@ def kill_step(draw: random.Random, name: str, whole: Path, seconds: float) -> tu
         faults.append(f"hangs after it: {log.read_text()}")
     faults += end_of(process.pid)
     text = log.read_text()
-    early = moment < 0.3 and "/rescan/" not in text  # Python itself was still starting
+    early = code == -number and "/rescan/" not in text  # Python itself was still starting
     codes = {0, -number, 128 + number} if target != "worker" else {0, 1}
     if "Traceback" in text and not early:
         faults.append(f"a traceback: {text}")
@@ -264,7 +264,7 @@ def files_of(tree: Path) -> set[str]:
 
 def differences(whole: Path, work: Path) -> Iterator[str]:
     """In what files two trees differ, but for times."""
-    for path in whole.with_name("temporary").iterdir():
+    for path in whole.with_name("temporary").glob("*"):
         if not path.name.startswith("torchinductor"):  # a cache of torch
             yield f"{path}: left over"
     before, after = files_of(whole), files_of(work)

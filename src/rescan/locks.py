@@ -24,7 +24,7 @@ _without_locks: set[int] = set()  # devices of which it is said
 
 def lock_of(place: str | Path) -> Path:
     """The file that is locked while a place, a file or a folder, is written: `.<name>.lock` beside it."""
-    return Path(place).with_name(f".{Path(place).name}.lock")
+    return Path(place).with_name(f".{Path(place).name.lstrip('.')}.lock")
 
 
 @contextmanager

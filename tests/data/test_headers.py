@@ -3,6 +3,8 @@ from __future__ import annotations
 import logging
 import secrets
 import stat
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -123,17 +125,20 @@ def test_ids_that_differ_only_in_how_they_are_written_are_one_patient(tmp_path, 
 
 def test_two_that_make_a_key_at_once_share_it(tmp_path, monkeypatch):
     """As the indexes of a study's own and of its external data may: another key would hide that patients are shared."""
-    path, made = tmp_path / ".patients.key", []
-    random = secrets.token_bytes
+    path, made, random = tmp_path / ".patients.key", [], secrets.token_bytes
+    other = threading.Thread(target=lambda: made.append(key_at(str(path))))
 
     def late(count):
-        if not made:
-            made.append(0)
-            made[0] = key_at(str(path))  # the other one, in between
+        if not other.ident:
+            other.start()
+            time.sleep(0.2)  # until it waits
         return random(count)
 
     monkeypatch.setattr(secrets, "token_bytes", late)
-    assert key_at(str(path)) == made[0]
+    key = key_at(str(path))
+    other.join(timeout=60)
+    assert made == [key]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_an_id_of_a_table_is_that_of_a_header(tmp_path):
@@ -151,7 +156,7 @@ def test_the_key_is_made_once_for_its_owner(tmp_path):
     assert len(key) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert key_at(str(path)) == key
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
     path.write_bytes(b"")
     with pytest.raises(RescanError, match="is no key of 32 bytes; remove it"):
         key_at(str(path))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rescan.errors import RescanError
-from rescan.files import at_home, sha256
+from rescan.files import at_home, sha256, sync
 from rescan.log import logger, progress
 
 TIMEOUT = 60  # seconds without an answer
@@ -69,6 +69,7 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
         raise RescanError(
             f"{url}: its sha256 is {actual}, not {digest} as in the study file; removed, run again or mend source"
         )
+    sync(part)
     part.rename(file)
     return file
 
