@@ -85,8 +85,8 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         (Option(1.0), -1, r"x must not be negative, but is -1.0"),
         (Option(0.0, below=1), 1, r"x must be below 1, but is 1.0"),
         (Option(1.0, above=0), 0, r"x must be above 0, but is 0.0"),
-        (Option((1, 1), above=0), [1, 0], r"x must be positive, but is \[1, 0\]"),
-        (Option((0.0, 1.0)), [0, -1], r"x must be positive, but is \[0.0, -1.0\]"),
+        (Option((1, 1), above=0), [1, 0], r"x must be above 0, but is \[1, 0\]"),
+        (Option((0.0, 1.0)), [0, -1], r"x must not be negative, but is \[0.0, -1.0\]"),
         (Option((1, 1)), [1], r"x must be like \[1, 1\], not \[1\]"),
         (Option("a", choices={"a": "", "b": ""}), "c", r"x must be one of a, b, not 'c'"),
     ],
@@ -98,7 +98,7 @@ def test_an_option_refuses_what_does_not_fit(option, value, message):
 
 def test_an_option_takes_what_fits():
     assert Option(1.0).check("x", 2) == 2.0
-    assert Option(1.0, signed=True).check("x", -2) == -2.0
+    assert Option(1.0, least=-5).check("x", -2) == -2.0
     assert Option((0.0, 1.0)).check("x", [0, 2]) == [0.0, 2.0]
     assert Option("a", choices={"a": "", "b": ""}).check("x", "b") == "b"
 

@@ -90,7 +90,7 @@ def test_what_does_not_fit_together_is_refused(load, graded, old, new, message):
         ("HCM: abnormal", "HCM: abnormall", "labels: HCM: no class 'abnormall'; did you mean 'abnormal'"),
         ("NOR: normal, ", "", "none becomes class 'normal'"),
         ("{name: project}", "{name: project, slab: middle}", "slab must be one of all, superficial, deep"),
-        ("millimeters: [0, 2, 2]", "millimeters: [0, -2, 2]", "millimeters must be positive"),
+        ("millimeters: [0, 2, 2]", "millimeters: [0, -2, 2]", "millimeters must not be negative"),
         ("than: flat", "than: flatt", "no arm 'flatt'; did you mean 'flat'"),
         ("beside: flat", "beside: flat, layer: layer4", "cnn5_3d has no block 'layer4'; it has block1, block2, "),
         ("beside: flat", "beside: flat, layer: {cnn5_3d: block6}", "cnn5_3d has no block 'block6'; it has block1"),
@@ -113,7 +113,7 @@ def test_what_does_not_fit_together_is_refused(load, graded, old, new, message):
         ),
         ("encoder: resnet18}, norm", "encoder: cnn5, weights: imagenet}, norm", "cnn5 has no ImageNet weights"),
         ("low: -100", "low: 300", "window: low, 300, is not below high, 300"),
-        ("{name: clip_percentiles}", "{name: clip_percentiles, high: 101}", "percentiles lie between 0 and 100"),
+        ("{name: clip_percentiles}", "{name: clip_percentiles, high: 101}", "high must be at most 100, but is 101.0"),
         ("beside: flat", "beside: scratch", "beside: arm scratch has no image for each sample"),
         (
             "preparation: volume, encoder",

@@ -17,6 +17,7 @@ class Augmentation(Record):
     Attributes:
         form: What a strength is.
         below: What the numbers of a strength must be less than.
+        most: What they may be at most; probabilities are at most 1.
         takes: What it is for.
         applies: What it returns: an affine warp's matrices, a local warp's displacements, or images.
         fills: Whether it is given the background to fill with.
@@ -26,6 +27,7 @@ class Augmentation(Record):
     kind = "augmentation"
     form: Literal["amount", "range", "probability"] = "amount"
     below: Optional[float] = None
+    most: Optional[float] = None
     takes: Literal["images", "volumes", "both"] = "images"
     applies: Literal["affine", "local", "pixels"] = "pixels"
     fills: bool = False
@@ -48,6 +50,8 @@ class Augmentation(Record):
         for number in numbers:
             if self.below is not None and number >= self.below:
                 raise ValueError(f"{self.name} must be below {self.below}, but is {number!r}")
+            if self.most is not None and number > self.most:
+                raise ValueError(f"{self.name} must be at most {self.most:g}, but is {number!r}")
 
     def is_for(self, dimensions: int) -> bool:
         """Whether it is for images (2) or volumes (3)."""
@@ -60,7 +64,8 @@ class Augmentation(Record):
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of a strength."""
         number: dict[str, Any] = {"type": "number", "minimum": 0}
-        number.update({"maximum": 1} if self.form == "probability" else {})
+        most = 1 if self.form == "probability" else self.most
+        number.update({"maximum": most} if most is not None else {})
         number.update({"exclusiveMaximum": self.below} if self.below is not None else {})
         pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
         return {**(pair if self.form == "range" else number), "description": self.about}
@@ -75,6 +80,7 @@ AUGMENTATIONS = by_name(
         of_volumes="rotation about the depth axis by up to ±{0}°",
         takes="both",
         applies="affine",
+        most=360,
     ),
     Augmentation(
         "tilt",
@@ -92,6 +98,7 @@ AUGMENTATIONS = by_name(
         sentence="shift by up to ±{0} of the side",
         takes="both",
         applies="affine",
+        most=10,
     ),
     Augmentation(
         "shear",
@@ -109,6 +116,7 @@ AUGMENTATIONS = by_name(
         form="range",
         takes="both",
         applies="affine",
+        most=100,
     ),
     Augmentation(
         "scale",
@@ -119,6 +127,7 @@ AUGMENTATIONS = by_name(
         form="range",
         takes="both",
         applies="affine",
+        most=100,
     ),
     Augmentation(
         "crop_and_pad",
@@ -134,6 +143,7 @@ AUGMENTATIONS = by_name(
         about="largest coefficient of a lens's distortion",
         sentence="optical distortion (barrel or pincushion), coefficient up to ±{0}",
         applies="local",
+        most=10,
     ),
     Augmentation(
         "grid_distortion",
@@ -149,6 +159,7 @@ AUGMENTATIONS = by_name(
         about="standard deviation, as a share of the side, of 4 × 4 control points",
         sentence="piecewise affine warp (4×4 points moved, standard deviation {0} of the side)",
         applies="local",
+        most=1,
     ),
     Augmentation(
         "flip_horizontal",
@@ -183,6 +194,7 @@ AUGMENTATIONS = by_name(
         sentence="brightness × {0[0]}–{0[1]}",
         form="range",
         takes="both",
+        most=100,
     ),
     Augmentation(
         "contrast",
@@ -191,6 +203,7 @@ AUGMENTATIONS = by_name(
         sentence="contrast × {0[0]}–{0[1]}",
         form="range",
         takes="both",
+        most=100,
     ),
     Augmentation(
         "gamma",
@@ -199,30 +212,35 @@ AUGMENTATIONS = by_name(
         sentence="gamma {0[0]}–{0[1]} (above 1 darkens)",
         form="range",
         takes="both",
+        most=100,
     ),
     Augmentation(
         "rgb_shift",
         "rescan.training.augment:rgb_shift",
         about="largest shift of each channel on the 0–1 scale",
         sentence="RGB shift (each channel by up to ±{0} on the [0, 1] scale)",
+        most=10,
     ),
     Augmentation(
         "blur",
         "rescan.training.augment:blur",
         about="largest standard deviation, pixels",
         sentence="Gaussian blur, standard deviation up to {0} pixels",
+        most=100,
     ),
     Augmentation(
         "sharpen",
         "rescan.training.augment:sharpen",
         about="largest share of the filtered image that is added",
         sentence="sharpening by a share of up to {0}",
+        most=100,
     ),
     Augmentation(
         "emboss",
         "rescan.training.augment:emboss",
         about="largest share of the filtered image that is added",
         sentence="embossing by a share of up to {0}",
+        most=100,
     ),
     Augmentation(
         "noise",
@@ -230,6 +248,7 @@ AUGMENTATIONS = by_name(
         about="standard deviation on the 0–1 scale",
         sentence="Gaussian noise, standard deviation {0} on the [0, 1] scale",
         takes="both",
+        most=10,
     ),
     Augmentation(
         "cutout",
@@ -237,5 +256,6 @@ AUGMENTATIONS = by_name(
         about="largest share of the width and height that is covered",
         sentence="cutout of a box of up to {0} of the width and height",
         fills=True,
+        most=1,
     ),
 )

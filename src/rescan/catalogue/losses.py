@@ -20,10 +20,10 @@ class Loss(Record):
 
 
 SMOOTHING = Option(0.0, "share of the target spread evenly over all answers", below=1)
-WEIGHT = Option(1.0, "its share in the sum over the heads", apart=True)
+WEIGHT = Option(1.0, "its share in the sum over the heads", most=1e6, apart=True)
 FOCAL = {
-    "gamma": Option(2.0, "how much less an item counts that is right already"),
-    "alpha": Option(0.25, "factor"),
+    "gamma": Option(2.0, "how much less an item counts that is right already", most=100),
+    "alpha": Option(0.25, "factor", most=1000),
     "label_smoothing": SMOOTHING,
     "weight": WEIGHT,
 }

@@ -36,9 +36,15 @@ def _along(millimeters: Sequence[float]) -> str:
     return ", ".join(f"{size:g} mm along the {axis}" for size, axis in sizes if size) or "any size"
 
 
+def _too_small(millimeters: Sequence[float]) -> str:
+    tiny = [size for size in millimeters if 0 < size < 1e-3]
+    return f"{tiny[0]:g} is below a micrometer; 0 leaves an axis as it is" if tiny else ""
+
+
 def _millimeters(height_and_width: float) -> Option:
     about = "[depth, height, width]; 0 leaves an axis as it is"
-    return Option((0.0, height_and_width, height_and_width), about, wording=_along)
+    default = (0.0, height_and_width, height_and_width)
+    return Option(default, about, most=10_000, wording=_along, fault=_too_small)
 
 
 def _slab(default: str) -> Option:
@@ -54,7 +60,7 @@ def _called(explanation: str) -> str:
     return f" {explanation!r}" if explanation else ""
 
 
-VOLUME_SIZE = Option((256, 192, 192), "[depth, height, width] in voxels", above=0)
+VOLUME_SIZE = Option((256, 192, 192), "[depth, height, width] in voxels", above=0, most=4096)
 
 OPERATORS = by_name(
     Operator(
@@ -62,7 +68,7 @@ OPERATORS = by_name(
         "rescan.preparation.image_operators:crop_brain",
         about="crops to the extreme points of the largest bright region",
         sentence="crop to the brain (the largest outline of gray above {threshold}, margin {margin} pixels)",
-        options={"threshold": Option(45, "gray level"), "margin": Option(0, "pixels")},
+        options={"threshold": Option(45, "gray level", most=255), "margin": Option(0, "pixels", most=10_000)},
         look="cropped",
     ),
     Operator(
@@ -71,7 +77,7 @@ OPERATORS = by_name(
         about="resizes, or fits and pads with black",
         sentence="resize to {size[0]}×{size[1]} pixels{keep_aspect}",
         options={
-            "size": Option((256, 256), "[height, width] in pixels", above=0),
+            "size": Option((256, 256), "[height, width] in pixels", above=0, most=16_384),
             "keep_aspect": Option(False, choices={False: "", True: ", aspect kept"}),
         },
         changes_size=True,
@@ -82,7 +88,7 @@ OPERATORS = by_name(
         about="finds the disc of a fundus photograph, crops to it and blackens what lies outside",
         sentence="crop to the disc (a circle fitted to the outline of what exceeds the darkest place by {threshold} "
         "gray levels), black outside of it",
-        options={"threshold": Option(7, "gray level")},
+        options={"threshold": Option(7, "gray level", most=255)},
         look="cropped",
     ),
     Operator(
@@ -90,7 +96,7 @@ OPERATORS = by_name(
         "rescan.preparation.fundus_operators:crop_gray",
         about="crops to the bounding box of what is brighter",
         sentence="crop to the bounding box of gray above {threshold}",
-        options={"threshold": Option(7, "gray level")},
+        options={"threshold": Option(7, "gray level", most=255)},
         look="cropped",
     ),
     Operator(
@@ -98,7 +104,10 @@ OPERATORS = by_name(
         "rescan.preparation.fundus_operators:circle_mask",
         about="fills what lies outside the centered circle",
         sentence="gray {fill} outside of the centered circle, its radius {radius:g} of half the shorter side",
-        options={"radius": Option(1.0, "share of half the shorter side"), "fill": Option(0, "gray level", below=256)},
+        options={
+            "radius": Option(1.0, "share of half the shorter side", most=10),
+            "fill": Option(0, "gray level", below=256),
+        },
         keeps_grid=True,
     ),
     Operator(
@@ -107,9 +116,9 @@ OPERATORS = by_name(
         about="gain × (image − its Gaussian blur) + offset; `fast: false` blurs by OpenCV's own call",
         sentence="enhance: {gain:g} × (image − Gaussian blur, sigma {sigma:g} pixels) + {offset:g}{fast}",
         options={
-            "sigma": Option(30.0, "pixels", above=0),
-            "gain": Option(4.0),
-            "offset": Option(128.0),
+            "sigma": Option(30.0, "pixels", above=0, most=1000),
+            "gain": Option(4.0, most=1000),
+            "offset": Option(128.0, most=1000),
             "fast": Option(True, choices={False: ", OpenCV's own blur", True: ""}),
         },
         keeps_grid=True,
@@ -127,7 +136,7 @@ OPERATORS = by_name(
         "rescan.preparation.image_operators:clahe",
         about="contrast-limited adaptive histogram equalization",
         sentence="contrast-limited adaptive histogram equalization (clip limit {clip:g}, {tiles}×{tiles} tiles)",
-        options={"clip": Option(2.0, above=0), "tiles": Option(8, "along each side", above=0)},
+        options={"clip": Option(2.0, above=0, most=1000), "tiles": Option(8, "along each side", above=0, most=256)},
         keeps_grid=True,
         look="enhanced",
     ),
@@ -148,7 +157,7 @@ OPERATORS = by_name(
         "volumes to predict do not have",
         sentence="crop to {depth} rows around the retina, found by its {by}",
         options={
-            "depth": Option(256, "voxels", above=0),
+            "depth": Option(256, "voxels", above=0, most=16_384),
             "by": Option("brightness", choices={"brightness": "brightness", "layers": "layers"}),
         },
         takes="volumes",
@@ -203,7 +212,7 @@ OPERATORS = by_name(
         "levels",
         sentence="of the voxels that are not 0, those below percentile {low:g} become 0, those above percentile "
         "{high:g} are capped, all scaled to 0–255",
-        options={"low": Option(5.0, "percentile"), "high": Option(99.9, "percentile", signed=True)},
+        options={"low": Option(5.0, "percentile", most=100), "high": Option(99.9, "percentile", most=100)},
         takes="both",
         of_scans=True,
         look="clipped",
@@ -214,8 +223,8 @@ OPERATORS = by_name(
         about="gray levels from a fixed window, as of CT",
         sentence="scale the window from {low:g} to {high:g}, in the source's units, to 0–255",
         options={
-            "low": Option(-1000.0, "the source's units", signed=True),
-            "high": Option(400.0, "the source's units", signed=True),
+            "low": Option(-1000.0, "the source's units", least=-1e9, most=1e9),
+            "high": Option(400.0, "the source's units", least=-1e9, most=1e9),
         },
         takes="both",
         of_scans=True,
@@ -248,7 +257,7 @@ OPERATORS = by_name(
         "rescan.preparation.scan_operators:patches",
         about="cuts an image into patches: several items per sample",
         sentence="cut into {grid[0]}×{grid[1]} patches",
-        options={"grid": Option((2, 2), "[rows, columns]", above=0)},
+        options={"grid": Option((2, 2), "[rows, columns]", above=0, most=100)},
         of_scans=True,
         makes="several",
     ),

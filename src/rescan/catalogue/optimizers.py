@@ -12,7 +12,11 @@ class Optimizer(Record):
 
 
 def _options(lr: float, weight_decay: float = 0.0, **own: Option) -> dict[str, Option]:
-    return {"lr": Option(lr, "learning rate", apart=True), **own, "weight_decay": Option(weight_decay)}
+    return {
+        "lr": Option(lr, "learning rate", most=1000, apart=True),
+        **own,
+        "weight_decay": Option(weight_decay, most=1000),
+    }
 
 
 MOMENTUM = Option(0.0, below=1)
@@ -41,9 +45,9 @@ OPTIMIZERS = by_name(
         sentence="averaged SGD",
         options=_options(
             1e-2,
-            lambd=Option(1e-4, "decay of the learning rate"),
-            alpha=Option(0.75, "power of this decay"),
-            t0=Option(1e6, "step from which on it averages"),
+            lambd=Option(1e-4, "decay of the learning rate", most=1000),
+            alpha=Option(0.75, "power of this decay", most=10),
+            t0=Option(1e6, "step from which on it averages", most=1e12),
         ),
     ),
     Optimizer("adagrad", "torch.optim:Adagrad", sentence="Adagrad", options=_options(1e-2)),
@@ -57,6 +61,8 @@ OPTIMIZERS = by_name(
         "rmsprop",
         "torch.optim:RMSprop",
         sentence="RMSprop",
-        options=_options(1e-2, alpha=Option(0.99, "of the running mean of squared gradients"), momentum=MOMENTUM),
+        options=_options(
+            1e-2, alpha=Option(0.99, "of the running mean of squared gradients", most=1), momentum=MOMENTUM
+        ),
     ),
 )

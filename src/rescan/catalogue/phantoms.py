@@ -24,21 +24,21 @@ class Phantom(Record):
 def _options(samples: int, size: Option, duplicates: float, confound: float, **own: Option) -> dict[str, Option]:
     """The options that all phantoms have, and a phantom's own."""
     return {
-        "samples": Option(samples, "how many, duplicates included"),
+        "samples": Option(samples, "how many, duplicates included", most=100_000),
         "size": size,
-        "seed": Option(0, "of everything"),
-        "contrast": Option(1.0, "factor on the contrast of lesions"),
+        "seed": Option(0, "of everything", most=2**32 - 1),
+        "contrast": Option(1.0, "factor on the contrast of lesions", most=100),
         "null": Option(False, "no lesions, labels at random"),
-        "confound": Option(confound, "probability that nuisances follow from the label"),
-        "duplicates": Option(duplicates, "share of the samples that copy another one"),
-        "patient_effect": Option(1.0, "factor on the differences between patients"),
-        "label_noise": Option(0.0, "share of the samples with a wrong label"),
+        "confound": Option(confound, "probability that nuisances follow from the label", most=1),
+        "duplicates": Option(duplicates, "share of the samples that copy another one", most=1),
+        "patient_effect": Option(1.0, "factor on the differences between patients", most=100),
+        "label_noise": Option(0.0, "share of the samples with a wrong label", most=1),
         **own,
     }
 
 
 def _height(pixels: int) -> Option:
-    return Option(pixels, "typical height in pixels")
+    return Option(pixels, "typical height in pixels", most=8192)
 
 
 PHANTOMS = by_name(
@@ -58,8 +58,8 @@ PHANTOMS = by_name(
             duplicates=0.06,
             confound=0.5,
             layout=Option("aptos", "whose files it writes", choices={"aptos": "APTOS 2019", "eyepacs": "EyePACS 2015"}),
-            unlabeled=Option(20, "how many images more without a grade"),
-            conflicts=Option(0.25, "share of the duplicates with another grade"),
+            unlabeled=Option(20, "how many images more without a grade", most=100_000),
+            conflicts=Option(0.25, "share of the duplicates with another grade", most=1),
         ),
     ),
     Phantom(
@@ -68,7 +68,7 @@ PHANTOMS = by_name(
         about="volumes of the macula, as `octa500`",
         options=_options(
             samples=160,
-            size=Option((48, 40, 40), "of `octa` [depth, height, width] in voxels", above=0),
+            size=Option((48, 40, 40), "of `octa` [depth, height, width] in voxels", above=0, most=1024),
             duplicates=0.0,
             confound=0.5,
             lesions=Option(
@@ -87,7 +87,7 @@ PHANTOMS = by_name(
             size=_height(160),
             duplicates=0.04,
             confound=0.5,
-            test=Option(0.25, "share of the images in the test part"),
+            test=Option(0.25, "share of the images in the test part", most=1),
         ),
     ),
     Phantom(

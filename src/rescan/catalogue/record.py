@@ -14,14 +14,15 @@ FAULT = "a fault repeated on purpose"
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a name. Its default gives its type; numbers, and those of a list, are not negative unless `signed`.
+    """An option of a name. Its default gives its type; numbers, and those of a list, lie within bounds.
 
     Attributes:
         default: A flag, a number, a text, a mapping of texts, or a tuple of numbers for a list of this length.
         about: Unit or meaning, for the docs.
         above: Numbers must be greater.
-        below: Numbers must be less.
-        signed: Numbers may be negative.
+        below: Numbers must be less; each option has this, or `most`.
+        least: Numbers must be as much or more.
+        most: Numbers must be as much or less.
         choices: The values that it may have, each with its words in the sentence of its record.
         wording: The words of any other value.
         apart: The page gives the value elsewhere than with its record's sentence.
@@ -32,7 +33,8 @@ class Option:
     about: str = ""
     above: Optional[float] = None
     below: Optional[float] = None
-    signed: bool = False
+    least: float = 0
+    most: Optional[float] = None
     choices: Mapping[Any, str] = field(default_factory=dict)
     wording: Optional[Callable[[Any], str]] = None
     apart: bool = False
@@ -65,20 +67,25 @@ class Option:
             raise ValueError(f"{name} must be one of {', '.join(self.choices)}, not {value!r}")
         if fault := self.fault(value):
             raise ValueError(f"{name}: {fault}")
-        if isinstance(default, list):
-            if min(value) < 0 or (self.above is not None and min(value) <= self.above):
-                raise ValueError(f"{name} must be positive, but is {value!r}")
-        elif isinstance(default, (int, float)):
-            self._check_bounds(name, value)
+        for number in value if isinstance(value, list) else [value] * self.is_number:
+            if fault := self._out_of_bounds(number):
+                raise ValueError(f"{name} must {fault}, but is {value!r}")
         return value
 
-    def _check_bounds(self, name: str, value: float) -> None:
-        if value < 0 and not self.signed:
-            raise ValueError(f"{name} must not be negative, but is {value!r}")
-        if self.below is not None and value >= self.below:
-            raise ValueError(f"{name} must be below {self.below}, but is {value!r}")
-        if self.above is not None and value <= self.above:
-            raise ValueError(f"{name} must be above {self.above}, but is {value!r}")
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number, or a list of them."""
+        return isinstance(self.default, (int, float, tuple)) and not isinstance(self.default, bool)
+
+    def _out_of_bounds(self, number: float) -> str:
+        """What a number must do that it does not; "" if it is within all bounds."""
+        if self.above is not None and not number > self.above:
+            return f"be above {self.above:g}"
+        if self.below is not None and not number < self.below:
+            return f"be below {self.below:g}"
+        if not number >= self.least:  # NaN is neither above nor below anything
+            return f"be at least {self.least:g}" if self.least else "not be negative"
+        return f"be at most {self.most:g}" if self.most is not None and not number <= self.most else ""
 
     def say(self, value: Any) -> Any:
         """What stands for a value in a sentence: its words, or the value itself for the sentence to format."""
@@ -100,10 +107,12 @@ class Option:
         number: dict[str, Any] = {"type": "integer" if isinstance(numbers[0], int) else "number"}
         if self.above is not None:
             number["exclusiveMinimum"] = self.above
-        elif not self.signed:
-            number["minimum"] = 0
+        else:
+            number["minimum"] = self.least
         if self.below is not None:
             number["exclusiveMaximum"] = self.below
+        if self.most is not None:
+            number["maximum"] = self.most
         if isinstance(default, tuple):
             return {"type": "array", "items": number, "minItems": len(default), "maxItems": len(default)}
         return number

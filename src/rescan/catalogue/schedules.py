@@ -34,7 +34,7 @@ SCHEDULES = by_name(
         sentence="cosine schedule{warmup}{ends_after}",
         options={
             "warmup": Option(0.0, "share of the steps", below=1, wording=_warmup),
-            "ends_after": Option(0, "epochs; repeats a published fault", wording=_ends_after),
+            "ends_after": Option(0, "epochs; repeats a published fault", most=10_000_000, wording=_ends_after),
         },
     ),
     Schedule(
@@ -42,14 +42,14 @@ SCHEDULES = by_name(
         "rescan.training.learning_rates:step",
         about="times `gamma` after every so many epochs",
         sentence="step schedule (× {gamma:g} every {every} epochs)",
-        options={"every": Option(10, "epochs"), "gamma": Option(0.1, "factor")},
+        options={"every": Option(10, "epochs", above=0, most=10_000_000), "gamma": Option(0.1, "factor", most=1000)},
     ),
     Schedule(
         "plateau",
         "rescan.training.learning_rates:plateau",
         about="times `factor` after `patience` epochs without a lower validation loss",
         sentence="plateau schedule (× {factor:g} after {patience} epochs without a lower validation loss)",
-        options={"factor": Option(0.5), "patience": Option(3, "epochs")},
+        options={"factor": Option(0.5, most=1000), "patience": Option(3, "epochs", most=10_000_000)},
     ),
     Schedule(
         "one_cycle",
@@ -59,8 +59,8 @@ SCHEDULES = by_name(
         "{end:g} of it)",
         options={
             "warmup": Option(0.3, "share of the steps", below=1),
-            "start": Option(0.04, "factor"),
-            "end": Option(1e-4, "factor"),
+            "start": Option(0.04, "factor", most=1000),
+            "end": Option(1e-4, "factor", most=1000),
         },
     ),
 )

@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from rescan import catalogue
+from rescan.study.bounds import Accumulated, BatchSize, ClipNorm, Count
 from rescan.study.named import Augmentation, Named
 from rescan.study.network import EncoderSettings
-from rescan.study.stage import CLIP_NORM, Best, ClipNorm, EarlyStopping, TrainingStage
-from rescan.study.strict import Extended, Positive
+from rescan.study.stage import CLIP_NORM, Best, EarlyStopping, TrainingStage
+from rescan.study.strict import Extended
 
 
 class Autoencoder(EncoderSettings, Extended):
@@ -26,10 +27,10 @@ class Autoencoder(EncoderSettings, Extended):
     normalization: Literal[tuple(catalogue.NORMALIZATIONS)] = "unit"  # type: ignore[valid-type]
     augmentation: Augmentation = {}
     samples: Literal["train", "all"] = "train"
-    epochs: Positive = 100
-    patience: Positive = 30
-    batch_size: Positive = 8
-    accumulate: Positive = 1
+    epochs: Count = 100
+    patience: Count = 30
+    batch_size: BatchSize = 8
+    accumulate: Accumulated = 1
     optimizer: Annotated[dict[str, Any], Named("optimizer")] = catalogue.OPTIMIZERS["adam"].fill({})
     schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
     clip_norm: ClipNorm | None = Field(default=None, description=CLIP_NORM)

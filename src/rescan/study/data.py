@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rescan import catalogue
 from rescan.spelling import ONLY_WRITTEN, alike, named
+from rescan.study.bounds import SampleCount
 from rescan.study.named import Named
 from rescan.study.strict import Name, Strict, not_reserved
 from rescan.walk import name_fault
@@ -163,7 +164,7 @@ class Data(DataSet):
     ordered: bool = False
     multilabel: bool = Field(default=False, description="a sample may have several of the classes, or none")
     endpoints: dict[Name, str] = {}
-    expected: dict[Literal["train", "test", "all"], dict[str, int]] = {}
+    expected: dict[Literal["train", "test", "all"], dict[str, SampleCount]] = {}
     extra: dict[Annotated[Name, not_reserved("own")], DataSet] = {}
     external: dict[Name, External] = {}
     patients: Literal["hashed", "as_is"] = Field(

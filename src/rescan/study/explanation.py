@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Field, field_validator
 
 from rescan import catalogue
+from rescan.study.bounds import FromEnd, ImagesPerClass
 from rescan.study.named import NameOf
 from rescan.study.network import EncoderSettings, HeadName
-from rescan.study.strict import Positive, Strict
+from rescan.study.strict import Strict
 
-Layer = Union[int, str]
+Layer = Union[FromEnd, str]
 
 
 class Explanation(Strict):
@@ -21,7 +22,7 @@ class Explanation(Strict):
     layers are known are also masked to a slab of these layers.
     """
 
-    images_a_class: Positive = 2
+    images_a_class: ImagesPerClass = 2
     slab: Literal["superficial", "deep"] = "superficial"
     beside: str | None = Field(default=None, description="the arm of projections whose map stands beside a volume's")
     head: HeadName | None = Field(default=None, description="classification, if the network has it, else its first")

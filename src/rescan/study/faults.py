@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import reprlib
 import typing
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from rescan import catalogue
+from rescan.files import shown
+
+LONGEST_LINE = 1000
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 100
+_REPR.maxdict = _REPR.maxlist = 10
 
 
 class Faults:
@@ -50,7 +57,14 @@ class Faults:
 
     def lines(self) -> list[str]:
         """One line per key path; the branches of a union that all failed are joined."""
-        return [f"{where}: {', or '.join(messages)}".removeprefix(": ") for where, messages in self.messages.items()]
+        lines = [f"{where}: {', or '.join(messages)}".removeprefix(": ") for where, messages in self.messages.items()]
+        return [shown(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…") for line in lines]
+
+
+def brief(value: Any) -> str:
+    """A value in a message, however large or deep it is."""
+    text = _REPR.repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def describe(fault: Any, model: type[BaseModel]) -> str:
@@ -61,9 +75,8 @@ def describe(fault: Any, model: type[BaseModel]) -> str:
         return "missing; add this key"
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
-    value = repr(fault["input"])
     needed = "Input should be a mapping" if fault["type"] in ("model_type", "dict_type") else fault["msg"]
-    return f"{needed[0].lower()}{needed[1:]}, not {value if len(value) <= 100 else f'{value[:100]}…'}"
+    return f"{needed[0].lower()}{needed[1:]}, not {brief(fault['input'])}"
 
 
 def _leads_on(tree: Any, path: tuple[Any, ...]) -> bool:

@@ -9,15 +9,16 @@ from pydantic import Field, model_validator
 
 from rescan import catalogue
 from rescan.catalogue.map_layers import OF_BLOCKS, numbered
+from rescan.study.bounds import MOST_LAYERS, Limit, Pixels, ShareOrNone, Width
 from rescan.study.named import Named, NameOf
-from rescan.study.strict import Positive, Strict
+from rescan.study.strict import Strict
 
 
 class Layers(Strict):
     """Hidden fully connected layers, each with ReLU, then dropout."""
 
-    hidden: list[Positive] = []
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    hidden: Annotated[list[Width], Field(max_length=MOST_LAYERS)] = []
+    dropout: ShareOrNone = 0.0
 
     @model_validator(mode="after")
     def _dropout_follows_a_layer(self) -> Layers:
@@ -34,7 +35,7 @@ class Head(Layers):
     """
 
     link: Literal["sigmoid", "softmax"] = "sigmoid"
-    limit: Annotated[float, Field(gt=0)] | None = None
+    limit: Limit | None = None
 
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ class Block(Strict):
     number or size changes.
     """
 
-    kernel: Positive = 3
-    maps: Positive
-    stride: Positive = 1
-    pool: Positive = 1
+    kernel: Pixels = 3
+    maps: Width
+    stride: Pixels = 1
+    pool: Pixels = 1
     residual: bool = False
 
     @model_validator(mode="after")
@@ -63,6 +64,7 @@ class Block(Strict):
         return self
 
 
+Blocks = Annotated[list[Block], Field(min_length=1, max_length=MOST_LAYERS)]
 Norm = Literal["batch", "instance", "group"]
 
 
@@ -70,7 +72,7 @@ class EncoderSettings(Strict):
     """An encoder, and how it is built."""
 
     encoder: Annotated[str, NameOf("encoder")]
-    blocks: Annotated[list[Block], Field(min_length=1)] | None = Field(default=None, description="of radiograph_cnn")
+    blocks: Blocks | None = Field(default=None, description="of radiograph_cnn")
     norm: Norm = "batch"
     checkpointing: bool = Field(default=False, description="compute activations twice rather than keep them")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from rescan import catalogue
+from rescan.study.bounds import Cost, Limit, Share
 from rescan.study.data import Outcome
 from rescan.study.strict import Strict
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rescan.study.recipe import Recipe
     from rescan.study.study import Study
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Cost = Annotated[float, Field(gt=0, le=1e6)]
 RULES = ("youden", "sensitivity", "specificity", "ppv", "cost", "threshold")
 Kind = Literal["class", "label", "endpoint"]
 
@@ -42,7 +41,7 @@ class OperatingPoint(Strict):
     specificity: Optional[Share] = None
     ppv: Optional[Share] = None
     cost: Optional[Costs] = None
-    threshold: Optional[Annotated[float, Field(gt=0, lt=1000)]] = None
+    threshold: Optional[Limit] = None
     of: Optional[str] = Field(default=None, description="a class, label or endpoint; see the documentation if left out")
     prevalence: Optional[Share] = None
     predicts: bool = Field(default=False, description="whether predicted classes are read at it")
@@ -68,7 +67,8 @@ class OperatingPoint(Strict):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         whole = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [{"enum": ["youden"]}, {"type": "number", "exclusiveMinimum": 0}, dict(whole)]}
+        number = {"type": "number", "exclusiveMinimum": 0, "maximum": 1000}
+        return {"anyOf": [{"enum": ["youden"]}, number, dict(whole)]}
 
     @property
     def rule(self) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from rescan import catalogue
+from rescan.study.bounds import GrayLevel
 from rescan.study.named import Named
 from rescan.study.strict import Extended
 
@@ -29,7 +30,7 @@ class Preparation(Extended):
     modality: str = ""
     steps: Annotated[list[Annotated[dict[str, Any], Named("operator")]], Field(min_length=1)]
     channels: Literal["gray", "rgb"] = "rgb"
-    background: Annotated[int, Field(ge=0, le=255)] = 0
+    background: GrayLevel = 0
     decode: Literal["full", "scaled"] = "full"
     dtype: Literal["uint8", "uint16"] = "uint8"
     nan: Literal["refuse", "black"] = "refuse"
@@ -63,8 +64,6 @@ class Preparation(Extended):
                 raise ValueError(f"{where}: is for volumes; add reads: volume, or move it before project")
             if name in ("window", "clip_percentiles") and not step["low"] < step["high"]:
                 raise ValueError(f"{where}: low, {step['low']:g}, is not below high, {step['high']:g}")
-            if name == "clip_percentiles" and not 0 <= step["low"] < step["high"] <= 100:
-                raise ValueError(f"{where}: percentiles lie between 0 and 100")
             if several and operator.of_scans:
                 raise ValueError(f"{where}: must stand before patches")
             dimensions, several = 2 if operator.makes == "image" else dimensions, several or operator.makes == "several"

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Field, model_validator
 
 from rescan import catalogue
-from rescan.study.strict import ArmName, Name, Positive, Strict
+from rescan.study.bounds import ItemCount, Margin, Score, Varied, VariedCount
+from rescan.study.strict import ArmName, Name, Strict
 
 
 class Published(Strict):
@@ -17,12 +18,12 @@ class Published(Strict):
     endpoint: str | None = None
     metric: Literal[tuple(catalogue.METRICS)]  # type: ignore[valid-type]
     level: Literal["image", "study", "patient"] = "image"
-    value: float
-    n: Positive | None = None
-    low: float | None = None
-    high: float | None = None
+    value: Score
+    n: ItemCount | None = None
+    low: Score | None = None
+    high: Score | None = None
     who: str
-    margin: Annotated[float, Field(gt=0)] = 0.05
+    margin: Margin = 0.05
     not_comparable: str | None = None
 
     @model_validator(mode="after")
@@ -61,7 +62,7 @@ class Question(Strict):
     of: str | None = None
     arms: dict[Name, Union[dict[str, Any], None]] = Field(default={})
     vary: Union[str, list[str]] = Field(default=[])
-    values: list[Union[int, float, str]] = Field(default=[])
+    values: list[Union[bool, VariedCount, Varied, str]] = Field(default=[])
 
     @model_validator(mode="after")
     def _has_arms(self) -> Question:

@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal, Union
 from pydantic import Field, model_validator
 
 from rescan import catalogue
+from rescan.study.bounds import Copies, Cut, FoldCount, Trim
 from rescan.study.named import Augmentation, Named
 from rescan.study.network import HeadName, Network
 from rescan.study.stage import Best, EarlyStopping, TrainingStage
-from rescan.study.strict import Extended, Positive, Strict
+from rescan.study.strict import Extended, Strict
 
 
 class ClassWeights(Strict):
@@ -54,7 +55,7 @@ class Posttrain(Extended):
 
     head: Union[HeadName, Literal["linear"], None] = None
     fit_on: Literal["train", "validation", "crossfit"] = "crossfit"
-    cuts: Union[Literal["rounding", "optimized"], list[float]] = "rounding"
+    cuts: Union[Literal["rounding", "optimized"], list[Cut]] = "rounding"
     thresholds: Literal["half", "youden", "f1"] = Field(
         default="half", description="of several labels: a half, or where Youden's index or F1 of each is highest"
     )
@@ -70,7 +71,7 @@ class Inference(Strict):
     """What a trained network gets of an item: the item itself (`original`), augmented copies; outputs are averaged."""
 
     original: bool = True
-    copies: Annotated[int, Field(ge=0)] = 0
+    copies: Copies = 0
     augmentation: Augmentation = {}
 
     @model_validator(mode="after")
@@ -87,7 +88,7 @@ class Ensemble(Strict):
 
     members: Annotated[list[str], Field(min_length=1)]
     combine: Literal["mean", "trimmed_mean"] = "mean"
-    trim: Annotated[float, Field(gt=0, lt=0.5)] = 0.25
+    trim: Trim = 0.25
 
 
 class Recipe(Strict):
@@ -112,7 +113,7 @@ class Recipe(Strict):
         default="split",
         description="test: validate on the test part, as some studies did by mistake",
     )
-    folds: Positive | None = Field(default=None, description="train on this many of the split's folds only")
+    folds: FoldCount | None = Field(default=None, description="train on this many of the split's folds only")
     posttrain: Posttrain = Posttrain()
     inference: Inference = Inference()
     models: str | None = None

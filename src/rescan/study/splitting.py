@@ -12,7 +12,8 @@ from rescan import catalogue
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
 from rescan.files import at_home
-from rescan.study.strict import Positive, Strict
+from rescan.study.bounds import MOST_SEEDS, FoldCount, Seed, Share
+from rescan.study.strict import Strict
 
 COLUMNS = ("patient", "study", "eye", "sample", *KNOWN_COLUMNS)  # of the manifest, whose values may be held out
 PATIENTS_FILE = "patients_file"
@@ -43,13 +44,13 @@ def _kind(value: Any) -> str:
 Test = Annotated[
     Union[
         Annotated[Literal["published"], Tag("[word]")],
-        Annotated[float, Field(gt=0, lt=1), Tag("[number]")],
+        Annotated[Share, Tag("[number]")],
         Annotated[dict[str, Values], Tag("[mapping]")],
     ],
     Discriminator(_kind),
 ]
 Folds = Annotated[
-    Union[Annotated[Positive, Tag("[number]")], Annotated[FoldsBy, Tag("[mapping]")]],
+    Union[Annotated[FoldCount, Tag("[number]")], Annotated[FoldsBy, Tag("[mapping]")]],
     Discriminator(lambda value: "[mapping]" if _kind(value) == "[mapping]" else "[number]"),
 ]
 
@@ -58,14 +59,14 @@ class Split(Strict):
     """How samples are split. `test: published` keeps the data set's own test part; `{site: kyoto}` holds out a site."""
 
     test: Test = "published"
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    validation: Share = 0.2
     group_by: list[Literal["patient", "near_duplicate"]] = ["patient", "near_duplicate"]
     stratify_by: list[str] = Field(
         default=[],
         description="more than the label: columns of the manifest, such as fov, or any_positive (of a group)",
     )
     folds: Folds = 1
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=MOST_SEEDS)] = [0]
 
     @model_validator(mode="after")
     def _sound(self) -> Split:

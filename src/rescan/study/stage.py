@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 from pydantic import BeforeValidator, Field, model_validator
 
 from rescan import catalogue
+from rescan.study.bounds import Accumulated, BatchSize, BlockNumber, ClipNorm, Count
 from rescan.study.named import Named
-from rescan.study.strict import Extended, Positive, Strict
+from rescan.study.strict import Extended, Strict
 
-ClipNorm = Annotated[float, Field(gt=0)]
 CLIP_NORM = "the norm to which the gradients of a step, taken together, are scaled down"
 
 
 class FromBlock(Strict):
     """Train the encoder's blocks from this one on, counted from 1, and all that follows the encoder."""
 
-    from_block: Positive
+    from_block: BlockNumber
 
 
 class TrainingStage(Extended):
@@ -25,10 +25,10 @@ class TrainingStage(Extended):
 
     LATER: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
 
-    epochs: Positive | None = None
-    steps: Positive | None = None
-    batch_size: Positive = 32
-    accumulate: Positive = 1
+    epochs: Count | None = None
+    steps: Count | None = None
+    batch_size: BatchSize = 32
+    accumulate: Accumulated = 1
     trainable: Union[Literal["all", "head"], FromBlock] = "all"
     optimizer: Annotated[dict[str, Any], Named("optimizer")]
     schedule: Annotated[dict[str, Any], Named("schedule")] = {"name": "constant"}
@@ -72,4 +72,4 @@ class EarlyStopping(Strict):
     """End a stage after `patience` epochs without a better validation value of a metric."""
 
     metric: EpochMetric = "loss"
-    patience: Positive = 10
+    patience: Count = 10

@@ -8,8 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFun
 
 from rescan.paths import AUTOENCODERS, COMPARISON_FIGURES, DOWNLOAD, EXPLORE, EXTERNAL, RAW, RAW_EXTRA, TABLES
 
-Positive = Annotated[int, Field(gt=0)]
-
 
 def not_reserved(*reserved: str) -> AfterValidator:
     """A validator that refuses the names of Rescan's own folders."""
@@ -34,7 +32,7 @@ PreparationName = Annotated[Name, not_reserved(RAW, RAW_EXTRA, DOWNLOAD, EXTERNA
 class Strict(BaseModel):
     """A model that refuses keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Extended(Strict):

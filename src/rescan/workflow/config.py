@@ -8,7 +8,10 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.files import shown
 from rescan.study import Strict
+from rescan.study.bounds import MOST_SEEDS, FoldCount, JobsPerGpu, Seed, Threads
+from rescan.study.faults import LONGEST_LINE, brief
 
 FLAVORS = ("cu113", "current")  # of the container image that `make image` builds
 
@@ -26,12 +29,12 @@ class Config(Strict):
     sources: dict[str, str] = Field(default={})
     image: str = "cu113"
     arms: dict[str, list[str]] = Field(default={})
-    folds: Annotated[int, Field(gt=0)] | None = None
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    folds: FoldCount | None = None
+    seeds: Annotated[list[Seed], BeforeValidator(_as_list), Field(min_length=1, max_length=MOST_SEEDS)] | None = None
     weights: Literal["imagenet", "none"] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(gt=0)] = 2
-    jobs_per_gpu: Annotated[int, Field(gt=0)] = 1
+    threads: Threads = 2
+    jobs_per_gpu: JobsPerGpu = 1
     partial: bool = False
 
 
@@ -48,7 +51,7 @@ def read_config(config: dict[str, Any]) -> Config:
 
 
 def _message(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
+    key = shown(".".join(str(part) for part in fault["loc"])[:LONGEST_LINE])
     if fault["type"] == "extra_forbidden":
         return f"config: {key}: unknown key{catalogue.suggest(key, Config.model_fields)}"
-    return f"config: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+    return f"config: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {brief(fault['input'])}"
