@@ -95,6 +95,7 @@ def test_no_augmentation_takes_a_strength_without_sense(record):
         ("epochs: 5", "epochs: 5, clip_norm: true", "clip_norm: needs a number, not true"),
         ("epochs: 5", "epochs: 5, clip_norm: 1e300", "clip_norm: input should be less than or equal to 1000000000"),
         ("lr: 1e-4", "lr: 1e308", "optimizer: lr must be at most 1000, but is 1e+308"),
+        ("lr: 1e-4", "lr: .nan", "line 11: .nan is no finite number"),
         ("size: [64, 64]", "size: [100000, 100000]", "size must be at most 16384, but is [100000, 100000]"),
         ("arms:", "split: {folds: 1000000000000000000000000000000}\narms:", "split.folds: input should be less than"),
         ("arms:", "split: {seeds: [99999999999]}\narms:", "split.seeds.0: input should be less than"),

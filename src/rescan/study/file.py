@@ -1,9 +1,7 @@
-"""Study files: reading YAML, and making a study of it with every fault reported at once."""
+"""Study files: how one becomes a study, with every fault reported at once."""
 
 from __future__ import annotations
 
-import copy
-import functools
 import itertools
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union
@@ -36,6 +34,7 @@ from rescan.study.settings import SCALES, Settings
 from rescan.study.splitting import Split, read_patients
 from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
 from rescan.study.study import Study
+from rescan.study.yaml_text import read_yaml
 
 Entry = TypeVar("Entry")
 
@@ -62,33 +61,6 @@ class StudyFile(Strict):
     gradcam: Explanation = Explanation()
     operating_points: list[OperatingPoint] = Field(default=[])
     tasks: dict[Name, dict[str, Any]] = Field(default={})
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML 1.2 mapping.
-
-    Raises:
-        RescanError: No such file, or not valid YAML, or not a mapping.
-    """
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = copy.deepcopy(_parsed(Path(path).read_text("utf-8")))
-    except OSError as error:
-        raise RescanError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise RescanError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise RescanError(f"{path}: a study file is a mapping with keys such as title, data, recipe, arms")
-    return content
-
-
-@functools.lru_cache(maxsize=16)
-def _parsed(text: str) -> Any:
-    """The content of YAML text; kept, since a configuration's study files are read more than once."""
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe", pure=True).load(text)
 
 
 def tasks_of(path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -12,6 +13,7 @@ from rescan.files import shown
 from rescan.study import Strict
 from rescan.study.bounds import MOST_SEEDS, FoldCount, JobsPerGpu, Seed, Threads
 from rescan.study.faults import LONGEST_LINE, brief
+from rescan.study.yaml_text import read_yaml
 
 FLAVORS = ("cu113", "current")  # of the container image that `make image` builds
 
@@ -48,6 +50,18 @@ def read_config(config: dict[str, Any]) -> Config:
         return Config.model_validate(config)
     except ValidationError as error:
         raise RescanError("\n".join(dict.fromkeys(_message(fault) for fault in error.errors()))) from None
+
+
+def read_config_file(root: Path) -> dict[str, Any]:
+    """The content of the checkout's config.yaml.
+
+    Raises:
+        RescanError: It is not there, or no YAML that is read.
+    """
+    file = root / "config.yaml"
+    if not file.exists():
+        raise RescanError(f"{file}: is not there; run Rescan from its checkout")
+    return read_yaml(file, "a configuration is a mapping with keys such as scale, studies, sources")
 
 
 def _message(fault: Any) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 import rescan
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.study.yaml_text import parsed
+from rescan.workflow.config import read_config_file
 from rescan.workflow.environment import DRIVER
 from rescan.workflow.plan import Plan
 from rescan.workflow.resources import JobResources
@@ -30,18 +28,15 @@ def plan_of(words: list[str], launched_in: Path) -> Plan:
     Raises:
         RescanError: There is no checkout, or a word or a setting is wrong.
     """
-    file = ROOT / "config.yaml"
-    if not file.is_file():
-        raise RescanError(f"{file}: is not there; run Rescan from its checkout")
-    config: dict[str, Any] = YAML(typ="safe").load(file.read_text("utf-8")) or {}
+    config = read_config_file(ROOT)
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise RescanError(f"config: {word!r}: give key=value, such as scale=full, as for snakemake --config")
         try:
-            config[key] = YAML(typ="safe").load(StringIO(value))
-        except YAMLError:
-            raise RescanError(f"config: {key}: {value!r} is no YAML, such as [a, b] or {{a: b}}") from None
+            config[key] = parsed(value)
+        except ValueError as error:
+            raise RescanError(f"config: {key}: no YAML, such as [a, b] or {{a: b}}: {error}") from None
     return Plan(config, ROOT, launched_in)
 
 

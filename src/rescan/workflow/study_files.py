@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.study.file import read_yaml, tasks_of
+from rescan.study.file import tasks_of
 from rescan.study.merge import other_data
+from rescan.study.yaml_text import read_yaml
 
 
 @dataclass(frozen=True)
