@@ -32,6 +32,7 @@ from rescan.evaluation.readings import Reading, of_new
 from rescan.files import output, write_table
 from rescan.log import logger
 from rescan.paths import ArmFolder
+from rescan.patterns import compiled, matched
 from rescan.predict_patients import answers_of_patients, by_patient
 from rescan.preparation.sample import Prepared
 from rescan.results.damage import damaged
@@ -83,7 +84,6 @@ def predict(
         RescanError: No such operating point, no finished arm in the folder, no image found, or none could be read; or a
             network's weights or outputs are no numbers.
     """
-    pattern = _pattern(patient)
     posttraining, models = load_arm(arm_folder)
     points = points_at(posttraining, at)
     paths = _once(_find(images, models[0].header.preparation.reads == "volume"))
@@ -92,6 +92,7 @@ def predict(
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
     if gradcam is not None:
         _check_folder(gradcam, sources)
+    patients = _patients(paths, patient)
     explain = None if gradcam is None else _explain(models[0])
     classes, maps = models[0].header.classes, map_names(paths)
     rows: list[dict[str, object]] = []
@@ -125,7 +126,9 @@ def predict(
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))
     write_table(out, table)
     if posttraining.thresholds is None:  # a patient's labels are those of several images: none is read off them
-        _write_patients(of_patients, table[table["problem"] == ""], classes, pattern, posttraining, points)
+        known = table.assign(patient=patients)
+        known = known[(known["problem"] == "") & (known["patient"] != "")]
+        _write_patients(of_patients, known, classes, posttraining, points)
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
@@ -156,11 +159,16 @@ def map_names(paths: list[Path]) -> list[str]:
     return plain
 
 
-def _pattern(patient: str) -> re.Pattern[str]:
+def _patients(paths: list[Path], pattern: str) -> list[str]:
+    """The last folder of each path that is called as patients' are; "" without one."""
     try:
-        return re.compile(patient, re.IGNORECASE)
-    except re.error as error:
-        raise RescanError(f"--patient: {patient!r} is not a regular expression ({error})") from None
+        fits = compiled(pattern, re.IGNORECASE).fullmatch
+    except ValueError as error:
+        raise RescanError(f"--patient: {error}") from None
+    folders = [named(path.as_posix()).split("/")[:-1] for path in paths]
+    names = list(dict.fromkeys(name for above in folders for name in above))
+    called = {name for name, fit in zip(names, matched(fits, names, f"--patient: {pattern!r}")) if fit}
+    return [next((name for name in reversed(above) if name in called), "") for above in folders]
 
 
 def _check_folder(folder: Path, paths: list[Path]) -> None:
@@ -177,24 +185,16 @@ def _write_patients(
     file: Path,
     table: pd.DataFrame,
     classes: list[str],
-    pattern: re.Pattern[str],
     posttraining: Posttraining,
     points: list[FittedPoint],
 ) -> None:
     """Write what patients are read as, if images lie in patients' folders."""
-    table = table.assign(patient=table["image"].map(lambda path: _patient(path, pattern)))
-    table = table[table["patient"] != ""]
     if len(table):
         deciding = [point.threshold.whole for point in posttraining.points if point.predicts]
         ordered = posttraining.ordered or "grade" in table  # which only grades have
         answers = answers_of_patients(table, classes, points, ordered=ordered)
         write_table(file, by_patient(table, classes, *deciding, ordered=ordered).assign(**answers))
         logger.info("%s: %d patients", file, table["patient"].nunique())
-
-
-def _patient(path: str, pattern: re.Pattern[str]) -> str:
-    """The last folder of a path that a patient's name fits; "" without one."""
-    return next((name for name in reversed(path.split("/")[:-1]) if pattern.fullmatch(name)), "")
 
 
 def _explain(model: Model) -> Explained:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from rescan.catalogue.columns import KNOWN_COLUMNS, TABLE_COLUMNS
 from rescan.catalogue.record import Option, Record, by_name, suggest
+from rescan.patterns import compiled
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def _fault_of_columns(columns: dict[str, str]) -> str:
 
 def _fault_of_pattern(pattern: str) -> str:
     try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        return f"{pattern!r} is not a regular expression ({error})"
+        groups = compiled(pattern).groups
+    except ValueError as error:
+        return str(error)
     remedy = "put the patient's part of a file's name into ( ), as in sub-([a-z0-9]+)_"
     return f"{pattern!r} has {groups} groups; {remedy}" if pattern and groups != 1 else ""
 

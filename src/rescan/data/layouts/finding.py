@@ -14,6 +14,7 @@ from rescan.data.layouts.folders import MASKS, OF_VOLUMES, is_sample, samples_be
 from rescan.data.readers.images import SUFFIXES
 from rescan.errors import RescanError
 from rescan.log import logger
+from rescan.patterns import compiled, matched
 from rescan.walk import files_below
 
 EXAMPLES = 3  # in a message
@@ -90,9 +91,15 @@ class Finder:
 
 
 def patients_by_pattern(paths: Iterable[str], pattern: str) -> list[str]:
-    """The patient of each path, as a pattern's group finds it in the last part, or else anywhere; "" if it does not."""
-    compiled = re.compile(pattern)
-    found = (compiled.search(PurePosixPath(path).name) or compiled.search(path) for path in paths)
+    """The patient of each path, as a pattern's group finds it in the last part, or else anywhere; "" if it does not.
+
+    Raises:
+        RescanError: The pattern takes too long.
+    """
+    own = compiled(pattern)
+    found = matched(
+        lambda path: own.search(PurePosixPath(path).name) or own.search(path), paths, f"patient: {pattern!r}"
+    )
     return [normalize("NFC", match[1] or "") if match else "" for match in found]
 
 
