@@ -99,7 +99,11 @@ def test_no_augmentation_takes_a_strength_without_sense(record):
         ("size: [64, 64]", "size: [100000, 100000]", "size must be at most 16384, but is [100000, 100000]"),
         ("arms:", "split: {folds: 1000000000000000000000000000000}\narms:", "split.folds: input should be less than"),
         ("arms:", "split: {seeds: [99999999999]}\narms:", "split.seeds.0: input should be less than"),
-        ("classes: [no, yes]", "classes: [1, 2]", "data.classes.0: input should be a valid string, not 1"),
+        (
+            "classes: [no, yes]",
+            "classes: [1, 2]",
+            "data.classes.0: needs text, not 1; if it is meant so, write it in quotes",
+        ),
     ],
 )
 def test_numbers_out_of_bounds_are_refused(load, minimal, old, new, message):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rescan import catalogue
 from rescan.spelling import ONLY_WRITTEN, alike, named
-from rescan.study.bounds import SampleCount
+from rescan.study.bounds import MOST_ENTRIES, SampleCount
 from rescan.study.named import Named
 from rescan.study.strict import Name, Strict, not_reserved
 from rescan.walk import name_fault
@@ -41,14 +42,26 @@ def _with_columns(layout: Any) -> Any:
     return {**rest, "columns": {**columns, **more}} if columns and isinstance(more, dict) else layout
 
 
+def _address(url: str) -> str:
+    """Refuse what is no address that can be fetched from."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of brackets, or of the port
+        sound = False
+    if not sound or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"{url!r} is no http or https address, such as https://host/data.zip")
+    return url
+
+
 class Source(Strict):
     """Where the data come from: Kaggle, a URL with its SHA-256, or a local folder or archive."""
 
-    kaggle_dataset: str | None = None
-    kaggle_competition: str | None = None
-    url: str | None = None
+    kaggle_dataset: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_.-]+$")] | None = None
+    kaggle_competition: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]+$")] | None = None
+    url: Annotated[str, AfterValidator(_address)] | None = None
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    path: str | None = None
+    path: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Source:
@@ -157,7 +170,7 @@ class Data(DataSet):
     this class? With `multilabel` a sample may be of several classes, or of none.
     """
 
-    classes: Annotated[list[str], Field(min_length=2)]
+    classes: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=2, max_length=MOST_ENTRIES)]
     labels: Annotated[dict[str, str], BeforeValidator(_with_text_keys)] = Field(
         default={}, description="the class of each label of the source; others are dropped"
     )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from rescan import catalogue
 from rescan.files import shown
+from rescan.study.strict import NAME, NAME_IN_WORDS
 
 LONGEST_LINE = 1000
 _REPR = reprlib.Repr()
@@ -75,6 +76,10 @@ def describe(fault: Any, model: type[BaseModel]) -> str:
         return "missing; add this key"
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
+    if fault["type"] == "string_pattern_mismatch" and NAME in fault["ctx"]["pattern"]:
+        return f"{NAME_IN_WORDS}, not {brief(fault['input'])}"
+    if fault["type"] == "string_type" and isinstance(fault["input"], (bool, int, float)):
+        return f"needs text, not {brief(fault['input'])}; if it is meant so, write it in quotes"
     needed = "Input should be a mapping" if fault["type"] in ("model_type", "dict_type") else fault["msg"]
     return f"{needed[0].lower()}{needed[1:]}, not {brief(fault['input'])}"
 

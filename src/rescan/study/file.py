@@ -10,8 +10,10 @@ from pydantic import Field, ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.files import shown
 from rescan.log import logger
 from rescan.study.autoencoder import Autoencoder
+from rescan.study.bounds import MOST_ENTRIES
 from rescan.study.data import Data, DataSet, External
 from rescan.study.explanation import Explanation
 from rescan.study.faults import Faults
@@ -32,7 +34,7 @@ from rescan.study.published import Ablation, Claim, Published, Question
 from rescan.study.recipe import Recipe
 from rescan.study.settings import SCALES, Settings
 from rescan.study.splitting import Split, read_patients
-from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict
+from rescan.study.strict import ArmName, AutoencoderName, Name, NoTwins, PreparationName, Strict
 from rescan.study.study import Study
 from rescan.study.yaml_text import read_yaml
 
@@ -50,13 +52,13 @@ class StudyFile(Strict):
     notes: list[str] = Field(default=[])
     data: Data
     split: Split = Split()
-    preparations: Annotated[dict[PreparationName, Preparation], Field(min_length=1)]
-    autoencoders: dict[AutoencoderName, Autoencoder] = Field(default={})
+    preparations: Annotated[dict[PreparationName, Preparation], Field(min_length=1, max_length=MOST_ENTRIES), NoTwins]
+    autoencoders: Annotated[dict[AutoencoderName, Autoencoder], NoTwins] = Field(default={})
     recipe: dict[str, Any]
-    arms: Annotated[dict[ArmName, Union[dict[str, Any], None]], Field(min_length=1)]
-    run: list[str] | None = None
-    published: list[Published] = Field(default=[])
-    claims: list[Claim] = Field(default=[])
+    arms: Annotated[dict[ArmName, Union[dict[str, Any], None]], Field(min_length=1, max_length=MOST_ENTRIES), NoTwins]
+    run: Annotated[list[str], Field(max_length=MOST_ENTRIES)] | None = None
+    published: list[Published] = Field(default=[], max_length=MOST_ENTRIES)
+    claims: list[Claim] = Field(default=[], max_length=MOST_ENTRIES)
     ablations: dict[Name, Question] = Field(default={})
     gradcam: Explanation = Explanation()
     operating_points: list[OperatingPoint] = Field(default=[])
@@ -97,7 +99,7 @@ def load(path: str | Path, settings: Settings) -> Study:
     content = read_yaml(path)
     demo = content.pop("demo", None) or {}
     if not isinstance(demo, dict):
-        raise RescanError(f"{path}: demo: needs a mapping of differences")
+        raise RescanError(f"{shown(path)}: demo: needs a mapping of differences")
     demo = demo if settings.scale == "demo" else {}
     whole = with_settings(with_task(merge(content, demo), settings, path), settings)
     anchor_sources(whole, Path(path).parent)
@@ -118,7 +120,7 @@ def load(path: str | Path, settings: Settings) -> Study:
             return _study(path, settings, file.model_copy(update={"published": published}), arms)
         except ValidationError as error:
             faults.add_all(error, Study)
-    raise RescanError("\n".join(f"{path}: {line}" for line in faults.lines()))
+    raise RescanError("\n".join(f"{shown(path)}: {line}" for line in faults.lines()))
 
 
 def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[str, Recipe]) -> Study:
@@ -200,7 +202,7 @@ def _check_names_of_arms(whole: dict[str, Any], faults: Faults) -> None:
     beside = [mapping(whole, "gradcam").get("beside")]
     sections = {"run": sequence(whole, "run"), "published": published, "claims": claims, "gradcam": beside}
     for section, entries in sections.items():
-        for arm in entries:
+        for arm in entries[:MOST_ENTRIES]:  # the model refuses more
             if isinstance(arm, str) and arm not in arms:
                 faults.add((section,), f"no arm {arm!r}{catalogue.suggest(arm, arms)}")
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import at_home
+from rescan.files import at_home, shown
 from rescan.study.faults import Faults
 from rescan.study.published import Published, Question
 from rescan.study.recipe import Recipe
@@ -56,7 +56,7 @@ def with_task(whole: dict[str, Any], settings: Settings, path: str | Path) -> di
         return whole
     tasks = mapping(whole, "tasks")
     if settings.task not in tasks:
-        raise RescanError(f"{path}: tasks: no task {settings.task!r}{catalogue.suggest(settings.task, tasks)}")
+        raise RescanError(f"{shown(path)}: tasks: no task {settings.task!r}{catalogue.suggest(settings.task, tasks)}")
     difference = dict(mapping(tasks, settings.task))
     demo = difference.pop("demo", None)
     if {"classes", "labels"} & set(mapping(difference, "data")):  # the file's published numbers are of other classes
@@ -93,7 +93,7 @@ def anchor_sources(whole: dict[str, Any], folder: Path) -> None:
     """Make relative paths of sources start at the study file's folder; those of tables too that are not in the data."""
     for data_set in (mapping(whole, "data"), *other_data(whole).values()):
         source = mapping(data_set, "source")
-        if isinstance(source.get("path"), str):
+        if isinstance(source.get("path"), str) and source["path"]:
             source["path"] = str(Path(folder, at_home(source["path"])).resolve())
         layout = mapping(data_set, "layout")
         if isinstance(layout.get("file"), str):

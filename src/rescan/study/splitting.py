@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -11,9 +12,11 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema,
 from rescan import catalogue
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
-from rescan.files import at_home
+from rescan.files import at_home, read_bytes, shown
 from rescan.study.bounds import MOST_SEEDS, FoldCount, Seed, Share
 from rescan.study.strict import Strict
+
+MOST_BYTES = 10_000_000  # of a list of patients
 
 COLUMNS = ("patient", "study", "eye", "sample", *KNOWN_COLUMNS)  # of the manifest, whose values may be held out
 PATIENTS_FILE = "patients_file"
@@ -21,7 +24,11 @@ PATIENTS_FILE = "patients_file"
 
 def _as_texts(value: Any) -> Any:
     """One value or several, which may be written as numbers."""
-    return [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+    values = value if isinstance(value, list) else [value]
+    for entry in values:
+        if isinstance(entry, bool) or not isinstance(entry, (str, int, float)):
+            raise ValueError(f"needs text, or a list of texts, not {str(value)[:100]}; if it is meant so, use quotes")
+    return [str(entry) for entry in values]
 
 
 _VALUE: dict[str, Any] = {"type": ["string", "number"]}
@@ -79,7 +86,7 @@ class Split(Strict):
         if isinstance(self.folds, FoldsBy):
             _check_column("folds: by", self.folds.by)
             values = [value for fold in self.folds.values for value in fold]
-            if twice := [value for value in values if values.count(value) > 1]:
+            if twice := [value for value, count in Counter(values).items() if count > 1]:
                 raise ValueError(f"folds: values: {twice[0]!r} is named twice")
         return self
 
@@ -124,12 +131,17 @@ def read_patients(whole: dict[str, Any], path: str | Path) -> None:
     if not isinstance(test, dict) or not isinstance(test.get(PATIENTS_FILE), str):
         return
     file = Path(path).parent / at_home(test.pop(PATIENTS_FILE))
-    where = f"{path}: split.test.{PATIENTS_FILE}: {file}"
+    where = f"{shown(path)}: split.test.{PATIENTS_FILE}"
     try:
-        rows = [row for row in csv.reader(file.read_text("utf-8-sig").splitlines()) if any(row)]
-    except OSError as error:
-        raise RescanError(f"{where}: cannot be read ({error.strerror}); check the path") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+        text = read_bytes(file, MOST_BYTES).decode("utf-8-sig")
+    except RescanError as error:
+        raise RescanError(f"{where}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise RescanError(f"{where}: {shown(file)}: no list of patients ({error}); write it as UTF-8 text") from None
+    where = f"{where}: {shown(file)}"
+    try:
+        rows = [row for row in csv.reader(text.splitlines()) if any(row)]
+    except csv.Error as error:
         raise RescanError(f"{where}: no list of patients ({error}); give one patient a line, as UTF-8 text") from None
     column = rows[0].index("patient") if rows and "patient" in rows[0] else None
     if column is None and any(len(row) > 1 for row in rows):

@@ -69,7 +69,7 @@ def _parsed(text: str) -> Any:
     except RecursionError:
         raise ValueError("is nested too deep") from None
     except YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(shown(" ".join(str(error).split()))) from None
     except (AssertionError, AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"the reader gives up ({type(error).__name__}: {error})") from None  # as of "\\UFFFFFFFF"
     return None if node is None else _Tree(yaml.constructor).of(node)

@@ -68,6 +68,7 @@ def make(folder: Path, classes: list[str], **options: Any) -> None:
         RescanError: More than four classes, too few samples for two originals per class, or an option out of its range.
     """
     settings = Options(**options)
+    odd = [name for name in classes if name.startswith(".") or "/" in name or len(name.encode()) > 200]
     settings.check(
         (settings.size < 32, f"size: {settings.size} pixels show no head; use 32 or more"),
         (
@@ -75,6 +76,7 @@ def make(folder: Path, classes: list[str], **options: Any) -> None:
             f"brain_mri makes at most {len(KINDS)} classes, not {len(classes)}; shorten data.classes",
         ),
         settings.fault_of_count(len(classes)),
+        (bool(odd), f"brain_mri makes a folder of each class, which cannot be called {odd[:1]}; rename that class"),
     )
     cases = _label(_plan(settings, len(classes)), settings, len(classes))
     paths = _paths(cases, classes)
