@@ -1,9 +1,6 @@
 """What gets made. `snakemake --cores 8` runs the studies of config.yaml; `make demo` is the same on phantoms."""
 
 
-configfile: f"{workflow.basedir}/config.yaml"
-
-
 include: "workflow/rules/common.smk"
 
 

@@ -26,6 +26,21 @@ def at_home(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError then
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether a path that a person names is a file's; False for what can be no path, as a name of 300 letters."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises OSError then
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path that a person names is a folder's."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether a file or folder is at a path that a person names; False for what can be no path."""
+    return os.path.exists(path)  # noqa: PTH110 - as above
+
+
 def shown(text: object) -> str:
     """A name or path as one line: what cannot be printed, such as a newline, by its number."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))

@@ -6,6 +6,7 @@ import pytest
 
 from rescan.errors import RescanError
 from rescan.study import read
+from rescan.workflow.config import Config, read_config_file
 from rescan.workflow.environment import environment
 from rescan.workflow.plan import Plan
 
@@ -88,3 +89,65 @@ def test_images(tmp_path):
         plan_of(tmp_path, image="current").image()
     with pytest.raises(RescanError, match="give the path"):
         plan_of(tmp_path, image=str(tmp_path / "no.sif")).image()
+
+
+def laughs():
+    """What YAML's aliases may be made to: 10 ** 12 values that are one."""
+    value = ["x"]
+    for _ in range(12):
+        value = [value] * 10
+    return value
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        ({"scale": 3}, "config: scale: input should be 'demo' or 'full', not 3"),
+        ({"studies": {}}, "config: studies: input should be a valid list, not {}"),
+        ({"studies": [["x"]]}, "config: studies.0: input should be a valid string, not ['x']"),
+        ({"studies": laughs()}, "config: studies.0: input should be a valid string, not [[[[...], "),
+        ({"sources": {"brain_tumor": laughs()}}, "config: sources.brain_tumor: input should be a valid string"),
+        ({"studies": "a\nb"}, "config: studies.0: holds a line break"),
+        ({"studies": "a\0b.yaml"}, "config: studies.0: holds a line break or another character"),
+        ({"studies": f"{'x' * 300}.yaml"}, ".yaml: no such file; give a name of studies/"),
+        ({"studies": "~nouser/x.yaml"}, "~nouser/x.yaml: no such file"),
+        ({"studies": "/dev/zero"}, "config: studies: no study '/dev/zero'"),
+        ({"sources": {"brain_tumor": "/dev/zero"}}, "/dev/zero: no such folder or archive; give the path of one"),
+        ({"sources": {"brain_tumor": "x" * 300}}, "no such folder or archive"),
+        ({"sources": {"brain_tumor": ""}}, "config: sources.brain_tumor: string should have at least 1 character"),
+        ({"sources": {1: "x"}}, "config: sources.1.[key]: input should be a valid string, not 1"),
+        ({"seeds": [10**30]}, "config: seeds.0: input should be less than or equal to 4294967295"),
+        ({"folds": 10**30}, "config: folds: input should be less than or equal to 1000"),
+        ({"folds": float("nan")}, "config: folds: input should be a finite number"),
+        ({"folds": True}, "config: folds: needs a number, not true"),
+        ({"threads": 0}, "config: threads: input should be greater than 0"),
+        ({"jobs_per_gpu": 10**9}, "config: jobs_per_gpu: input should be less than or equal to 64"),
+        ({"arms": {"brain_tumor": []}}, "config: arms.brain_tumor: list should have at least 1 item"),
+        ({"a\nb": 1}, r"config: a\nb: unknown key"),
+        ({"studys": ["x"]}, "config: studys: unknown key; did you mean 'studies'?"),
+    ],
+)
+def test_a_hostile_setting_is_one_line(tmp_path, config, fault):
+    with pytest.raises(RescanError) as caught:
+        plan_of(tmp_path, **config)
+    lines = str(caught.value).splitlines()
+    assert fault in lines[0]
+    assert all(line.startswith("config: ") and line.isprintable() for line in lines)
+
+
+def test_an_image_of_an_odd_name_is_a_path(tmp_path):
+    with pytest.raises(RescanError, match=r"config: image: .*/; rm -rf is not there"):
+        plan_of(tmp_path, image="; rm -rf").image()
+
+
+def test_config_yaml_is_read_within_bounds(tmp_path):
+    with pytest.raises(RescanError, match=r"config\.yaml: is not there; run Rescan from its checkout"):
+        read_config_file(tmp_path)
+    for text, fault in {
+        "a: &a {b: *a}": "nested deeper than 40",
+        "- x": "is a mapping with keys such as scale",
+    }.items():
+        (tmp_path / "config.yaml").write_text(text)
+        with pytest.raises(RescanError, match=fault):
+            read_config_file(tmp_path)
+    assert set(read_config_file(ROOT)) == set(Config.model_fields)

@@ -200,8 +200,8 @@ def test_a_changed_or_bad_source_is_looked_at_again(tmp_path, finished):
         (["scale=ful"], "config: scale: input should be 'demo' or 'full', not 'ful'"),
         (["devise=cpu"], "config: devise: unknown key; did you mean 'device'?"),
         (["studies=[brain_tumr]"], "config: studies: no study 'brain_tumr'; did you mean 'brain_tumor'?"),
-        (["studies=[nowhere.yaml]"], "nowhere.yaml is not there"),
-        (["sources={brain_tumor: nowhere}"], "nowhere is not there; give the path of a folder or an archive"),
+        (["studies=[nowhere.yaml]"], "nowhere.yaml: no such file; give a name of studies"),
+        (["sources={brain_tumor: nowhere}"], "nowhere: no such folder or archive; give the path of one"),
     ],
 )
 def test_a_wrong_setting_is_reported_before_the_first_job(tmp_path, settings, message):

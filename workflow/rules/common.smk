@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from rescan.errors import RescanError
 from rescan.paths import Paths
 from rescan.workflow.clock import set_right
+from rescan.workflow.config import read_config_file
 from rescan.workflow.forecast import line_behind_dry_run
 from rescan.workflow.environment import bound, environment, launch_folder
 from rescan.workflow.image import check_binds
@@ -19,6 +20,16 @@ from rescan.workflow.reruns import Keys
 from rescan.workflow.plan import Plan
 from rescan.workflow.resources import JobResources
 from rescan.workflow.site import Site
+
+# It is in bounds then, where Snakemake's own reader would hang or end in a traceback.
+try:
+    read_config_file(Path(workflow.basedir))
+except RescanError as error:
+    raise WorkflowError(str(error))
+
+
+configfile: f"{workflow.basedir}/config.yaml"
+
 
 try:
     PLAN = Plan(

@@ -15,7 +15,7 @@ from rescan.study.strict import NAME, NAME_IN_WORDS
 LONGEST_LINE = 1000
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 100
-_REPR.maxdict = _REPR.maxlist = 10
+_REPR.maxlevel = 3  # aliases of YAML may make more values than there are atoms
 
 
 class Faults:

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import shown
+from rescan.files import is_file, shown
 from rescan.log import logger
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.bounds import MOST_ENTRIES
@@ -72,7 +72,7 @@ def tasks_of(path: Path) -> list[str]:
 
 def preparations_of_arms(study: Study) -> dict[str, str]:
     """The name of the preparation of each arm in a study's file, those that are not run too; {} without a file."""
-    if not Path(study.file).is_file():
+    if not is_file(study.file):
         return {}
     content = read_yaml(study.file)
     demo = content.pop("demo", None) or {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import at_home, shown
+from rescan.files import at_home, is_file, shown
 from rescan.study.faults import Faults
 from rescan.study.published import Published, Question
 from rescan.study.recipe import Recipe
@@ -106,8 +105,16 @@ def _anchored(table: str, source: Any, folder: Path) -> str:
     if at_home(table).is_absolute():
         return str(own)
     data = Path(source) if isinstance(source, str) and ".." not in Path(table).parts else None
-    inside = data is not None and ((data / table).is_file() or any(data.glob(f"*/{glob.escape(table)}")))
-    return str(own) if own.is_file() and not inside else table
+    inside = data is not None and any(is_file(place / table) for place in (data, *_entries(data)))
+    return str(own) if is_file(own) and not inside else table
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where it is none, or cannot be read."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def expand_ablations(whole: dict[str, Any]) -> dict[str, tuple[str, ...]]:

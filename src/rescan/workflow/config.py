@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.files import shown
 from rescan.study import Strict
-from rescan.study.bounds import MOST_SEEDS, FoldCount, JobsPerGpu, Seed, Threads
+from rescan.study.bounds import MOST_ENTRIES, MOST_SEEDS, FoldCount, JobsPerGpu, Seed, Threads
 from rescan.study.faults import LONGEST_LINE, brief
 from rescan.study.yaml_text import read_yaml
 
@@ -23,16 +23,26 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, (str, int)) else value
 
 
+def _one_line(text: str) -> str:
+    """Refuse text that is no line, as no path or name has it."""
+    if not text.isprintable():
+        raise ValueError("holds a line break or another character that cannot be printed")
+    return text
+
+
+Line = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_one_line)]
+
+
 class Config(Strict):
     """What to run and where; config.yaml describes the keys."""
 
     scale: Literal["demo", "full"]
-    studies: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
-    sources: dict[str, str] = Field(default={})
-    image: str = "cu113"
-    arms: dict[str, list[str]] = Field(default={})
+    studies: Annotated[list[Line], Field(min_length=1, max_length=MOST_ENTRIES), BeforeValidator(_as_list)]
+    sources: dict[Line, Line] = Field(default={})
+    image: Line = "cu113"
+    arms: dict[Line, Annotated[list[Line], Field(min_length=1)]] = Field(default={})
     folds: FoldCount | None = None
-    seeds: Annotated[list[Seed], BeforeValidator(_as_list), Field(min_length=1, max_length=MOST_SEEDS)] | None = None
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=MOST_SEEDS), BeforeValidator(_as_list)] | None = None
     weights: Literal["imagenet", "none"] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Threads = 2
@@ -68,4 +78,6 @@ def _message(fault: Any) -> str:
     key = shown(".".join(str(part) for part in fault["loc"])[:LONGEST_LINE])
     if fault["type"] == "extra_forbidden":
         return f"config: {key}: unknown key{catalogue.suggest(key, Config.model_fields)}"
+    if fault["type"] == "value_error":
+        return f"config: {key}: {fault['ctx']['error']}"
     return f"config: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {brief(fault['input'])}"

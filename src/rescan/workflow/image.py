@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.files import is_there
 from rescan.workflow.config import FLAVORS
 
 MOUNTED = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - what Apptainer shows of a machine by itself
@@ -59,7 +60,7 @@ def check_image(path: Path, flavor: str | None, locks: Path, arguments: str = ""
 
 
 def _fault_of_path(path: Path, flavor: str | None) -> str | None:
-    if not path.exists():
+    if not is_there(path):
         own = f"give the path of a .sif file or a URI{catalogue.suggest(path.name, FLAVORS)}"
         return "is not there; " + (own if flavor is None else f"run `make image FLAVOR={flavor}`")
     if not path.is_file():

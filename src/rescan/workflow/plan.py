@@ -9,7 +9,7 @@ from typing import Any
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import at_home
+from rescan.files import at_home, is_file, is_folder
 from rescan.paths import Paths
 from rescan.study import DataSet, Settings, Study, write_resolved
 from rescan.study.file import load
@@ -39,9 +39,9 @@ class Plan:
         sources = self._sources(files)
         faults += self._unknown_studies(files)
         faults += [
-            f"config: sources.{study}: {source} is not there; give the path of a folder or an archive"
+            f"config: sources.{study}: {source}: no such folder or archive; give the path of one"
             for study, source in sources.items()
-            if not Path(source).exists()
+            if not (is_file(source) or is_folder(source))
         ]
         self.studies: dict[str, Study] = {}
         for name, file in files.items():

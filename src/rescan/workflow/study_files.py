@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rescan import catalogue
 from rescan.errors import RescanError
+from rescan.files import is_file
 from rescan.study.file import tasks_of
 from rescan.study.merge import other_data
 from rescan.study.yaml_text import read_yaml
@@ -55,8 +56,8 @@ def find(entries: list[str], folder: Path, absolute: Callable[[str], Path]) -> t
             faults.append(f"config: studies: no study {study!r}{catalogue.suggest(study, shipped)}")
             continue
         name = f"{path.stem}-{task}" if task else path.stem
-        if not path.is_file():
-            faults.append(f"config: studies: {path} is not there; give a name of studies/ or the path of a study file")
+        if not is_file(path):
+            faults.append(f"config: studies: {path}: no such file; give a name of studies/ or the path of a study file")
         elif name in files:
             faults.append(f"config: studies: two studies are called {name!r}; rename one file")
         elif task and task not in (tasks := tasks_of(path)):
