@@ -28,7 +28,8 @@ from rescan.workflow.plan import Plan
 
 ROOT = Path(__file__).parent.parent
 STUDIES = [*sorted(ROOT.glob("studies/*.yaml")), *sorted(ROOT.glob("docs/examples/*.yaml"))]
-SECONDS = 5  # that a case may take
+SECONDS = 5  # of computing that a case may take
+WAITING = 60  # seconds that it may take in all, on a machine that has other things to do
 AS_TEXT = 0.25  # share of cases that change the text rather than the tree that is read of it: these take longer
 NASTY = [
     None, True, False, 0, 1, -1, 2, 10**30, -(10**30), 0.5, 1e308, -1e-308, "", " ", "a", "no", "null", "1", "..", "/",
@@ -60,7 +61,7 @@ PIECES = [
 
 
 class TooLong(BaseException):
-    """A case takes longer than SECONDS; no `except Exception` catches it."""
+    """A case takes longer than SECONDS or WAITING; no `except Exception` catches it."""
 
 
 def run(target: str, count: int, seed: int) -> list[str]:
@@ -155,13 +156,16 @@ def _time_limit() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise TooLong
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, SECONDS), signal.SIGALRM: (signal.ITIMER_REAL, WAITING)}
+    before = {number: signal.signal(number, stop) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 def _changed_tree(tree: dict[str, object], chance: random.Random) -> dict[str, object]:

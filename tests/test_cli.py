@@ -1,6 +1,8 @@
 """The command line: exit codes, one line per fault, every rule's help."""
 
+import os
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from rescan.cli import app
+from rescan.errors import RescanError
+from rescan.log import logger, start
+from rescan.study import Settings, read, write_resolved
+from rescan.study.file import load
 
 ROOT = Path(__file__).parent.parent
 RULES = sorted(
@@ -66,3 +72,77 @@ def test_schema_and_doctor_and_clean(tmp_path):
     assert not state.parent.exists()
     assert not of_autoencoder.parent.exists()
     assert metrics.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        *[("train", "--threads", value) for value in ("0", "-1", "1000000000", "x")],
+        *[("train", "--fold", value) for value in ("-1", "1000000000000")],
+        *[("train", "--seed", value) for value in ("-1", "99999999999")],
+        *[("train", "--jobs-per-gpu", value) for value in ("0", "1000")],
+        *[("train", "--runtime", value) for value in ("nan", "inf", "-1", "1e300")],
+        *[("audit", "--processes", value) for value in ("0", "-1", "1000000")],
+        *[("train", "--log", value) for value in ("/dev/full", "pipe", ".", "file/x.log", "x" * 300)],
+        *[("estimate", "--cores", value) for value in ("0", "1000000000")],
+        *[("estimate", "--gpus", value) for value in ("0", "1000000000")],
+    ],
+)
+def test_an_option_without_sense_is_wrong_usage(tmp_path, monkeypatch, command, option, value):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("file").touch()
+    needed = {"train": ["study.json", "--arm", "a"], "audit": ["study.json"]}.get(command, [])
+    result = CliRunner().invoke(app, [command, *needed, option, value])
+    assert result.exit_code == 2
+    assert option in result.output
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "nan", "inf"])
+def test_an_extent_without_sense_is_wrong_usage(size):
+    result = CliRunner().invoke(app, ["predict", "arm", "image.png", "--extent", "1", size, "1"])
+    assert result.exit_code == 2
+
+
+def test_a_study_json_that_is_none_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("other.json").write_text('{"a": 1}')
+    Path("deep.json").write_text("[" * 900 + "]" * 900)
+    faults = {
+        "pipe": "pipe: is a pipe, device or socket, not a file; make it with `rescan resolve`",
+        ".": ".: is a folder, not a file; make it with `rescan resolve`",
+        "/dev/zero": "/dev/zero: is a pipe, device or socket, not a file",
+        "none.json": "none.json: cannot be read (No such file or directory)",
+        "other.json": "other.json: not a resolved study of this version",
+        "deep.json": "deep.json: not a resolved study of this version",
+        "x" * 300: "cannot be read (File name too long)",
+        "a\nb": r"a\nb: cannot be read (No such file or directory)",
+    }
+    for path, fault in faults.items():
+        result = CliRunner().invoke(app, ["split", path])
+        assert isinstance(result.exception, RescanError)
+        assert fault in str(result.exception)
+        assert len(str(result.exception).splitlines()) == 1
+
+
+def test_a_fold_that_the_split_lacks_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_resolved(load(ROOT / "studies/brain_tumor.yaml", Settings("demo")), "study.json")
+    with pytest.raises(RescanError, match=r"^study\.json: no fold 99: the last one is 0$"):
+        read("study.json", "cnn5", fold=99)
+    assert read("study.json", "cnn5", fold=0).split.fold_count == 1
+
+
+def test_a_log_on_a_full_disk_is_said_once(capsys):
+    start(Path("/dev/full"))
+    logger.info("one")
+    logger.info("two")
+    lines = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    start(None)
+    assert lines == [
+        "INFO one",
+        "WARNING /dev/full: cannot be written ([Errno 28] No space left on device); further messages are not in it",
+        "INFO two",
+    ]

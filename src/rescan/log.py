@@ -13,12 +13,24 @@ Item = TypeVar("Item")
 logger = logging.getLogger("rescan")
 
 
+class _LogFile(logging.FileHandler):
+    """A log file; once it cannot be written, as on a full disk, messages go on to stderr alone."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - a name of logging's
+        """Say it once, in one line, where logging would print a traceback for every message."""
+        if self in logger.handlers:
+            logger.removeHandler(self)
+            logger.warning(
+                "%s: cannot be written (%s); further messages are not in it", self.baseFilename, sys.exc_info()[1]
+            )
+
+
 def start(log: Path | None) -> None:
     """Send messages to stderr and, if given, also to the file `log`, which is replaced."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8", errors="backslashreplace"))
+        handlers.append(_LogFile(log, mode="w", encoding="utf-8", errors="backslashreplace"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
     logger.handlers[:] = handlers

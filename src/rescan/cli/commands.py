@@ -12,6 +12,7 @@ import typer
 from rescan import stopping
 from rescan.cli import steps, tools
 from rescan.errors import RescanError
+from rescan.files import shown
 from rescan.log import logger
 from rescan.stopping import Stopped
 
@@ -62,7 +63,7 @@ def main() -> None:
             logger.error(line)
         sys.exit(stopping.exit_code() or 1)
     except OSError as error:
-        where = error.filename or "a file"
+        where = shown(error.filename or "a file")
         logger.error("%s: %s; check the path, its permissions and the disk", where, error.strerror or error)
         sys.exit(1)
     except Exception:  # noqa: BLE001 - whatever it is, the log must have it

@@ -127,7 +127,7 @@ def train(
     from rescan.training.lease import Machine
     from rescan.training.train import train
 
-    run, clock = Run(read(study, arm), arm, fold, seed), Clock(runtime or None)
+    run, clock = Run(read(study, arm, fold=fold), arm, fold, seed), Clock(runtime or None)
     files = run.folder
     outputs = (run.state_folder, files.model, files.history, files.losses, files.network, files.curves)
     with running_run("train", run, *outputs, stop_waiting=clock.time_is_up, must=True):
@@ -155,7 +155,10 @@ def pretrain(
     from rescan.training.lease import Machine
     from rescan.training.pretrain import pretrain
 
-    run, clock = AutoencoderRun(read(study, autoencoder=autoencoder), autoencoder, fold, seed), Clock(runtime or None)
+    run, clock = (
+        AutoencoderRun(read(study, autoencoder=autoencoder, fold=fold), autoencoder, fold, seed),
+        Clock(runtime or None),
+    )
     with running_run("pretrain", run, run.state_folder, run.folder, stop_waiting=clock.time_is_up, must=True):
         pretrain(run, Machine(device, threads, jobs_per_gpu), clock)
         curves(run.folder.history, run.folder.curves, vectors=False)
@@ -178,7 +181,7 @@ def infer(
     from rescan.training.infer import infer
     from rescan.training.lease import Machine
 
-    run = Run(read(study, arm), arm, fold, seed)
+    run = Run(read(study, arm, fold=fold), arm, fold, seed)
     files = run.folder
     with running_run("infer", run, files.predictions, files.vectors, files.diagnosis):
         infer(run, Machine(device, threads, jobs_per_gpu))

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from rescan.cli.options import At, Device, DeviceName, Log, Preparation, Resolved
+from rescan.cli.options import At, Device, DeviceName, Extent, Log, Preparation, Resolved
 from rescan.log import start
 
 
@@ -53,9 +53,7 @@ def predict(
         Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
     ] = None,
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("predictions.csv"),
-    extent: Annotated[
-        Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
-    ] = None,
+    extent: Extent = None,
     patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
     at: At = None,
     device: Device = DeviceName.auto,
@@ -79,9 +77,7 @@ def evaluate_on(
     out: Annotated[Path, typer.Option(help="the scores to write; the predictions are written beside")] = Path(
         "evaluation.json"
     ),
-    extent: Annotated[
-        Optional[tuple[float, float, float]], typer.Option(help="millimeters along depth, height and width")
-    ] = None,
+    extent: Extent = None,
     at: At = None,
     device: Device = DeviceName.auto,
     log: Log = None,
@@ -139,8 +135,10 @@ def estimate(
     config: Annotated[  # noqa: ARG001 - it may stand before the words, as for snakemake
         bool, typer.Option("--config", help="may stand before the settings")
     ] = False,
-    cores: Annotated[Optional[int], typer.Option(min=1, help="cores to run on; by default all of this machine")] = None,
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs to run on, if any")] = 1,
+    cores: Annotated[
+        Optional[int], typer.Option(min=1, max=100_000, help="cores to run on; by default all of this machine")
+    ] = None,
+    gpus: Annotated[int, typer.Option(min=1, max=10_000, help="GPUs to run on, if any")] = 1,
     card: Annotated[
         Optional[str], typer.Option(help="nominal rates of this GPU, instead of measuring: h100, …")
     ] = None,

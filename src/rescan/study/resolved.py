@@ -10,23 +10,27 @@ from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import writing
+from rescan.files import read_bytes, writing
 from rescan.paths import EXTERNAL, Paths
 from rescan.study.study import Study
 
+MOST_BYTES = 100_000_000
+
 
 def read(
-    path: str | Path, arm: str | None = None, preparation: str | None = None, autoencoder: str | None = None
+    path: str | Path,
+    arm: str | None = None,
+    preparation: str | None = None,
+    autoencoder: str | None = None,
+    fold: int = 0,
 ) -> Study:
     """Read a resolved study (`study.json`).
 
     Raises:
-        RescanError: It is missing or of another version, or has no such arm, preparation or autoencoder.
+        RescanError: It is missing or of another version, or has no such arm, preparation, autoencoder or fold.
     """
     try:
-        study = Study.model_validate_json(Path(path).read_bytes())
-    except OSError as error:
-        raise RescanError(f"{path}: cannot be read ({error.strerror}); make it with `rescan resolve`") from None
+        study = Study.model_validate_json(read_bytes(path, MOST_BYTES, "make it with `rescan resolve`"))
     except ValidationError:
         raise RescanError(f"{path}: not a resolved study of this version; make it with `rescan resolve`") from None
     sections: tuple[tuple[str, str | None, Mapping[str, Any]], ...] = (
@@ -37,6 +41,8 @@ def read(
     for kind, name, entries in sections:
         if name is not None and name not in entries:
             raise RescanError(f"{path}: no {kind} {name!r}{catalogue.suggest(name, entries)}")
+    if fold >= study.split.fold_count:
+        raise RescanError(f"{path}: no fold {fold}: the last one is {study.split.fold_count - 1}")
     return study
 
 
