@@ -1,5 +1,6 @@
 """Prediction on new images, with nothing but an arm's folder."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -122,6 +123,24 @@ def test_maps_are_made_as_those_of_the_study(arm, images, tmp_path, monkeypatch)
     write_json(arm / "gradcam/summary.json", {**summary, "layer": "layer5"})
     with pytest.raises(RescanError, match=r"summary\.json: layer: resnet18 has no block 'layer5'; it has .*gradcam"):
         predict(arm, [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
+
+
+def test_what_cannot_be_written_whole_leaves_old_answers_and_maps(arm, images, tmp_path, monkeypatch):
+    predict(arm, [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
+    old = {path: path.write_text("old") for path in [tmp_path / "out.csv", *(tmp_path / "maps").iterdir()]}
+    draw = new_maps.draw
+
+    def draw_one(path, *rest):
+        if path.name != "a.png":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        draw(path, *rest)
+
+    monkeypatch.setattr(new_maps, "draw", draw_one)
+    with pytest.raises(OSError, match="No space left"):
+        predict(arm, [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
+    assert len(old) == 4
+    assert [path.read_text() for path in old] == ["old"] * 4
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == sorted(p.name for p in list(old)[1:])
 
 
 def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):

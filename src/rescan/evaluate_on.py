@@ -30,7 +30,7 @@ from rescan.evaluation.part_scores import PartScores
 from rescan.evaluation.point_scores import joined as joined_points
 from rescan.evaluation.predictions import Predictions, averaged, combine, joined
 from rescan.evaluation.readings import of_new
-from rescan.files import output, write_table
+from rescan.files import output, together, write_table
 from rescan.log import logger
 from rescan.paths import ArmFolder
 from rescan.results.damage import damaged
@@ -122,8 +122,9 @@ def evaluate_on(
         logger.warning(text)
     if len(unread):
         logger.warning("%d of %d files have no prediction, such as %s", len(unread), len(rows), unread["image"].iloc[0])
-    scores.write(out)
-    write_table(beside, read.table)
+    with together():
+        scores.write(out)
+        write_table(beside, read.table)
     return [*_lines(scores, metrics), *_lines_at(scores, metrics, at)]
 
 

@@ -15,10 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescan.errors import RescanError
+from rescan.errors import FULL, RescanError, fault_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+PROBED = 1 << 24  # bytes, more than what a failed library removes behind itself
+# Of each block of `together` what is written, by its place; None of one of `at_once`.
+_waiting: list[dict[Path, Path] | None] = []
 
 
 def at_home(path: str | Path) -> Path:
@@ -98,23 +103,87 @@ def writing(path: str | Path, *, new: bool = False) -> Iterator[Path]:
         The temporary path to write to. It is removed if the block raises, and `path` stays as it was.
 
     Raises:
+        RescanError: Something else than a file or a link is there, such as a pipe or a device.
         FileExistsError: A file is there, and must stay.
+        OSError: The disk is full, whatever a library makes of that; it names `path`.
     """
     path = Path(path)
+    if os.path.lexists(path) and stat.S_IFMT(path.lstat().st_mode) not in (stat.S_IFREG, stat.S_IFLNK):
+        raise RescanError(f"{path}: is a folder, or no regular file; move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    waits = False
     try:
         yield temporary
         os.umask(umask := os.umask(0))
         temporary.chmod(0o666 & ~umask)  # some libraries make files that only their owner can read
         sync(temporary)
+        block = _waiting[-1] if _waiting else None
         if new:
             os.link(temporary, path)
+            sync(path.parent)
+        elif block is not None:
+            block[path], waits = temporary, True
         else:
-            temporary.replace(path)
-        sync(path.parent)
+            _place(temporary, path)
+    except Exception as error:
+        if (full := _full(error, temporary, path)) is not None:
+            raise full from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if not waits:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Let what is written in the block take its places when the block ends; if it raises, all stays as it was."""
+    block: dict[Path, Path] = {}
+    _waiting.append(block)
+    try:
+        yield
+        for path, temporary in block.items():
+            _place(temporary, path)
+    finally:
+        _waiting.pop()
+        for temporary in block.values():
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Let what is written in the block take its place at once, also within `together`."""
+    _waiting.append(None)
+    try:
+        yield
+    finally:
+        _waiting.pop()
+
+
+def _place(temporary: Path, path: Path) -> None:
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def _full(error: Exception, temporary: Path, path: Path) -> OSError | None:
+    """The error that says that `path` has no room, if that is why writing it failed.
+
+    What is known of the file itself is its name; else the system is asked again, for libraries say "encoder error -2".
+    """
+    if isinstance(error, RescanError):
+        return None
+    fault = fault_of(error)
+    if fault is not None:
+        number, file = fault
+        return OSError(number, os.strerror(number), str(path)) if file in ("", str(temporary)) else None
+    try:
+        with temporary.open("ab", buffering=0) as stream:
+            while stream.tell() < PROBED:
+                stream.write(bytes(1 << 20))
+    except OSError as probed:
+        if probed.errno in FULL:
+            return OSError(probed.errno, probed.strerror, str(path))
+    return None
 
 
 def sync(path: Path) -> None:
@@ -144,20 +213,22 @@ def remove_temporaries(place: Path) -> None:
 
 
 def output(path: Path, inputs: Iterable[Path] = ()) -> Path:
-    """Where a command may write a file that a person names: what a link leads to.
+    """Where a command may write a file that a person names: what a link leads to. Of hard links, one name is written.
 
     Args:
         path: As the person names it.
         inputs: What the command reads.
 
     Raises:
-        RescanError: It is no file, an input, or in a folder that cannot be written to.
+        RescanError: It is no regular file, such as /dev/stdout, or an input, or it or its folder cannot be written to.
     """
     place = Path(os.path.realpath(path))
     if place.exists() and not place.is_file():
         raise RescanError(f"{path}: is a folder, or no regular file; give the name of a file to write")
     if str(place) in set(map(os.path.realpath, inputs)):
         raise RescanError(f"{path}: is one of the files to read; give the output another name")
+    if place.exists() and not os.access(place, os.W_OK):
+        raise RescanError(f"{path}: may not be written to; remove it, or give another name")
     folder = next(above for above in place.parents if above.exists())
     if not folder.is_dir():
         raise RescanError(f"{path}: {folder} is no folder; give another name")

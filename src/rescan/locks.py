@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -50,9 +50,9 @@ def locked(
             if _lock(stream, lock, what, must=must):
                 if not _is_at(lock, stream):
                     continue  # it was removed meanwhile: another process may hold the one that is there now
-                stream.truncate(0)
-                stream.write(_own_name())
-                stream.flush()
+                with suppress(OSError):  # of a full disk: the name only tells who waits
+                    os.ftruncate(stream.fileno(), 0)
+                    os.write(stream.fileno(), _own_name().encode())
                 yield
                 return
             stream.seek(0)

@@ -6,29 +6,39 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+
+from rescan.errors import RescanError, in_words
 
 Item = TypeVar("Item")
 logger = logging.getLogger("rescan")
 
 
 class _LogFile(logging.FileHandler):
-    """A log file; once it cannot be written, as on a full disk, messages go on to stderr alone."""
+    """A log file; where it cannot be written, as on a full disk, stderr says so once, and the work goes on."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - a name of logging's
-        """Say it once, in one line, where logging would print a traceback for every message."""
-        if self in logger.handlers:
-            logger.removeHandler(self)
-            logger.warning(
-                "%s: cannot be written (%s); further messages are not in it", self.baseFilename, sys.exc_info()[1]
-            )
+    def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Leave the file."""
+        logger.removeHandler(self)
+        with suppress(OSError):
+            self.close()
+        error = sys.exc_info()[1]
+        reason = in_words(error) if isinstance(error, OSError) else error
+        logger.warning("%s: messages are no longer written there: %s", self.baseFilename, reason)
 
 
 def start(log: Path | None) -> None:
-    """Send messages to stderr and, if given, also to the file `log`, which is replaced."""
+    """Send messages to stderr and, if given, also to the file `log`, which is replaced.
+
+    Raises:
+        RescanError: It is a folder, a pipe or a device.
+    """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log is not None:
+        if log.exists() and not log.is_file():
+            raise RescanError(f"--log: {log}: is a folder, or no regular file; give the name of a file to write")
         log.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(_LogFile(log, mode="w", encoding="utf-8", errors="backslashreplace"))
     for handler in handlers:

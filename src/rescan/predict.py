@@ -29,7 +29,7 @@ from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.frames import file_and_frame, frame_paths
 from rescan.errors import RescanError
 from rescan.evaluation.readings import Reading, of_new
-from rescan.files import output, write_table
+from rescan.files import output, together, write_table
 from rescan.log import logger
 from rescan.paths import ArmFolder
 from rescan.patterns import compiled, matched
@@ -47,6 +47,7 @@ PATIENT = "patient.*"  # what a patient's folder is called, as a regular express
 LONGEST_NAME = 180  # bytes, of a map: a file system takes 255, with what is added
 
 
+@together()
 def predict(
     arm_folder: Path,
     images: list[Path],

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
-from rescan.errors import RescanError
+from rescan.errors import RescanError, is_of_machine
 
 # Beside hidden ones, among them what macOS adds: `._x.png`, `.DS_Store`.
 LEFT_BEHIND = {
@@ -104,7 +104,9 @@ def _leads_to(entry: os.DirEntry[str], kind: Callable[[os.DirEntry[str]], bool])
     """Whether an entry, or what it links to, is of a kind; a link that leads in a circle is of none."""
     try:
         return kind(entry)
-    except OSError:
+    except OSError as error:
+        if is_of_machine(error):
+            raise
         return False
 
 

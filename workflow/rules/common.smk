@@ -12,7 +12,7 @@ from rescan.paths import Paths
 from rescan.workflow.clock import set_right
 from rescan.workflow.config import read_config_file
 from rescan.workflow.forecast import line_behind_dry_run
-from rescan.workflow.environment import bound, environment, launch_folder
+from rescan.workflow.environment import bound, check_folder, environment, launch_folder
 from rescan.workflow.image import check_binds
 from rescan.workflow.inputs import Inputs
 from rescan.workflow.partitions import check_partitions
@@ -32,6 +32,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 try:
+    check_folder()
     PLAN = Plan(
         config, Path(workflow.basedir), launch_folder(bool(workflow.overwrite_workdir))
     )

@@ -6,13 +6,13 @@ Every step takes the resolved study (`results/<scale>/<study>/study.json`) and f
 
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
 from rescan import stopping
 from rescan.cli import steps, tools
-from rescan.errors import RescanError
-from rescan.files import shown
+from rescan.errors import RescanError, in_words
 from rescan.log import logger
 from rescan.stopping import Stopped
 
@@ -52,20 +52,41 @@ for command in (
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends in one line per fault and exit code 1."""
+    """Run the command; a user's mistake, or a fault of the machine, ends in one line and exit code 1."""
+    _open_standard_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # else a full disk behind it is said by Python, when it is too late for an exit code
     except Stopped:
-        logger.error(stopping.line())
-        sys.exit(stopping.exit_code())
+        _fail(stopping.line(), stopping.exit_code() or 1)
     except RescanError as error:
-        for line in str(error).splitlines():
-            logger.error(line)
-        sys.exit(stopping.exit_code() or 1)
-    except OSError as error:
-        where = shown(error.filename or "a file")
-        logger.error("%s: %s; check the path, its permissions and the disk", where, error.strerror or error)
-        sys.exit(1)
-    except Exception:  # noqa: BLE001 - whatever it is, the log must have it
+        _fail(str(error), stopping.exit_code() or 1)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the log must have it
+        line = in_words(error)
+        if line is not None:
+            _fail(line)
         logger.exception("unexpected error; this is a fault of Rescan, please report it with the lines below")
         sys.exit(1)
+
+
+def _fail(lines: str, code: int = 1) -> NoReturn:
+    for line in lines.splitlines():
+        logger.error(line)
+    try:
+        sys.stdout.flush()
+    except OSError:  # else Python tries again at the end, and says so
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open those that are closed, to nowhere; else the next file gets such a number, and messages go into it."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdin, sys.stdout, sys.stderr = (
+        stream or open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole process
+        for number, (stream, mode) in enumerate(((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w")))
+    )

@@ -7,26 +7,30 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rescan.errors import NoRoomError, in_words, is_full
 from rescan.files import remove_temporaries
 from rescan.locks import locked
 from rescan.paths import Paths
 
 if TYPE_CHECKING:
     from rescan.study import AnyRun, Study
+    from rescan.workload.work import Work
 
 
 @contextmanager
 def running(
     step: str,
     *outputs: str,
-    study: Study | None = None,  # noqa: ARG001 - it and the next three say which run this is
-    name: str | None = None,  # noqa: ARG001
+    study: Study | None = None,
+    name: str | None = None,
     fold: int | None = None,  # noqa: ARG001
     seed: int | None = None,  # noqa: ARG001
     stop_waiting: Callable[[], str | None] = lambda: None,
     must: bool = False,
 ) -> Iterator[None]:
     """Do a step's work in this block: of two at once, one works, the other waits, and then does its own.
+
+    What it needs of a disk that turns out to be full is said.
 
     Args:
         step: The step's name.
@@ -39,16 +43,45 @@ def running(
         must: Whether the step refuses a file system without locks.
 
     Raises:
-        RescanError: As `locked` does.
+        RescanError: As `locked` does; or the disk is full.
     """
     with locked(outputs[0], step, stop_waiting, must=must):
         for output in outputs:
             remove_temporaries(Path(output))
-        yield
+        try:
+            yield
+        except OSError as error:
+            line = None if not is_full(error) else in_words(error, _space(step, study, name))
+            if line is None:
+                raise
+            raise NoRoomError(line) from None
+
+
+def _work(step: str, study: Study | None, name: str | None) -> Work | None:
+    """What is known of a step's work; None if nothing is."""
+    from rescan.workload.jobs import Jobs
+
+    if study is None or not hasattr(Jobs, step):
+        return None
+    work: Work = getattr(Jobs(study), step)(*([] if name is None else [name]))
+    return work
+
+
+def _space(step: str, study: Study | None, name: str | None) -> str:
+    """What a step writes, in words; "" if that is not known."""
+    from rescan.workload.estimate_rows import size_of
+
+    work = _work(step, study, name)
+    megabytes = 0.0 if work is None else work.disk_mb + work.scratch_mb
+    return size_of(megabytes) if megabytes else ""
 
 
 def running_run(
-    step: str, run: AnyRun, *outputs: str, stop_waiting: Callable[[], str | None] = lambda: None, must: bool = False
+    step: str,
+    run: AnyRun,
+    *outputs: str,
+    stop_waiting: Callable[[], str | None] = lambda: None,
+    must: bool = False,
 ) -> AbstractContextManager[None]:
     """The same of a step of one run."""
     return running(

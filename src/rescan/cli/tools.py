@@ -25,11 +25,13 @@ def resolve(
 ) -> None:
     """Merge and check a study file; write every arm's whole recipe as JSON."""
     start(log)
+    from rescan.files import output
     from rescan.study import Settings, write_resolved
     from rescan.study.file import load
 
     settings = Settings(scale, weights=weights, seeds=seed, folds=folds, arms=arm, source=source, task=task)
-    write_resolved(load(study_file, settings), out)
+    place = output(out, [study_file])
+    write_resolved(load(study_file, settings), place)
 
 
 def export(

@@ -20,7 +20,7 @@ import pandas as pd
 from rescan.data.pool import pooled
 from rescan.data.readers.frames import file_and_frame, file_of
 from rescan.data.readers.volumes import dicom_of
-from rescan.errors import RescanError
+from rescan.errors import RescanError, is_of_machine
 from rescan.files import sync
 from rescan.locks import locked
 from rescan.log import logger
@@ -112,7 +112,9 @@ def header_of(path: Optional[Path], key: Optional[bytes]) -> dict[str, str]:
         with quiet():
             content = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*tags])
             said = {tag: _text(content.get(tag)) for tag in tags}
-    except Exception:  # noqa: BLE001 - the audit reads the file, and says what is wrong with it
+    except Exception as error:
+        if is_of_machine(error):
+            raise
         return {}
     row = {name: next((said[tag] for tag in of_column if said[tag]), "") for name, of_column in TAGS.items()}
     row["device"] = " ".join(dict.fromkeys(said[tag] for tag in TAGS["device"] if said[tag]))

@@ -11,6 +11,7 @@ import pandas as pd
 from rescan.data.headers import key_at, with_headers, with_years
 from rescan.data.layouts.reading import check_patients, read_layout
 from rescan.errors import RescanError
+from rescan.files import together
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.results.damage import damaged
@@ -65,8 +66,9 @@ def index(study: Study) -> None:
         manifest = with_headers(manifest, _located(roots, manifest), key)
     manifest = with_years(manifest, study.name)
     check_patients(study, study.name, manifest[manifest["origin"] == ""])
-    MANIFEST.write(paths.manifest, manifest)
-    DroppedSamples(labels=own.attrs["dropped"], unlisted=own.attrs["unlisted"]).write(paths.dropped)
+    with together():
+        MANIFEST.write(paths.manifest, manifest)
+        DroppedSamples(labels=own.attrs["dropped"], unlisted=own.attrs["unlisted"]).write(paths.dropped)
     logger.info("%s: %d samples in %s", study.name, len(manifest), paths.manifest)
 
 

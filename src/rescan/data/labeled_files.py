@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +21,7 @@ from rescan.data.readers.tables import (
     read_table,
     without_placeholders,
 )
+from rescan.errors import is_of_machine
 from rescan.files import sha256
 from rescan.log import logger
 from rescan.paths import Paths
@@ -168,9 +168,12 @@ def known_files(arm_folder: Path, rows: pd.DataFrame, key: bytes) -> list[str]:
 
 def _digest(file: Path) -> str:
     """The SHA-256 of a file; "" of a folder, and of what is not there or cannot be read."""
-    with suppress(OSError):
+    try:
         return sha256(file) if file.is_file() else ""
-    return ""
+    except OSError as error:
+        if is_of_machine(error):
+            raise
+        return ""
 
 
 def _names(patients: Iterable[str], key: bytes) -> set[str]:

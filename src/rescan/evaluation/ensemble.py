@@ -7,6 +7,7 @@ import pandas as pd
 from rescan.errors import RescanError
 from rescan.evaluation import predictions
 from rescan.evaluation.predictions import combine, trim_of
+from rescan.files import together
 from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.paths import Paths
@@ -31,7 +32,8 @@ def ensemble(study: Study, arm: str, seed: int) -> None:
     mean = combine([member.where(member.rows["part"] != "train") for member in members], trim_of(recipe))
     run = Paths(study.scale, study.name).run(arm, 0, seed)
     outputs = pd.DataFrame(heads.columns(mean.outputs))
-    PREDICTIONS.write(run.predictions, pd.concat([mean.rows.assign(fold=0), outputs], axis=1))
-    Diagnosis(collapsed=False).write(run.diagnosis)
+    with together():
+        PREDICTIONS.write(run.predictions, pd.concat([mean.rows.assign(fold=0), outputs], axis=1))
+        Diagnosis(collapsed=False).write(run.diagnosis)
     networks = [run for run in study.member_runs(arm) if run.seed == seed]
     logger.info("%s, seed %d: %d networks averaged", arm, seed, len(networks))

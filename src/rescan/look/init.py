@@ -16,7 +16,7 @@ from rescan import catalogue
 from rescan.data.headers import passing_key
 from rescan.data.held_out import FEWEST_GROUPS
 from rescan.errors import RescanError
-from rescan.files import writing
+from rescan.files import output, writing
 from rescan.log import logger
 from rescan.look.guess import Guess, guess
 from rescan.look.samples import Looked, look_at, span, spread, with_hidden_headers
@@ -46,6 +46,7 @@ def init(folder: Path, table: Path | None, out: Path, *, force: bool = False) ->
     there = RescanError(f"{out}: is there already; write another by -o, or overwrite it by --force")
     if out.exists() and not force:
         raise there
+    place = output(out)
     if not folder.is_dir():
         raise RescanError(f"{folder}: no such folder; give the folder with the images or volumes")
     if table is not None and not table.is_file():
@@ -60,7 +61,7 @@ def init(folder: Path, table: Path | None, out: Path, *, force: bool = False) ->
         for scale in SCALES:
             load(copy, Settings(scale))
     try:
-        with writing(out, new=not force) as temporary:
+        with writing(place, new=not force) as temporary:
             temporary.write_text(text, "utf-8")
     except FileExistsError:  # made meanwhile
         raise there from None

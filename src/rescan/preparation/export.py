@@ -10,6 +10,7 @@ from rescan import catalogue
 from rescan.data.gray_levels import of_store
 from rescan.data.readers.volumes import write_nifti
 from rescan.errors import RescanError
+from rescan.files import output, together
 from rescan.log import logger, progress
 from rescan.paths import Paths
 from rescan.preparation.store import open_beside, open_store
@@ -18,6 +19,7 @@ from rescan.results.packed_store import ITEMS
 from rescan.study import Study
 
 
+@together()
 def export(study: Study, preparation: str, out: str | Path, samples: Sequence[str] = ()) -> None:
     """Write volumes of a packed store as `<out>/<sample>.nii.gz`, in gray levels: uint8, or float32 of a uint16 store.
 
@@ -33,6 +35,7 @@ def export(study: Study, preparation: str, out: str | Path, samples: Sequence[st
         RescanError: The preparation makes images, its store is not there, or it lacks a sample.
     """
     where = f"{study.name}: preparations.{preparation}"
+    output(Path(out, "a.nii.gz"))
     if study.preparations[preparation].dimensions == 2:
         raise RescanError(f"{where}: makes images, which have no place in the world; only volumes can be exported")
     folder = Paths(study.scale, study.name).store(preparation)

@@ -47,9 +47,12 @@ class Rows(NamedTuple):
 
     def write(self, row: int, values: np.ndarray) -> None:
         """Fill a row."""
-        with self.path.open("r+b") as file:
-            file.seek((row - self.length) * self.row_bytes, os.SEEK_END)
-            file.write(np.ascontiguousarray(values, self.dtype).data)
+        try:
+            with self.path.open("r+b") as file:
+                file.seek((row - self.length) * self.row_bytes, os.SEEK_END)
+                file.write(np.ascontiguousarray(values, self.dtype).data)
+        except OSError as error:  # of a full disk, without a name
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def read(self, row: int) -> np.ndarray:
         """A row."""

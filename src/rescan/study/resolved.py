@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import read_bytes, writing
+from rescan.files import read_bytes, together, writing
 from rescan.paths import EXTERNAL, Paths
 from rescan.study.study import Study
 
@@ -61,7 +61,8 @@ def read_in_place(path: str | Path) -> Study:
 
 def write_resolved(study: Study, path: str | Path) -> None:
     """Write a resolved study as JSON; and each of its external data sets, in a folder of its own beside it."""
-    with writing(path) as temporary:
-        temporary.write_text(study.model_dump_json(indent=1) + "\n", "utf-8")
-    for name, data_set in study.externals.items():
-        write_resolved(data_set, Path(path).parent / EXTERNAL / name / Path(path).name)
+    with together():
+        for name, data_set in study.externals.items():
+            write_resolved(data_set, Path(path).parent / EXTERNAL / name / Path(path).name)
+        with writing(path) as temporary:
+            temporary.write_text(study.model_dump_json(indent=1) + "\n", "utf-8")

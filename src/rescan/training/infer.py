@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.errors import RescanError
-from rescan.files import writing
+from rescan.files import together, writing
 from rescan.heads import outputs as heads
 from rescan.log import logger
 from rescan.models import model_files
@@ -64,7 +64,8 @@ def infer(run: Run, machine: Machine) -> None:
         share = 100 * (diagnosis.share or 0)
         logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)
     keys = items.assign(fold=run.fold, seed=run.seed)[KEYS]
-    PREDICTIONS.write(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
-    with writing(folder.vectors) as temporary:
-        np.save(temporary, vectors, allow_pickle=False)
-    diagnosis.write(folder.diagnosis)
+    with together():
+        PREDICTIONS.write(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
+        with writing(folder.vectors) as temporary:
+            np.save(temporary, vectors, allow_pickle=False)
+        diagnosis.write(folder.diagnosis)

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from rescan.errors import RescanError
 from rescan.workflow.image import BINDS, binds_of
 from rescan.workflow.plan import Plan
 
@@ -20,6 +21,18 @@ def launch_folder(moved: bool) -> Path:
     """
     here = os.environ.get("PWD", ".") if moved else str(Path.cwd())
     return Path(os.environ.setdefault("RESCAN_LAUNCHED_IN", here))
+
+
+def check_folder() -> None:
+    """Refuse a folder that Snakemake, whose files come first, cannot write in; it would say so in a traceback.
+
+    Raises:
+        RescanError: This is one.
+    """
+    for folder in (Path(), Path(".snakemake")):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            remedy = "run this in a folder of your own, or name one by --directory"
+            raise RescanError(f"{folder.resolve()}: nothing can be written in it; {remedy}")
 
 
 def environment(plan: Plan) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ class Site:
     def end(self, *, succeeded: bool) -> None:
         """List them as what they are, and say where the pages are; never fail, for the workflow is over."""
         if self._progress:
-            self._progress.end(DONE if succeeded else FAILED)
+            with suppress(OSError):  # of a full disk: without a word, a workflow that is over counts as stopped
+                self._progress.end(DONE if succeeded else FAILED)
         self._write()
         pages = [Path(self.plan.paths(study).page) for study in self.plan.studies]
         if succeeded and all(page.is_file() for page in pages):  # not where only some rules were wanted

@@ -147,7 +147,9 @@ def duration(seconds: float) -> str:
 
 
 def size_of(megabytes: float) -> str:
-    """Megabytes, or gigabytes where there are many."""
+    """Megabytes, or kilobytes or gigabytes where these are handier."""
+    if 0 < megabytes < 1:
+        return f"{megabytes * 1000:.0f} kB"
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.3g} GB"
 
 

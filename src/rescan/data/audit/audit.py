@@ -18,6 +18,7 @@ from rescan.data.pool import pooled
 from rescan.data.readers.frames import file_of
 from rescan.data.readers.volumes import any_dicom
 from rescan.errors import RescanError
+from rescan.files import together
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.results.agreement import check_counts, read_manifest
@@ -112,8 +113,9 @@ def audit(study: Study, processes: int) -> None:
     report = report.model_copy(update={"warnings": [*report.warnings, *cautions(study, labeled, report)]})
     for warning in report.warnings:
         logger.warning(warning)
-    GROUPS.write(paths.groups, samples[[column.name for column in GROUPS.columns if column.name in samples]])
-    report.write(paths.audit)
+    with together():
+        GROUPS.write(paths.groups, samples[[column.name for column in GROUPS.columns if column.name in samples]])
+        report.write(paths.audit)
 
 
 def _relatives(study: Study, samples: pd.DataFrame, thumbnails: np.ndarray, processes: int) -> list[str]:

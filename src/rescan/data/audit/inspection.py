@@ -14,6 +14,7 @@ from rescan.data.gray_levels import stretched
 from rescan.data.readers import images, volumes
 from rescan.data.readers.frames import file_and_frame
 from rescan.data.readers.unreadable import one_line
+from rescan.errors import is_of_machine
 from rescan.files import sha256
 
 
@@ -46,6 +47,8 @@ def inspect(path: Path, *, gaps: bool = False) -> Inspected:
         size, digest = _bytes(path)
         image, mode, (depth, height, width) = _read(path, gaps=gaps)
     except OSError as error:  # a folder or file that may not be read
+        if is_of_machine(error):
+            raise
         return unreadable(one_line(error))
     except images.Unreadable as error:
         return unreadable(str(error), size, digest)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rescan.data.readers.images import SUFFIXES
 from rescan.data.readers.kinds import kind_of
-from rescan.errors import RescanError
+from rescan.errors import RescanError, is_of_machine
 from rescan.results.manifest import MANIFEST, OTHER_PATH
 from rescan.study import Study
 from rescan.walk import entries_of, files_below
@@ -88,4 +88,6 @@ def naming(study: Study) -> Iterator[None]:
     except RescanError as error:
         raise RescanError("\n".join(f"{study.name}: {line}" for line in str(error).splitlines())) from None
     except OSError as error:
+        if is_of_machine(error):
+            raise
         raise RescanError(f"{study.name}: {error.filename}: {error.strerror}; mend or remove it") from None

@@ -19,6 +19,7 @@ from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, 
 from rescan.data.readers.jpeg_sizes import sizes_of
 from rescan.data.readers.kinds import kind_of
 from rescan.data.readers.unreadable import Unreadable, one_line
+from rescan.errors import is_of_machine
 
 # What pydicom does with pixels, and from its version 3 on how it decodes them.
 IS_OLD = pydicom.__version__.startswith("2.")
@@ -201,7 +202,9 @@ def decoded(content: Dataset, frame: Optional[int] = None) -> tuple[np.ndarray, 
                 plugin = "pillow" if syntax == JPEGBaseline8Bit and "pillow" in decoder.available_plugins else ""
                 pixels, properties = decoder.as_array(content, index=frame, decoding_plugin=plugin)
                 photometric = properties["photometric_interpretation"]
-    except Exception as error:  # noqa: BLE001 - data that are truncated or compressed in an unknown way
+    except Exception as error:
+        if is_of_machine(error):
+            raise
         raise Unreadable(_why_not(syntax, error)) from None
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype.kind in "iu" and in_words:

@@ -18,6 +18,7 @@ from rescan.data.readers.frames import file_and_frame
 from rescan.data.readers.kinds import NEEDED, is_dicom, is_image, of_other_kind
 from rescan.data.readers.png_parts import PNG_MARK, needed_parts
 from rescan.data.readers.unreadable import Several, Unreadable, damage, several
+from rescan.errors import is_of_machine
 
 __all__ = ["SUFFIXES", "ImageInfo", "Several", "Unreadable", "read"]
 
@@ -227,7 +228,9 @@ def _orientation(file: Image.Image) -> int:
     """The EXIF orientation; 1, upright, where EXIF is broken."""
     try:
         return int(file.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - as in `read`; what says nothing costs no pixels
+    except Exception as error:
+        if is_of_machine(error):
+            raise
         return 1
 
 

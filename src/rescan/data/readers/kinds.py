@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 from typing import Literal, Optional
 
+from rescan.errors import is_of_machine
+
 Kind = Literal["image", "dicom", "volume"]
 
 NEEDED = 400  # bytes that tell all kinds apart
@@ -59,7 +61,9 @@ def kind_of(path: str | Path) -> Optional[Kind]:
                 with gzip.open(stream) as content:
                     inner = content.read(NEEDED)
                 return "volume" if is_nifti(inner) or is_mgh(inner) else None
-    except (OSError, EOFError, zlib.error):
+    except (OSError, EOFError, zlib.error) as error:
+        if is_of_machine(error):
+            raise
         return None
     if is_dicom(head):  # first, for a DICOM file may start as a TIFF
         return "dicom"

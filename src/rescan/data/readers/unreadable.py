@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rescan.errors import is_of_machine
+
 
 class Unreadable(ValueError):  # noqa: N818 - a finding, not a fault of the program
     """A file cannot be used; the message is the reason in a few words, and what to do."""
@@ -24,6 +26,8 @@ def one_line(error: Exception, most: int = 200) -> str:
 
 
 def damage(error: Exception) -> Unreadable:
-    """What is wrong with a file whose reader raised an error."""
+    """What is wrong with a file whose reader raised an error; a fault of the machine is raised again."""
+    if is_of_machine(error):
+        raise error
     text = one_line(error)
     return Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}")

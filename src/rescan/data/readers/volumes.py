@@ -20,7 +20,7 @@ from rescan.data.readers.kinds import NEEDED, is_nrrd, kind_of, of_other_kind
 from rescan.data.readers.nifti import grid_of, read_nifti, read_nrrd, write_nifti
 from rescan.data.readers.stacks import read_stack
 from rescan.data.readers.unreadable import Unreadable, damage
-from rescan.errors import RescanError
+from rescan.errors import RescanError, is_of_machine
 from rescan.walk import entries_of
 
 __all__ = [
@@ -159,7 +159,9 @@ def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
             layers = np.asarray(np.load(path, allow_pickle=False), np.float32)
     except Unreadable:
         raise
-    except Exception as error:  # noqa: BLE001 - as in `read`
+    except Exception as error:
+        if is_of_machine(error):
+            raise
         raise Unreadable(f"layers: damaged: {' '.join(str(error).split())[:100]}") from None
     if path.suffix == ".mat" and layers.ndim == 3 and layers.shape[1:] == (width, height):
         layers = layers.transpose(0, 2, 1)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Callable, NamedTuple
 
-from rescan.errors import RescanError
+from rescan.errors import NoRoomError, RescanError, is_full
 from rescan.log import logger
 
 NESTED = re.compile(r"(.+\.zip)(?:\.(\d{3}))?", re.IGNORECASE)
@@ -69,12 +69,12 @@ def _extract(archive: Path, into: Path) -> None:
             logger.info("extracting %s: %.2f GB, of %.2f GB free", archive, size / 1e9, free / 1e9)
         if size > free:
             need = f"{(size - free) / 1e9:.2f} GB more than"
-            raise RescanError(f"{archive}: holds {need} the free space of {into.parent}; make room")
+            raise NoRoomError(f"{archive}: holds {need} the free space of {into.parent}; make room")
         for member in _members(archive):
             target = into / _checked(member, archive)
             free -= member.size
             if free < 0:
-                raise RescanError(f"{archive}: holds more than the free space of {into.parent}; make room")
+                raise NoRoomError(f"{archive}: holds more than the free space of {into.parent}; make room")
             if member.kind == "folder":
                 target.mkdir(parents=True, exist_ok=True)
                 continue
@@ -88,6 +88,8 @@ def _extract(archive: Path, into: Path) -> None:
         reason = " ".join(str(error).split())
         raise RescanError(f"{archive}: not a whole zip or tar archive ({reason[:100]}); get it again") from None
     except OSError as error:
+        if is_full(error):
+            raise NoRoomError(f"{archive}: no space left in {into.parent} to extract it; make room there") from None
         raise RescanError(f"{archive}: cannot be extracted ({error.strerror or error}); check file and disk") from None
 
 
@@ -127,6 +129,8 @@ def _join(parts: list[Path]) -> Path:
                     shutil.copyfileobj(stream, out, 1 << 20)
                 part.unlink()
     except OSError as error:
+        if is_full(error):
+            raise NoRoomError(f"{first}: no space left to join it with its other parts; make room there") from None
         raise RescanError(f"{first}: cannot be joined with its other parts ({error.strerror}); make room") from None
     return first
 

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from rescan.errors import RescanError
+from rescan.errors import NoRoomError, RescanError, is_full
 from rescan.files import at_home, sha256, sync
 from rescan.log import logger, progress
 
 TIMEOUT = 60  # seconds without an answer
 BLOCK = 1 << 20  # bytes
+GOES_ON = "make room there and run again, it goes on from there"
 
 
 def fetch_url(url: str, digest: str, folder: Path) -> Path:
@@ -43,7 +44,7 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
     if file.is_file():
         return file
     have = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers, total = {"Range": f"bytes={have}-"} if have else {}, None
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as reply:  # noqa: S310 - checked above
             have = have if reply.status == http.HTTPStatus.PARTIAL_CONTENT else 0
@@ -59,6 +60,11 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # else the part is whole, or not of this file
             raise RescanError(f"{url}: the server answers {error.code} {error.reason}; check source.url") from None
     except (OSError, http.client.HTTPException) as error:
+        if is_full(error):
+            need = f"; needs about {total / 1e6:.3g} MB" if total else ""
+            raise NoRoomError(
+                f"{part}: no space left{need}; make room there and run again, it goes on from there"
+            ) from None
         reason = getattr(error, "reason", None) or error
         raise RescanError(
             f"{url}: cannot be fetched ({reason}); check the network and run again, it goes on from there"
@@ -172,6 +178,10 @@ def _client(what: str, key: str, meanings: dict[int, str], otherwise: str, folde
             reason = "access refused (401); check the token"
         elif status is not None:
             reason = f"the server answers {status}; try again later"
+        elif is_full(error):
+            raise NoRoomError(
+                f"{folder}: no space left; make room there and run again, it goes on from there"
+            ) from None
         elif isinstance(error, OSError):  # what `requests` raises is one
             reason = (
                 f"cannot be fetched ({type(error).__name__}); check the network and run again, it goes on from there"

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from rescan.catalogue import ENCODERS
 from rescan.data.readers.pth import read_pth
-from rescan.errors import RescanError
+from rescan.errors import RescanError, is_full
 from rescan.files import sha256, write_tensors, writing
 from rescan.log import logger, progress
 from rescan.paths import Paths
@@ -66,6 +66,8 @@ def _download(path: Path, folder: str) -> None:
                 for block in progress(iter(lambda: response.read(BLOCK), b""), blocks, f"{path.name} (MiB)"):
                     stream.write(block)
     except (OSError, HTTPException) as error:
+        if is_full(error):
+            raise
         reason = getattr(error, "reason", error)
         raise RescanError(
             f"{path}: cannot be downloaded ({reason}); download {url} elsewhere and put it there, "

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rescan.catalogue import READERS
-from rescan.files import writing
+from rescan.files import together, writing
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.reporting.page.album import Album
@@ -54,13 +54,14 @@ def report(study: Study) -> None:
         RescanError: A file that is there is damaged.
     """
     view, paths = study_view(study), Paths(study.scale, study.name)
-    write_paper(study, view.paper)
     album = Album(paths.results)
     body = environment(album=album).get_template("page_body.html").render(view=view, glossary=glossary())
     first = Entry(f"{study.name}-answer", Markup("Answer"))
     page = render(f"{study.title} ({study.scale})", body, [first, *contents(body)])
-    write(paths.page, album.fill(page))
-    card(view).write(paths.card)
+    with together():
+        write_paper(study, view.paper)
+        write(paths.page, album.fill(page))
+        card(view).write(paths.card)
 
 
 def environment(**globals_: object) -> Environment:
@@ -113,7 +114,7 @@ def write(out: str | Path, page: str) -> None:
     """Write a page into its place."""
     with writing(out) as temporary:
         temporary.write_text(page, "utf-8")
-    logger.info("the page: %s (%.1f MB)", out, Path(out).stat().st_size / 1e6)
+    logger.info("the page: %s (%.1f MB)", out, len(page.encode()) / 1e6)
 
 
 def _source(name: str) -> str:
