@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rescan import memory
 from rescan.doctor import limits
 
 
@@ -15,9 +16,9 @@ def machine(tmp_path, monkeypatch):
     (tmp_path / "meminfo").write_text("MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\nHugePages: 0\n")
     (tmp_path / "own").write_text("0::/job/step\n")
     (tmp_path / "cgroup/job/step").mkdir(parents=True)
-    monkeypatch.setattr(limits, "MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(limits, "OWN", tmp_path / "own")
-    monkeypatch.setattr(limits, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "OWN", tmp_path / "own")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(limits.os, "cpu_count", lambda: 8)
     monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
@@ -46,7 +47,7 @@ def test_limits_of_cgroups_and_of_slurm(machine, monkeypatch):
     assert found["cores"].startswith("8; 4 of them are this process's; the cgroup allows 2.5; SLURM gave 4: give")
     assert (
         found["memory"]
-        == "16 GiB, 8 GiB free; the cgroup allows 3.0 GiB, and what needs more is killed; SLURM gave 4.0 GiB"
+        == "16 GiB, 8 GiB free; the cgroup allows 3.0 GiB; SLURM allows 4.0 GiB, and what needs more is killed"
     )
 
 

@@ -14,6 +14,7 @@ from rescan import stopping
 from rescan.cli import steps, tools
 from rescan.errors import RescanError, in_words
 from rescan.log import logger
+from rescan.memory import watched
 from rescan.stopping import Stopped
 
 # Threads of torch that wait must not keep cores busy: three trainings that shared two cores took six times as long.
@@ -56,7 +57,8 @@ def main() -> None:
     _open_standard_streams()
     try:
         try:
-            app()
+            with watched():
+                app()
         finally:
             sys.stdout.flush()  # else a full disk behind it is said by Python, when it is too late for an exit code
     except Stopped:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from rescan.errors import NoRoomError, in_words, is_full
 from rescan.files import remove_temporaries
 from rescan.locks import locked
+from rescan.memory import check_need
 from rescan.paths import Paths
 
 if TYPE_CHECKING:
     from rescan.study import AnyRun, Study
     from rescan.workload.work import Work
+
+DRIVER = Path("/proc/driver/nvidia/version")  # where there is one of NVIDIA
+HEAVY = {"audit", "preprocess", "pretrain", "train", "infer", "evaluate", "gradcam"}  # whose memory is looked at
 
 
 @contextmanager
@@ -27,10 +31,12 @@ def running(
     seed: int | None = None,  # noqa: ARG001
     stop_waiting: Callable[[], str | None] = lambda: None,
     must: bool = False,
+    processes: int = 1,
+    device: str = "cpu",
 ) -> Iterator[None]:
     """Do a step's work in this block: of two at once, one works, the other waits, and then does its own.
 
-    What it needs of a disk that turns out to be full is said.
+    What it will need of memory, and of a disk that turns out to be full, is said.
 
     Args:
         step: The step's name.
@@ -41,6 +47,8 @@ def running(
         seed: The seed, where the step is of one.
         stop_waiting: Gives the reason to stop waiting for another process, or None.
         must: Whether the step refuses a file system without locks.
+        processes: How many of a pool it starts.
+        device: auto, cpu or cuda.
 
     Raises:
         RescanError: As `locked` does; or the disk is full.
@@ -48,6 +56,9 @@ def running(
     with locked(outputs[0], step, stop_waiting, must=must):
         for output in outputs:
             remove_temporaries(Path(output))
+        if step in HEAVY and (work := _work(step, study, name)) is not None:
+            gpus = device == "cuda" or (device == "auto" and DRIVER.exists())
+            check_need(step if name is None else f"{step} of {name}", work.peak_mb(processes, gpus=gpus) * 1e6)
         try:
             yield
         except OSError as error:
@@ -82,6 +93,7 @@ def running_run(
     *outputs: str,
     stop_waiting: Callable[[], str | None] = lambda: None,
     must: bool = False,
+    device: str = "cpu",
 ) -> AbstractContextManager[None]:
     """The same of a step of one run."""
     return running(
@@ -93,6 +105,7 @@ def running_run(
         seed=run.seed,
         stop_waiting=stop_waiting,
         must=must,
+        device=device,
     )
 
 

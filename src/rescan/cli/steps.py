@@ -66,7 +66,7 @@ def audit(study: Resolved, processes: Processes = 1, log: Log = None) -> None:
 
     resolved = read(study)
     paths = paths_of(resolved)
-    with running("audit", paths.audit, paths.groups, study=resolved):
+    with running("audit", paths.audit, paths.groups, study=resolved, processes=processes):
         audit(resolved, processes)
 
 
@@ -93,7 +93,8 @@ def preprocess(
     from rescan.study import read
 
     resolved = read(study, preparation=preparation)
-    with running("preprocess", paths_of(resolved).store(preparation), study=resolved, name=preparation):
+    store = paths_of(resolved).store(preparation)
+    with running("preprocess", store, study=resolved, name=preparation, processes=processes):
         preprocess(resolved, preparation, processes)
 
 
@@ -130,7 +131,7 @@ def train(
     run, clock = Run(read(study, arm, fold=fold), arm, fold, seed), Clock(runtime or None)
     files = run.folder
     outputs = (run.state_folder, files.model, files.history, files.losses, files.network, files.curves)
-    with running_run("train", run, *outputs, stop_waiting=clock.time_is_up, must=True):
+    with running_run("train", run, *outputs, stop_waiting=clock.time_is_up, must=True, device=device):
         train(run, Machine(device, threads, jobs_per_gpu), clock)
         curves(files.history, files.curves, graded=run.study.data.ordered, vectors=False)
 
@@ -159,7 +160,9 @@ def pretrain(
         AutoencoderRun(read(study, autoencoder=autoencoder, fold=fold), autoencoder, fold, seed),
         Clock(runtime or None),
     )
-    with running_run("pretrain", run, run.state_folder, run.folder, stop_waiting=clock.time_is_up, must=True):
+    with running_run(
+        "pretrain", run, run.state_folder, run.folder, stop_waiting=clock.time_is_up, must=True, device=device
+    ):
         pretrain(run, Machine(device, threads, jobs_per_gpu), clock)
         curves(run.folder.history, run.folder.curves, vectors=False)
         reconstructions(Path(run.folder.reconstructions), Path(run.folder.reconstructions_figure))
@@ -183,7 +186,7 @@ def infer(
 
     run = Run(read(study, arm, fold=fold), arm, fold, seed)
     files = run.folder
-    with running_run("infer", run, files.predictions, files.vectors, files.diagnosis):
+    with running_run("infer", run, files.predictions, files.vectors, files.diagnosis, device=device):
         infer(run, Machine(device, threads, jobs_per_gpu))
 
 
@@ -240,7 +243,7 @@ def gradcam(
     from rescan.training.lease import Machine
 
     resolved = read(study, arm)
-    with running("gradcam", paths_of(resolved).arm(arm).gradcam, study=resolved, name=arm):
+    with running("gradcam", paths_of(resolved).arm(arm).gradcam, study=resolved, name=arm, device=device):
         gradcam(resolved, arm, Machine(device, threads, jobs_per_gpu))
         map_checks(resolved, arm)
 

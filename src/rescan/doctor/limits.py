@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-CGROUPS, MEMORY, SHARED = Path("/sys/fs/cgroup"), Path("/proc/meminfo"), Path("/dev/shm")  # noqa: S108 - only looked at
-OWN = Path("/proc/self/cgroup")
+from rescan import memory
+
+SHARED = Path("/dev/shm")  # noqa: S108 - only looked at
 
 
 def limit_findings(results: Path) -> Iterator[tuple[str, str]]:
@@ -55,21 +56,17 @@ def _cores() -> str:
 
 
 def _memory() -> str:
-    lines = (line.split() for line in MEMORY.read_text().splitlines()) if MEMORY.exists() else ()
-    values = {words[0].rstrip(":"): int(words[1]) / 2**20 for words in lines if len(words) > 1}
-    total = values.get("MemTotal", 0.0)
-    text = f"{total:.0f} GiB, {values.get('MemAvailable', 0.0):.0f} GiB free"
-    least = min((int(limit) / 2**30 for limit in _of_cgroups("memory.max") if limit.isdecimal()), default=total)
-    if least < total:
-        text += f"; the cgroup allows {least:.1f} GiB, and what needs more is killed"
-    if (given := os.environ.get("SLURM_MEM_PER_NODE", "")).isdecimal():
-        text += f"; SLURM gave {int(given) / 1024:.1f} GiB"
-    return text
+    machine = memory.meminfo()
+    total, free = (machine.get(name, 0) / memory.GIB for name in ("MemTotal", "MemAvailable"))
+    text = f"{total:.0f} GiB, {free:.0f} GiB free"
+    least: dict[str, int] = {}
+    for limit in memory.limits()[:-1]:
+        least[limit.of] = min(limit.size, least.get(limit.of, limit.size))
+    said = [f"{of} allows {size / memory.GIB:.1f} GiB" for of, size in least.items()]
+    return "; ".join([text, *said]) + (", and what needs more is killed" if said else "")
 
 
 def _of_cgroups(name: str) -> list[str]:
     """A limit in this process's cgroup and in all above it."""
-    own = [line.partition("::")[2].strip("/") for line in OWN.read_text().splitlines()] if OWN.exists() else []
-    folders = {CGROUPS, *(folder for path in own if path for folder in (CGROUPS / path, *(CGROUPS / path).parents))}
-    files = [folder / name for folder in folders if folder.is_relative_to(CGROUPS) and (folder / name).is_file()]
-    return [file.read_text().strip() for file in files]
+    files = [folder / name for folder in memory.cgroup_folders("cpu")]
+    return [file.read_text().strip() for file in files if file.is_file()]

@@ -112,9 +112,9 @@ class JobResources:
 
         def amount(wildcards: Wildcards, threads: int, attempt: int) -> int:
             work = self.work(rule, wildcards)
-            own = work.memory_mb + work.process_mb * threads
-            if work.on_gpu:
-                own += CUDA_MB if self.uses_gpu else work.gpu_mb
+            own = work.peak_mb(threads, gpus=self.uses_gpu)
+            if work.on_gpu and self.uses_gpu:
+                own += CUDA_MB
             return max(math.ceil(own * SAFETY), min(math.ceil(own * SAFETY * attempt), self.limits.memory_mb))
 
         return amount

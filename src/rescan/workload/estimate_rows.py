@@ -69,10 +69,7 @@ def amounts(jobs: Iterable[Job], machine: Machine) -> Amounts:
     works = [job.work for job in listed]
     on_gpu = [work.on_gpu and machine.gpus > 0 for work in works]
     seconds = [machine.rates.seconds(work) for work in works]
-    memory = [
-        work.memory_mb + work.process_mb * machine.cores + (0 if gpu else work.gpu_mb)
-        for work, gpu in zip(works, on_gpu)
-    ]
+    memory = [work.peak_mb(machine.cores, gpus=machine.gpus > 0) for work in works]
     # A job that shares its decoding among processes takes as many cores for a shorter time.
     lengths = [machine.rates.seconds(work, machine.cores) for work in works]
     return Amounts(

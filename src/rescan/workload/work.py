@@ -42,3 +42,7 @@ class Work:
     gpu_mb: float = 0.0
     disk_mb: float = 0.0
     scratch_mb: float = 0.0
+
+    def peak_mb(self, processes: int, *, gpus: bool) -> float:
+        """Peak memory of the machine, with a number of processes in a pool, and with or without GPUs."""
+        return self.memory_mb + self.process_mb * processes + (0 if self.on_gpu and gpus else self.gpu_mb)
