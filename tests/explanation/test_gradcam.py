@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -183,6 +185,23 @@ def test_make_writes_what_it_says():
     with Image.open(folder / "sheet.png") as sheet, Image.open(folder / chosen["picture"][0]) as picture:
         assert sheet.height > picture.height
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 500
+
+
+def test_old_maps_stay_until_new_ones_are_whole(study, monkeypatch):
+    def tree():
+        return {path: path.read_bytes() for path in ARM.rglob("*") if path.is_file()}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (ARM / "gradcam/images/stale.png").touch()
+    before = tree()
+    monkeypatch.setattr(overlays, "score", full)  # behind all pictures
+    with pytest.raises(OSError, match="No space left") as caught:
+        overlays.gradcam(study, "small", Machine("cpu"))
+    assert caught.value.filename == str(ARM / "gradcam")
+    assert tree() == before
+    assert [path for path in ARM.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.usefixtures("study")

@@ -190,24 +190,28 @@ def test_a_class_that_is_lost_and_sizes_that_differ_are_errors(write_data):
     write_data({"0.png": head(0), "1.png": head(1)[:55, :58]})
     with pytest.raises(RescanError, match=r"1\.png differs in size.*resize"):
         preprocess(make_study(steps=[{"name": "crop_brain"}]), "small", 1)
-    assert list(STORE.iterdir()) == []
+    assert [path.name for path in STORE.parent.iterdir() if "small" in path.name] == []
 
 
 def test_a_full_disk_is_said_before_work_begins(write_data, monkeypatch):
     write_data({"0.png": head(0), "1.png": head(1)})
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    with pytest.raises(RescanError, match="GB are free"):
+    with pytest.raises(RescanError, match=r"small: no space left; needs about \d+ kB, 1 kB are free"):
         preprocess(make_study(), "small", 1)
 
 
-def test_an_older_store_is_never_vouched_for_by_a_failed_run(write_data):
+def test_an_older_store_stays_as_it_was_until_a_new_one_is_whole(write_data):
     write_data({"0.png": head(0), "1.png": head(1)})
     preprocess(make_study(), "small", 1)
+    before = {path.name: path.read_bytes() for path in STORE.iterdir()}
     write_data({"0.png": head(0), "1.png": np.zeros((60, 70), np.uint8)})
     with pytest.raises(RescanError):
         preprocess(make_study(), "small", 1)
-    with pytest.raises(RescanError, match=r"preparation\.json: no such file"):
-        open_store(STORE)
+    assert {path.name: path.read_bytes() for path in STORE.iterdir()} == before
+    write_data({"0.png": head(0), "1.png": head(2)})
+    preprocess(make_study(), "small", 1)
+    assert (STORE / "images.npy").read_bytes() != before["images.npy"]
+    assert [path.name for path in STORE.parent.iterdir() if "small" in path.name] == ["small"]
 
 
 def test_a_killed_run_leaves_no_store_and_no_workers(write_data):
@@ -221,7 +225,7 @@ def test_a_killed_run_leaves_no_store_and_no_workers(write_data):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
     deadline = time.monotonic() + 30
-    while not list(STORE.glob(".*.npy")) and time.monotonic() < deadline:
+    while not list(STORE.parent.glob(".small.part/images.npy")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
     assert process.poll() is None

@@ -115,14 +115,10 @@ def test_figures_lie_there_as_svg_and_pdf_too_with_letters_and_always_the_same_b
     assert b"/CreationDate" not in one["forest.pdf"]
 
 
-def test_a_folder_of_figures_is_cleared_of_them_alone(tmp_path):
-    for name in ("old.png", "old.svg", "old.pdf", "table.csv"):
-        (tmp_path / name).touch()
-    style.clear(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+def test_a_figure_that_has_no_vectors_leaves_none_of_before(tmp_path):
     overview_figures.forest([], "accuracy", tmp_path / "a.png")
     overview_figures.note("nothing", tmp_path / "a.png")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "table.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
 
 
 def test_white_paper_stays_white(tmp_path):

@@ -217,14 +217,14 @@ def evaluate(study: Resolved, arm: Arm, log: Log = None) -> None:
     """Score an arm, with intervals. Makes metrics.json and its figures."""
     start(log)
     from rescan.evaluation.evaluate import evaluate
+    from rescan.files import together
     from rescan.reporting.figures.evaluation_figures import evaluation
     from rescan.study import read
 
     resolved = read(study, arm)
     folder = paths_of(resolved).arm(arm)
-    with running("evaluate", folder.metrics, folder.figures, folder.submission, study=resolved, name=arm):
-        evaluate(resolved, arm)
-        evaluation(resolved, arm)
+    with running("evaluate", folder.metrics, folder.figures, folder.submission, study=resolved, name=arm), together():
+        evaluation(resolved, arm, evaluate(resolved, arm))
 
 
 def gradcam(
@@ -244,8 +244,7 @@ def gradcam(
 
     resolved = read(study, arm)
     with running("gradcam", paths_of(resolved).arm(arm).gradcam, study=resolved, name=arm, device=device):
-        gradcam(resolved, arm, Machine(device, threads, jobs_per_gpu))
-        map_checks(resolved, arm)
+        gradcam(resolved, arm, Machine(device, threads, jobs_per_gpu), map_checks)
 
 
 def compare(
@@ -256,12 +255,13 @@ def compare(
     """Compare arms with each other and with the published numbers. Makes comparison.csv and its figures."""
     start(log)
     from rescan.evaluation.compare import compare
+    from rescan.files import together
     from rescan.reporting.figures.comparison_figures import comparison
     from rescan.study import read
 
     resolved = read(study)
     paths = paths_of(resolved)
-    with running("compare", paths.comparison, paths.comparison_figures, study=resolved):
+    with running("compare", paths.comparison, paths.comparison_figures, study=resolved), together():
         compare(resolved, arm)
         comparison(resolved, arm)
 

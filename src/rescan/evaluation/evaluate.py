@@ -38,8 +38,11 @@ from rescan.study import Study
 from rescan.study.keys import result_key
 
 
-def evaluate(study: Study, arm: str) -> None:
+def evaluate(study: Study, arm: str) -> Metrics:
     """Evaluate an arm from its predictions; write metrics.json, and submission.csv if there are unlabeled images.
+
+    Returns:
+        What metrics.json holds.
 
     Raises:
         RescanError: A file is missing or damaged, or a group is on both sides of a split that Rescan made.
@@ -78,7 +81,7 @@ def evaluate(study: Study, arm: str) -> None:
     for line in warnings:
         logger.warning("%s: %s", arm, line)
 
-    Metrics(
+    metrics = Metrics(
         study=study.name,
         arm=arm,
         result_key=result_key(study, arm),
@@ -115,8 +118,10 @@ def evaluate(study: Study, arm: str) -> None:
         warnings=warnings,
         diagnosis=diagnosis,
         external=external.differences,
-    ).write(folder.metrics)
+    )
+    metrics.write(folder.metrics)
     _submit(posttraining, everything.where(everything.rows["part"] == UNLABELED), folder.submission)
+    return metrics
 
 
 def _submit(posttraining: Posttraining, unlabeled: Predictions, path: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -25,6 +25,7 @@ from rescan.log import logger
 from rescan.models.model_files import load
 from rescan.paths import GradcamFolder
 from rescan.preparation.store import open_beside, open_store
+from rescan.replacing import replacing
 from rescan.results.map_checks_file import MAP_CHECKS
 from rescan.results.map_files import CHOSEN, MAP_SCORES, ExplainedRun, MapSummary
 from rescan.study import Study
@@ -38,7 +39,12 @@ SCORED_LABEL = "the map of the label, where it is the only one,"
 SCORED = {True: "the map of the predicted class", False: "the map of evidence for a higher grade"}  # of classes or not
 
 
-def gradcam(study: Study, arm: str, machine: Machine) -> None:
+def gradcam(
+    study: Study,
+    arm: str,
+    machine: Machine,
+    finish: Callable[[MapSummary, GradcamFolder], None] = lambda summary, folder: None,  # noqa: ARG005
+) -> None:
     """Write `<arm>/gradcam/` for the first of the models that the arm's predictions come from.
 
     `chosen.csv` lists the chosen test items, `sheet.png` and `images/<item>.png` show them. Images, under two maps
@@ -56,20 +62,20 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
             and `gradcam.layer` and `method` of which block of the encoder the maps are, and by which method.
         arm: Its arm.
         machine: What the job may use.
+        finish: What else to do with the summary and the new folder, before it takes the place of an old one.
 
     Raises:
         RescanError: An input is missing, or there is no test image.
     """
     run = study.member_runs(arm)[0].trained
-    folder = run.paths.arm(arm).gradcam
     rows, (images, _) = test_rows(study, arm), open_store(run.store)
     masks = open_beside(run.store, "masks")
     candidates = rows.iloc[one_per_sample(rows)].reset_index(drop=True)
     target, predicted, confidence = (candidates[name].to_numpy() for name in ("target", "predicted", "confidence"))
     positions = choose(target, predicted, confidence, study.gradcam.images_a_class)
     kind, drawing = ("volumes", volume_maps) if images.ndim == 5 else ("images", image_maps)
-    _remove_old(folder)
-    with machine.lease() as device:
+    with replacing(run.paths.arm(arm).gradcam) as place, machine.lease() as device:
+        folder = GradcamFolder(place)
         network, header = load(run.folder.model)
         explained = explained_by(network.to(device), header, study.gradcam)
         chosen_rows = candidates.iloc[positions].reset_index(drop=True)
@@ -78,33 +84,35 @@ def gradcam(study: Study, arm: str, machine: Machine) -> None:
         seeds = (explained._replace(network=load(model)[0].to(device)) for model in _other_seeds(study, arm))
         grid = explained.cells(header.input[1:])
         checks, checked = check(candidates, images, explained, header, seeds, grid)
-    CHOSEN.write(folder.chosen, pd.DataFrame([item.model_dump(exclude_unset=True) for item in chosen]))
-    MAP_SCORES.write(folder.scores, scores)
-    MAP_CHECKS.write(folder.checks, checked)
-    energies, complete = average(scores)
-    patches, of_classes = len(rows) // len(candidates), HEADS[explained.head].of_classes
-    several = study.data.multilabel
-    by = BY_PROBABILITY[several] if "probability_0" in rows else BY_DISTANCE
-    rule = RULE.format(ranked=RANKED[several].format(kind=kind), by=by, kind=kind)
-    MapSummary(
-        run=ExplainedRun(arm=run.name, fold=run.fold, seed=run.seed),
-        head=explained.head,
-        method=explained.method,
-        layer=explained.layer,
-        kind=kind,
-        shown=OF_SEVERAL[kind] if several else drawing.SHOWN[of_classes],
-        scored=SCORED_LABEL if several else SCORED[of_classes],
-        cells=list(grid),
-        n=complete,
-        empty=len(scores) - complete,
-        energies=energies,
-        located=located(scores, images.shape[1:-1]),
-        checks=checks,
-        rule=rule + (OF_PATCHES.format(patches) if patches > 1 else ""),
-        chosen=chosen,
-    ).write(folder.summary)
+        CHOSEN.write(folder.chosen, pd.DataFrame([item.model_dump(exclude_unset=True) for item in chosen]))
+        MAP_SCORES.write(folder.scores, scores)
+        MAP_CHECKS.write(folder.checks, checked)
+        energies, complete = average(scores)
+        patches, of_classes = len(rows) // len(candidates), HEADS[explained.head].of_classes
+        several = study.data.multilabel
+        by = BY_PROBABILITY[several] if "probability_0" in rows else BY_DISTANCE
+        rule = RULE.format(ranked=RANKED[several].format(kind=kind), by=by, kind=kind)
+        summary = MapSummary(
+            run=ExplainedRun(arm=run.name, fold=run.fold, seed=run.seed),
+            head=explained.head,
+            method=explained.method,
+            layer=explained.layer,
+            kind=kind,
+            shown=OF_SEVERAL[kind] if several else drawing.SHOWN[of_classes],
+            scored=SCORED_LABEL if several else SCORED[of_classes],
+            cells=list(grid),
+            n=complete,
+            empty=len(scores) - complete,
+            energies=energies,
+            located=located(scores, images.shape[1:-1]),
+            checks=checks,
+            rule=rule + (OF_PATCHES.format(patches) if patches > 1 else ""),
+            chosen=chosen,
+        )
+        summary.write(folder.summary)
+        finish(summary, folder)
     text = "; ".join(f"{name} {mean.value:.2f}" for name, mean in energies.items()) or "no lesion masks to score"
-    logger.info("%s: %d %s shown; %s", folder, len(chosen), kind, text)
+    logger.info("%s: %d %s shown; %s", run.paths.arm(arm).gradcam, len(chosen), kind, text)
 
 
 def _other_seeds(study: Study, arm: str) -> list[str]:
@@ -112,10 +120,3 @@ def _other_seeds(study: Study, arm: str) -> list[str]:
     first, *others = (run.trained for run in study.member_runs(arm))
     same = [run for run in others if (run.name, run.fold) == (first.name, first.fold) and run.seed != first.seed]
     return [run.folder.model for run in same][: MOST_SEEDS - 1]
-
-
-def _remove_old(folder: GradcamFolder) -> None:
-    """Remove the pictures and maps of an earlier run, which may have chosen other items."""
-    pictures = [*Path(folder.images).glob("*.png"), *Path(folder.volumes).glob("*")]
-    for old in [*pictures, Path(folder.maps), Path(folder.browser)]:
-        old.unlink(missing_ok=True)

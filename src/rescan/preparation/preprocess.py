@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -25,10 +24,12 @@ from rescan.paths import Paths, StoreFolder
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import NeedsWindow, Prepared, prepare, prepare_all
 from rescan.preparation.store import Rows
+from rescan.replacing import replacing
 from rescan.results.agreement import read_samples
 from rescan.results.packed_store import ITEMS, LeftOut, PackedStore
 from rescan.study import Preparation, Study
 from rescan.study.file import preparations_of_arms
+from rescan.workload.estimate_rows import size_of
 
 DIFFERS = "differs in size"
 
@@ -56,8 +57,8 @@ class _Outcome(NamedTuple):
 def preprocess(study: Study, name: str, processes: int) -> None:
     """Write a preparation's packed store, whose files `store` describes.
 
-    The workers write straight into the files, and each holds one sample, so memory stays flat. `preparation.json` comes
-    last: a store without it is not whole.
+    The workers write straight into the files, and each holds one sample, so memory stays flat. An older store stays
+    until the new one is whole.
 
     Args:
         study: The study.
@@ -70,18 +71,17 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     """
     start = time.monotonic()
     paths, preparation = Paths(study.scale, study.name), study.preparations[name]
-    store, where = paths.store(name), f"{study.name}: preparations.{name}"
+    where = f"{study.name}: preparations.{name}"
     samples, files = _with_files(read_samples(study), paths, preparation.modality)
     has_file = samples["problem"] == ""
     first = _first_of(study, files, preparation, where)
     patches = len(first.items)
-    _start_folder(store)
-    arrays = _arrays(store, files, first)
-    _check_space(store, arrays)
-    with ExitStack() as stack:
-        for key, rows in arrays.items():
-            arrays[key] = rows._replace(path=stack.enter_context(writing(rows.path)))
-            arrays[key].create()
+    with replacing(paths.store(name)) as folder:
+        store = StoreFolder(folder)
+        arrays = _arrays(store, files, first)
+        _check_space(paths.store(name), folder, arrays)
+        for rows in arrays.values():
+            rows.create()
         tasks = [_Task(number * patches, own_files) for number, own_files in enumerate(files)]
         fill = partial(_fill, preparation=preparation, arrays=arrays)
         apart = processes <= 1 and any_dicom(own_files.path for own_files in files)
@@ -95,29 +95,32 @@ def preprocess(study: Study, name: str, processes: int) -> None:
                 rows.keep(filled)
         if preparation.dimensions == 3:
             affines = np.array([outcomes[number].affine for number in prepared], np.float64)
-            np.save(stack.enter_context(writing(store.affines)), affines, allow_pickle=False)
-    with_mask = [int(own_files.mask is not None) for own_files in files]
-    items = _items(samples[has_file].assign(mask=with_mask).iloc[prepared], [outcomes[number] for number in prepared])
-    ITEMS.write(store.items, items)
-    left_out = samples.loc[samples["problem"] != "", ["sample", "problem"]]
+            with writing(store.affines) as temporary:
+                np.save(temporary, affines, allow_pickle=False)
+        with_mask = [int(own_files.mask is not None) for own_files in files]
+        kept = samples[has_file].assign(mask=with_mask).iloc[prepared]
+        items = _items(kept, [outcomes[number] for number in prepared])
+        ITEMS.write(store.items, items)
+        left_out = samples.loc[samples["problem"] != "", ["sample", "problem"]]
+        names = samples.loc[has_file, "sample"].tolist()
+        empty = [names[number] for number in prepared if outcomes[number].empty_mask]
+        PackedStore(
+            items=len(items),
+            shape=[len(items), *first.items[0].shape],
+            dtype=preparation.dtype,
+            dimensions=preparation.dimensions,
+            patches=patches,
+            checksum=fingerprint(items["digest"].tolist()),
+            background=preparation.background,
+            left_out=[LeftOut(sample=sample, problem=problem) for sample, problem in left_out.itertuples(index=False)],
+            empty_masks=empty,
+            seconds=round(time.monotonic() - start, 1),
+        ).write(store.preparation)
     if len(left_out):
-        logger.warning("%s: %d samples are left out, see %s", where, len(left_out), store.preparation)
-    names = samples.loc[has_file, "sample"].tolist()
-    empty = [names[number] for number in prepared if outcomes[number].empty_mask]
+        about = paths.store(name).preparation
+        logger.warning("%s: %d samples are left out, see %s", where, len(left_out), about)
     if empty:
         logger.warning("%s: the masks of %d samples are empty, such as that of %s", where, len(empty), empty[0])
-    PackedStore(
-        items=len(items),
-        shape=[len(items), *first.items[0].shape],
-        dtype=preparation.dtype,
-        dimensions=preparation.dimensions,
-        patches=patches,
-        checksum=fingerprint(items["digest"].tolist()),
-        background=preparation.background,
-        left_out=[LeftOut(sample=sample, problem=problem) for sample, problem in left_out.itertuples(index=False)],
-        empty_masks=empty,
-        seconds=round(time.monotonic() - start, 1),
-    ).write(store.preparation)
 
 
 def _with_files(samples: pd.DataFrame, paths: Paths, modality: str) -> tuple[pd.DataFrame, list[Files]]:
@@ -172,20 +175,13 @@ def _arrays(store: StoreFolder, files: list[Files], first: Prepared) -> dict[str
     return arrays
 
 
-def _start_folder(store: StoreFolder) -> None:
-    """Remove what a killed step left, and what a step before made that this one may not."""
-    folder = Path(store)
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in [*folder.glob(".*.npy"), *map(Path, (store.preparation, store.masks, store.layers, store.affines))]:
-        stale.unlink(missing_ok=True)
-
-
-def _check_space(store: StoreFolder, arrays: dict[str, Rows]) -> None:
-    """Refuse to start if the disk has no room for the arrays."""
+def _check_space(store: StoreFolder, folder: Path, arrays: dict[str, Rows]) -> None:
+    """Refuse to start if the disk of a folder has no room for the arrays of the store."""
     needed = sum(rows.length * rows.row_bytes for rows in arrays.values())
-    free = shutil.disk_usage(store).free
+    free = shutil.disk_usage(folder).free
     if needed > free:
-        raise RescanError(f"{store}: needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room")
+        amounts = f"needs about {size_of(needed / 1e6)}, {size_of(free / 1e6)} are free"
+        raise RescanError(f"{store}: no space left; {amounts}; make room there")
 
 
 def _fill(task: _Task, preparation: Preparation, arrays: dict[str, Rows]) -> _Outcome:

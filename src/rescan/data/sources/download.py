@@ -17,10 +17,11 @@ from rescan.data.layouts.folders import naming, path_columns
 from rescan.data.layouts.reading import read_layout, tables_of
 from rescan.data.readers.frames import file_and_frame
 from rescan.data.sources.archives import extract
-from rescan.errors import RescanError
-from rescan.files import at_home, fingerprint, sha256
+from rescan.errors import NoRoomError, RescanError
+from rescan.files import at_home, fingerprint, sha256, writing
 from rescan.log import logger, progress
 from rescan.paths import Paths
+from rescan.replacing import put_right, replacing
 from rescan.results.agreement import class_counts
 from rescan.results.source import Kind, SourceData, SourceReport
 from rescan.study import DataSet, Study
@@ -121,31 +122,28 @@ def _fetch(study: Study, data: DataSet, origin: str) -> tuple[Kind, str, Path]:
 
 def _fill(raw: Path, key: str, make: Callable[[Path], None]) -> None:
     """Fill `raw` by `make`, unless it bears the key: in a folder beside it, renamed when it is whole."""
-    marker, part, old = raw / MADE_FROM, raw.with_name(f".{raw.name}.part"), raw.with_name(f".{raw.name}.old")
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    put_right(raw)
+    marker = raw / MADE_FROM
     if marker.is_file() and marker.read_text("utf-8") == key:
         logger.info("%s is there already; delete it to make it again", raw)
         return
     if raw.exists() and not marker.is_file():
         remedy = "move it away, or give it as the source"
         raise RescanError(f"{raw}: is there but was not filled by this step; {remedy}")
-    try:
+    with replacing(raw) as part:
+        part.rmdir()  # `make` makes it
         make(part)
-        (part / MADE_FROM).write_text(key, "utf-8")
+        with writing(part / MADE_FROM) as temporary:
+            temporary.write_text(key, "utf-8")
         os.sync()  # else a computer that loses its power may have the folder's name, and not what is in it
-        if raw.exists():
-            raw.rename(old)
-        part.rename(raw)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _unpack(archive: Path, into: Path) -> None:
     """Extract a downloaded archive; then, or if it is refused, remove it. A full disk does not cost the download."""
     try:
         extract(archive, into)
+    except NoRoomError:
+        raise
     except RescanError:
         shutil.rmtree(archive.parent)
         raise

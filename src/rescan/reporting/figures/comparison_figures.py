@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rescan.paths import ComparisonFolder, Paths
+from rescan.replacing import replacing
 from rescan.reporting.figures import overview_figures, training_figures
 from rescan.reporting.figures.overview_figures import ForestRow
-from rescan.reporting.figures.style import PathLike, clear
+from rescan.reporting.figures.style import PathLike
 from rescan.reporting.text.references import forest_lines
 from rescan.reporting.text.words import metric
 from rescan.results.audit_report import AuditReport
@@ -23,14 +24,12 @@ def comparison(study: Study, arms: list[str] | None = None) -> None:
     Raises:
         RescanError: A result of a listed arm is missing.
     """
-    paths = Paths(study.scale, study.name)
-    folder = paths.comparison_figures
-    clear(folder)
     scored = [arm for arm in study.arms if (is_scored(study, arm) if arms is None else arm in arms)]
-    if not scored:
-        return
-    forest(study, scored, folder.forest)
-    ablations(study, scored, folder)
+    with replacing(Paths(study.scale, study.name).comparison_figures) as place:
+        folder = ComparisonFolder(place)
+        if scored:
+            forest(study, scored, folder.forest)
+            ablations(study, scored, folder)
 
 
 def ablations(study: Study, arms: list[str], folder: ComparisonFolder) -> None:

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from rescan.paths import Paths
+from rescan.paths import ArmFigures, Paths
+from rescan.replacing import replacing
 from rescan.reporting.figures import calibration_figures, embedding, training_figures
 from rescan.reporting.figures.decision_figures import Marked, decisions, draw_points, marked
 from rescan.reporting.figures.style import (
@@ -19,7 +20,6 @@ from rescan.reporting.figures.style import (
     PathLike,
     canvas,
     class_colors,
-    clear,
     legend_above,
     short,
 )
@@ -30,20 +30,27 @@ from rescan.results.predictions_file import MOST_VECTORS, PREDICTIONS, read_vect
 from rescan.study import Study
 
 
-def evaluation(study: Study, arm: str) -> None:
+def evaluation(study: Study, arm: str, metrics: Metrics | None = None) -> None:
     """Draw into `<arm>/figures/` those that apply to the arm, all of the test part but for the curves.
 
     confusion; roc and reliability, where it gives probabilities; curves and losses, of all runs trained for it; of
     grades also grades and endpoints; features, a t-SNE of what the first run's heads are fed.
 
+    Args:
+        study: The study.
+        arm: Its arm.
+        metrics: Its scores; by default what metrics.json holds.
+
     Raises:
         RescanError: A result is missing or damaged.
     """
-    paths, recipe, classes = Paths(study.scale, study.name), study.arms[arm], study.data.classes
-    metrics = read_metrics(study, arm)
-    folder = paths.arm(arm).figures
-    clear(folder)
-    ordered = study.data.ordered
+    metrics = read_metrics(study, arm) if metrics is None else metrics
+    with replacing(Paths(study.scale, study.name).arm(arm).figures) as folder:
+        _evaluation(study, arm, metrics, ArmFigures(folder))
+
+
+def _evaluation(study: Study, arm: str, metrics: Metrics, folder: ArmFigures) -> None:
+    recipe, classes, ordered = study.arms[arm], study.data.classes, study.data.ordered
     if not recipe.ensemble:
         runs = [run.folder for run in study.runs(recipe.models or arm)]
         histories = [run.history for run in runs if Path(run.history).is_file()]

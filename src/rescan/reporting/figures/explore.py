@@ -14,6 +14,7 @@ from rescan.files import write_table
 from rescan.log import logger
 from rescan.paths import ExploreFolder, Paths
 from rescan.preparation.store import open_store
+from rescan.replacing import replacing
 from rescan.reporting.figures import embedding, grids, overview_figures
 from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, views
 from rescan.reporting.figures.style import PathLike
@@ -41,7 +42,11 @@ def explore(study: Study) -> None:
     tsne.csv: item, sample, label, part, then x_P, y_P (without units) for each perplexity P.
     """
     paths = Paths(study.scale, study.name)
-    out = paths.explore
+    with replacing(paths.explore) as folder:
+        _explore(study, paths, ExploreFolder(folder))
+
+
+def _explore(study: Study, paths: Paths, out: ExploreFolder) -> None:
     samples, everything = read_samples(study), read_splits(study)
     check_splits(study, samples, everything)
     everything = everything[everything["fold"] == 0]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from rescan.paths import Paths
+from rescan.paths import GradcamFolder
 from rescan.reporting.figures.style import COLORS, LINES, PathLike, canvas, legend_above
 from rescan.results.map_checks_file import MapChecks
 from rescan.results.map_files import MapSummary
-from rescan.study import Study
 
 SCORES = {"probability": "probability of the\nexplained class", "grade": "grade as a share\nof the highest"}
 
 
-def map_checks(study: Study, arm: str) -> None:
-    """Draw checks.png beside what it is drawn from.
-
-    Raises:
-        RescanError: The summary of the maps is missing or damaged.
-    """
-    folder = Paths(study.scale, study.name).arm(arm).gradcam
-    deletion_and_insertion(MapSummary.read(folder.summary).checks, folder.checks_figure)
+def map_checks(summary: MapSummary, folder: GradcamFolder) -> None:
+    """Draw checks.png beside the summary that it is drawn from."""
+    deletion_and_insertion(summary.checks, folder.checks_figure)
 
 
 def deletion_and_insertion(checks: MapChecks, out: PathLike) -> None:

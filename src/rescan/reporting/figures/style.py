@@ -108,14 +108,6 @@ def _write_vectors(figure: Figure, out: Path) -> None:
         FigureCanvasPdf(figure).print_pdf(temporary, metadata={"CreationDate": None})  # type: ignore[no-untyped-call]
 
 
-def clear(folder: PathLike) -> None:
-    """Make a folder of figures, without those that a run before has left there."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for stale in Path(folder).iterdir():
-        if stale.suffix in (".png", *VECTORS):
-            stale.unlink()
-
-
 def _indexed(image: Image.Image) -> Image.Image:
     """An image of at most 256 colors, by octree: a tenth of the time of Pillow's default, and fewer bytes."""
     indexed = image.quantize(256, method=Image.Quantize.FASTOCTREE)
