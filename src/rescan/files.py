@@ -223,7 +223,7 @@ def output(path: Path, inputs: Iterable[Path] = ()) -> Path:
         RescanError: It is no regular file, such as /dev/stdout, or an input, or it or its folder cannot be written to.
     """
     place = Path(os.path.realpath(path))
-    if place.exists() and not place.is_file():
+    if path.exists() and not path.is_file():  # of /dev/stdout the real path may be no path
         raise RescanError(f"{path}: is a folder, or no regular file; give the name of a file to write")
     if str(place) in set(map(os.path.realpath, inputs)):
         raise RescanError(f"{path}: is one of the files to read; give the output another name")
