@@ -49,6 +49,11 @@ def limits() -> list[Limit]:
     return found
 
 
+def free_memory() -> int:
+    """Bytes that this process may still take; very many where no limit is known."""
+    return max(0, min((limit.size - limit.used() for limit in limits()), default=2**62))
+
+
 def meminfo() -> Mapping[str, int]:
     """The machine's memory, in bytes, by the kernel's names: MemTotal, MemAvailable, …; empty where it does not say."""
     with suppress(OSError):

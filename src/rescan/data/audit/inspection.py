@@ -13,7 +13,7 @@ from rescan.data.audit import duplicates
 from rescan.data.gray_levels import stretched
 from rescan.data.readers import images, volumes
 from rescan.data.readers.frames import file_and_frame
-from rescan.data.readers.unreadable import one_line
+from rescan.data.readers.unreadable import check_file, one_line
 from rescan.errors import is_of_machine
 from rescan.files import sha256
 
@@ -40,8 +40,6 @@ def inspect(path: Path, *, gaps: bool = False) -> Inspected:
         path: The file or folder.
         gaps: Whether some of its values may be NaN.
     """
-    if not file_and_frame(path)[0].exists():
-        return unreadable("no such file")
     size, digest = 0, ""
     try:
         size, digest = _bytes(path)
@@ -62,6 +60,8 @@ def inspect(path: Path, *, gaps: bool = False) -> Inspected:
 def _bytes(path: Path) -> tuple[int, str]:
     """The size of a file, or of a folder's files, and its SHA-256."""
     file, frame = file_and_frame(path)
+    if not file.is_dir():
+        check_file(file)
     if frame is not None:  # of a file of equal bytes, the frames are not
         return file.stat().st_size, hashlib.sha256(f"{sha256(file)}#{frame}".encode()).hexdigest()
     if not path.is_dir():

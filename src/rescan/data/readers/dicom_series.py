@@ -10,10 +10,12 @@ from pydicom.dataset import Dataset
 
 from rescan.data.readers.dicom import GRAY, check_kind, values_of
 from rescan.data.readers.dicom_pixels import decoded, described, frames_of, numbers_of, open_dicom
-from rescan.data.readers.nifti import check_memory, oriented
-from rescan.data.readers.unreadable import Unreadable
+from rescan.data.readers.nifti import FARTHEST, LEAST, MOST, oriented
+from rescan.data.readers.unreadable import Unreadable, check_memory
 
 BYTES = 4  # of a voxel: float32 or less
+UNEVEN = 0.01  # how far the length of a direction may be from 1
+BESIDE = 5.0  # millimeters that a slice may lie beside the line of the others, if they are nearer to each other
 SAME = 1e-3  # how far directions and sizes of the slices of one volume may differ
 
 
@@ -137,13 +139,25 @@ def _stacked(slices: list[np.ndarray]) -> np.ndarray:
 def _place(data: list[Dataset], name: str) -> _Place | str:
     """Where a slice lies; or the name of the attribute that it lacks."""
     needed = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-    numbers = {key: numbers_of(data, key) for key in needed}
+    try:
+        numbers = {key: numbers_of(data, key) for key in (*needed, "SliceThickness")}
+    except Unreadable as error:
+        raise Unreadable(f"{name}: {error}") from None
     for key, count in needed.items():
         if len(numbers[key]) != count:
             return key
-    start, axes, spacing = (np.array(values) for values in numbers.values())
-    thickness = numbers_of(data, "SliceThickness") or [1.0]
-    return _Place(name, start, axes.reshape(2, 3), spacing, thickness[0] or 1.0)
+    start, axes, spacing = (np.array(numbers[key]) for key in needed)
+    thickness = (numbers["SliceThickness"] or [1.0])[0] or 1.0
+    lengths = np.linalg.norm(axes.reshape(2, 3), axis=1)
+    for key, right in (
+        ("ImagePositionPatient", np.abs(start) <= FARTHEST),
+        ("ImageOrientationPatient", np.abs(lengths - 1) < UNEVEN),
+        ("PixelSpacing", (spacing >= LEAST) & (spacing <= MOST)),
+        ("SliceThickness", np.atleast_1d(LEAST <= thickness <= MOST)),
+    ):
+        if not right.all():  # NaN is not, either
+            raise Unreadable(f"{name}: {key} is {' '.join(map(str, numbers[key]))}; mend the header")
+    return _Place(name, start, axes.reshape(2, 3), spacing, thickness)
 
 
 def _grid(places: list[_Place]) -> tuple[list[int], np.ndarray]:
@@ -180,4 +194,10 @@ def _even_step(starts: np.ndarray, normal: np.ndarray, names: list[str], thickne
         place = int(np.abs(steps - usual).argmax())
         distances = f"{steps[place]:.2f} mm between {names[place]} and {names[place + 1]}, else {usual:.2f} mm"
         raise Unreadable(f"a slice is missing, or slices are uneven: {distances}")
-    return (starts[-1] - starts[0]) / (len(starts) - 1)
+    step = (starts[-1] - starts[0]) / (len(starts) - 1)
+    beside = starts - starts[0] - np.arange(len(starts))[:, None] * step
+    beside = np.linalg.norm(beside - np.outer(beside @ normal, normal), axis=1)
+    if beside.max() > max(usual, BESIDE):
+        place = int(beside.argmax())
+        raise Unreadable(f"{names[place]} lies {beside[place]:.1f} mm beside the other slices; take it out")
+    return step

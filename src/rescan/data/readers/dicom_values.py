@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from rescan.data.readers.dicom_pixels import FLOATS, described, entries_of, numbers_of, value_of
 from rescan.data.readers.display import View, turned
+from rescan.data.readers.nifti import ABSURD
 from rescan.data.readers.unreadable import Unreadable
 
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
@@ -116,7 +117,7 @@ def _in_units(
         return values, (0.0, float(table.most)), False
     slope = (numbers_of(places, "RescaleSlope") or [1.0])[0]
     intercept = (numbers_of(places, "RescaleIntercept") or [0.0])[0]
-    if slope == 0 or not np.isfinite([slope, intercept]).all():
+    if not 1 / ABSURD < abs(slope) < ABSURD or not abs(intercept) < ABSURD:
         raise Unreadable(f"RescaleSlope is {slope:g} and RescaleIntercept {intercept:g}; mend the header")
     if (slope, intercept) == (1, 0):
         return pixels, span, True
@@ -168,7 +169,7 @@ def _views(places: list[Dataset], *, signed: bool) -> list[View]:
     if centers and widths and function not in FUNCTIONS:
         raise Unreadable(f"its VOI LUT Function is {function}; only {', '.join(FUNCTIONS)} are read")
     for number, (center, width) in enumerate(zip(centers, widths)):
-        if not (np.isfinite([center, width]).all() and width >= (1 if function == "LINEAR" else 1e-9)):
+        if not (abs(center) < ABSURD and ABSURD > width >= (1 if function == "LINEAR" else 1e-9)):  # NaN is neither
             continue
         name = str(names[number]) if number < len(names) else ""
         middle, half = (center - 0.5, (width - 1) / 2) if function == "LINEAR" else (center, width / 2)

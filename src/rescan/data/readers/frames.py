@@ -32,6 +32,8 @@ def frame_paths(path: str, file: Path) -> list[str]:
 
     try:
         count = frames_of(open_dicom(file, pixels=False))
+        if count > 8 * file.stat().st_size:  # a frame has a bit at least
+            return [path]
     except Unreadable:  # whoever reads it says so
         return [path]
     return [f"{path}#{number + 1}" for number in range(count)] if count > 1 else [path]

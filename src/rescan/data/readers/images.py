@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import stat
 import struct
 import warnings
 from pathlib import Path
@@ -17,7 +16,7 @@ from rescan.data.readers.display import View
 from rescan.data.readers.frames import file_and_frame
 from rescan.data.readers.kinds import NEEDED, is_dicom, is_image, of_other_kind
 from rescan.data.readers.png_parts import PNG_MARK, needed_parts
-from rescan.data.readers.unreadable import Several, Unreadable, damage, several
+from rescan.data.readers.unreadable import Several, Unreadable, check_file, check_memory, damage, several
 from rescan.errors import is_of_machine
 
 __all__ = ["SUFFIXES", "ImageInfo", "Several", "Unreadable", "read"]
@@ -83,15 +82,10 @@ def read(path: str | Path, at_least: int | None = None, *, gaps: bool = False) -
     """
     path, frame = file_and_frame(Path(path))
     try:
-        if not stat.S_ISREG((state := path.stat()).st_mode):
-            raise Unreadable("not a file")
-        if state.st_size == 0:
-            raise Unreadable("empty file")
+        check_file(path)
         return _read(path, frame, at_least, gaps=gaps)
     except Unreadable:
         raise
-    except FileNotFoundError:
-        raise Unreadable("no such file") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise Unreadable(f"more than {Image.MAX_IMAGE_PIXELS} pixels") from None
     except UnidentifiedImageError:
@@ -119,19 +113,21 @@ def _read(path: Path, frame: Optional[int], at_least: int | None, *, gaps: bool)
     return image, info
 
 
-def read_pages(path: Path) -> tuple[np.ndarray, str]:
+def read_pages(path: Path, memory: int | None) -> tuple[np.ndarray, str]:
     """Read the pages of a TIFF file, or the pictures of another one: gray, all of one size and type.
 
     Returns:
         (pages, H, W) of the file's own type, and Pillow's name of it.
 
     Raises:
-        Unreadable: A page is in color, or differs from the first.
+        Unreadable: A page is in color, or differs from the first; or they do not fit into memory.
     """
     with Image.open(path) as file:
         pages: list[np.ndarray] = []
         mode = file.mode
-        for number in _pages(file):
+        numbers = _pages(file)
+        check_memory(len(numbers) * file.width * file.height, 4 if mode in DEEP_MODES else 1, memory)
+        for number in numbers:
             file.seek(number)
             page = _decode(file, None)[0]
             if page.ndim == 3 and (page != page[..., :1]).any():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from rescan.data.readers.kinds import NEEDED, is_gzip, is_mgh, is_nifti
-from rescan.data.readers.unreadable import Unreadable
+from rescan.data.readers.unreadable import Unreadable, check_file, check_memory
 from rescan.files import writing
 
-WORKING = 6  # bytes per voxel that preparing takes beside the voxels themselves: a copy as float32, and masks
+LEAST, MOST = 1e-7, 1e4  # millimeters of a voxel, from an electron microscope's on
+ABSURD = 1e12  # no scale is so large, nor its inverse
+FARTHEST = 1e7  # millimeters from the origin of the world
 SQUARE = 1e-3  # cosine of the angle of two axes, above which an affine is sheared
 READ_ORDER = ("S", "P", "L")
 WORLDS = {  # NRRD's spaces → the signs that make them RAS+
@@ -25,6 +29,7 @@ WORLDS = {  # NRRD's spaces → the signs that make them RAS+
     "left-anterior-superior": (-1.0, 1.0, 1.0),
     "las": (-1.0, 1.0, 1.0),
 }
+NIFTI_2 = 540  # bytes of its header
 MILLIMETERS = {1: 1000.0, 3: 0.001}  # of NIfTI's codes of a unit: meters, micrometers
 
 
@@ -40,14 +45,12 @@ def opened(path: Path) -> Iterator[Any]:
     import nibabel
     from nibabel.fileholders import FileHolder
 
-    if path.stat().st_size == 0:
-        raise Unreadable("empty file")
     with path.open("rb") as raw:
         head = raw.read(NEEDED)
         raw.seek(0)
         compressed = is_gzip(head)
         stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
-        head = stream.read(NEEDED)
+        head = stream.read(max(NEEDED, NIFTI_2))
         stream.seek(0)
         form: Any
         if is_mgh(head):
@@ -55,17 +58,39 @@ def opened(path: Path) -> Iterator[Any]:
         elif is_nifti(head):
             form = (
                 nibabel.Nifti2Image
-                if int.from_bytes(head[:4], "little") == 540 or int.from_bytes(head[:4], "big") == 540
+                if NIFTI_2 in (int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big"))
                 else nibabel.Nifti1Image
             )
         else:
             raise Unreadable("not a NIfTI file")
         if b"ni1\0" in head[344:348] or b"ni2\0" in head[4:8]:
             raise Unreadable("is the header of a pair (.hdr and .img); convert it to one .nii file")
+        if form is not nibabel.MGHImage:
+            size = form.header_class.template_dtype.itemsize
+            _check_header(form.header_class(head[:size], check=False), size)
         yield form.from_file_map({"header": FileHolder(fileobj=stream), "image": FileHolder(fileobj=stream)})
         if compressed:
             while stream.read(2**20):
                 pass
+
+
+def _check_header(header: Any, size: int) -> None:
+    """Refuse numbers of a NIfTI header that readers would put others in place of, without a word.
+
+    Args:
+        header: As in the file.
+        size: Its bytes.
+
+    Raises:
+        Unreadable: Its scale, its voxels' size (where no affine says it), or the place of its voxels.
+    """
+    slope, intercept, sizes = float(header["scl_slope"]), float(header["scl_inter"]), header["pixdim"][1:4].tolist()
+    if not (slope == 0 or 1 / ABSURD < abs(slope) < ABSURD) or not abs(intercept) < ABSURD:  # 0: values are as stored
+        raise Unreadable(f"scl_slope is {slope:g} and scl_inter {intercept:g}; mend the header")
+    if not int(header["sform_code"]) and not all(0 < length < math.inf for length in sizes):
+        raise Unreadable(f"pixdim says voxels of {' x '.join(f'{length:g}' for length in sizes)}; mend the header")
+    if not size <= float(header["vox_offset"]) < math.inf:
+        raise Unreadable(f"vox_offset is {float(header['vox_offset']):g}: voxels lie behind the header; mend it")
 
 
 def affine_of(image: Any) -> np.ndarray:
@@ -121,6 +146,12 @@ def read_nrrd(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
     except ImportError:
         raise Unreadable("is a NRRD file, which nothing installed reads: pip install pynrrd") from None
     header = nrrd.read_header(str(path))
+    if beside := str(header.get("data file", header.get("datafile", ""))):
+        if not re.fullmatch(r"[^\s/\\%]+", beside) or beside == "LIST":  # %: a file per slice
+            raise Unreadable(f"its voxels lie in {beside}, not in one file beside it; convert it to one file")
+        check_file(path.with_name(beside))
+    if header.get("line skip", header.get("lineskip", 0)):
+        raise Unreadable("skips lines before its voxels, which is not read; convert it to NIfTI")
     sizes, space = [int(size) for size in header["sizes"]], str(header.get("space", "")).lower()
     if len(sizes) != 3:
         raise Unreadable(f"has {len(sizes)} dimensions; a volume has 3")
@@ -167,6 +198,10 @@ def oriented(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
     lengths = np.linalg.norm(axes, axis=0)
     if not np.isfinite(affine).all() or lengths.min() < 1e-9 or abs(np.linalg.det(axes / lengths)) < 1e-6:
         raise Unreadable("singular affine: the voxel sizes or directions are not known; mend the header")
+    if not (lengths.min() >= LEAST and lengths.max() <= MOST and np.abs(affine[:3, 3]).max() <= FARTHEST):
+        sizes = " x ".join(f"{length:g}" for length in lengths)
+        place = " ".join(f"{place:g}" for place in affine[:3, 3])
+        raise Unreadable(f"its voxels are {sizes} mm large and begin at {place}, which cannot be; mend the header")
     cosines = (axes / lengths).T @ (axes / lengths) - np.eye(3)
     if np.abs(cosines).max() > SQUARE:
         raise Unreadable("sheared affine: its axes are not at right angles; resample it first")
@@ -174,22 +209,3 @@ def oriented(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
     turn = orientations.ornt_transform(orientations.io_orientation(affine), order)
     reordered = np.ascontiguousarray(orientations.apply_orientation(values, turn))
     return reordered, affine @ orientations.inv_ornt_aff(turn, values.shape)
-
-
-def check_memory(voxels: int, size: int, memory: int | None) -> None:
-    """Refuse what would not fit, before it is read.
-
-    Raises:
-        Unreadable: It needs more memory than there is.
-    """
-    needed, free = voxels * (size + WORKING), memory if memory is not None else _available()
-    if needed > free:
-        raise Unreadable(f"larger than memory: needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
-
-
-def _available() -> int:
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as stream:
-            return next(int(line.split()[1]) * 1024 for line in stream if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 2**62

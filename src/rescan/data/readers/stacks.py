@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from rescan.data.readers.nifti import check_memory
-from rescan.data.readers.unreadable import Unreadable
+from rescan.data.readers.unreadable import Unreadable, check_memory
 
 EXAMPLES = 5  # files in a message
 GRAYS = np.arange(256, dtype=np.uint8)[:, None]
@@ -49,10 +49,10 @@ def _in_order(files: Sequence[Path]) -> list[Path]:
             raise Unreadable(f"doubled B-scan: {numbers[number].name} and {file.name}")
         numbers[number] = file
     first = 0 if 0 in numbers else 1
-    missing = sorted(set(range(first, max(numbers) + 1)) - set(numbers))
-    if missing:
+    if (last := max(numbers)) - first >= len(numbers):
+        missing = list(islice((number for number in range(first, last) if number not in numbers), EXAMPLES + 1))
         some = ", ".join(map(str, missing[:EXAMPLES])) + (" …" if len(missing) > EXAMPLES else "")
-        raise Unreadable(f"missing B-scan: {some} of {first} to {max(numbers)}")
+        raise Unreadable(f"missing B-scan: {some} of {first} to {last}")
     return [numbers[number] for number in sorted(numbers)]
 
 

@@ -19,8 +19,8 @@ from rescan.data.readers.images import check_finite, read_pages
 from rescan.data.readers.kinds import NEEDED, is_nrrd, kind_of, of_other_kind
 from rescan.data.readers.nifti import grid_of, read_nifti, read_nrrd, write_nifti
 from rescan.data.readers.stacks import read_stack
-from rescan.data.readers.unreadable import Unreadable, damage
-from rescan.errors import RescanError, is_of_machine
+from rescan.data.readers.unreadable import Unreadable, check_file, damage
+from rescan.errors import RescanError
 from rescan.walk import entries_of
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 SCANS = (".bmp", ".png", ".tif", ".tiff")
+MOST_EXTENT = 1e5  # millimeters
 CROSSING = 0.1  # share of columns whose surfaces may cross: a segmentation's slips, not another order
 Kind = Literal["stack", "pages", "nifti", "dicom", "frames"]
 
@@ -96,14 +97,16 @@ def read(
         values, affine, kind = _read(path, memory)
     except Unreadable:
         raise
-    except FileNotFoundError:
-        raise Unreadable("no such file") from None
+    except FileNotFoundError as error:
+        raise Unreadable(f"{Path(error.filename or path).name}: no such file") from None
     except EOFError:
         raise Unreadable("truncated") from None
     except Exception as error:  # noqa: BLE001 - damaged files make the readers raise anything
         raise damage(error) from None
+    if values.size == 0:
+        raise Unreadable(f"holds no voxels: {' x '.join(map(str, values.shape))}")
     if affine is None:
-        if extent is not None and not (len(extent) == 3 and all(0 < length < np.inf for length in extent)):
+        if extent is not None and not (len(extent) == 3 and all(0 < length <= MOST_EXTENT for length in extent)):
             raise Unreadable("its extent must be three positive numbers, in millimeters")
         voxel = [1.0] * 3 if extent is None else np.divide(extent, values.shape)
         affine = np.diag([*voxel, 1.0])
@@ -145,24 +148,21 @@ def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
         Unreadable: No such file; or it is of another kind, or does not fit the volume.
     """
     path, (_, height, width) = Path(path), shape
-    if not path.is_file():
-        raise Unreadable(f"layers: no such file {path.name}")
     try:
+        check_file(path)
         if path.suffix == ".mat":
             from scipy.io import loadmat
 
             content = loadmat(path)
             if "Layer" not in content:
-                raise Unreadable("layers: no variable Layer in the file")
+                raise Unreadable("no variable Layer in the file")
             layers = np.asarray(content["Layer"], np.float32)
         else:
             layers = np.asarray(np.load(path, allow_pickle=False), np.float32)
-    except Unreadable:
-        raise
-    except Exception as error:
-        if is_of_machine(error):
-            raise
-        raise Unreadable(f"layers: damaged: {' '.join(str(error).split())[:100]}") from None
+    except Unreadable as error:
+        raise Unreadable(f"layers: {error}") from None
+    except Exception as error:  # noqa: BLE001 - as in `read`
+        raise Unreadable(f"layers: {damage(error)}") from None
     if path.suffix == ".mat" and layers.ndim == 3 and layers.shape[1:] == (width, height):
         layers = layers.transpose(0, 2, 1)
     if layers.ndim != 3 or layers.shape[1:] != (height, width) or len(layers) < 3:
@@ -183,6 +183,7 @@ def _read(path: Path, memory: int | None) -> tuple[np.ndarray, Optional[np.ndarr
         from rescan.data.readers import dicom_series
 
         return (*dicom_series.read_series(files, memory), "dicom")
+    check_file(path)
     kind = kind_of(path)
     if kind == "volume":
         return (*(read_nrrd if _is_nrrd(path) else read_nifti)(path, memory), "nifti")
@@ -192,9 +193,8 @@ def _read(path: Path, memory: int | None) -> tuple[np.ndarray, Optional[np.ndarr
         values, affine = dicom_series.read_frames(path, memory)
         return values, affine, "frames" if affine is None else "dicom"
     if kind == "image":
-        return read_pages(path)[0], None, "pages"
-    fault = of_other_kind(path) or "not a volume (NIfTI, MGH, NRRD, DICOM or TIFF)"
-    raise Unreadable("empty file" if path.stat().st_size == 0 else fault)
+        return read_pages(path, memory)[0], None, "pages"
+    raise Unreadable(of_other_kind(path) or "not a volume (NIfTI, MGH, NRRD, DICOM or TIFF)")
 
 
 def _is_nrrd(path: Path) -> bool:
