@@ -180,6 +180,11 @@ class Paths:
         return f"{self.data}/source.json"
 
     @property
+    def files(self) -> str:
+        """Size and digest of each file of the data, as they came."""
+        return f"{self.data}/files.csv"
+
+    @property
     def raw(self) -> str:
         """The data set in its native layout, if it was downloaded, unpacked or made here."""
         return f"{self.data}/{RAW}"

@@ -11,6 +11,7 @@ localrules:
 rule download:
     output:
         P.source,
+        P.files,
     log:
         f"logs/{P.scale}/{{study}}/download.log",
     priority: PLAN.priority

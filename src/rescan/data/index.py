@@ -10,6 +10,7 @@ import pandas as pd
 
 from rescan.data.headers import key_at, with_headers, with_years
 from rescan.data.layouts.reading import check_patients, read_layout
+from rescan.data.sources.digests import check_sizes
 from rescan.errors import RescanError
 from rescan.files import together
 from rescan.log import logger
@@ -46,13 +47,15 @@ def index(study: Study) -> None:
 
     Raises:
         RescanError: `source.json` is missing or lacks a source, a folder is not as the layout expects (one line per
-            fault), or an extra source has the name of a folder of the study's own data.
+            fault), a file has changed since download, or an extra source has the name of a folder of the study's own
+            data.
     """
     paths = Paths(study.scale, study.name)
     roots = _roots(paths)
     missing = [name for name in study.data.extra if name not in roots]
     if missing:
         raise RescanError(f"{paths.source}: has no extra source {missing[0]!r}; run download again")
+    check_sizes(study)
     own, *extras = [read_layout(study, roots[origin], origin) for origin in ("", *study.data.extra)]
     manifest = pd.concat([own.assign(), *(extra.assign() for extra in extras)])  # assign: a copy without attrs
     manifest = manifest.fillna("")  # of columns that only some sources have

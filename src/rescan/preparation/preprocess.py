@@ -17,6 +17,7 @@ from rescan.data.index import Files, files_of
 from rescan.data.pool import pooled
 from rescan.data.readers import images
 from rescan.data.readers.volumes import any_dicom
+from rescan.data.sources.digests import check_sizes
 from rescan.errors import RescanError
 from rescan.files import fingerprint, writing
 from rescan.log import logger
@@ -66,12 +67,14 @@ def preprocess(study: Study, name: str, processes: int) -> None:
         processes: Number of worker processes.
 
     Raises:
-        RescanError: The prepared images differ in size, no image of a class can be prepared, values of more than 8 bits
-            have no window, no sample has a file of the modality, or the disk is too full.
+        RescanError: A file has changed since download, the prepared images differ in size, no image of a class can be
+            prepared, values of more than 8 bits have no window, no sample has a file of the modality, or the disk is
+            too full.
     """
     start = time.monotonic()
     paths, preparation = Paths(study.scale, study.name), study.preparations[name]
     where = f"{study.name}: preparations.{name}"
+    check_sizes(study)
     samples, files = _with_files(read_samples(study), paths, preparation.modality)
     has_file = samples["problem"] == ""
     first = _first_of(study, files, preparation, where)

@@ -1,4 +1,4 @@
-"""source.json: where the data came from, and what they are."""
+"""source.json: where the data came from, and what they are; and files.csv: each file of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,23 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from rescan.results.csv_table import Column, Table
 from rescan.results.json_result import Count, JsonResult, Part
 
 Kind = Literal["phantom", "path", "url", "kaggle"]  # how data came
+
+
+# One row per file that the samples and tables of a source consist of, as `download` found it.
+FILES = Table(
+    "download",
+    (
+        Column("origin", empty=True),  # the extra source that it is of
+        Column("path"),  # from the source's root; absolute, if it lies elsewhere
+        Column("bytes", "integer", low=0),
+        Column("sha256"),
+    ),
+    key=("origin", "path"),
+)
 
 
 class SourceData(Part):

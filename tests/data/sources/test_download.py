@@ -117,7 +117,7 @@ def test_another_archive_replaces_what_was_there():
     Path("a/Testing/glioma/new.jpg").write_bytes(b"new")
     download(small_study(source={"path": str(pack(Path("b.zip"), Path("a")))}))
     assert read_json(DATA / "source.json")["classes"]["test"]["glioma"] == 4
-    assert sorted(path.name for path in DATA.iterdir()) == ["raw", "source.json"]
+    assert sorted(path.name for path in DATA.iterdir()) == ["files.csv", "raw", "source.json"]
 
 
 def test_a_refused_archive_leaves_nothing():
@@ -173,7 +173,7 @@ def test_an_url_and_kaggle_share_the_way_in(monkeypatch):
             download(small_study(source=source))
         assert read_json(DATA / "source.json")["kind"] == kind
         assert read_json(DATA / "source.json")["classes"] == COUNTS
-        assert sorted(path.name for path in DATA.iterdir()) == ["raw", "source.json"]
+        assert sorted(path.name for path in DATA.iterdir()) == ["files.csv", "raw", "source.json"]
     assert calls == ["url", "kaggle", "competition"]  # once each: what is there is not fetched again
 
 
@@ -236,7 +236,7 @@ def test_extra_sources(monkeypatch):
     assert source["extra"]["more"]["files"] == 2 + 2
     assert source["extra"]["more"]["checksum"] == source["extra"]["kaggled"]["checksum"] != source["checksum"]
     assert sum(source["extra"]["made"]["classes"]["all"].values()) == 12
-    assert sorted(path.name for path in DATA.iterdir()) == ["raw_extra", "source.json"]
+    assert sorted(path.name for path in DATA.iterdir()) == ["files.csv", "raw_extra", "source.json"]
     assert sorted(path.name for path in (DATA / "raw_extra").iterdir()) == sorted(extra)
 
 
@@ -282,4 +282,4 @@ def test_killed_in_the_middle_it_starts_clean(monkeypatch):
     assert not (DATA / "raw").exists()
     download(study)
     assert not list(DATA.rglob("half.jpg"))
-    assert sorted(path.name for path in DATA.iterdir()) == ["raw", "source.json"]
+    assert sorted(path.name for path in DATA.iterdir()) == ["files.csv", "raw", "source.json"]

@@ -17,6 +17,7 @@ from rescan.data.index import locate
 from rescan.data.pool import pooled
 from rescan.data.readers.frames import file_of
 from rescan.data.readers.volumes import any_dicom
+from rescan.data.sources.digests import check_contents, check_sizes
 from rescan.errors import RescanError
 from rescan.files import together
 from rescan.log import logger
@@ -51,12 +52,15 @@ def audit(study: Study, processes: int) -> None:
         processes: Number of worker processes.
 
     Raises:
-        RescanError: No file, or no file of a class, can be read; or near-duplicates chain into too large a group.
+        RescanError: A file has changed since download; no file, or no file of a class, can be read; or near-duplicates
+            chain into too large a group.
     """
     paths = Paths(study.scale, study.name)
     manifest, dropped = read_manifest(study), DroppedSamples.read(paths.dropped)
     check_counts(study, manifest)
+    check_sizes(study)
     samples, thumbnails = _inspected(study, manifest, processes)
+    check_contents(study, samples)
     _check_readable(study, samples[_own(samples)])
     if study.home:
         samples["relative"] = _relatives(study, samples, thumbnails, processes)

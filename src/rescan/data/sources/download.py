@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
 from rescan import catalogue
 from rescan.catalogue import phantoms
-from rescan.data.layouts.folders import naming, path_columns
-from rescan.data.layouts.reading import read_layout, tables_of
-from rescan.data.readers.frames import file_and_frame
+from rescan.data.layouts.folders import naming
+from rescan.data.layouts.reading import read_layout
 from rescan.data.sources.archives import extract
+from rescan.data.sources.digests import checksum, digests, files_of
 from rescan.errors import NoRoomError, RescanError
 from rescan.files import at_home, fingerprint, sha256, writing
-from rescan.log import logger, progress
+from rescan.log import logger
 from rescan.paths import Paths
 from rescan.replacing import put_right, replacing
 from rescan.results.agreement import class_counts
-from rescan.results.source import Kind, SourceData, SourceReport
+from rescan.results.source import FILES, Kind, SourceData, SourceReport
 from rescan.study import DataSet, Study
-from rescan.walk import files_below
 
 MADE_FROM = ".made_from"  # a file in `raw` with a key of its source; written before `raw` gets its name
 
 
 def download(study: Study) -> None:
-    """Download a study's data, its own and its extra sources, and write `source.json` (a `SourceReport`).
+    """Download a study's data, its own and its extra sources; write `files.csv` (`FILES`) and `source.json`.
 
     A local folder is used where it is. All else fills `data/<scale>/<study>/raw` (an extra source: `raw_extra/<name>`)
     in one step, so that a killed download goes on or starts clean; data that are there are not fetched again.
@@ -39,7 +36,11 @@ def download(study: Study) -> None:
     Raises:
         RescanError: The data cannot be downloaded, or are not as the layout expects.
     """
-    own, manifest = _download(study)
+    own, manifest, *rows = _download(study)
+    extra = {}
+    for name in study.data.extra:
+        extra[name], _, more = _download(study, name)
+        rows.append(more)
     expected = study.data.expected if own.kind != "phantom" else {}
     counts = class_counts(study.data.outcome.by_class(manifest))
     differs = [
@@ -52,34 +53,34 @@ def download(study: Study) -> None:
         **dict(own),
         differs=differs,
         unlabeled=int((manifest["label"] == "").sum()),
-        extra={name: _download(study, name)[0] for name in study.data.extra},
+        extra=extra,
     )
-    report.write(Paths(study.scale, study.name).source)
+    paths = Paths(study.scale, study.name)
+    FILES.write(paths.files, pd.concat(rows, ignore_index=True))
+    report.write(paths.source)
     for difference in differs:
         logger.warning("%s: %s", study.name, difference)
 
 
-def _download(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame]:
-    """Download the study's own data, or an extra source; returns its entry of the report, and its samples."""
+def _download(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame, pd.DataFrame]:
+    """Download the study's own data, or an extra source; its entry of the report, its samples and its files."""
     data = study.data.extra[origin] if origin else study.data
     with naming(study):
         kind, where, root = _fetch(study, data, origin)
     manifest = read_layout(study, root, origin)
     with naming(study):
-        named = {path for column in path_columns(manifest) for path in manifest[column]} - {""}
-        paths = {file_and_frame(root / path)[0].relative_to(root).as_posix() for path in named}
-        files, size, checksum = _checksum(root, sorted({*paths, *tables_of(data.layout, root)}))
+        rows = digests(files_of(study, root, manifest, origin), origin)
     logger.info("%s: %d samples in %s", study.name, len(manifest), root)
     entry = SourceData(
         kind=kind,
         where=where,
         root=str(root),
         classes=class_counts(manifest),
-        files=files,
-        bytes=size,
-        checksum=checksum,
+        files=len(rows),
+        bytes=int(rows["bytes"].sum()),
+        checksum=checksum(rows),
     )
-    return entry, manifest
+    return entry, manifest, rows
 
 
 def _fetch(study: Study, data: DataSet, origin: str) -> tuple[Kind, str, Path]:
@@ -148,22 +149,3 @@ def _unpack(archive: Path, into: Path) -> None:
         shutil.rmtree(archive.parent)
         raise
     shutil.rmtree(archive.parent)
-
-
-def _checksum(root: Path, names: list[str]) -> tuple[int, int, str]:
-    """The number of files, their bytes, and one checksum of names, sizes and contents; of folders, of their files."""
-
-    def read(name: str) -> list[tuple[str, int, str]]:
-        places = {file: file.relative_to(root) if root in file.parents else file for file in _files(root / name)}
-        return [(place.as_posix(), file.stat().st_size, sha256(file)) for file, place in places.items()]
-
-    with ThreadPoolExecutor(8) as pool:
-        contents = {file for files in progress(pool.map(read, names), len(names), "checksums") for file in files}
-    lines = sorted(f"{name} {size} {digest}\n" for name, size, digest in contents)
-    checksum = hashlib.blake2b("".join(lines).encode("utf-8", "surrogateescape"), digest_size=32).hexdigest()
-    return len(contents), sum(size for _, size, _ in contents), checksum
-
-
-def _files(path: Path) -> list[Path]:
-    """A file itself, or the files in a folder without hidden ones."""
-    return [Path(file.path) for file in files_below(path)] if path.is_dir() else [path]
