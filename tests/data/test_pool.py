@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rescan.data import pool
 from rescan.data.pool import one_by_one, pooled
 from rescan.errors import RescanError
 
@@ -84,3 +85,16 @@ def test_an_error_of_the_function_reaches_the_caller():
         list(pooled(math.sqrt, [1.0, -1.0], 2, "roots"))
     with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
         list(one_by_one(math.sqrt, [1.0, -1.0], "roots"))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_is_read_for_long_is_named(processes, monkeypatch, caplog):
+    monkeypatch.setattr(pool, "PATIENCE", 0.2)
+    assert len(list(pooled(slow_in_the_middle, range(4), processes, "audit"))) == 4
+    said = [record.getMessage() for record in caplog.records]
+    assert any(line.startswith("audit: nothing was finished") and "being read: 2;" in line for line in said)
+
+
+def slow_in_the_middle(number: int) -> int:
+    time.sleep(1.5 if number == 2 else 0)
+    return number

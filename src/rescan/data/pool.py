@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -28,6 +28,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SOCKETS = "rescan-pool-"  # how the names of folders of sockets begin
+PATIENCE = 300  # seconds
 MOST_IN_CHUNK = 64  # items that a worker takes at once
 CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}  # of the code, not from outside
 
@@ -60,12 +61,33 @@ def pooled(
             fault.
     """
     if processes <= 1 and not apart:
-        yield from progress(map(function, items), len(items), what)
+        yield from progress(_watched(map(function, items), items, what), len(items), what)
         return
     results = (
         _in_pool(function, items, processes, what, lost) if processes > 1 else one_by_one(function, items, what, lost)
     )
-    yield from progress(results, len(items), what)
+    yield from progress(_watched(results, items, what), len(items), what)
+
+
+def _watched(results: Iterable[Result], items: Sequence[Item], what: str) -> Iterator[Result]:
+    """Yield the results; where none comes for long, say what is being read: a decoder may hang."""
+    done, ended = 0, threading.Event()
+
+    def watch() -> None:
+        before = -1
+        while not ended.wait(PATIENCE):
+            if done == before and done < len(items):
+                message = "%s: nothing was finished for %d minutes; being read: %s; if it hangs, take the file out"
+                logger.warning(message, what, PATIENCE // 60, items[done])
+            before = done
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        for result in results:
+            done += 1
+            yield result
+    finally:
+        ended.set()
 
 
 def _in_pool(

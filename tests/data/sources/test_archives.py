@@ -212,6 +212,6 @@ def test_a_bad_archive_in_the_archive(inside, files, said):
 def test_it_is_said_before_anything_is_written_that_it_does_not_fit(inside, monkeypatch):
     usage = type("Usage", (), {"free": 10**9})
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(archives, "_size", lambda _: 3 * 10**9 + 10**7)
-    monkeypatch.setattr(archives, "_members", lambda _: pytest.fail("it is not read"))
+    monkeypatch.setattr(archives, "size_of", lambda _: 3 * 10**9 + 10**7)
+    monkeypatch.setattr(archives, "members", lambda _: pytest.fail("it is not read"))
     refused(make_zip(inside / "x.zip"), "2.01 GB more than the free space")

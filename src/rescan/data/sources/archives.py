@@ -6,30 +6,26 @@ import lzma
 import os
 import re
 import shutil
-import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Callable, NamedTuple
 
+from rescan.data.sources.members import Member, members, size_of
 from rescan.errors import NoRoomError, RescanError, is_full
 from rescan.log import logger
 
 NESTED = re.compile(r"(.+\.zip)(?:\.(\d{3}))?", re.IGNORECASE)
-PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
-
-
-class Member(NamedTuple):
-    """What an archive holds under one name."""
-
-    name: str
-    kind: str  # "file" or "folder"; else what it is, and it is refused
-    size: int  # bytes
-    open: Callable[[], IO[bytes] | Any]  # of a file
+BROKEN = (  # what damaged archives make their readers raise
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError),
+    *(ValueError, LookupError, ArithmeticError, TypeError, MemoryError),
+)
+MADE_FROM = ".made_from"  # a file that `download` puts beside what was extracted
+MOST_MEMBERS = 5_000_000  # OCTA-500 has 361,600 files
+MOST_RATIO, SMALL = 250, 2**30  # what holds more bytes than SMALL, and so many times its own, is no data set
+MOST_DEPTH = 64  # folders
 
 
 def extract(archive: Path, into: Path) -> None:
@@ -44,9 +40,9 @@ def extract(archive: Path, into: Path) -> None:
         into: The folder to make. It is removed if anything goes wrong.
 
     Raises:
-        RescanError: The archive is not whole, or larger than the free space, or has a member that is a link or a
-            device, that needs a password or another program to unpack, or whose name is absolute, leads out of the
-            folder, is no valid file name, or comes twice.
+        RescanError: The archive is not whole, or larger than the free space; holds nothing, or more than any data set;
+            or has a member that is a link or a device, that needs a password or another program to unpack, or whose
+            name is absolute, leads out of the folder, is no valid file name, or comes twice.
     """
     into.mkdir(parents=True)
     whole = False
@@ -65,22 +61,24 @@ def extract(archive: Path, into: Path) -> None:
 def _extract(archive: Path, into: Path) -> None:
     try:
         free = shutil.disk_usage(into).free
-        if size := _size(archive):
+        if size := size_of(archive):
             logger.info("extracting %s: %.2f GB, of %.2f GB free", archive, size / 1e9, free / 1e9)
         if size > free:
             need = f"{(size - free) / 1e9:.2f} GB more than"
             raise NoRoomError(f"{archive}: holds {need} the free space of {into.parent}; make room")
-        for member in _members(archive):
-            target = into / _checked(member, archive)
-            free -= member.size
-            if free < 0:
-                raise NoRoomError(f"{archive}: holds more than the free space of {into.parent}; make room")
+        for member, path in _checked_members(archive, into, free):
+            target = into / path
             if member.kind == "folder":
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             with member.open() as content, target.open("xb") as out:
                 shutil.copyfileobj(content, out, 1 << 20)
+                if out.tell() != member.size:
+                    lie = f"has {out.tell()} bytes, not {member.size} as the archive says"
+                    raise RescanError(f"{archive}: the member {member.name[:100]!a} {lie}; get it again")
+    except RescanError:
+        raise
     except (FileExistsError, NotADirectoryError) as error:
         name = Path(error.filename).relative_to(into)
         raise RescanError(f"{archive}: the member '{name}' comes twice; refused, nothing was extracted") from None
@@ -91,19 +89,6 @@ def _extract(archive: Path, into: Path) -> None:
         if is_full(error):
             raise NoRoomError(f"{archive}: no space left in {into.parent} to extract it; make room there") from None
         raise RescanError(f"{archive}: cannot be extracted ({error.strerror or error}); check file and disk") from None
-
-
-def _is_zip(archive: Path) -> bool:
-    with archive.open("rb") as stream:
-        return stream.read(2) == b"PK"
-
-
-def _size(archive: Path) -> int:
-    """How many bytes a zip archive holds; 0 for a tar, whose size is unknown before it is read."""
-    if not _is_zip(archive):
-        return 0
-    with zipfile.ZipFile(archive) as opened:
-        return sum(info.file_size for info in opened.infolist())
 
 
 def _nested(archive: Path, folder: Path) -> list[list[Path]]:
@@ -135,6 +120,30 @@ def _join(parts: list[Path]) -> Path:
     return first
 
 
+def _checked_members(archive: Path, into: Path, free: int) -> Iterator[tuple[Member, PurePosixPath]]:
+    """Yield the members, each with its path in the folder.
+
+    Raises:
+        RescanError: A member is refused; they are too many or too large; or there are none.
+    """
+    room = os.statvfs(into)
+    inodes = room.f_favail if room.f_files else MOST_MEMBERS  # some file systems do not count them
+    most, held, count = max(SMALL, MOST_RATIO * archive.stat().st_size), 0, 0
+    for count, member in enumerate(members(archive), 1):
+        path = _checked(member, archive)
+        held += member.size
+        if held > free:
+            raise NoRoomError(f"{archive}: holds more than the free space of {into.parent}; make room")
+        if held > most or count > MOST_MEMBERS:
+            much = f"{held / 1e9:.0f} GB, over {MOST_RATIO} times its own size" if held > most else f"{count} members"
+            raise RescanError(f"{archive}: holds {much}, as no data set does; refused, nothing was extracted")
+        if count > inodes:
+            raise NoRoomError(f"{archive}: holds more files than {into.parent} has room for; make room")
+        yield member, path
+    if not count:
+        raise RescanError(f"{archive}: holds nothing; get it again")
+
+
 def _checked(member: Member, archive: Path) -> PurePosixPath:
     """The member's path in the folder.
 
@@ -152,42 +161,12 @@ def _checked(member: Member, archive: Path) -> PurePosixPath:
         reason = "leads out of the folder"
     elif any(c < " " or c == "\\" for c in name) or any(len(os.fsencode(part)) > 255 for part in path.parts):
         reason = "is no valid file name"
+    elif member.kind == "file" and not path.parts:
+        reason = "has no name"
+    elif path.parts and path.parts[0].casefold() == MADE_FROM:
+        reason = "has a name that Rescan uses itself"
+    elif len(path.parts) > MOST_DEPTH:
+        reason = f"lies more than {MOST_DEPTH} folders deep"
     if reason:
         raise RescanError(f"{archive}: the member {name[:100]!a} {reason}; refused, nothing was extracted")
     return path
-
-
-def _members(archive: Path) -> Iterator[Member]:
-    """All members, in order; a tar's can only be opened as they come."""
-    if _is_zip(archive):
-        kinds = {0: "file", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
-        with zipfile.ZipFile(archive) as opened:
-            for info in opened.infolist():
-                if fault := _packing_fault(info):
-                    remedy = "unpack it with another program, and give the folder as the source"
-                    raise RescanError(f"{archive}: the member {info.filename[:100]!a} {fault}; {remedy}")
-                kind = "folder" if info.is_dir() else kinds.get(stat.S_IFMT(info.external_attr >> 16), "device")
-                yield Member(info.filename, kind, info.file_size, partial(opened.open, info))
-        return
-    with tarfile.open(archive) as tar:
-        for item in tar:
-            link = "link" if item.issym() or item.islnk() else "device"
-            kind = "file" if item.isreg() else "folder" if item.isdir() else link
-            yield Member(item.name, kind, item.size, partial(tar.extractfile, item))
-        # tarfile takes a header that is cut or damaged for the end, and leaves a checksum after the end unread.
-        stream: Any = tar.fileobj
-        stream.seek(tar.offset)
-        if stream.read(tarfile.BLOCKSIZE).strip(tarfile.NUL) or stream.tell() != tar.offset + tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("its end is missing")
-        while stream.read(1 << 20):
-            pass
-
-
-def _packing_fault(info: zipfile.ZipInfo) -> str:
-    """Why a member of a zip archive cannot be unpacked here, "" if it can."""
-    if info.flag_bits & 1:
-        return "needs a password"
-    if info.compress_type in PACKINGS:
-        return ""
-    name = zipfile.compressor_names.get(info.compress_type, "an unknown one")  # type: ignore[attr-defined]
-    return f"is packed by method {info.compress_type} ({name}), which Python does not know"

@@ -13,7 +13,7 @@ from rescan import catalogue
 from rescan.catalogue import phantoms
 from rescan.data.layouts.folders import naming
 from rescan.data.layouts.reading import read_layout
-from rescan.data.sources.archives import extract
+from rescan.data.sources.archives import MADE_FROM, extract
 from rescan.data.sources.digests import checksum, digests, files_of
 from rescan.errors import NoRoomError, RescanError
 from rescan.files import at_home, fingerprint, sha256, writing
@@ -23,8 +23,6 @@ from rescan.replacing import put_right, replacing
 from rescan.results.agreement import class_counts
 from rescan.results.source import FILES, Kind, SourceData, SourceReport
 from rescan.study import DataSet, Study
-
-MADE_FROM = ".made_from"  # a file in `raw` with a key of its source; written before `raw` gets its name
 
 
 def download(study: Study) -> None:
