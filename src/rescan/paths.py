@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from rescan.figure_folders import ArmFigures, ComparisonFolder, ExploreFolder, FileOf
+
 RUN = "fold{fold}_seed{seed}"
 AUTOENCODERS = "autoencoders"
 EXPLORE = "explore"
@@ -21,114 +23,61 @@ RAW, RAW_EXTRA, DOWNLOAD = "raw", "raw_extra", "download"
 EXTERNAL = "external"  # the folder of external data sets: each is a study of its own, <study>/external/<name>
 
 
-class _File:
-    """A file of a folder: `folder.attribute` is its path."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, folder: str, owner: type) -> str:
-        return f"{folder}/{self.name}"
-
-
 class StoreFolder(str):
     """A packed store (`rescan.preparation.store` describes what the files hold)."""
 
-    images = _File("images.npy")
-    items = _File("items.csv")
-    preparation = _File("preparation.json")
-    masks = _File("masks.npy")  # where the samples have lesion masks
-    layers = _File("layers.npy")  # where layers of the retina are known
-    affines = _File("affines.npy")  # of volumes
+    images = FileOf("images.npy")
+    items = FileOf("items.csv")
+    preparation = FileOf("preparation.json")
+    masks = FileOf("masks.npy")  # where the samples have lesion masks
+    layers = FileOf("layers.npy")  # where layers of the retina are known
+    affines = FileOf("affines.npy")  # of volumes
 
 
 class RunFolder(str):
     """An arm trained once: one fold, one seed."""
 
-    model = _File("model.safetensors")
-    history = _File("history.csv")  # one row per epoch
-    losses = _File("losses.csv")  # one row per step of the optimizer
-    network = _File("network.json")  # shapes and numbers of parameters
-    curves = _File("curves.png")
-    predictions = _File("predictions.csv")  # one row per item
-    vectors = _File("vectors.npy")  # what the heads are fed
-    diagnosis = _File("diagnosis.json")  # did the network collapse?
+    model = FileOf("model.safetensors")
+    history = FileOf("history.csv")  # one row per epoch
+    losses = FileOf("losses.csv")  # one row per step of the optimizer
+    network = FileOf("network.json")  # shapes and numbers of parameters
+    curves = FileOf("curves.png")
+    predictions = FileOf("predictions.csv")  # one row per item
+    vectors = FileOf("vectors.npy")  # what the heads are fed
+    diagnosis = FileOf("diagnosis.json")  # did the network collapse?
 
 
 class AutoencoderFolder(str):
     """An autoencoder trained once."""
 
-    encoder = _File("encoder.safetensors")
-    history = _File("history.csv")
-    curves = _File("curves.png")
-    reconstructions = _File("reconstructions.npy")
-    reconstructions_figure = _File("reconstructions.png")
+    encoder = FileOf("encoder.safetensors")
+    history = FileOf("history.csv")
+    curves = FileOf("curves.png")
+    reconstructions = FileOf("reconstructions.npy")
+    reconstructions_figure = FileOf("reconstructions.png")
 
 
 class GradcamFolder(str):
     """The Grad-CAM maps of an arm."""
 
-    summary = _File("summary.json")
-    scores = _File("scores.csv")
-    checks = _File("checks.csv")
-    checks_figure = _File("checks.png")
-    chosen = _File("chosen.csv")
-    sheet = _File("sheet.png")
-    maps = _File("maps.npy")  # of images
-    browser = _File("browser.json")  # of volumes: what the page needs to leaf through them
-    images = _File("images")
-    volumes = _File("volumes")
-
-
-class ExploreFolder(str):
-    """Figures of a study's data."""
-
-    class_distribution = _File("class_distribution.png")
-    samples_raw = _File("samples_raw.png")
-    samples_prepared = _File("samples_prepared.png")
-    augmented = _File("augmented.png")
-    augmentations = _File("augmentations.png")
-    groups = _File("groups.png")
-    tsne = _File("tsne.png")
-    tsne_table = _File("tsne.csv")
-
-
-class ArmFigures(str):
-    """Figures of an arm's training and of its results on the test part."""
-
-    curves = _File("curves.png")
-    losses = _File("losses.png")
-    features = _File("features.png")
-    confusion = _File("confusion.png")
-    roc = _File("roc.png")
-    reliability = _File("reliability.png")
-    precision_recall = _File("precision_recall.png")
-    net_benefit = _File("net_benefit.png")
-    selective = _File("selective.png")
-    grades = _File("grades.png")
-    endpoints = _File("endpoints.png")
-
-    def reliability_on(self, external: str) -> str:
-        """How well the home temperature fits an external data set."""
-        return f"{self}/reliability_{external}.png"
-
-
-class ComparisonFolder(str):
-    """Figures of the comparison of a study's arms."""
-
-    forest = _File("forest.png")
-
-    def ablation(self, name: str) -> str:
-        """The curves of an ablation's arms."""
-        return f"{self}/ablation_{name}.png"
+    summary = FileOf("summary.json")
+    scores = FileOf("scores.csv")
+    checks = FileOf("checks.csv")
+    checks_figure = FileOf("checks.png")
+    chosen = FileOf("chosen.csv")
+    sheet = FileOf("sheet.png")
+    maps = FileOf("maps.npy")  # of images
+    browser = FileOf("browser.json")  # of volumes: what the page needs to leaf through them
+    images = FileOf("images")
+    volumes = FileOf("volumes")
 
 
 class ArmFolder(str):
     """The results of an arm over all its runs."""
 
-    posttraining = _File("posttraining.json")
-    metrics = _File("metrics.json")
-    submission = _File("submission.csv")
+    posttraining = FileOf("posttraining.json")
+    metrics = FileOf("metrics.json")
+    submission = FileOf("submission.csv")
 
     @property
     def figures(self) -> ArmFigures:
@@ -148,8 +97,8 @@ class ArmFolder(str):
 class StateFolder(str):
     """What a training resumes from."""
 
-    state = _File("state.json")
-    outputs = _File("outputs")  # of a finished training
+    state = FileOf("state.json")
+    outputs = FileOf("outputs")  # of a finished training
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from PIL import Image
 from sample_files import read_table, write_audit, write_groups, write_manifest, write_source, write_splits, write_store
 
 from rescan.data.gray_levels import stretched
+from rescan.figure_folders import ExploreFolder
 from rescan.files import write_table
-from rescan.paths import ExploreFolder, Paths
+from rescan.paths import Paths
 from rescan.reporting.figures import explore as exploration
 from rescan.reporting.figures import grids, looks, overview_figures
 from rescan.study import Settings

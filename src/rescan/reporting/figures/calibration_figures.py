@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from rescan.paths import EXTERNAL, ArmFigures
+from rescan.figure_folders import ArmFigures
+from rescan.paths import EXTERNAL
 from rescan.reporting.figures.style import COLORS, PathLike, canvas, legend_above, short
 from rescan.reporting.text.words import spaced
 from rescan.results.metrics_file import Metrics

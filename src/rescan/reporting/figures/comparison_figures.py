@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rescan.paths import ComparisonFolder, Paths
+from rescan.figure_folders import ComparisonFolder
+from rescan.paths import Paths
 from rescan.replacing import replacing
 from rescan.reporting.figures import overview_figures, training_figures
 from rescan.reporting.figures.overview_figures import ForestRow

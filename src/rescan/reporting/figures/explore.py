@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from rescan.data.gray_levels import STEPS, stretched
+from rescan.figure_folders import ExploreFolder
 from rescan.files import write_table
 from rescan.log import logger
-from rescan.paths import ExploreFolder, Paths
+from rescan.paths import Paths
 from rescan.preparation.store import open_store
 from rescan.replacing import replacing
 from rescan.reporting.figures import embedding, grids, overview_figures
