@@ -7,7 +7,8 @@ affines; the pictures of Grad-CAM pixel for pixel; tables, except for the column
 fingerprints. Any difference in these is printed, and the exit code is 1. Sentences (warnings, reasons), figures, whose
 axes have words, the paragraph of methods and the visible text of the page are compared, too, and differences printed,
 but they are no failure.
-Not compared are resolved studies, states of trainings, TensorBoard's records, and the page that a scale once had.
+Not compared are resolved studies, states of trainings, provenance, TensorBoard's records, and the page that a scale
+once had.
 """
 
 # ruff: noqa: T201
@@ -32,7 +33,7 @@ from safetensors.numpy import load_file
 FINGERPRINTS = {"result_key"}  # keys of JSON files
 CLOCK = {"seconds", "images_per_second"}  # columns of tables
 SENTENCES = {"warnings", "text", "reason", "rule", "scored"}  # keys of JSON files, columns of tables
-NOT_COMPARED = re.compile(r"/\.|^\.|^index\.html$|/study\.json$|/tensorboard/")
+NOT_COMPARED = re.compile(r"/\.|^\.|^index\.html$|/study\.json$|/tensorboard/|/provenance/|/ro-crate-metadata\.json$")
 MOVED = (  # files that have another place now
     (r"^([^/]+)/forest\.png$", r"\1/comparison_figures/forest.png"),
     (r"^([^/]+)/ablations/([^/]+)$", r"\1/comparison_figures/ablation_\2"),

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rescan import touched
 from rescan.errors import FULL, RescanError, fault_of
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def writing(path: str | Path, *, new: bool = False) -> Iterator[Path]:
         if new:
             os.link(temporary, path)
             sync(path.parent)
+            touched.wrote(path)
         elif block is not None:
             block[path], waits = temporary, True
         else:
@@ -163,6 +165,7 @@ def at_once() -> Iterator[None]:
 def _place(temporary: Path, path: Path) -> None:
     temporary.replace(path)
     sync(path.parent)
+    touched.wrote(path)
 
 
 def _full(error: Exception, temporary: Path, path: Path) -> OSError | None:

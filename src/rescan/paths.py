@@ -17,6 +17,7 @@ AUTOENCODERS = "autoencoders"
 EXPLORE = "explore"
 COMPARISON_FIGURES = "comparison_figures"
 TABLES = "tables"
+PROVENANCE = "provenance"
 STATES = ".state"
 OVERVIEW = "results/index.html"  # the page of all studies at all scales
 RAW, RAW_EXTRA, DOWNLOAD = "raw", "raw_extra", "download"
@@ -207,6 +208,16 @@ class Paths:
         return f"{self.results}/card.json"
 
     @property
+    def provenance(self) -> str:
+        """The folder of what each step read and wrote: outside all declared outputs, which Snakemake deletes."""
+        return f"{self.results}/{PROVENANCE}"
+
+    @property
+    def crate(self) -> str:
+        """All provenance of the study as a Process Run RO-Crate."""
+        return f"{self.results}/ro-crate-metadata.json"
+
+    @property
     def progress(self) -> str:
         """Locked while a workflow makes the study's results; else it says how the last one ended."""
         return f"{self.results}/.progress"
@@ -239,6 +250,11 @@ class Paths:
     def weights(encoder: str) -> str:
         """An encoder's pretrained weights."""
         return f"data/weights/{encoder}.safetensors"
+
+    @staticmethod
+    def provenance_of_all() -> str:
+        """The same of steps that serve all studies."""
+        return f"data/weights/{PROVENANCE}"
 
     @staticmethod
     def of(resolved: str) -> Paths:

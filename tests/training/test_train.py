@@ -14,8 +14,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from rescan import checkout
 from rescan.errors import RescanError
 from rescan.models import model_files, networks
+from rescan.results.trained_model import read_trained_model
 from rescan.study import Run
 from rescan.training import classification, job, state, trainer
 from rescan.training.infer import infer
@@ -166,6 +168,22 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(make_study, make_sto
     train_cpu(study)
     assert len(steps) == 5 + 2 * 3 - 6  # of 11, 6 were saved
     assert end_outputs() == uninterrupted
+
+
+def test_a_model_names_all_code_that_trained_it(make_study, make_store, monkeypatch):
+    study = make_study(**EVERYTHING)
+    make_store(study)
+    codes = [checkout.Code(letter * 40, "none", letter * 16) for letter in "abc"]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkout, "code", lambda: codes[0])
+        interrupt(patch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(RescanError, match="SIGTERM"):
+            train_cpu(study)
+    for last in (1, 2):  # the third has nothing to do
+        monkeypatch.setattr(checkout, "code", lambda last=last: codes[last])
+        train_cpu(study)
+        model = read_trained_model(RUN / "model.safetensors")
+        assert [tuple(code.model_dump().values()) for code in model.code] == codes[:2]
 
 
 def test_the_best_weights_survive_an_interruption(make_study, make_store, monkeypatch):

@@ -1,4 +1,4 @@
-"""What surrounds the work of every step: its lock, and what a killed one left."""
+"""What surrounds the work of every step: its lock, what a killed one left, and its provenance."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def running(
     *outputs: str,
     study: Study | None = None,
     name: str | None = None,
-    fold: int | None = None,  # noqa: ARG001
-    seed: int | None = None,  # noqa: ARG001
+    fold: int | None = None,
+    seed: int | None = None,
     stop_waiting: Callable[[], str | None] = lambda: None,
     must: bool = False,
     processes: int = 1,
@@ -36,7 +36,8 @@ def running(
 ) -> Iterator[None]:
     """Do a step's work in this block: of two at once, one works, the other waits, and then does its own.
 
-    What it will need of memory, and of a disk that turns out to be full, is said.
+    What it reads and writes is noted, and stands in its provenance when it has succeeded. What it will need of memory, and
+    of a disk that turns out to be full, is said.
 
     Args:
         step: The step's name.
@@ -53,6 +54,8 @@ def running(
     Raises:
         RescanError: As `locked` does; or the disk is full.
     """
+    from rescan.trace.provenance import traced
+
     with locked(outputs[0], step, stop_waiting, must=must):
         for output in outputs:
             remove_temporaries(Path(output))
@@ -60,7 +63,8 @@ def running(
             gpus = device == "cuda" or (device == "auto" and DRIVER.exists())
             check_need(step if name is None else f"{step} of {name}", work.peak_mb(processes, gpus=gpus) * 1e6)
         try:
-            yield
+            with traced(step, study, name, fold, seed):
+                yield
         except OSError as error:
             line = None if not is_full(error) else in_words(error, _space(step, study, name))
             if line is None:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from rescan import touched
 from rescan.errors import RescanError
 from rescan.files import write_tensors
 from rescan.models.networks import Network, build
@@ -31,6 +32,7 @@ def save(path: str | Path, network: nn.Module, header: ModelHeader | EncoderHead
 
 def _read(path: str | Path, step: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a safetensors file that `step` makes: its tensors, on the CPU, and its metadata."""
+    touched.read(path)
     try:
         with safe_open(str(path), framework="pt") as stored:
             return {key: stored.get_tensor(key) for key in stored.keys()}, stored.metadata() or {}  # noqa: SIM118

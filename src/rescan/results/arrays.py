@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rescan import touched
 from rescan.results.damage import damaged, missing
 
 LARGEST_HEADER = 100_000_000  # bytes: the limit of the safetensors format
@@ -30,6 +31,7 @@ def read_array(
     Raises:
         RescanError: It is missing, truncated or no such array.
     """
+    touched.read(path)
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -56,6 +58,7 @@ def read_metadata(path: str | Path, step: str) -> dict[str, Any]:
     Raises:
         RescanError: The file is missing, truncated or no safetensors file.
     """
+    touched.read(path)
     try:
         with Path(path).open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))

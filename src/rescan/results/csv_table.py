@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rescan import touched
 from rescan.files import write_table
 from rescan.results.damage import damaged, missing
 
@@ -97,6 +98,7 @@ class Table:
         """
         import pandas as pd
 
+        touched.read(path)
         try:
             with Path(path).open("rb") as stream:
                 stream.seek(0, 2)

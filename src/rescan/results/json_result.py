@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
+from rescan import touched
 from rescan.files import write_json
 from rescan.results.damage import damaged, missing
 
@@ -42,6 +43,7 @@ class JsonResult(Part):
         Raises:
             RescanError: It is missing, empty, truncated or not JSON; a key is missing, unknown or of a wrong type.
         """
+        touched.read(path)
         try:
             return cls.model_validate_json(Path(path).read_bytes(), strict=True)
         except FileNotFoundError:

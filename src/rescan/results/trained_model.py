@@ -10,6 +10,7 @@ from pydantic import ConfigDict, ValidationError
 from rescan.results.arrays import read_metadata
 from rescan.results.damage import damaged
 from rescan.results.json_result import Part
+from rescan.results.provenance_file import CodeUsed
 from rescan.study import Autoencoder, Preparation, Recipe
 
 STEP = "train"
@@ -21,12 +22,14 @@ class TrainedModel(Part):
     Attributes:
         version: Of Rescan.
         torch: Its version.
+        code: What trained it: several where a training was resumed with other code; none known of older files.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     version: str
     torch: str
+    code: list[CodeUsed] = []
 
 
 class _Origin(Part):
@@ -43,6 +46,7 @@ class _Origin(Part):
         torch: Torch's version.
         training_version: The trainer's version.
         diverged: Where the loss stopped being finite, if it did; then the last finite weights were kept.
+        code: What trained it (`TrainedModel.code`).
     """
 
     version: str
@@ -55,6 +59,7 @@ class _Origin(Part):
     torch: str
     training_version: int
     diverged: Optional[str] = None
+    code: list[CodeUsed] = []
 
 
 class ModelHeader(_Origin):

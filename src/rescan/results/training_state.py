@@ -34,6 +34,7 @@ class Progress:
         history: One row per epoch.
         losses: Step of the optimizer and loss.
         scaler: The state of the gradients' scaler.
+        code: All code that trained so far: commit, changes and checksum of each (`rescan.checkout.Code`).
     """
 
     stage: int = 0
@@ -51,6 +52,12 @@ class Progress:
     history: list[Row] = field(default_factory=list)
     losses: list[list[float]] = field(default_factory=list)
     scaler: dict[str, Any] = field(default_factory=dict)
+    code: list[dict[str, str]] = field(default_factory=list)
+
+    def note_code(self, code: dict[str, str]) -> None:
+        """Note that some code trains."""
+        if code not in self.code:
+            self.code.append(code)
 
 
 class TrainingKey(Part):

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
+from rescan import touched
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
 from rescan.files import copy_file, fingerprint, sha256, together, write_tensors, writing
@@ -37,6 +38,8 @@ def key_of(run: AnyRun, items: pd.DataFrame, *, device: str, threads: int | None
     if start is not None and not Path(start).exists():
         step = "pretrain" if run.study.autoencoder(run.name) else "weights"
         raise RescanError(f"{start}: no such file; run `rescan {step}`, or train from scratch with weights=none")
+    if start is not None:
+        touched.read(start)
     relevant = items[~items["part"].isin(["unlabeled"] if run.sees_test else ["unlabeled", "test"])]
     columns = ["sample", "target", "part", "origin", *(name for name in KNOWN_COLUMNS if name in items)]
     return TrainingKey(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,11 +32,13 @@ class Task(ABC):
         samples: The stage's training items, by row of `images`.
         may_diverge: Whether a training whose loss is not finite has a result: what it was before.
         diverged: Where the loss stopped being finite; None if it did not.
+        code: What trains it (`Progress.code`).
     """
 
     samples: np.ndarray
     may_diverge: ClassVar[bool] = False
     diverged: str | None = None
+    code: Sequence[dict[str, str]] = ()
 
     def __init__(self, run: AnyRun, images: np.ndarray, items: pd.DataFrame, precision: Precision) -> None:
         """Build the network with random weights."""
@@ -100,6 +103,7 @@ class Task(ABC):
             "torch": str(torch.__version__),
             "training_version": TRAINING_VERSION,
             "diverged": self.diverged,
+            "code": self.code,
         }
 
     @abstractmethod

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from rescan import catalogue
+from rescan import catalogue, checkout
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.models import networks
@@ -64,6 +64,8 @@ class Trainer:
         self.task, self.run, self.settings, self.precision = task, task.run, task.run.settings, task.precision
         self.folder, self.key, self.stop_reason = Path(task.run.state_folder), key, stop_reason
         self.progress, self.resumed = state.load(self.folder, key) or (Progress(), {})
+        self.progress.note_code(checkout.code()._asdict())
+        task.code = self.progress.code
         if self.resumed:
             task.network.load_state_dict(self.resumed["network"])
         self.best: dict[str, torch.Tensor] | None = self.resumed.get("best")

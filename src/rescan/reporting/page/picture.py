@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from rescan import touched
 from rescan.results.damage import damaged
 
 CSS_PIXELS = 112  # that an inch of a figure gets on a wide screen: 11 points are then 17 pixels high
@@ -32,6 +33,7 @@ def picture(path: str | Path, step: str, alt: str, caption: str) -> Picture | No
     path = Path(path)
     if not path.is_file():
         return None
+    touched.read(path)
     try:
         with Image.open(path, formats=["PNG"]) as file:
             width, height = file.size

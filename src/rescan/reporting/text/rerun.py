@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shlex
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import rescan
+from rescan import checkout
 from rescan.errors import RescanError
 from rescan.reporting.text.run_facts import RunFacts
 from rescan.study import DataSet, Settings, Study
 from rescan.study.file import load
-
-CHECKOUT = Path(rescan.__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def rerun(study: Study, facts: RunFacts) -> Rerun:
         config.append(f"device={facts.devices[0] if len(facts.devices) == 1 else 'auto'}")
     config += [f"threads={facts.threads}"] if facts.threads else []
     command = f"snakemake --cores {max(2, facts.threads)} --config {' '.join(shlex.quote(entry) for entry in config)}"
-    return Rerun(command, exact, version())
+    return Rerun(command, exact, checkout.version())
 
 
 def _task(study: Study) -> str | None:
@@ -58,7 +55,7 @@ def _task(study: Study) -> str | None:
 def _entry(study: Study) -> str:
     """How the configuration names the study: a shipped file by its name."""
     file, task = Path(study.file), _task(study)
-    shipped = CHECKOUT / "studies" / file.name
+    shipped = checkout.ROOT / "studies" / file.name
     is_shipped = (
         file.parent.name == "studies" and shipped.is_file() and not (file.is_file() and not file.samefile(shipped))
     )
@@ -128,28 +125,3 @@ def _yaml(text: str) -> str:
     ):
         return text
     return text if text.startswith("/") and plain else "'" + text.replace("'", "''") + "'"
-
-
-def version() -> str:
-    """Rescan's version; of a checkout also its commit, and whether files were changed since."""
-    number = f"Rescan {rescan.__version__}"
-    if not (CHECKOUT / ".git").exists() or not (CHECKOUT / "Snakefile").is_file():
-        return number
-    commit = _git("rev-parse", "--short=12", "HEAD")
-    changed = " with changes" if commit and _git("status", "--porcelain", "--untracked-files=no") else ""
-    return f"{number}, commit {commit}{changed}" if commit else number
-
-
-def _git(*arguments: str) -> str:
-    """What git says of the checkout; "" if it cannot."""
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(CHECKOUT), *arguments],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
