@@ -16,6 +16,7 @@ from rescan.reporting.page.comparison_view import PairsView, pairs_view
 from rescan.reporting.page.data_view import DataView, data_view
 from rescan.reporting.page.external_view import ExternalView, external_views
 from rescan.reporting.page.lead_view import LeadView, lead_view
+from rescan.reporting.page.origin_view import OriginView, origin_view
 from rescan.reporting.page.paper_view import PaperView, paper_view
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.page.published_rows import claim_rows, published_rows
@@ -67,6 +68,7 @@ class StudyView:
         costs: What each choice changes, in sentences.
         paired: The paired differences of arms.
         paper: What a paper needs: methods, tables, citations, checklists, the command that makes it all again.
+        origin: Which code made the numbers.
     """
 
     study: Study
@@ -87,6 +89,7 @@ class StudyView:
     costs: Sequence[str]
     paired: PairsView
     paper: PaperView
+    origin: OriginView
 
 
 def study_view(study: Study) -> StudyView:
@@ -127,6 +130,7 @@ def study_view(study: Study) -> StudyView:
         costs=costs(study, comparison),
         paired=pairs_view(study, comparison),
         paper=paper_view(study, results, table, comparison),
+        origin=origin_view(study),
     )
 
 
