@@ -47,6 +47,7 @@ for command in (
     tools.schema,
     tools.estimate,
     tools.doctor,
+    tools.verify,
     tools.clean,
 ):
     app.command()(command)

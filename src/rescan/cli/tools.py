@@ -173,6 +173,24 @@ def doctor() -> None:
         typer.echo(f"{name:13} {description}")
 
 
+def verify(
+    results: Annotated[Path, typer.Argument(help="results/<scale>/<study>, results/<scale> or results, or a copy")],
+    sources: Annotated[bool, typer.Option("--sources", help="read all images of the sources again, too")] = False,
+    stores: Annotated[bool, typer.Option("--stores", help="read the arrays of packed stores again, too")] = False,
+) -> None:
+    """Compare results with their provenance and each other; a line per fault, exit code 1 if there is one."""
+    start(None)
+    from rescan.trace.verify import verify
+
+    findings = verify(results, sources=sources, stores=stores)
+    for line in findings.wrong:
+        typer.echo(line)
+    for line in findings.notes:
+        typer.echo(f"note: {line}")
+    typer.echo(findings.summary)
+    raise typer.Exit(int(bool(findings.wrong)))
+
+
 def clean(
     results: Annotated[Path, typer.Argument(help="the folder of results")] = Path("results"),
 ) -> None:
