@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import pandas as pd
 import torch
-from tests.sample_files import store_of
+from tests.sample_files import store_of, write_known
 
-from rescan.files import write_table
+from rescan.files import fingerprint, write_table
 from rescan.paths import Paths
+from rescan.preparation.store import digest_of
 from rescan.results.packed_store import ITEMS
 from rescan.study import Run, Study, write_resolved
 from rescan.training import loader, state, trainer
@@ -154,6 +155,7 @@ def _write_store(described: Study, size: tuple[int, ...], train: int, held_out: 
     splits = pd.DataFrame({"sample": samples, "group": samples, "label": labels, "patient": samples, "part": parts})
     splits = splits.assign(eye="", study="", fold=0, linked=0, conflict=0, origin="")
     write_table(paths.splits, splits)
+    write_known(paths, splits)
     folder = paths.store("small")
     Path(folder).mkdir(parents=True, exist_ok=True)
     shape = (len(parts), *size, channels)
@@ -161,9 +163,10 @@ def _write_store(described: Study, size: tuple[int, ...], train: int, held_out: 
     noise = np.random.default_rng(0).integers(0, 120, shape[1:], dtype=np.uint8)
     for number in range(len(parts)):
         images[number] = np.roll(noise, 7 * number, axis=0) + np.uint8(60 * (number % 2))
-    items = pd.DataFrame({"item": range(len(parts)), "sample": samples, "patch": 0, "mask": 0, "digest": samples})
+    digests = [digest_of(image) for image in images]
+    items = pd.DataFrame({"item": range(len(parts)), "sample": samples, "patch": 0, "mask": 0, "digest": digests})
     ITEMS.write(folder.items, items.assign(low=np.nan, high=np.nan))
-    store_of(images).write(folder.preparation)
+    store_of(images).model_copy(update={"checksum": fingerprint(digests)}).write(folder.preparation)
 
 
 def precision(place: Place, half: torch.dtype | None = None) -> Precision:

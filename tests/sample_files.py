@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rescan.files import fingerprint
 from rescan.paths import AUTOENCODERS, Paths
+from rescan.preparation.store import digest_of
 from rescan.results.agreement import class_counts
 from rescan.results.audit_report import GROUPS, AuditReport
 from rescan.results.csv_table import Table
@@ -18,6 +20,7 @@ from rescan.results.history_files import ACCURACIES, HISTORY
 from rescan.results.manifest import MANIFEST
 from rescan.results.map_checks_file import HITS, OVERLAPS
 from rescan.results.packed_store import ITEMS, PackedStore
+from rescan.results.parts import EXTRA, UNLABELED
 from rescan.results.source import SourceData, SourceReport
 from rescan.results.splits import SPLITS
 from rescan.results.trained_model import ModelHeader
@@ -93,8 +96,16 @@ def write_splits(paths: Paths, table: pd.DataFrame) -> None:
     SPLITS.write(paths.splits, _completed(SPLITS, table))
 
 
+def write_known(paths: Paths, splits: pd.DataFrame) -> None:
+    """Write a manifest and groups.csv that splits agree with: a test part is the published one."""
+    samples = splits.drop_duplicates("sample")
+    parts = samples["part"].where(samples["part"].isin(["test", UNLABELED, EXTRA]), "")
+    write_manifest(paths, samples.assign(published_part=parts))
+    write_groups(paths, samples)
+
+
 def write_store(folder: str | Path, images: np.ndarray, items: pd.DataFrame, **beside: np.ndarray) -> None:
-    """Write a packed store; items have a row of the images each, and digest "0" if the table has none.
+    """Write a packed store; items have a row of the images each, and are of as many patches as the first sample has.
 
     Args:
         folder: Of the store.
@@ -102,11 +113,20 @@ def write_store(folder: str | Path, images: np.ndarray, items: pd.DataFrame, **b
         items: The columns of items.csv that matter, `sample` at least.
         **beside: Other arrays: masks, layers, affines.
     """
-    items = items.assign(**{"item": range(len(items)), "digest": "0", **items})
-    ITEMS.write(Path(folder, "items.csv"), _completed(ITEMS, items))
+    patches = int((items["sample"] == items["sample"].iloc[0]).sum())
+    digests = [digest_of(image) for image in images]
+    columns = {"item": range(len(items)), "patch": np.arange(len(items)) % patches, "digest": digests}
+    write_items(folder, items.assign(**{**columns, **items}))
     for name, array in {"images": images, **beside}.items():
         np.save(Path(folder, f"{name}.npy"), array)
-    store_of(images).write(Path(folder, "preparation.json"))
+    about = store_of(images)
+    about = about.model_copy(update={"patches": patches, "checksum": fingerprint(digests)})
+    about.write(Path(folder, "preparation.json"))
+
+
+def write_items(folder: str | Path, items: pd.DataFrame) -> None:
+    """Write items.csv of a packed store."""
+    ITEMS.write(Path(folder, "items.csv"), _completed(ITEMS, items.assign(item=range(len(items)))))
 
 
 def store_of(images: np.ndarray) -> PackedStore:

@@ -34,6 +34,11 @@ class StoreFolder(str):
     layers = FileOf("layers.npy")  # where layers of the retina are known
     affines = FileOf("affines.npy")  # of volumes
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What may lie beside images.npy and preparation.json."""
+        return self.items, self.masks, self.layers, self.affines
+
 
 class RunFolder(str):
     """An arm trained once: one fold, one seed."""

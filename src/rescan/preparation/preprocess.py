@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -19,12 +18,12 @@ from rescan.data.readers import images
 from rescan.data.readers.volumes import any_dicom
 from rescan.data.sources.digests import check_sizes
 from rescan.errors import RescanError
-from rescan.files import fingerprint, writing
+from rescan.files import fingerprint, sha256, writing
 from rescan.log import logger
 from rescan.paths import Paths, StoreFolder
 from rescan.preparation.image_operators import CannotPrepare
 from rescan.preparation.sample import NeedsWindow, Prepared, prepare, prepare_all
-from rescan.preparation.store import Rows
+from rescan.preparation.store import Rows, digest_of
 from rescan.replacing import replacing
 from rescan.results.agreement import read_samples
 from rescan.results.packed_store import ITEMS, LeftOut, PackedStore
@@ -117,6 +116,7 @@ def preprocess(study: Study, name: str, processes: int) -> None:
             background=preparation.background,
             left_out=[LeftOut(sample=sample, problem=problem) for sample, problem in left_out.itertuples(index=False)],
             empty_masks=empty,
+            beside={Path(path).name: sha256(path) for path in store.beside if Path(path).is_file()},
             seconds=round(time.monotonic() - start, 1),
         ).write(store.preparation)
     if len(left_out):
@@ -202,7 +202,7 @@ def _fill(task: _Task, preparation: Preparation, arrays: dict[str, Rows]) -> _Ou
         arrays["masks"].write(task.row + number, mask)
     if prepared.layers is not None:
         arrays["layers"].write(task.row, prepared.layers)
-    digests = [hashlib.blake2b(np.ascontiguousarray(item).data, digest_size=8).hexdigest() for item in prepared.items]
+    digests = [digest_of(item) for item in prepared.items]
     empty = prepared.masks is not None and not any(mask.any() for mask in prepared.masks)
     return _Outcome("", digests, prepared.window or ("", ""), prepared.affine, empty)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rescan import touched
 from rescan.files import write_table
-from rescan.results.damage import damaged, missing
+from rescan.results.damage import damaged, missing, worded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,9 +168,7 @@ class Table:
         if not wrong.any():
             return None
         row = int(wrong.argmax())
-        value = values.iloc[row]
-        text = repr(value.item() if isinstance(value, np.generic) else value)
-        return f"line {row + 2}: {values.name} is {text}, not {column.expected}"
+        return f"line {row + 2}: {values.name} is {worded(values.iloc[row])}, not {column.expected}"
 
 
 def _not_numbers(values: pd.Series[Any], empty: np.ndarray, *, whole: bool) -> np.ndarray:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rescan.errors import RescanError
+
+
+def worded(value: Any) -> str:
+    """A value of a table, as a message shows it."""
+    return repr(value.item() if hasattr(value, "item") else value)
 
 
 def missing(path: str | Path, step: str) -> RescanError:

@@ -42,6 +42,7 @@ class PackedStore(JsonResult):
         background: The gray level that fills what a warp uncovers.
         left_out: The samples that have no item.
         empty_masks: The samples whose lesion mask is empty.
+        beside: The other files of the store, and their SHA-256; none of a store of an older version.
         seconds: How long the preparation took.
     """
 
@@ -56,4 +57,5 @@ class PackedStore(JsonResult):
     background: Count
     left_out: list[LeftOut]
     empty_masks: list[str]
+    beside: dict[str, str] = {}
     seconds: float
