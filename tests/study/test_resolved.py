@@ -6,17 +6,18 @@ import pytest
 
 from rescan.errors import RescanError
 from rescan.paths import Paths
-from rescan.study import Settings, Study, file, read, read_in_place, write_resolved
+from rescan.study import Settings, Study, file, read, write_resolved
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("scale", ["demo", "full"])
-def test_shipped_studies_are_sound_and_survive_json(path, scale, tmp_path):
+def test_shipped_studies_are_sound_and_survive_json(path, scale, tmp_path, monkeypatch):
     study = file.load(path, Settings(scale))
-    write_resolved(study, tmp_path / "study.json")
-    assert read(tmp_path / "study.json") == study
+    monkeypatch.chdir(tmp_path)
+    write_resolved(study, place := Paths(scale, study.name).resolved)
+    assert read(place) == study
     assert isinstance(study, Study)
 
 
@@ -34,8 +35,10 @@ def test_the_demo_warms_up_and_clips_so_that_small_sets_do_not_diverge(path):
 
 
 @pytest.fixture
-def resolved(load, minimal, tmp_path):
-    write_resolved(load(minimal, "full"), path := tmp_path / "study.json")
+def resolved(load, minimal, tmp_path, monkeypatch):
+    study = load(minimal, "full")
+    monkeypatch.chdir(tmp_path)
+    write_resolved(study, path := Path(Paths("full", study.name).resolved))
     return path
 
 
@@ -63,6 +66,6 @@ def test_a_study_of_a_copy_of_results_is_not_read_as_the_study_that_lies_here(lo
     for path in (own, copy):
         path.parent.mkdir(parents=True)
         write_resolved(study, path)
-    assert read_in_place(own) == read_in_place(own.resolve()) == study
+    assert read(own) == read(own.resolve()) == study
     with pytest.raises(RescanError, match=f"copy/study.json: its results are looked for beside {own}; run this in"):
-        read_in_place(copy)
+        read(copy)

@@ -277,11 +277,11 @@ def report(
     start(log)
     from rescan.reporting.page.overview import overview
     from rescan.reporting.page.report import report
-    from rescan.study import read_in_place
+    from rescan.study import read
     from rescan.trace.crate import write_crate
 
     for study in studies or []:
-        resolved = read_in_place(study)
+        resolved = read(study)
         paths = paths_of(resolved)
         with running("report", paths.page, paths.card, paths.tables, study=resolved):
             report(resolved)

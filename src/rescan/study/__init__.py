@@ -8,7 +8,7 @@ from rescan.study.network import Block, EncoderSettings, Head, HeadName, Layers,
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import ClassWeights, Ensemble, Inference, Posttrain, Recipe, Stage
-from rescan.study.resolved import read, read_in_place, write_resolved
+from rescan.study.resolved import read, write_resolved
 from rescan.study.runs import AnyRun, AutoencoderRun, Run
 from rescan.study.settings import SCALES, Settings
 from rescan.study.splitting import FoldsBy, Split
@@ -63,6 +63,5 @@ __all__ = [
     "Study",
     "TrainingStage",
     "read",
-    "read_in_place",
     "write_resolved",
 ]

@@ -24,15 +24,19 @@ def read(
     autoencoder: str | None = None,
     fold: int = 0,
 ) -> Study:
-    """Read a resolved study (`study.json`).
+    """Read a resolved study (`study.json`) that lies where its results are looked for, below the working folder.
 
     Raises:
-        RescanError: It is missing or of another version, or has no such arm, preparation, autoencoder or fold.
+        RescanError: It is missing or of another version; it lies elsewhere, as in a copy of results: what is beside it
+            would not be what is read; or it has no such arm, preparation, autoencoder or fold.
     """
     try:
         study = Study.model_validate_json(read_bytes(path, MOST_BYTES, "make it with `rescan resolve`"))
     except ValidationError:
         raise RescanError(f"{path}: not a resolved study of this version; make it with `rescan resolve`") from None
+    own = Paths(study.scale, study.name).resolved
+    if Path(path).resolve() != Path(own).resolve():
+        raise RescanError(f"{path}: its results are looked for beside {own}; run this in the folder that has it there")
     sections: tuple[tuple[str, str | None, Mapping[str, Any]], ...] = (
         ("arm", arm, study.arms),
         ("preparation", preparation, study.preparations),
@@ -43,19 +47,6 @@ def read(
             raise RescanError(f"{path}: no {kind} {name!r}{catalogue.suggest(name, entries)}")
     if fold >= study.split.fold_count:
         raise RescanError(f"{path}: no fold {fold}: the last one is {study.split.fold_count - 1}")
-    return study
-
-
-def read_in_place(path: str | Path) -> Study:
-    """Read a resolved study that lies where its results are looked for, below the working folder.
-
-    Raises:
-        RescanError: It does not, as in a copy of results or from another folder; or as of `read`.
-    """
-    study = read(path)
-    own = Paths(study.scale, study.name).resolved
-    if Path(path).resolve() != Path(own).resolve():
-        raise RescanError(f"{path}: its results are looked for beside {own}; run this in the folder that has it there")
     return study
 
 
