@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sample_files import write_groups, write_manifest, write_splits
 
 from rescan.evaluation.posttrain import posttrain
 from rescan.files import write_table
 from rescan.paths import Paths
+from rescan.results.manifest import MANIFEST
+from rescan.results.parts import EXTERNAL, LEFT_OUT, UNLABELED
+from rescan.results.splits import SPLITS
 from rescan.study import Study
 
 RECIPE = {
@@ -81,7 +85,42 @@ def make_table(
 
 
 def write_run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame) -> None:
-    write_table(Paths(study.scale, study.name).run(arm, fold, seed).predictions, table)
+    """Write the predictions of a run, and splits, groups and manifest that they agree with; no store."""
+    paths = Paths(study.scale, study.name)
+    write_table(paths.run(arm, fold, seed).predictions, table)
+    write_splits_of(study, fold, table)
+
+
+def write_splits_of(study: Study, fold: int, table: pd.DataFrame) -> None:
+    """Write splits in which a fold has the parts of some predictions; other folds leave new samples out.
+
+    What else is there already stays: samples, and columns of the manifest.
+    """
+    paths = Paths(study.scale, study.name)
+    own = table[["sample", "group", "patient", "eye", "study", "part", "target"]].drop_duplicates("sample").fillna("")
+    label = own["target"].map(study.data.outcome.label).mask(own["part"] == UNLABELED, "")
+    rows = own.drop(columns="target").assign(label=label, fold=fold)
+    before = SPLITS.read_if_there(paths.splits)
+    if before is not None:
+        before = before[before["label"].isin(["", *label]) | before["label"].map(study.data.outcome.is_label)]
+        rows = pd.concat([rows, before.loc[:, list(rows)]]).drop_duplicates(["sample", "fold"])
+    every = rows.drop_duplicates("sample")
+    for other in range(study.split.fold_count):
+        absent = every[~every["sample"].isin(rows.loc[rows["fold"] == other, "sample"])]
+        part = absent["part"].where(absent["part"].isin(["test", EXTERNAL, UNLABELED]), LEFT_OUT)
+        rows = pd.concat([rows, absent.assign(fold=other, part=part)])
+    tested = rows["part"] == "test"
+    linked = ~tested & rows["group"].isin(rows.loc[tested, "group"]) & (rows["part"] != UNLABELED)
+    published = every["part"].where(every["part"].isin(["test", UNLABELED]), "")
+    write_splits(paths, rows.assign(linked=linked.astype(int)))
+    manifest = every.assign(published_part=published)
+    known = MANIFEST.read_if_there(paths.manifest)
+    if known is not None:
+        more = known[["sample", *(name for name in known if name not in manifest)]]
+        manifest = manifest.merge(more, how="left").fillna("")
+        manifest["path"] = manifest["path"].where(manifest["path"] != "", manifest["sample"])
+    write_manifest(paths, manifest)
+    write_groups(paths, every)
 
 
 def write_arm(study: Study, arm: str, change: Any = None, **options: Any) -> None:

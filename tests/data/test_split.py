@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_files import write_groups, write_manifest
 
-from rescan.data.split import check_no_leak, cut, split, training_samples
+from rescan.data.split import cut, split, training_samples
 from rescan.errors import RescanError
 from rescan.paths import Paths
+from rescan.results.agreement import check_no_leak
 from rescan.results.manifest import MANIFEST
 from rescan.results.splits import SPLITS
 

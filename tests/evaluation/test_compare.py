@@ -120,10 +120,15 @@ def test_no_mcnemar_where_rows_are_grouped(cases: SimpleNamespace) -> None:
     assert (float(row["difference"]), row["verdict"]) == (0, "inconclusive")
 
 
+def backwards(table: pd.DataFrame) -> pd.DataFrame:
+    """Each row by itself, in the order of another store."""
+    return table.assign(group=table["sample"]).iloc[::-1].assign(item=range(len(table)))
+
+
 def test_equal_arms_of_another_order_of_rows_do_not_differ(cases: SimpleNamespace) -> None:
     study = cases.make_study(arms={"one": {}, "two": {}})
     cases.write_arm(study, "one", change=lambda table: table.assign(group=table["sample"]))
-    cases.write_arm(study, "two", change=lambda table: table.assign(group=table["sample"]).iloc[::-1])
+    cases.write_arm(study, "two", change=backwards)
     for arm in study.arms:
         evaluate(study, arm)
     row = compared(study=study).iloc[0]

@@ -162,14 +162,18 @@ def test_relatives_are_counted_as_by_hand() -> None:
 
 
 def test_group_across_a_split_of_ours_is_refused(cases: SimpleNamespace) -> None:
-    with pytest.raises(RescanError, match="group 'g0' is in more than one part"):
+    with pytest.raises(
+        RescanError, match="group 'g0', one of 1, lies in more than one part of fold 0; run split again"
+    ):
         evaluated(cases, cases.make_study(split={"test": 0.2}), linking(0.25))
 
     def leak(table: pd.DataFrame) -> pd.DataFrame:
         table.loc[table["part"] == "validation", "group"] = "g1"
         return table
 
-    with pytest.raises(RescanError, match="make the split again"):
+    with pytest.raises(
+        RescanError, match="group 'g1', one of 1, lies in more than one part of fold 0; run split again"
+    ):
         evaluated(cases, cases.make_study(), leak)
 
 
@@ -230,8 +234,8 @@ def test_missing_run_is_said(cases: SimpleNamespace) -> None:
 
 def test_grades_have_endpoints_curves_and_a_submission(cases: SimpleNamespace) -> None:
     def with_unlabeled(table: pd.DataFrame) -> pd.DataFrame:
-        more = table.iloc[:3].assign(part="unlabeled", target=-1, sample=["u0", "u1", "u2"], group="")
-        return pd.concat([table, more])
+        more = table.iloc[:3].assign(part="unlabeled", target=-1, sample=["u0", "u1", "u2"], group=["u0", "u1", "u2"])
+        return pd.concat([table, more.assign(item=range(len(table), len(table) + 3))])
 
     study = cases.make_graded()
     metrics = evaluated(cases, study, with_unlabeled)

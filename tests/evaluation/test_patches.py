@@ -63,7 +63,7 @@ def test_an_arm_of_patches_pairs_with_one_of_samples_by_sample(cases: SimpleName
     study = cases.make_study(arms={"one": {}, "two": {}, "three": {}})
     cases.write_arm(study, "one", patches_of, skill=1.5)
     cases.write_arm(
-        study, "two", lambda table: patches_of(table).iloc[::-1].assign(item=lambda t: t["item"] + 7), skill=1.5
+        study, "two", lambda table: patches_of(table).iloc[::-1].assign(item=lambda t: range(7, len(t) + 7)), skill=1.5
     )
     cases.write_arm(study, "three", skill=1.5)
     for arm in study.arms:

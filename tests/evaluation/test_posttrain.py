@@ -111,7 +111,7 @@ def test_diverged_training_is_said(cases: SimpleNamespace) -> None:
 
 def test_other_number_of_classes_is_said(cases: SimpleNamespace) -> None:
     study = cases.make_study(seeds=1)
-    cases.write_run(study, "one", 0, 0, cases.make_table(0, 0, classes=5))
+    cases.write_run(study, "one", 0, 0, cases.make_table(0, 0, classes=5).assign(target=0))
     with pytest.raises(RescanError, match="has more than 4 classes"):
         posttrain(study, "one")
     cases.write_run(study, "one", 0, 0, cases.make_table(0, 0, classes=3))

@@ -35,7 +35,7 @@ WRONG = [("part", "holdout"), ("target", 9), ("target", -1), ("fold", 7), ("seed
 def graded(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a regression head, too, and a sample without a label."""
     noise = np.random.default_rng(int(table["seed"].iloc[0])).normal(scale=0.4, size=len(table))
-    unlabeled = table.iloc[:1].assign(part="unlabeled", target=-1, sample="u0", group="")
+    unlabeled = table.iloc[:1].assign(part="unlabeled", target=-1, sample="u0", group="u0", item=len(table))
     table = table.assign(regression=table["target"] + noise)
     return pd.concat([table, unlabeled.assign(regression=0.3)], ignore_index=True)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import sys
 import types
 from collections import OrderedDict
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sample_files import write_store
+from sample_files import write_known, write_store
 from torch import nn
 
 from rescan.catalogue import encoders
@@ -65,9 +64,8 @@ def _store(study, per_class=(6, 3, 2)):
     paths = Paths(study.scale, study.name)
     store = paths.store("small")
     write_table(paths.splits, splits.sort_values("sample"))
-    stacked = np.stack(images).astype(np.uint8)
-    digests = [hashlib.blake2b(image.tobytes(), digest_size=8).hexdigest() for image in stacked]
-    write_store(store, stacked, pd.DataFrame({"sample": splits["sample"], "digest": digests}))
+    write_known(paths, splits)
+    write_store(store, np.stack(images).astype(np.uint8), splits[["sample"]])
     return splits
 
 

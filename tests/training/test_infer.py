@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from sample_files import write_known
 
 from rescan.files import write_table
 from rescan.models import model_files, networks
 from rescan.models.normalization import normalize
+from rescan.paths import Paths
 from rescan.study import Run
 from rescan.training.forward_pass import predict_outputs
 from rescan.training.infer import infer
@@ -124,7 +126,9 @@ def test_external_data_are_predicted_by_the_model_of_home(make_study, make_store
     splits = make_store(apart, per_class=(0, 0, 5))
     parts = ["left_out", *["external"] * 13, "unlabeled"]
     labels = [*splits["label"][:-1], ""]
-    write_table("results/demo/toy/external/h2/splits.csv", splits.assign(part=parts, label=labels))
+    splits = splits.assign(part=parts, label=labels)
+    write_table("results/demo/toy/external/h2/splits.csv", splits)
+    write_known(Paths("demo", "toy/external/h2"), splits)
     infer(Run(apart, "plain", 0, 0), CPU)
     table = pd.read_csv("results/demo/toy/external/h2/plain/fold0_seed0/predictions.csv")
     assert table["part"].tolist() == parts[1:]

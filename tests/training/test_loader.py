@@ -10,11 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_files import read_table
+from sample_files import read_table, write_known
 
 from rescan.data.gray_levels import of_store, take
 from rescan.errors import RescanError
 from rescan.files import write_table
+from rescan.paths import Paths
 from rescan.results.packed_store import LeftOut, PackedStore
 from rescan.study import Run
 from rescan.training import loader
@@ -139,8 +140,10 @@ def leave_out(samples):
 def test_items_of_a_run(make_study, make_store):
     study = make_study(data={"extra": OTHERS}, training_samples="leak_free")
     splits = make_store(study)
-    splits.loc[splits["sample"] == "train/b/000.png", "linked"] = 1
+    relative = splits.loc[splits["sample"] == "test/a/000.png", "group"].item()
+    splits.loc[splits["sample"] == "train/b/000.png", ["group", "linked"]] = [relative, 1]
     write_table("results/demo/toy/splits.csv", splits)
+    write_known(Paths("demo", "toy"), splits)
     items = read_table("data/demo/toy/small/items.csv")
     place = items.index[items["sample"] == "validation/c/001.png"]  # an image that could not be prepared
     items.loc[place, "sample"] = "others/1.png"
@@ -164,7 +167,10 @@ def test_a_part_or_class_without_images(make_study, make_store, part, label):
     splits = make_store(study)
     dropped = (splits["part"] == part) & ((splits["label"] == label) if label else True)
     items = read_table("data/demo/toy/small/items.csv")
-    write_table("data/demo/toy/small/items.csv", items.assign(sample=splits["sample"].where(~dropped, "others/x")))
+    write_table(
+        "data/demo/toy/small/items.csv",
+        items.assign(sample=splits["sample"].where(~dropped, "others/" + splits["sample"])),
+    )
     leave_out(splits.loc[dropped, "sample"])
     with pytest.raises(RescanError, match=f"no training image of class '{label}'" if label else "no validation image"):
         read_items(Run(study, "plain", 0, 0))

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
+from sample_files import write_store
 
 from rescan.errors import RescanError
 from rescan.study import AutoencoderRun, Run, Study
@@ -130,10 +131,7 @@ def test_only_a_leaky_one_learns_from_the_test_part(make_study, make_store):
         """The encoder that comes out when the test images, and so their digests, are others."""
         images, (_, items) = np.load(store), read_items(AutoencoderRun(study, NAME, 0, 0))
         images[items.loc[items["part"] == "test", "item"]] += np.uint8(change)
-        np.save(store, images)
-        stored = pd.read_csv(store.parent / "items.csv")
-        stored.loc[stored["sample"].str.startswith("test"), "digest"] = str(change)
-        stored.to_csv(store.parent / "items.csv", index=False)
+        write_store(store.parent, images, pd.read_csv(store.parent / "items.csv")[["sample"]])
         pretrain_cpu(study)
         return (RUN / "encoder.safetensors").read_bytes()
 

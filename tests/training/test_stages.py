@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from sample_files import read_json, read_table, write_manifest
+from sample_files import read_table, write_known, write_manifest, write_store
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import write_json, write_table
+from rescan.files import write_table
 from rescan.models import model_files
 from rescan.models.normalization import normalize
 from rescan.paths import Paths
@@ -43,6 +43,7 @@ def with_extra(splits):
     last = splits[splits["part"] == "train"].drop_duplicates("label", keep="last").index
     splits.loc[last, ["part", "origin"]] = ["extra", "others"]
     write_table(SPLITS, splits)
+    write_known(Paths("demo", "toy"), splits)
     return splits.loc[last, "sample"].tolist()
 
 
@@ -51,6 +52,7 @@ def unlabel(splits, rows):
     splits = splits.copy()
     splits.loc[rows, ["part", "label"]] = ["unlabeled", ""]
     write_table(SPLITS, splits)
+    write_known(Paths("demo", "toy"), splits)
 
 
 def seen_items(monkeypatch):
@@ -126,27 +128,21 @@ def test_only_what_is_learned_makes_another_training(make_study, make_store):
         return state.key_of(Run(study, "plain", 0, 0), items, device="cpu", threads=1)
 
     before = key()
-    items = read_table("data/demo/toy/small/items.csv")
+    items, store = read_table("data/demo/toy/small/items.csv")[["sample"]], "data/demo/toy/small"
     of = {part: rows["sample"].iloc[0] for part, rows in splits.groupby("part")}
+    stored = np.load(f"{store}/images.npy")
 
-    def changed(sample):
-        return items.assign(digest=items["digest"].where(items["sample"] != sample, "other"))
+    def change(sample):
+        other = (items["sample"] == sample).to_numpy()[:, None, None, None]
+        write_store(store, np.where(other, stored ^ 1, stored), items)
 
     first = items.iloc[:1].assign(sample="others/000")  # before all others: their numbers change
-    shifted = pd.concat([first, items]).reset_index(drop=True).assign(item=range(len(items) + 1))
-    stored = np.load("data/demo/toy/small/images.npy")
-    np.save("data/demo/toy/small/images.npy", np.concatenate([stored[:1], stored]))
-    about = read_json("data/demo/toy/small/preparation.json")
-    shape = [len(shifted), *about["shape"][1:]]
-    write_json("data/demo/toy/small/preparation.json", {**about, "items": len(shifted), "shape": shape})
-    write_table("data/demo/toy/small/items.csv", shifted)
+    write_store(store, np.concatenate([stored[:1], stored]), pd.concat([first, items], ignore_index=True))
     assert key() == before
-    write_json("data/demo/toy/small/preparation.json", about)
-    np.save("data/demo/toy/small/images.npy", stored)
-    write_table("data/demo/toy/small/items.csv", changed(of["test"]))
+    change(of["test"])
     assert key() == before
     for part in ("train", "validation"):
-        write_table("data/demo/toy/small/items.csv", changed(of[part]))
+        change(of[part])
         assert key().images != before.images
 
 
@@ -203,7 +199,8 @@ def test_class_weights_within_a_column_are_the_shares_of_the_other_classes(make_
     splits = make_store(study, per_class=(12, 2, 2))
     hand = splits["sample"].isin(splits.loc[(splits["label"] == "a") & (splits["part"] == "train"), "sample"][:8])
     hand |= splits["sample"].isin(splits.loc[(splits["label"] == "b") & (splits["part"] == "train"), "sample"][:2])
-    manifest = splits[["sample", "label"]].assign(body_part=np.where(hand, "hand", "wrist"))
+    parts = splits["part"].where(splits["part"] == "test", "")
+    manifest = splits.drop(columns="part").assign(published_part=parts, body_part=np.where(hand, "hand", "wrist"))
     write_manifest(Paths("demo", "toy"), manifest)
     train_plain(study)
     # Of the hand 8 a and 2 b, of the wrist 4 a, 10 b and 12 c: one less each class's share of its part.

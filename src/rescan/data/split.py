@@ -15,8 +15,8 @@ from rescan.data.held_out import check_classes, check_folds, check_groups, find,
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.paths import Paths
-from rescan.results.agreement import read_samples
-from rescan.results.parts import EXTRA, LEFT_OUT, PARTS, UNLABELED
+from rescan.results.agreement import check_no_leak, read_samples
+from rescan.results.parts import EXTRA, LEFT_OUT, UNLABELED
 from rescan.results.splits import SPLITS
 from rescan.spelling import plain
 from rescan.study import Outcome, Study
@@ -180,43 +180,6 @@ def cut(samples: pd.DataFrame, share: float, seed: int) -> set[str]:
             missing -= of_group
             chosen.add(group)
     return chosen
-
-
-def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
-    """Refuse groups on both sides of a split that Rescan made. Samples without a label are on no side.
-
-    Args:
-        splits: `splits.csv`.
-        published: The test part is the data set's own, which is never changed.
-
-    Returns:
-        One warning if groups lie on both sides of a published test part, else nothing.
-
-    Raises:
-        RescanError: A group is in training and in validation, or on both sides of a test part that Rescan cut; or one
-            of an extra source is in validation or test.
-    """
-    warnings = []
-    own = splits[splits["part"].isin(PARTS)]
-    cut_by_us = own if not published else own[own["part"] != "test"]
-    extra = splits[splits["part"] == EXTRA].merge(own.loc[own["part"] != "train", ["fold", "group"]])
-    parts = cut_by_us.groupby(["fold", "group"])["part"].nunique()
-    leaks = [*parts[parts > 1].index, *extra.groupby(["fold", "group"]).size().index]
-    if leaks:
-        fold, group = leaks[0]
-        raise RescanError(
-            f"splits.csv: group {group!r}, one of {len(leaks)}, lies in more than one part of fold {fold}; "
-            "run split again"
-        )
-    test = own["part"] == "test"
-    across = set(own.loc[test, "group"]) & set(own.loc[~test, "group"])
-    if across:
-        share = own.loc[test, "group"].isin(across).mean()
-        warnings.append(
-            f"{len(across)} groups lie on both sides of the published test part: {share:.1%} of the test samples have "
-            "a relative in training"
-        )
-    return warnings
 
 
 def training_samples(

@@ -20,7 +20,6 @@ from rescan.evaluation.point_scores import joined, score_points
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import by_sample, of_new, read_posttraining
 from rescan.evaluation.soundness import (
-    check_groups,
     linked_groups,
     warning_of_links,
     warning_of_selection,
@@ -55,7 +54,6 @@ def evaluate(study: Study, arm: str) -> Metrics:
     labeled = everything.where(everything.rows["part"].isin(parts))
     if labeled.rows.empty:
         raise RescanError(f"{folder}: no prediction of a {' or '.join(parts)} image; check the split")
-    check_groups(study, labeled.rows, folder)
 
     read = read_parts(study.data.outcome, posttraining, labeled)
     images, unit, levels = read.images, read.unit, read.levels

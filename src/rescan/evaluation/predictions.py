@@ -10,14 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from rescan.data.run_items import items_of
 from rescan.errors import RescanError
 from rescan.heads import outputs as heads
 from rescan.heads.head import Array
 from rescan.paths import RUN, Paths
-from rescan.results.damage import damaged
-from rescan.results.parts import EXTERNAL, UNLABELED
+from rescan.preparation.store import read_items_if_there
+from rescan.results.agreement import read_splits
+from rescan.results.damage import damaged, worded
+from rescan.results.parts import EXTERNAL, EXTRA, UNLABELED
 from rescan.results.predictions_file import KEYS, PREDICTIONS
-from rescan.study import Outcome, Recipe, Study
+from rescan.study import Recipe, Run, Study
 
 SAMPLE = ["part", "fold", "seed", "sample"]  # what the patches of a sample share
 
@@ -46,8 +49,8 @@ def read(study: Study, arm: str, seed: int | None = None) -> Predictions:
         RescanError: A file is missing or damaged, does not fit the study or the other runs, or holds outputs that are
             no numbers (a training that diverged).
     """
-    runs = [run.fold_and_seed for run in study.runs(arm) if seed in (None, run.seed)]
-    rows = pd.concat([_read_run(study, arm, *run) for run in runs], ignore_index=True)
+    runs, splits = [run for run in study.runs(arm) if seed in (None, run.seed)], read_splits(study)
+    rows = pd.concat([_read_run(run, splits) for run in runs], ignore_index=True)
     _check_samples(study, arm, rows)
     columns = head_columns(study, arm)
     return Predictions(rows[KEYS], {head: rows[names].to_numpy(float) for head, names in columns.items()})
@@ -63,13 +66,14 @@ def head_columns(study: Study, arm: str) -> dict[str, list[str]]:
     }
 
 
-def _read_run(study: Study, arm: str, fold: int, seed: int) -> pd.DataFrame:
+def _read_run(run: Run, splits: pd.DataFrame) -> pd.DataFrame:
     """Read the predictions.csv of a run: columns KEYS and those of the arm's heads."""
-    path = Paths(study.scale, study.name).run(arm, fold, seed).predictions
-    step = _maker(study, arm)
+    path, study = run.folder.predictions, run.study
+    step = _maker(study, run.name)
     rows = replace(PREDICTIONS, step=step).read(path)
-    outputs = [name for names in head_columns(study, arm).values() for name in names]
-    if fault := _fault(rows, outputs, fold, seed, study.data.outcome):
+    outputs = [name for names in head_columns(study, run.name).values() for name in names]
+    fault = _fault_of_columns(rows, outputs, len(study.data.classes)) or _fault_of_rows(run, rows, splits)
+    if fault:
         raise damaged(path, step, fault)
     finite = np.isfinite(rows[outputs].to_numpy(float)).all(1)
     if not finite.all():
@@ -84,25 +88,47 @@ def _maker(study: Study, arm: str) -> str:
     return "ensemble" if study.arms[arm].ensemble else PREDICTIONS.step
 
 
-def _fault(rows: pd.DataFrame, outputs: list[str], fold: int, seed: int, outcome: Outcome) -> str | None:
-    """What in a run's rows does not fit the study, if anything does not."""
-    classes = len(outcome.classes)
-    targets = 1 << classes if outcome.multilabel else classes
+def _fault_of_columns(rows: pd.DataFrame, outputs: list[str], classes: int) -> str | None:
+    """Which columns of a run's outputs do not fit the study, if any do not."""
     if missing := [name for name in outputs if name not in rows]:
         return f"lacks {', '.join(missing)}"
     if f"classification_{classes}" in rows:
         return f"has more than {classes} classes"
-    if rows.empty:
-        return "has no row"
-    labeled = rows["part"] != UNLABELED
-    for fits, fault in (
-        (rows["target"].between(0, targets - 1) == labeled, "has a target that the study does not have"),
-        (rows["fold"] == fold, f"is not of fold {fold}"),
-        (rows["seed"] == seed, f"is not of seed {seed}"),
-    ):
-        if not fits.all():
-            return f"line {int(fits.to_numpy().argmin()) + 2} {fault}"
+    return "has no row" if rows.empty else None
+
+
+def _fault_of_rows(run: Run, rows: pd.DataFrame, splits: pd.DataFrame) -> str | None:
+    """The first line of a run's predictions that is not that of its splits and store; None if all are."""
+    expected = _expected(run, rows, splits)
+    for number, (own, other) in enumerate(zip(rows["sample"], expected["sample"]), 2):
+        if own != other:
+            return f"line {number}: is of sample {own!r}, not {other!r} as by {run.paths.splits} and {run.store.items}"
+    if len(rows) != len(expected):
+        return f"has {len(rows)} rows, {len(expected)} are expected by {run.paths.splits} and {run.store.items}"
+    for name in KEYS:
+        if not (right := rows[name].to_numpy() == expected[name].to_numpy()).all():
+            row = int(right.argmin())
+            return f"line {row + 2}: {name} is {worded(rows.loc[row, name])}, not {worded(expected.loc[row, name])}"
     return None
+
+
+def _expected(run: Run, rows: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """The columns KEYS of the rows that a run's predictions must have, in their order.
+
+    Args:
+        run: The run.
+        rows: What is there. Where the store is not, as in a copy of the results alone, the items are taken from it.
+        splits: As of `read_splits`.
+    """
+    recipe = run.settings
+    if recipe.ensemble is not None:  # what `ensemble` averages: the first of a sample's rows stands for all
+        members = [own for member in recipe.ensemble.members for own in run.study.runs(member) if own.seed == run.seed]
+        whole = pd.concat([_expected(member, rows, splits) for member in members])
+        whole = whole[whole["part"] != "train"].drop_duplicates(["part", "sample"])
+        return whole.assign(fold=run.fold).reset_index(drop=True)
+    store_items = read_items_if_there(run.store)
+    items = items_of(run, splits, (rows if store_items is None else store_items)[["item", "sample"]])
+    return items[items["part"] != EXTRA].assign(fold=run.fold, seed=run.seed)[KEYS].reset_index(drop=True)
 
 
 def _check_samples(study: Study, arm: str, rows: pd.DataFrame) -> None:

@@ -1,27 +1,10 @@
-"""What forbids or limits an arm's scores: groups on both sides of a split, selection."""
+"""What limits an arm's scores: groups on both sides of a published split, selection."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from rescan.errors import RescanError
 from rescan.study import Best, Study
-
-
-def check_groups(study: Study, rows: pd.DataFrame, folder: str) -> None:
-    """Refuse a group on both sides of a split that Rescan made.
-
-    Raises:
-        RescanError: Names such a group; the published test part is exempt, because its split is not Rescan's.
-    """
-    own = rows if study.split.test != "published" else rows[rows["part"] != "test"]
-    parts = own.groupby(["fold", "seed", "group"])["part"].nunique()
-    if (parts > 1).any():
-        fold, seed, group = parts.index[parts > 1][0]
-        raise RescanError(
-            f"{folder}/fold{fold}_seed{seed}/predictions.csv: group {group!r} is in more than one part "
-            f"(as are {int((parts > 1).sum()) - 1} more); make the split again"
-        )
 
 
 def linked_groups(rows: pd.DataFrame) -> set[str]:

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING
 from rescan.errors import RescanError
 from rescan.paths import Paths, StoreFolder
 from rescan.results.audit_report import GROUPS
-from rescan.results.damage import damaged
+from rescan.results.damage import damaged, worded
 from rescan.results.manifest import MANIFEST
 from rescan.results.packed_store import PackedStore
-from rescan.results.parts import EXTRA, UNLABELED
+from rescan.results.parts import EXTERNAL, EXTRA, LEFT_OUT, PARTS, UNLABELED
 from rescan.results.source import SourceReport
 from rescan.results.splits import SPLITS
 from rescan.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Columns that splits.csv has from groups.csv, and from the manifest.
+GROUPED, INDEXED = ("group", "conflict"), ("label", "patient", "eye", "study", "origin")
 
 
 def read_manifest(study: Study) -> pd.DataFrame:
@@ -42,6 +45,8 @@ def read_samples(study: Study) -> pd.DataFrame:
     manifest, groups = read_manifest(study), GROUPS.read(paths.groups)
     check_samples(paths.groups, groups["sample"], paths.manifest, manifest["sample"], "audit")
     check_samples(paths.manifest, manifest["sample"], paths.groups, groups["sample"], "index and run audit")
+    if (groups["sample"].to_numpy() != manifest["sample"].to_numpy()).any():
+        raise damaged(paths.groups, GROUPS.step, f"its samples are not in the order of {paths.manifest}")
     return manifest.merge(groups, on="sample", validate="one_to_one")
 
 
@@ -49,8 +54,9 @@ def read_splits(study: Study) -> pd.DataFrame:
     """Read the splits.
 
     Raises:
-        RescanError: They are missing or damaged, name a class or an extra source that the study does not have, or have
-            other folds than the study.
+        RescanError: They, the manifest or groups.csv are missing or damaged; they have other folds than the study; they
+            do not hold each readable sample once per fold, as the manifest and groups.csv have it, in a part that it
+            may be in; or a group lies on both sides.
     """
     path = Paths(study.scale, study.name).splits
     splits = SPLITS.read(path)
@@ -58,6 +64,11 @@ def read_splits(study: Study) -> pd.DataFrame:
     folds = sorted(splits["fold"].unique().tolist())
     if folds != list(range(study.split.fold_count)):
         raise damaged(path, SPLITS.step, f"has the folds {folds}, the study {study.split.fold_count}")
+    samples = read_samples(study)
+    _check_samples_of_folds(study, samples, splits)
+    if fault := _fault_of_rows(study, samples, splits):
+        raise damaged(path, SPLITS.step, fault)
+    check_no_leak(splits, study.split.test == "published")
     return splits
 
 
@@ -89,22 +100,86 @@ def check_counts(study: Study, manifest: pd.DataFrame) -> None:
             raise RescanError(f"{paths.manifest}: {fault}; run download and run index again")
 
 
-def check_splits(study: Study, samples: pd.DataFrame, splits: pd.DataFrame) -> None:
-    """Refuse splits without all readable samples in each fold, or with others; extra ones may be left out.
+def _check_samples_of_folds(study: Study, samples: pd.DataFrame, splits: pd.DataFrame) -> None:
+    """Refuse splits without all readable samples in each fold, or with others; extra ones may be left out."""
+    paths = Paths(study.scale, study.name)
+    check_samples(paths.manifest, samples["sample"], paths.splits, splits["sample"], "index and run split")
+    readable = samples["problem"] == ""
+    needed = samples.loc[readable & (samples["published_part"] != EXTRA), "sample"]
+    for _, rows in splits.groupby("fold"):
+        check_samples(paths.splits, rows["sample"], paths.groups, needed, "split")
+    unreadable = splits["sample"].isin(samples.loc[~readable, "sample"])
+    if unreadable.any():
+        name = splits["sample"].iloc[int(unreadable.to_numpy().argmax())]
+        raise damaged(paths.splits, SPLITS.step, f"holds sample {name!r}, which {paths.groups} calls unreadable")
+
+
+def _fault_of_rows(study: Study, samples: pd.DataFrame, splits: pd.DataFrame) -> str | None:
+    """The first line of splits.csv that contradicts the manifest, groups.csv, or the other lines; None if none does.
 
     Args:
         study: The study.
         samples: As of `read_samples`.
-        splits: As of `read_splits`.
-
-    Raises:
-        RescanError: It names a sample, and the files that differ in it.
+        splits: As of `read_splits`, with samples of these only.
     """
     paths = Paths(study.scale, study.name)
-    check_samples(paths.manifest, samples["sample"], paths.splits, splits["sample"], "index and run split")
-    needed = samples.loc[(samples["problem"] == "") & (samples["published_part"] != EXTRA), "sample"]
-    for _, rows in splits.groupby("fold"):
-        check_samples(paths.splits, rows["sample"], paths.groups, needed, "split")
+    known = samples.set_index("sample").loc[splits["sample"]].reset_index()
+    part, tested = splits["part"], splits["part"] == "test"
+    linked = ~tested & part.isin([*PARTS, LEFT_OUT]) & splits["group"].isin(splits.loc[tested, "group"])
+    possible = ~part.isin(PARTS if study.home else [EXTERNAL])
+    for name in (UNLABELED, EXTRA):
+        possible &= (part == name) == (known["published_part"] == name)
+    if study.split.test == "published" and not study.home:
+        possible &= tested == (known["published_part"] == "test")
+    right = [(name, splits[name] == known[name], paths.groups) for name in GROUPED]
+    right += [(name, splits[name] == known[name], paths.manifest) for name in INDEXED]
+    right += [
+        ("part", possible, paths.manifest),
+        ("part", tested == splits["sample"].isin(splits.loc[tested, "sample"]), "its other folds"),
+        ("linked", splits["linked"] == linked, "the groups of its test part"),
+    ]
+    for name, fits, source in right:
+        if not fits.all():
+            row = int(fits.to_numpy().argmin())
+            return f"line {row + 2}: {name} {worded(splits.loc[row, name])} does not agree with {source}"
+    return None
+
+
+def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
+    """Refuse groups on both sides of a split that Rescan made. Samples without a label are on no side.
+
+    Args:
+        splits: `splits.csv`.
+        published: The test part is the data set's own, which is never changed.
+
+    Returns:
+        One warning if groups lie on both sides of a published test part, else nothing.
+
+    Raises:
+        RescanError: A group is in training and in validation, or on both sides of a test part that Rescan cut; or one
+            of an extra source is in validation or test.
+    """
+    warnings = []
+    own = splits[splits["part"].isin(PARTS)]
+    cut_by_us = own if not published else own[own["part"] != "test"]
+    extra = splits[splits["part"] == EXTRA].merge(own.loc[own["part"] != "train", ["fold", "group"]])
+    parts = cut_by_us.groupby(["fold", "group"])["part"].nunique()
+    leaks = [*parts[parts > 1].index, *extra.groupby(["fold", "group"]).size().index]
+    if leaks:
+        fold, group = leaks[0]
+        raise RescanError(
+            f"splits.csv: group {group!r}, one of {len(leaks)}, lies in more than one part of fold {fold}; "
+            "run split again"
+        )
+    test = own["part"] == "test"
+    across = set(own.loc[test, "group"]) & set(own.loc[~test, "group"])
+    if across:
+        share = own.loc[test, "group"].isin(across).mean()
+        warnings.append(
+            f"{len(across)} groups lie on both sides of the published test part: {share:.1%} of the test samples have "
+            "a relative in training"
+        )
+    return warnings
 
 
 def check_items(study: Study, splits: pd.DataFrame, items: pd.DataFrame, store: StoreFolder) -> None:

@@ -14,12 +14,11 @@ import torch
 
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.data.gray_levels import of_store, take
-from rescan.data.split import check_no_leak, training_samples
+from rescan.data.run_items import items_of
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.preparation.store import open_store
-from rescan.results.agreement import check_items, read_manifest, read_splits
-from rescan.results.parts import LEFT_OUT
+from rescan.results.agreement import check_items, check_no_leak, read_manifest, read_splits
 from rescan.study import AnyRun
 
 DEPTH = 3  # batches that wait, cut
@@ -39,9 +38,7 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
         `item` (row of the images), `sample`, `group`, `patient`, `eye`, `study`, `target` (see
         `Outcome.target`; −1 if unlabelled), `part` (train, validation, test, unlabeled or extra), `origin` (an extra's
         name) and `digest` (of the prepared image); and the columns that class weights are taken within.
-        Samples that the split or the arm leaves out, extras that it does not use, and samples that the store lacks, are
-        not in it. Where the arm validates on the test part, there is no validation part: it is trained on. Of an
-        external data set there are parts external and unlabeled only.
+        Which items they are: see `items_of`.
 
     Raises:
         RescanError: A group lies on both sides of a split; or a class has no training sample; or a part has none.
@@ -52,15 +49,9 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     check_items(study, splits, store_items, run.store)
     for warning in check_no_leak(splits, study.split.test == "published"):
         logger.warning(warning)
-    rows = splits[(splits["fold"] == fold) & (splits["part"] != LEFT_OUT)]
+    items = items_of(run, splits, store_items[["item", "sample", "digest"]])
     if study.home:
-        return images, _joined(run, store_items, rows)[COLUMNS]
-    training = training_samples(splits, fold, run.training_samples, run.seed, study.data.outcome)
-    rows = rows[(rows["part"] != "train") | rows["sample"].isin(training)]
-    rows = rows[(rows["part"] != "extra") | rows["origin"].isin(run.extras)]
-    if run.validates_on_test:
-        rows = rows.assign(part=rows["part"].replace("validation", "train"))
-    items = _joined(run, store_items, rows)
+        return images, items[COLUMNS]
     for label in study.data.classes:
         if not ((items["part"] == "train") & study.data.outcome.has(items["label"], label)).any():
             raise RescanError(f"{path}: fold {fold} has no training image of class {label!r}; see audit.json")
@@ -70,13 +61,6 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     if run.weight_columns:
         items = items.merge(_complete_columns(run), on="sample", how="left")
     return images, items[[*COLUMNS, *run.weight_columns]].reset_index(drop=True)
-
-
-def _joined(run: AnyRun, store_items: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The items of the samples of some rows of splits.csv, with their targets, in the order of the store."""
-    items = store_items[["item", "sample", "digest"]].merge(rows, on="sample").sort_values("item", ignore_index=True)
-    items["target"] = items["label"].map(run.study.data.outcome.target).astype("int64")
-    return items
 
 
 def _complete_columns(run: AnyRun) -> pd.DataFrame:

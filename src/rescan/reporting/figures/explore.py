@@ -19,7 +19,7 @@ from rescan.replacing import replacing
 from rescan.reporting.figures import embedding, grids, overview_figures
 from rescan.reporting.figures.looks import FRONT, STACK, Looks, Source, small, views
 from rescan.reporting.figures.style import PathLike
-from rescan.results.agreement import check_items, check_splits, read_samples, read_splits
+from rescan.results.agreement import check_items, read_samples, read_splits
 from rescan.results.audit_report import AuditReport
 from rescan.results.parts import EXTRA, LEFT_OUT, PARTS, UNLABELED
 from rescan.study import Recipe, Study
@@ -49,7 +49,6 @@ def explore(study: Study) -> None:
 
 def _explore(study: Study, paths: Paths, out: ExploreFolder) -> None:
     samples, everything = read_samples(study), read_splits(study)
-    check_splits(study, samples, everything)
     everything = everything[everything["fold"] == 0]
     splits = everything[everything["part"].isin(PARTS)]
     name = study.arms[study.first_arm].preparation
