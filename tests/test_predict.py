@@ -42,7 +42,7 @@ def arm(tmp_path):
     folder = tmp_path / "arm"
     for seed in (0, 1):
         torch.manual_seed(seed)
-        header = model_header(RECIPE, CLASSES, (3, 32, 32), preparation=PREPARATION)
+        header = model_header(RECIPE, CLASSES, (3, 32, 32), preparation=PREPARATION, seed=seed)
         save(folder / f"fold0_seed{seed}/model.safetensors", build(RECIPE, 3, (3, 32, 32)), header)
     (folder / "posttraining.json").write_text(
         json.dumps(

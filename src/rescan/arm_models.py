@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import Reading, misfit
 from rescan.heads import outputs as heads
 from rescan.log import logger, progress
-from rescan.paths import ArmFolder
+from rescan.paths import RUN, ArmFolder
 from rescan.preparation.sample import Prepared, prepare_all
 from rescan.results.damage import damaged
 from rescan.results.posttraining import FittedPoint, Posttraining
@@ -92,10 +93,9 @@ def _load(arm_folder: Path, posttraining: Posttraining) -> list[Model]:
             beside = ", and the arms beside it whose networks it reads" if entry.file.startswith("..") else ""
             raise RescanError(f"{file}: no such file; copy the whole folder of the arm{beside}, or train it again")
         network, header = load(file)
-        if bad := [name for name, weights in network.state_dict().items() if not weights.isfinite().all()]:
-            raise RescanError(
-                f"{file}: {bad[0]} holds values that are no numbers: its training diverged; train it again"
-            )
+        own = RUN.format(fold=header.fold, seed=header.seed)
+        if file.parent.name != own and re.fullmatch(RUN.format(fold=r"\d+", seed=r"\d+"), file.parent.name):
+            raise RescanError(f"{file}: is of fold {header.fold} and seed {header.seed}; copy the whole folder again")
         models.append(Model(network, header, entry.inference, str(file)))
     if any(model.header.classes != models[0].header.classes for model in models):
         raise RescanError(f"{arm_folder}: its networks were trained with different classes; run the arm again")

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from sample_files import model_header, write_store
+from sample_files import model_header, read_json, write_items, write_store
+from sample_predictions import write_run, write_splits_of
 from scipy.stats import spearmanr
 
 from rescan.errors import RescanError
@@ -37,6 +38,7 @@ from rescan.study.recipe import Ensemble
 from rescan.training.lease import Machine
 
 CLASSES = ["a/b", "$x$ with quite a long name of many words", "ü"]
+STORE = "data/demo/made_up/p"
 ARM = Path("results/demo/made_up/small")
 ARMS = ("small", "graded")
 SIZE = 64
@@ -101,11 +103,18 @@ def finished(tmp_path_factory):
     rows = pd.DataFrame(
         {"part": ["train"] * 6 + ["test"] * 18, "item": range(24), "sample": [f"{i}.png" for i in range(24)]}
     )
-    rows = rows.assign(group="", patient=[f"p{i // 2}" for i in range(24)], eye="", study="", fold=0, target=target)
+    rows = rows.assign(
+        group=[f"g{i}" for i in range(24)],
+        patient=[f"p{i // 2}" for i in range(24)],
+        eye="",
+        study="",
+        fold=0,
+        target=target,
+    )
     for arm, heads in outputs.items():
         for seed in (4, 5):  # of the second run, only the maps are compared
             torch.manual_seed(seed)
-            header = model_header(study.arms[arm], CLASSES, (1, SIZE, SIZE))
+            header = model_header(study.arms[arm], CLASSES, (1, SIZE, SIZE), arm=arm, seed=seed)
             model = folder / ARM / f"../{arm}/fold0_seed{seed}/model.safetensors"
             save(model, build(study.arms[arm], 3, (1, SIZE, SIZE)), header)
         for head, output in heads.items():
@@ -113,7 +122,7 @@ def finished(tmp_path_factory):
         for seed in (4, 5):
             run = folder / ARM / f"../{arm}/fold0_seed{seed}"
             run.mkdir(exist_ok=True)
-            rows.assign(seed=seed)[::-1].to_csv(run / "predictions.csv", index=False)
+            rows.assign(seed=seed).to_csv(run / "predictions.csv", index=False)
         fits = {"whole": 2.0, "crossfit": [2.0] * 5}
         fitted = {**FITTED, "head": study.arms[arm].head}
         write_json(
@@ -123,6 +132,7 @@ def finished(tmp_path_factory):
     write_store(folder / "data/demo/made_up/p", images, rows[["item", "sample"]].assign(mask=1), masks=masks)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        write_splits_of(study, 0, rows)
         for arm in outputs:
             overlays.gradcam(study, arm, Machine("cpu"))
     return study, folder
@@ -244,9 +254,9 @@ def test_maps_are_compared_with_the_same_fold_of_the_same_arm_only(study):
     arms = {**study.arms, "both": study.arms["small"].model_copy(update={"ensemble": Ensemble(members=list(ARMS))})}
     split = study.split.model_copy(update={"folds": 2, "seeds": [4, 5, 6, 7, 8, 9]})
     larger = study.model_copy(update={"arms": arms, "split": split})
-    expected = [f"results/demo/made_up/small/fold0_seed{seed}/model.safetensors" for seed in (5, 6, 7, 8)]
     for arm in ("small", "both"):
-        assert overlays._other_seeds(larger, arm) == expected
+        others = [(run.name, run.fold, run.seed) for run in overlays._other_seeds(larger, arm)]
+        assert others == [("small", 0, seed) for seed in (5, 6, 7, 8)]
 
 
 @pytest.mark.usefixtures("study")
@@ -376,7 +386,8 @@ def test_the_maps_are_of_the_block_that_the_study_names(study):
 
 
 def test_without_masks_there_are_pictures_and_an_empty_table(study):
-    Path("data/demo/made_up/p/masks.npy").unlink()
+    Path(f"{STORE}/masks.npy").unlink()
+    write_items(STORE, pd.read_csv(f"{STORE}/items.csv").assign(mask=0))
     overlays.gradcam(study, "small", Machine("cpu"))
     assert pd.read_csv(ARM / "gradcam/scores.csv").empty
     summary = json.loads((ARM / "gradcam/summary.json").read_text())
@@ -386,11 +397,13 @@ def test_without_masks_there_are_pictures_and_an_empty_table(study):
 
 
 def test_a_missing_file_is_named(study):
-    table = pd.read_csv(ARM / "fold0_seed4/predictions.csv")
+    table = pd.read_csv(ARM / "fold0_seed4/predictions.csv", keep_default_na=False)
     Path("data/demo/made_up/p/preparation.json").rename("away")
     with pytest.raises(RescanError, match=r"preparation\.json: no such file"):
         overlays.gradcam(study, "small", Machine("cpu"))
-    table[table["part"] == "train"].to_csv(ARM / "fold0_seed4/predictions.csv", index=False)
+    Path("results/demo/made_up/splits.csv").unlink()
+    for seed in (4, 5):
+        write_run(study, "small", 0, seed, table.assign(part="train", seed=seed))
     with pytest.raises(RescanError, match="no test images"):
         overlays.gradcam(study, "small", Machine("cpu"))
 
@@ -461,11 +474,14 @@ def test_of_patches_one_per_sample_is_shown_each_in_turn():
 
 def test_patches_are_shown_one_per_sample_and_said_so(study):
     for seed in (4, 5):
-        path = ARM / f"fold0_seed{seed}/predictions.csv"
-        table = pd.read_csv(path, keep_default_na=False)
+        table = pd.read_csv(ARM / f"fold0_seed{seed}/predictions.csv", keep_default_na=False)
         table["sample"] = [f"{item // 6}.png" for item in table["item"]]  # six patches each, of every class
+        table["group"] = table["patient"] = table["sample"]
         table["target"] = table["item"] // 6 % 3
-        table.to_csv(path, index=False)
+        Path("results/demo/made_up/splits.csv").unlink()
+        write_run(study, "small", 0, seed, table)
+    write_items(STORE, pd.read_csv(f"{STORE}/items.csv").assign(sample=table["sample"], patch=table["item"] % 6))
+    write_json(f"{STORE}/preparation.json", {**read_json(f"{STORE}/preparation.json"), "patches": 6})
     overlays.gradcam(study, "small", Machine("cpu"))
     chosen, summary = pd.read_csv(ARM / "gradcam/chosen.csv"), json.loads((ARM / "gradcam/summary.json").read_text())
     assert not chosen["sample"].duplicated().any()

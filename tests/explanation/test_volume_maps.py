@@ -14,7 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sample_files import model_header, write_manifest, write_source, write_store
+from sample_files import model_header, write_items, write_manifest, write_source, write_store
+from sample_predictions import write_splits_of
 from scipy.spatial.transform import Rotation
 
 from rescan.data.index import Files
@@ -203,7 +204,7 @@ def finished(tmp_path_factory):
     write_store(stores / "whole", values, items, masks=masks, affines=np.array(affines), layers=layers)
     write_store(stores / "flat", (values.mean(1) / 257).round().astype(np.uint8), items, masks=masks.max(1))
     rows = pd.DataFrame({"part": ["train"] * 3 + ["test"] * 9, "item": range(12), "sample": samples})
-    rows = rows.assign(group="", patient=samples, eye="", study="", fold=0, seed=0, target=target)
+    rows = rows.assign(group=samples, patient=samples, eye="", study="", fold=0, seed=0, target=target)
     rows[HEADS["classification"].columns(2)] = np.stack(
         [0 * target, rng.choice([-1.0, 1], 12) * (2 * target - 1)], axis=1
     )
@@ -212,10 +213,11 @@ def finished(tmp_path_factory):
         paths, files = Paths("demo", "made_up"), [f"{sample}.nii.gz" for sample in samples]
         write_source(paths, raw.as_posix())
         write_manifest(paths, pd.DataFrame({"sample": samples, "path": files, "label": CLASSES[0]}))
+        write_splits_of(study, 0, rows)
         for arm in networks:
             torch.manual_seed(1)
             recipe, shape = study.arms[arm], (1, D, H, W) if arm == "volumes" else (1, H, W)
-            header = model_header(recipe, CLASSES, shape)
+            header = model_header(recipe, CLASSES, shape, arm=arm)
             save(FOLDER / arm / "fold0_seed0/model.safetensors", build(recipe, 2, shape), header)
             rows.to_csv(FOLDER / arm / "fold0_seed0/predictions.csv", index=False)
             Posttraining(
@@ -347,6 +349,7 @@ def test_the_same_twice_and_without_masks_layers_and_an_arm_beside(study, monkey
     monkeypatch.setattr(overlays.volume_maps.five_panels, "draw", lambda *_: None)
     for name in ("masks", "layers"):
         Path(f"data/demo/made_up/whole/{name}.npy").unlink()
+    write_items("data/demo/made_up/whole", pd.read_csv("data/demo/made_up/whole/items.csv").assign(mask=0))
     alone = study.model_copy(update={"gradcam": study.gradcam.model_copy(update={"beside": None})})
     shutil.rmtree(FOLDER / "projections")
     overlays.gradcam(alone, "volumes", Machine("cpu"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from network_cases import header_of, recipe
@@ -54,7 +55,7 @@ def test_files_that_are_no_models_are_said_in_one_line(tmp_path, resnet18):
             load(tmp_path / "other.safetensors")
         assert "\n" not in str(caught.value)
     save_file({"a": torch.zeros(2)}, str(tmp_path / "json.safetensors"), metadata={"rescan": "{"})
-    with pytest.raises(RescanError, match="cannot read this model"):
+    with pytest.raises(RescanError, match="its header is no JSON object"):
         load(tmp_path / "json.safetensors")
 
 
@@ -84,3 +85,38 @@ def test_encoder_weights_that_do_not_fit_are_refused(tmp_path, resnet18):
     save_file({**state, "conv1.weight": torch.rand(64, 1, 7, 7)}, str(tmp_path / "shape.safetensors"))
     with pytest.raises(RescanError, match=r"another shape of conv1\.weight"):
         load_encoder_weights(resnet18, tmp_path / "shape.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, resnet18, value):
+    state = {key: weights.clone() for key, weights in resnet18.state_dict().items()}
+    state["encoder.body.conv1.weight"][3, 1, 2, 2] = value
+    resnet18.load_state_dict(state)
+    save(tmp_path / "model.safetensors", resnet18, header_of(recipe(hidden=[10])))
+    save(tmp_path / "encoder.safetensors", resnet18.encoder.body, header_of(recipe()))
+    remedy = "holds values that are no numbers, as of a training that diverged; delete it and run"
+    with pytest.raises(RescanError, match=rf"model\.safetensors: encoder\.body\.conv1\.weight {remedy} train again$"):
+        load(tmp_path / "model.safetensors")
+    other = build(recipe(hidden=[10]), 3, (3, 64, 64))
+    with pytest.raises(RescanError, match=rf"encoder\.safetensors: conv1\.weight {remedy} weights or pretrain again$"):
+        load_encoder_weights(other, tmp_path / "encoder.safetensors")
+
+
+def test_every_flipped_bit_is_seen(tmp_path):
+    path, network = tmp_path / "model.safetensors", build(recipe(hidden=[10]), 3, (3, 64, 64))
+    save(path, network, header_of(recipe(hidden=[10])))
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    weights = 8 + int.from_bytes(whole[:8], "little")
+    for place in (*random.integers(8, weights, 40), *random.integers(weights, len(whole), 10), len(whole) - 1):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(random.integers(8))
+        path.write_bytes(changed)
+        with pytest.raises(RescanError, match=r"^[^\n]*model\.safetensors: [^\n]* again$"):
+            load(path)
+
+
+def test_a_file_of_an_older_version_has_no_checksum(tmp_path):
+    path, network = tmp_path / "model.safetensors", build(recipe(hidden=[10]), 3, (3, 64, 64))
+    header = header_of(recipe(hidden=[10]))
+    save_file(network.state_dict(), str(path), metadata={"rescan": header.model_dump_json()})
+    assert load(path)[1] == header

@@ -22,13 +22,13 @@ from rescan.explanation.selection import (
 )
 from rescan.heads.outputs import HEADS
 from rescan.log import logger
-from rescan.models.model_files import load
+from rescan.models.model_files import load_run
 from rescan.paths import GradcamFolder
 from rescan.preparation.store import open_beside, open_store
 from rescan.replacing import replacing
 from rescan.results.map_checks_file import MAP_CHECKS
 from rescan.results.map_files import CHOSEN, MAP_SCORES, ExplainedRun, MapSummary
-from rescan.study import Study
+from rescan.study import Run, Study
 from rescan.training.lease import Machine
 
 OF_SEVERAL = {  # what is shown of several labels
@@ -76,12 +76,12 @@ def gradcam(
     kind, drawing = ("volumes", volume_maps) if images.ndim == 5 else ("images", image_maps)
     with replacing(run.paths.arm(arm).gradcam) as place, machine.lease() as device:
         folder = GradcamFolder(place)
-        network, header = load(run.folder.model)
+        network, header = load_run(run)
         explained = explained_by(network.to(device), header, study.gradcam)
         chosen_rows = candidates.iloc[positions].reset_index(drop=True)
         chosen = drawing.show(folder, study, run.name, chosen_rows, images, masks, explained)
         scores = score(rows, images, masks, explained, header)
-        seeds = (explained._replace(network=load(model)[0].to(device)) for model in _other_seeds(study, arm))
+        seeds = (explained._replace(network=load_run(other)[0].to(device)) for other in _other_seeds(study, arm))
         grid = explained.cells(header.input[1:])
         checks, checked = check(candidates, images, explained, header, seeds, grid)
         CHOSEN.write(folder.chosen, pd.DataFrame([item.model_dump(exclude_unset=True) for item in chosen]))
@@ -115,8 +115,8 @@ def gradcam(
     logger.info("%s: %d %s shown; %s", run.paths.arm(arm).gradcam, len(chosen), kind, text)
 
 
-def _other_seeds(study: Study, arm: str) -> list[str]:
-    """The models of the explained arm and fold with other seeds than the explained one."""
+def _other_seeds(study: Study, arm: str) -> list[Run]:
+    """The runs of the explained arm and fold with other seeds than the explained one."""
     first, *others = (run.trained for run in study.member_runs(arm))
     same = [run for run in others if (run.name, run.fold) == (first.name, first.fold) and run.seed != first.seed]
-    return [run.folder.model for run in same][: MOST_SEEDS - 1]
+    return same[: MOST_SEEDS - 1]

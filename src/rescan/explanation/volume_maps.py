@@ -27,7 +27,7 @@ from rescan.explanation.maps import (
     targets_of_rows,
 )
 from rescan.explanation.selection import HOW, describe
-from rescan.models.model_files import load
+from rescan.models.model_files import load_run
 from rescan.paths import GradcamFolder, Paths
 from rescan.preparation import retina
 from rescan.preparation.store import open_beside, open_store
@@ -206,7 +206,7 @@ def _beside(study: Study, rows: pd.DataFrame, explained: Explained) -> dict[str,
     arm = str(study.gradcam.beside)
     run = study.member_runs(arm)[0].trained
     images, items = open_store(run.store)
-    network, header = load(run.folder.model)
+    network, header = load_run(run)
     network = network.to(next(explained.network.parameters()).device)
     explained_beside = explained_by(network, header, study.gradcam, explained.head)
     places = items.reset_index(names="place").set_index("sample")["place"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +18,9 @@ from rescan.files import write_tensors
 from rescan.models.networks import Network, build
 from rescan.results.damage import damaged, missing
 from rescan.results.trained_model import EncoderHeader, ModelHeader
+from rescan.study import Run
+
+CHECKSUM = "checksum"  # the key of a header that holds it
 
 
 def save(path: str | Path, network: nn.Module, header: ModelHeader | EncoderHeader) -> None:
@@ -25,21 +30,48 @@ def save(path: str | Path, network: nn.Module, header: ModelHeader | EncoderHead
         key: value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         for key, value in network.state_dict().items()
     }
-    text = json.dumps(header.model_dump(mode="json"), ensure_ascii=False)
+    content = header.model_dump(mode="json")
+    content[CHECKSUM] = _checksum(state, content)
     # One key: several are written in a random order, and equal files shall be equal.
-    write_tensors(path, save_file, state, {"rescan": text})
+    write_tensors(path, save_file, state, {"rescan": json.dumps(content, ensure_ascii=False)})
 
 
-def _read(path: str | Path, step: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file that `step` makes: its tensors, on the CPU, and its metadata."""
+def _checksum(state: dict[str, Tensor], header: dict[str, Any]) -> str:
+    """A checksum of all that a model file holds: its tensors, on the CPU and contiguous, and its header without it."""
+    digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
+    for key in sorted(state):
+        digest.update(f"\n{key} {state[key].dtype} {list(state[key].shape)} ".encode())
+        digest.update(state[key].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read(path: str | Path, step: str) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Read a safetensors file that `step` makes.
+
+    Returns:
+        Its tensors, on the CPU; and its header, None where it has none. Files of older versions have no checksum.
+
+    Raises:
+        RescanError: It is missing or damaged, not as it was written, or holds numbers that are not finite.
+    """
     touched.read(path)
     try:
         with safe_open(str(path), framework="pt") as stored:
-            return {key: stored.get_tensor(key) for key in stored.keys()}, stored.metadata() or {}  # noqa: SIM118
+            state = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+            text = (stored.metadata() or {}).get("rescan")
+        header = None if text is None else dict(json.loads(text))
     except FileNotFoundError:
         raise missing(path, step) from None
     except (SafetensorError, OSError) as error:
         raise damaged(path, step, f"not a safetensors file ({error})") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise damaged(path, step, f"its header is no JSON object ({error})") from None
+    expected = header.pop(CHECKSUM, None) if header else None
+    if expected is not None and header is not None and expected != _checksum(state, header):
+        raise damaged(path, step, "its weights or its header are not as they were written")
+    if bad := [name for name, weights in state.items() if not weights.isfinite().all()]:
+        raise damaged(path, step, f"{bad[0]} holds values that are no numbers, as of a training that diverged")
+    return state, header
 
 
 def load(path: str | Path) -> tuple[Network, ModelHeader]:
@@ -49,15 +81,16 @@ def load(path: str | Path) -> tuple[Network, ModelHeader]:
         The network, on the CPU and in eval mode, and the header.
 
     Raises:
-        RescanError: No such file, or not a model file that this version of Rescan can read.
+        RescanError: No such file, not a model file that this version of Rescan can read, or not as it was written; or
+            numbers are not finite.
     """
-    state, metadata = _read(path, "train")
-    if "rescan" not in metadata:
+    state, content = _read(path, "train")
+    if content is None:
         raise RescanError(
             f"{path}: holds weights but not a Rescan model (no header); give a model.safetensors that `train` wrote"
         )
     try:
-        header = ModelHeader.model_validate_json(metadata["rescan"])
+        header = ModelHeader.model_validate_json(json.dumps(content))
         network = build(header.recipe, len(header.classes), tuple(header.input))
         network.load_state_dict(state)
     except (ValueError, TypeError, RuntimeError, RescanError) as error:
@@ -68,11 +101,28 @@ def load(path: str | Path) -> tuple[Network, ModelHeader]:
     return network.eval(), header
 
 
+def load_run(run: Run) -> tuple[Network, ModelHeader]:
+    """Read the model file of a run, as `load` does.
+
+    Raises:
+        RescanError: See `load`; or it is of another run, or of other classes.
+    """
+    path = run.folder.model
+    network, header = load(path)
+    study = run.study
+    own = {"study": study.name, "scale": study.scale, "arm": run.name, "fold": run.fold, "seed": run.seed}
+    for key, expected in {**own, "classes": study.data.classes}.items():
+        if (found := getattr(header, key)) != expected:
+            raise damaged(path, "train", f"is of {key} {found!r}, not of {expected!r}")
+    return network, header
+
+
 def load_encoder_weights(network: Network, path: str | Path) -> None:
     """Load pretrained weights, as the step `weights` names them, into the encoder; the old head's are ignored.
 
     Raises:
-        RescanError: No such file, or it lacks weights of this encoder, or they have other shapes.
+        RescanError: No such file, or it lacks weights of this encoder, or they have other shapes; or it is not as it
+            was written, or numbers are not finite.
     """
     state, _ = _read(path, "weights or pretrain")
     body = network.encoder.body

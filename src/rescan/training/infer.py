@@ -37,7 +37,7 @@ def infer(run: Run, machine: Machine) -> None:
     items = items[items["part"] != "extra"].reset_index(drop=True)
     held_out = items["part"].isin(["validation", "test"]).to_numpy()
     with machine.lease() as device:
-        network, header = model_files.load(run.trained.folder.model)
+        network, header = model_files.load_run(run.trained)
         if [images.shape[-1], *images.shape[1:-1]] != header.input:  # of external data, that are prepared by themselves
             takes, are = (" × ".join(map(str, shape)) for shape in (header.input[1:], images.shape[1:-1]))
             raise RescanError(
