@@ -146,8 +146,8 @@ def store_of(images: np.ndarray) -> PackedStore:
 
 
 def write_history(path: str | Path, epochs: int, **columns: Any) -> None:
-    """Write the history.csv of a training of one stage, all numbers 0 but for `columns`."""
-    defaults = {"stage": "main", "epoch": range(epochs), "step": range(epochs)}
+    """Write the history.csv of a training of one stage, all numbers 0 but for `columns`; the last is kept."""
+    defaults = {"stage": "main", "epoch": range(epochs), "step": range(epochs), "kept": [*[0] * (epochs - 1), 1]}
     if AUTOENCODERS not in Path(path).parts:
         defaults |= dict.fromkeys(ACCURACIES, 0.5)
     HISTORY.write(path, _completed(HISTORY, pd.DataFrame({**defaults, **columns})))

@@ -15,6 +15,7 @@ from scipy.special import expit, logit, softmax
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from rescan.errors import RescanError
+from rescan.evaluation import predictions
 from rescan.evaluation.answers import Answers
 from rescan.evaluation.crossfit import crossfit_fold
 from rescan.evaluation.point_fitting import _resampled, chosen
@@ -214,10 +215,10 @@ def test_a_file_without_the_points_of_the_study_is_refused():
     plain, with_points = (make_study(classes=2, operating_points=points) for points in ([], ["youden"]))
     fitted(plain)
     with pytest.raises(RescanError, match="points are not those of the study") as caught:
-        read_posttraining(with_points, "one")
+        read_posttraining(with_points, "one", predictions.read(with_points, "one"))
     assert "run posttrain" in str(caught.value)
     content = fitted(with_points)
     content["points"][0]["number"] = 2
     Path("results/full/heads/one/posttraining.json").write_text(json.dumps(content))
     with pytest.raises(RescanError, match="points: youden of b does not fit the classes"):
-        read_posttraining(with_points, "one")
+        read_posttraining(with_points, "one", predictions.read(with_points, "one"))

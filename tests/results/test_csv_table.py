@@ -14,6 +14,7 @@ TABLE = Table(
         Column("patient", empty=True),
         Column("fold", "integer", low=0),
         Column("age", "number", empty=True, optional=True),
+        Column("n", "integer", empty=True, optional=True),
         Column("path_*", empty=True, optional=True),
     ),
     key=("sample", "fold"),
@@ -97,3 +98,15 @@ def test_other_columns_are_not_written(tmp_path):
     with pytest.raises(ValueError, match="the column 'part' is missing"):
         TABLE.write(tmp_path / "t.csv", pd.DataFrame({"sample": ["a"]}))
     assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize("value", ["0.5", "1e308", "inf", "99999999999999999999"])
+def test_whole_numbers_beside_empty_fields_are_whole(tmp_path, value):
+    path = tmp_path / "t.csv"
+    path.write_text(f"sample,part,patient,fold,n\na,train,,0,\nb,test,,0,{value}\n")
+    with pytest.raises(
+        RescanError, match=r"line 3: n is [\de.+inf]*, not a whole number; delete it and run split again"
+    ):
+        TABLE.read(path)
+    path.write_text("sample,part,patient,fold,n\na,train,,0,\nb,test,,0,7\n")
+    assert TABLE.read(path)["n"].tolist()[1] == 7

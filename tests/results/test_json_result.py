@@ -44,6 +44,7 @@ def test_a_file_comes_back_and_unset_fields_are_not_written(tmp_path):
         (b'{"arm": "a"}', "n is missing"),
         (b'{"arm": "a", "n": "3"}', "n: input should be a valid integer, not '3'"),
         (b'{"arm": "a", "n": 3, "mood": 1}', "unknown key mood"),
+        (b'{"arm": "a", "n": 3, "arm": "b"}', "the key 'arm' is there twice"),
         (b'{"arm": "a", "n": 3, "scores": {"auroc": {}}}', "scores.auroc.value is missing"),
         (b'{"arm": "a", "n": 3, "scores": {"auroc": {"value": NaN}}}', "scores.auroc.value"),
     ],

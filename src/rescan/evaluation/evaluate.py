@@ -47,8 +47,8 @@ def evaluate(study: Study, arm: str) -> Metrics:
         RescanError: A file is missing or damaged, or a group is on both sides of a split that Rescan made.
     """
     folder, classes, recipe = Paths(study.scale, study.name).arm(arm), study.data.classes, study.arms[arm]
-    posttraining = read_posttraining(study, arm)
     everything = predictions.read(study, arm)
+    posttraining = read_posttraining(study, arm, everything)
     # An ensemble's validation rows are for fitting only: each is the mean of few members.
     parts = ["test"] if recipe.ensemble else list(PARTS)
     labeled = everything.where(everything.rows["part"].isin(parts))

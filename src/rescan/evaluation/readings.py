@@ -44,16 +44,23 @@ class Reading(NamedTuple):
         )
 
 
-def read_posttraining(study: Study, arm: str) -> Posttraining:
+def read_posttraining(study: Study, arm: str, predictions: Predictions) -> Posttraining:
     """Read an arm's posttraining.json.
 
+    Args:
+        study: The study.
+        arm: The arm.
+        predictions: Those of all its runs.
+
     Raises:
-        RescanError: It is missing or damaged, or does not fit the arm's recipe.
+        RescanError: It is missing or damaged, does not fit the arm's recipe, or is of other predictions.
     """
     path = Paths(study.scale, study.name).arm(arm).posttraining
     posttraining = Posttraining.read(path)
     if fault := _fault(study, arm, posttraining):
         raise damaged(path, Posttraining.step, fault)
+    if posttraining.n != (rows := int((predictions.rows["part"] == "validation").sum())):
+        raise damaged(path, Posttraining.step, f"was fitted on {posttraining.n} validation rows, the arm has {rows}")
     return posttraining
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from rescan.evaluation import predictions
 from rescan.evaluation.readings import Reading, by_sample, read_posttraining
 from rescan.evaluation.scoring import of_part
+from rescan.paths import Paths
 from rescan.results.comparison import Comparison
+from rescan.results.damage import damaged
 from rescan.results.metrics_file import Metrics, Scores, read_metrics
 from rescan.study import Study
 
@@ -36,7 +38,14 @@ class ScoredArms:
             RescanError: A file is missing or damaged.
         """
         metrics = {arm: read_metrics(study, arm) for arm in arms}
-        return cls(study, metrics, {arm: _held_out(study, arm) for arm in arms})
+        readings = {arm: _held_out(study, arm) for arm in arms}
+        for arm in arms:
+            tested, scores = of_part(readings[arm], PART), metrics[arm].scores()
+            n = 0 if tested is None else tested.rows["sample"].nunique()
+            if scores is not None and scores.n != n:
+                path = Paths(study.scale, study.name).arm(arm).metrics
+                raise damaged(path, Metrics.step, f"is of {scores.n} test samples, the arm's predictions have {n}")
+        return cls(study, metrics, readings)
 
     def reading(self, arm: str, part: str = PART) -> Reading | None:
         """What is read off the samples of a part; None if there is none."""
@@ -71,4 +80,4 @@ def with_value(row: Comparison, scores: Scores) -> Comparison:
 def _held_out(study: Study, arm: str) -> Reading:
     rows = predictions.read(study, arm)
     parts = ("test",) if study.arms[arm].ensemble else ("validation", "test")
-    return by_sample(read_posttraining(study, arm), rows.where(rows.rows["part"].isin(parts)))
+    return by_sample(read_posttraining(study, arm, rows), rows.where(rows.rows["part"].isin(parts)))

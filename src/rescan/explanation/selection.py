@@ -53,7 +53,7 @@ def test_rows(study: Study, arm: str) -> pd.DataFrame:
     tested = all_runs.where(of_run & (all_runs.rows["part"] == "test"))
     if tested.rows.empty:
         raise RescanError(f"{run.folder.predictions}: no test images to explain; check the split")
-    reading = by_item(read_posttraining(study, arm), tested)
+    reading = by_item(read_posttraining(study, arm, all_runs), tested)
     rows = tested.rows[["item", "sample", "group", "patient", "target"]].reset_index(drop=True).fillna({"patient": ""})
     if reading.multilabel and reading.log_probabilities is not None:
         rows = _of_labels(rows, reading.predicted, np.exp(reading.log_probabilities))

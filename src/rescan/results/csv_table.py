@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 KINDS = {"text": "O", "integer": "i", "number": "if"}  # and what pandas calls them (`dtype.kind`)
 EMPTY_TYPES = {"text": str, "integer": "int64", "number": "float64"}  # of tables without a row
 
+LARGEST = 2**53  # up to it, whole numbers are exact where a column has empty fields
+
 csv.field_size_limit(sys.maxsize)  # pandas has no limit either
 
 
@@ -165,6 +167,8 @@ class Table:
             high = np.inf if column.high is None else column.high
             wrong = ~values.between(low, high).to_numpy() & ~empty
             wrong |= np.isinf(values.to_numpy(float)) & (not column.infinite)
+            if column.kind == "integer":  # with empty ones, pandas reads numbers with a fraction, and too large ones
+                wrong |= ((values % 1 != 0) | (values.abs() > LARGEST)).to_numpy() & ~empty
         if not wrong.any():
             return None
         row = int(wrong.argmax())

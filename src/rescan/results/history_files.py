@@ -47,12 +47,14 @@ def read_history(path: str | Path) -> pd.DataFrame:
     """Read history.csv.
 
     Raises:
-        RescanError: It is missing or damaged, or lacks an epoch before the last.
+        RescanError: It is missing or damaged, lacks an epoch before the last, or not one epoch is kept.
     """
     table = replace(HISTORY, step=_maker(path))
     history = table.read(path)
     if history.empty or history["epoch"].tolist() != list(range(len(history))):
         raise damaged(path, table.step, "its epochs are not 0, 1, 2 …")
+    if (history["kept"] == 1).sum() != 1:
+        raise damaged(path, table.step, "not one epoch of it is kept")
     for name in ACCURACIES if table.step == HISTORY.step and not of_labels(history) else ():
         if name not in history:
             raise damaged(path, table.step, f"the column {name!r} is missing")
@@ -63,9 +65,13 @@ def read_losses(path: str | Path) -> pd.DataFrame:
     """Read losses.csv.
 
     Raises:
-        RescanError: It is missing or damaged.
+        RescanError: It is missing or damaged, or its steps do not rise.
     """
-    return replace(LOSSES, step=_maker(path)).read(path)
+    table = replace(LOSSES, step=_maker(path))
+    losses = table.read(path)
+    if not losses["step"].is_monotonic_increasing:
+        raise damaged(path, table.step, "its steps do not rise")
+    return losses
 
 
 def _maker(path: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -41,20 +42,35 @@ class JsonResult(Part):
         """Read and check the file.
 
         Raises:
-            RescanError: It is missing, empty, truncated or not JSON; a key is missing, unknown or of a wrong type.
+            RescanError: It is missing, empty, truncated or not JSON; a key is missing, unknown, twice there or of a
+                wrong type.
         """
         touched.read(path)
         try:
-            return cls.model_validate_json(Path(path).read_bytes(), strict=True)
+            content = Path(path).read_bytes()
+            result = cls.model_validate_json(content, strict=True)
+            json.loads(content, object_pairs_hook=_once)
         except FileNotFoundError:
             raise missing(path, cls.step) from None
         except ValidationError as error:
             raise damaged(path, cls.step, _fault(error)) from None
+        except (ValueError, RecursionError) as error:
+            raise damaged(path, cls.step, str(error)) from None
+        return result
 
     @classmethod
     def read_if_there(cls, path: str | Path) -> Self | None:
         """Read the file; None if there is none, as where a run is not finished."""
         return cls.read(path) if Path(path).is_file() else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The keys and values of a JSON object; the standard allows a key twice, and readers take either."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"the key {twice!r} is there twice")
+    return content
 
 
 def _fault(error: ValidationError) -> str:
