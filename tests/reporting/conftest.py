@@ -229,7 +229,9 @@ def _data(study: Study, table: pd.DataFrame, source_kind: str) -> None:
     manifest = one[["sample", "label", "patient", "eye", "origin"]]
     write_manifest(paths, manifest.assign(published_part=published))
     write_groups(paths, one[["sample", "group"]])
-    write_splits(paths, table)
+    tested = table["part"] == "test"
+    linked = table["part"].isin(["train", "validation"]) & table["group"].isin(table.loc[tested, "group"])
+    write_splits(paths, table.assign(linked=linked.astype(int)))
     write_audit(paths, **_audit(study, one))
 
 

@@ -142,8 +142,10 @@ def test_no_groups_and_no_augmentation_leave_a_note(explored, tmp_path):
     paths = Paths(study.scale, study.name)
     for table in (paths.manifest, paths.splits, paths.groups):
         rows = read_table(table)
-        if table == paths.groups:
+        if table != paths.manifest:
             rows["group"] = rows["sample"]
+        if table == paths.splits:
+            rows["linked"] = 0
         write_table(tmp_path / table, rows)
     with pytest.MonkeyPatch.context() as patch, recorded() as rows_of:
         patch.chdir(tmp_path)
@@ -239,7 +241,7 @@ def volumes_tree(kind):
     write_store(store, prepared, samples[["sample"]])
     place = [f"v{number}" + ("" if kind == "stack" else ".nii.gz") for number in range(10)]
     extent = "2 3 6" if kind == "stack" else ""
-    write_manifest(paths, samples.assign(path=place, extent=extent, layers=""))
+    write_manifest(paths, samples.assign(path=place, extent=extent, layers="", published_part=[""] * 6 + ["test"] * 4))
     write_source(paths)
     group = ["g0", "g1", "g0", *(f"g{number}" for number in range(3, 10))]
     write_groups(paths, samples[["sample"]].assign(group=group))

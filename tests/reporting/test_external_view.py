@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sample_files import write_groups, write_splits
+from sample_files import write_groups, write_known, write_splits
 from sample_predictions import make_graded, make_table, write_arm, write_run
 
 from rescan.evaluation.evaluate import evaluate
@@ -34,6 +34,7 @@ def study(tmp_path, monkeypatch):
     paths = Paths(apart.scale, apart.name)
     splits = {"sample": names, "group": names, "label": labels, "fold": 0, "part": ["external"] * 40 + ["left_out"] * 2}
     write_splits(paths, pd.DataFrame(splits))
+    write_known(paths, pd.DataFrame(splits))
     write_groups(paths, pd.DataFrame({"sample": names, "relative": [""] * 40 + ["<home>/7.png", ""]}))
     evaluate(study, "one")
     return study

@@ -10,11 +10,11 @@ from rescan.paths import EXTERNAL as FOLDER
 from rescan.paths import Paths
 from rescan.reporting.page.picture import Picture, picture
 from rescan.reporting.text import calibration_words, words
+from rescan.results.agreement import read_splits
 from rescan.results.audit_report import GROUPS, AuditReport
 from rescan.results.metrics_file import Difference, Interval, Metrics, Scores, difference
 from rescan.results.parts import EXTERNAL, LEFT_OUT
 from rescan.results.source import SourceReport
-from rescan.results.splits import SPLITS
 from rescan.study import Study
 
 METRICS = ("balanced_accuracy", "auroc", "sensitivity", "specificity", "ece", "brier")  # after the study's first one
@@ -94,7 +94,7 @@ def _samples(study: Study, paths: Paths) -> tuple[int, dict[str, int], list[tupl
     """How many samples are tested on, and of each class; and those that are left out."""
     if not Path(paths.splits).is_file() or not Path(paths.groups).is_file():
         return 0, {}, []
-    splits = SPLITS.read(paths.splits)
+    splits = read_splits(study)
     splits = splits[splits["fold"] == 0]
     tested = splits.loc[splits["part"] == EXTERNAL, "label"]
     left_out = splits.loc[splits["part"] == LEFT_OUT, ["sample"]].merge(GROUPS.read(paths.groups), on="sample")
