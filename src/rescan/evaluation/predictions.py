@@ -15,9 +15,9 @@ from rescan.errors import RescanError
 from rescan.heads import outputs as heads
 from rescan.heads.head import Array
 from rescan.paths import RUN, Paths
-from rescan.preparation.store import read_items_if_there
 from rescan.results.agreement import read_splits
 from rescan.results.damage import damaged, worded
+from rescan.results.packed_store import read_items_if_there
 from rescan.results.parts import EXTERNAL, EXTRA, UNLABELED
 from rescan.results.predictions_file import KEYS, PREDICTIONS
 from rescan.study import Recipe, Run, Study

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from rescan.files import fingerprint, sha256, writing
+from rescan import touched
+from rescan.files import writing
 from rescan.log import progress
 from rescan.paths import StoreFolder
 from rescan.results.arrays import read_array
-from rescan.results.damage import damaged, missing, worded
-from rescan.results.packed_store import ITEMS, PackedStore
+from rescan.results.damage import damaged, missing
+from rescan.results.packed_store import PackedStore, check_beside, read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,7 @@ class Rows(NamedTuple):
     def create(self) -> None:
         """Make the file, full of 0."""
         open_memmap(self.path, "w+", self.dtype, (self.length, *self.shape))
+        touched.wrote(self.path)
 
     def write(self, row: int, values: np.ndarray) -> None:
         """Fill a row."""
@@ -88,34 +90,12 @@ def open_store(folder: str | Path) -> tuple[np.ndarray, pd.DataFrame]:
         RescanError: A file of the store is missing or damaged, or they do not belong together.
     """
     store = StoreFolder(folder)
-    about, items = _read_tables(store)
+    about, items = read_tables(store)
     images = _open(store.images, about.dtype, about.shape)
     _check_rows(store, images, items, _some_rows(images))
     if items["mask"].any() and not Path(store.masks).is_file():
         raise missing(store.masks, PackedStore.step)
     return images, items
-
-
-def read_items_if_there(folder: str | Path) -> pd.DataFrame | None:
-    """Read a store's `items.csv`; None where there is no store, as beside a copy of results alone.
-
-    Raises:
-        RescanError: It is damaged, or not what `preparation.json` is about.
-    """
-    store = StoreFolder(folder)
-    return _read_tables(store)[1] if Path(store.preparation).is_file() else None
-
-
-def _read_tables(store: StoreFolder) -> tuple[PackedStore, pd.DataFrame]:
-    """Read `preparation.json` and `items.csv`."""
-    about = PackedStore.read(store.preparation)
-    items = ITEMS.read(store.items)
-    if fault := _fault_of_about(about):
-        raise damaged(store.preparation, PackedStore.step, fault)
-    if fault := _fault_of_items(about, items):
-        raise damaged(store.items, ITEMS.step, fault)
-    _check_beside(store.items, about)
-    return about, items
 
 
 def check_store(folder: str | Path) -> None:
@@ -127,38 +107,7 @@ def check_store(folder: str | Path) -> None:
     images, items = open_store(folder)
     _check_rows(StoreFolder(folder), images, items, progress(range(len(images)), len(images), f"{folder} (items)"))
     for path in StoreFolder(folder).beside:
-        _check_beside(path, PackedStore.read(StoreFolder(folder).preparation))
-
-
-def _fault_of_about(about: PackedStore) -> str | None:
-    """What in preparation.json contradicts itself, if anything does."""
-    if about.shape[:1] != [about.items] or len(about.shape) != about.dimensions + 2:
-        return f"its shape {about.shape} is not that of {about.items} items of {about.dimensions} dimensions"
-    if about.patches < 1 or about.items % about.patches:
-        return f"its {about.items} items are not {about.patches} of each sample"
-    return None
-
-
-def _fault_of_items(about: PackedStore, items: pd.DataFrame) -> str | None:
-    """What in items.csv is not as preparation.json says, if anything is not."""
-    if items["item"].tolist() != list(range(about.items)):
-        return f"its items are not the {about.items} that preparation.json is about"
-    first = items.iloc[:: about.patches]
-    for name, expected in (
-        ("patch", np.arange(about.items) % about.patches),
-        ("sample", np.repeat(first["sample"].to_numpy(), about.patches)),
-        ("mask", np.repeat(first["mask"].to_numpy(), about.patches)),
-    ):
-        if not (right := items[name].to_numpy() == expected).all():
-            row = int(right.argmin())
-            found = worded(items.loc[row, name])
-            return f"line {row + 2}: {name} {found} is not that of {about.patches} items of each sample"
-    again = first["sample"].duplicated() | first["sample"].isin([entry.sample for entry in about.left_out])
-    if again.any():
-        return f"sample {first['sample'][again].iloc[0]!r} has more items than {about.patches}, or is left out"
-    if fingerprint(items["digest"].tolist()) != about.checksum:
-        return "its digests are not those that preparation.json is about"
-    return None
+        check_beside(path, PackedStore.read(StoreFolder(folder).preparation))
 
 
 def _some_rows(images: np.ndarray) -> Iterable[int]:
@@ -173,15 +122,6 @@ def _check_rows(store: StoreFolder, images: np.ndarray, items: pd.DataFrame, row
         if digest_of(images[row]) != items["digest"].iloc[row]:
             sample = items["sample"].iloc[row]
             raise damaged(store.images, PackedStore.step, f"row {row} is not the image of {sample!r} in items.csv")
-
-
-def _check_beside(path: str, about: PackedStore) -> None:
-    """Compare a file beside images.npy with its checksum, if there is one."""
-    expected = about.beside.get(Path(path).name)
-    if expected and not Path(path).is_file():
-        raise missing(path, PackedStore.step)
-    if expected and sha256(path) != expected:
-        raise damaged(path, PackedStore.step, "is not as preparation.json says")
 
 
 def open_beside(folder: str | Path, name: Literal["masks", "affines", "layers"]) -> np.ndarray | None:
@@ -199,7 +139,7 @@ def open_beside(folder: str | Path, name: Literal["masks", "affines", "layers"])
             raise missing(path, PackedStore.step)
         return None
     if path.stat().st_size <= SOME_BYTES:
-        _check_beside(str(path), about)
+        check_beside(str(path), about)
     if name == "affines":
         return _open(path, "float64", [shape[0], 4, 4])
     return _open(path, "uint8", shape[:-1])
