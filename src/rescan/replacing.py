@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rescan import touched
 from rescan.errors import is_full
 from rescan.files import at_once, sync
 
@@ -41,6 +42,7 @@ def replacing(folder: str | Path) -> Iterator[Path]:
                 old.rename(place)
             raise
         sync(place.parent)
+        touched.moved(part, folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise _named(error, part, Path(folder)) from error

@@ -68,3 +68,14 @@ def wrote(path: AnyPath) -> None:
     """Note that a file was written."""
     if _notes is not None:
         _notes.written[os.path.normpath(path)] = None
+
+
+def moved(folder: AnyPath, place: AnyPath) -> None:
+    """Note that a folder, with what was written in it, has gone to another place."""
+    if _notes is None:
+        return
+    start, end = f"{os.path.normpath(folder)}/", os.path.normpath(place)
+    names = [name for name in _notes.written if name.startswith(start)]
+    for name in names:
+        del _notes.written[name]
+        _notes.written[f"{end}/{name[len(start) :]}"] = None

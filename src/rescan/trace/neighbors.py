@@ -10,7 +10,7 @@ from rescan.errors import RescanError
 from rescan.evaluation.predictions import read as read_predictions
 from rescan.paths import AutoencoderFolder, Paths, RunFolder, StoreFolder
 from rescan.preparation.store import open_beside, open_store
-from rescan.results.agreement import check_counts, check_items, check_splits, read_manifest, read_samples, read_splits
+from rescan.results.agreement import check_counts, check_items, read_manifest, read_splits
 from rescan.results.audit_report import AuditReport
 from rescan.results.comparison import read_comparison
 from rescan.results.diagnosis_file import Diagnosis
@@ -49,7 +49,7 @@ def _checks(study: Study, paths: Paths) -> Iterator[Check]:
     if Path(paths.source).is_file():
         yield Check(paths.manifest, lambda: check_counts(study, read_manifest(study)))
     yield Check(paths.audit, lambda: AuditReport.read(paths.audit))
-    yield Check(paths.splits, lambda: check_splits(study, read_samples(study), read_splits(study)))
+    yield Check(paths.splits, lambda: read_splits(study))
     for preparation in study.preparations:
         store = paths.store(preparation)
         yield Check(store.preparation, lambda store=store: _check_store(study, paths, store))  # type: ignore[misc]

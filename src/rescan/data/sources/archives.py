@@ -77,8 +77,6 @@ def _extract(archive: Path, into: Path) -> None:
                 if out.tell() != member.size:
                     lie = f"has {out.tell()} bytes, not {member.size} as the archive says"
                     raise RescanError(f"{archive}: the member {member.name[:100]!a} {lie}; get it again")
-    except RescanError:
-        raise
     except (FileExistsError, NotADirectoryError) as error:
         name = Path(error.filename).relative_to(into)
         raise RescanError(f"{archive}: the member '{name}' comes twice; refused, nothing was extracted") from None

@@ -16,8 +16,9 @@ from rescan.data.layouts.reading import read_layout
 from rescan.data.sources.archives import MADE_FROM, extract
 from rescan.data.sources.digests import checksum, digests, files_of
 from rescan.errors import NoRoomError, RescanError
-from rescan.files import at_home, fingerprint, sha256, writing
+from rescan.files import fingerprint, sha256, writing
 from rescan.log import logger
+from rescan.named_files import at_home
 from rescan.paths import Paths
 from rescan.replacing import put_right, replacing
 from rescan.results.agreement import class_counts
@@ -65,23 +66,6 @@ def _download(study: Study, origin: str = "") -> tuple[SourceData, pd.DataFrame,
     data = study.data.extra[origin] if origin else study.data
     with naming(study):
         kind, where, root = _fetch(study, data, origin)
-    return source_of(study, origin, kind, where, root)
-
-
-def source_of(study: Study, origin: str, kind: Kind, where: str, root: Path) -> tuple[SourceData, pd.DataFrame]:
-    """Look at the data in a folder; returns their entry of the report, and their samples.
-
-    Args:
-        study: The study.
-        origin: The name of the extra source that they are; "" of the study's own.
-        kind: How they came.
-        where: What they came from.
-        root: The folder.
-
-    Raises:
-        RescanError: They are not as the layout expects.
-    """
-    data = study.data.extra[origin] if origin else study.data
     manifest = read_layout(study, root, origin)
     with naming(study):
         rows = digests(files_of(study, root, manifest, origin), origin)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from rescan.errors import NoRoomError, RescanError, is_full
-from rescan.files import at_home, sha256, sync
+from rescan.files import sha256, sync
 from rescan.log import logger, progress
+from rescan.named_files import at_home
 
 TIMEOUT = 60  # seconds without an answer
 BLOCK = 1 << 20  # bytes
