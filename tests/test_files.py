@@ -14,18 +14,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from rescan.errors import RescanError
-from rescan.files import (
-    at_home,
-    output,
-    read_bytes,
-    regular,
-    shown,
-    together,
-    write_table,
-    write_tensors,
-    writing,
-)
+from rescan.errors import RescanError, shown
+from rescan.files import together, write_table, write_tensors, writing
+from rescan.named_files import at_home, output, read_bytes, regular
 
 
 @pytest.fixture

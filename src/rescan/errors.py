@@ -46,6 +46,11 @@ PHRASES = {
 }
 
 
+def shown(text: object) -> str:
+    """A name or path as one line: what cannot be printed, such as a newline, by its number."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
+
+
 class RescanError(Exception):
     """What is wrong, where, and what to do, in one line per fault; shown without a traceback, exit code 1."""
 
@@ -100,4 +105,4 @@ def in_words(error: BaseException, needed: str = "") -> str | None:
     words = getattr(error, "strerror", None) or os.strerror(number)
     what, remedy = FAULTS.get(number, (words, "check the path, its permissions and the disk"))
     parts = [what, f"needs about {needed}" if needed and number in FULL else "", remedy]
-    return (f"{file}: " if file else "") + "; ".join(filter(None, parts))
+    return (f"{shown(file)}: " if file else "") + "; ".join(filter(None, parts))

@@ -30,8 +30,9 @@ from rescan.evaluation.part_scores import PartScores
 from rescan.evaluation.point_scores import joined as joined_points
 from rescan.evaluation.predictions import Predictions, averaged, combine, joined
 from rescan.evaluation.readings import of_new
-from rescan.files import output, together, write_table
+from rescan.files import together, write_table
 from rescan.log import logger
+from rescan.named_files import output
 from rescan.paths import ArmFolder
 from rescan.results.damage import damaged
 from rescan.results.metrics_file import Endpoint, Metrics

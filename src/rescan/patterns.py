@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Callable, TypeVar
 
-from rescan.errors import RescanError
-from rescan.files import shown
+from rescan.errors import RescanError, shown
 
 SECONDS = 10.0  # for all texts, and
 SECONDS_EACH = 0.001  # more for each: a good pattern takes a thousandth of it

@@ -29,8 +29,9 @@ from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.frames import file_and_frame, frame_paths
 from rescan.errors import RescanError
 from rescan.evaluation.readings import Reading, of_new
-from rescan.files import output, together, write_table
+from rescan.files import together, write_table
 from rescan.log import logger
+from rescan.named_files import output
 from rescan.paths import ArmFolder
 from rescan.patterns import compiled, matched
 from rescan.predict_patients import answers_of_patients, by_patient

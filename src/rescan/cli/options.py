@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from rescan.errors import RescanError
-from rescan.files import output
+from rescan.named_files import output
 
 
 class DeviceName(str, Enum):

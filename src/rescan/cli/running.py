@@ -36,8 +36,8 @@ def running(
 ) -> Iterator[None]:
     """Do a step's work in this block: of two at once, one works, the other waits, and then does its own.
 
-    What it reads and writes is noted, and stands in its provenance when it has succeeded. What it will need of memory, and
-    of a disk that turns out to be full, is said.
+    What it reads and writes is noted, and stands in its provenance when it has succeeded. What it will need of memory,
+    and of a disk that turns out to be full, is said.
 
     Args:
         step: The step's name.

@@ -25,7 +25,7 @@ def resolve(
 ) -> None:
     """Merge and check a study file; write every arm's whole recipe as JSON."""
     start(log)
-    from rescan.files import output
+    from rescan.named_files import output
     from rescan.study import Settings, write_resolved
     from rescan.study.file import load
 

@@ -10,8 +10,9 @@ from rescan import catalogue
 from rescan.data.gray_levels import of_store
 from rescan.data.readers.volumes import write_nifti
 from rescan.errors import RescanError
-from rescan.files import output, together
+from rescan.files import together
 from rescan.log import logger, progress
+from rescan.named_files import output
 from rescan.paths import Paths
 from rescan.preparation.store import open_beside, open_store
 from rescan.results.damage import missing

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from rescan import catalogue
-from rescan.files import shown
+from rescan.errors import shown
 from rescan.study.strict import NAME, NAME_IN_WORDS
 
 LONGEST_LINE = 1000

@@ -9,9 +9,9 @@ from typing import Annotated, Any, TypeVar, Union
 from pydantic import Field, ValidationError
 
 from rescan import catalogue
-from rescan.errors import RescanError
-from rescan.files import is_file, shown
+from rescan.errors import RescanError, shown
 from rescan.log import logger
+from rescan.named_files import is_file
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.bounds import MOST_ENTRIES
 from rescan.study.data import Data, DataSet, External

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from rescan import catalogue
-from rescan.errors import RescanError
-from rescan.files import at_home, is_file, shown
+from rescan.errors import RescanError, shown
+from rescan.named_files import at_home, is_file
 from rescan.study.faults import Faults
 from rescan.study.published import Published, Question
 from rescan.study.recipe import Recipe

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import read_bytes, together, writing
+from rescan.files import together, writing
+from rescan.named_files import read_bytes
 from rescan.paths import EXTERNAL, Paths
 from rescan.study.study import Study
 

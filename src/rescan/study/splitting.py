@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema,
 
 from rescan import catalogue
 from rescan.catalogue import KNOWN_COLUMNS
-from rescan.errors import RescanError
-from rescan.files import at_home, read_bytes, shown
+from rescan.errors import RescanError, shown
+from rescan.named_files import at_home, read_bytes
 from rescan.study.bounds import MOST_SEEDS, FoldCount, Seed, Share
 from rescan.study.strict import Strict
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rescan.errors import RescanError
-from rescan.files import read_bytes, shown
+from rescan.errors import RescanError, shown
+from rescan.named_files import read_bytes
 
 if TYPE_CHECKING:
     from ruamel.yaml.constructor import SafeConstructor

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from rescan import catalogue
-from rescan.errors import RescanError
-from rescan.files import shown
+from rescan.errors import RescanError, shown
 from rescan.study import Strict
 from rescan.study.bounds import MOST_ENTRIES, MOST_SEEDS, FoldCount, JobsPerGpu, Seed, Threads
 from rescan.study.faults import LONGEST_LINE, brief

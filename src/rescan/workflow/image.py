@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import is_there
+from rescan.named_files import is_there
 from rescan.workflow.config import FLAVORS
 
 MOUNTED = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys")  # noqa: S108 - what Apptainer shows of a machine by itself

@@ -9,7 +9,7 @@ from typing import Any
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import at_home, is_file, is_folder
+from rescan.named_files import at_home, is_file, is_folder
 from rescan.paths import Paths
 from rescan.study import DataSet, Settings, Study, write_resolved
 from rescan.study.file import load

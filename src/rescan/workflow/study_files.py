@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rescan import catalogue
 from rescan.errors import RescanError
-from rescan.files import is_file
+from rescan.named_files import is_file
 from rescan.study.file import tasks_of
 from rescan.study.merge import other_data
 from rescan.study.yaml_text import read_yaml

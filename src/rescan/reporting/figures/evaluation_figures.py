@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from rescan.paths import ArmFigures, Paths
+from rescan.figure_folders import ArmFigures
+from rescan.paths import Paths
 from rescan.replacing import replacing
 from rescan.reporting.figures import calibration_figures, embedding, training_figures
 from rescan.reporting.figures.decision_figures import Marked, decisions, draw_points, marked
