@@ -22,6 +22,7 @@ from rescan.files import fingerprint, sha256, writing
 from rescan.log import logger
 from rescan.paths import Paths, StoreFolder
 from rescan.preparation.image_operators import CannotPrepare
+from rescan.preparation.room import check_room
 from rescan.preparation.sample import NeedsWindow, Prepared, prepare, prepare_all
 from rescan.preparation.store import Rows, digest_of
 from rescan.replacing import replacing
@@ -76,6 +77,7 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     check_sizes(study)
     samples, files = _with_files(read_samples(study), paths, preparation.modality)
     has_file = samples["problem"] == ""
+    check_room(preparation, where, Path(paths.store(name)), len(files), processes)
     first = _first_of(study, files, preparation, where)
     patches = len(first.items)
     with replacing(paths.store(name)) as folder:

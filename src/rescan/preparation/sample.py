@@ -20,6 +20,7 @@ from rescan.data.readers.display import levels
 from rescan.preparation.gray_operators import file_window
 from rescan.preparation.image_operators import CannotPrepare, resize, to_gray, to_mask
 from rescan.preparation.retina import NUMBERS
+from rescan.preparation.room import memory_fault
 from rescan.preparation.scan_operators import Scan, in_slab
 from rescan.study import Preparation
 
@@ -58,13 +59,14 @@ def prepare(files: Files, preparation: Preparation) -> Prepared:
 
     Raises:
         images.Unreadable: The file cannot be read.
-        CannotPrepare: A step fails, or mask or layers cannot be read or do not fit.
+        CannotPrepare: A step fails or has no memory, or mask or layers cannot be read or do not fit.
     """
+    if fault := memory_fault(preparation):
+        raise CannotPrepare(fault)
     scans = [_read(files, preparation)]
     for step in preparation.steps:
         scans = [result for scan in scans for result in _apply(step, scan, preparation.channels)]
-    scans = [_shown(scan, preparation.channels) for scan in scans]
-    first = scans[0]
+    first, *_ = scans = [_shown(scan, preparation.channels) for scan in scans]
     flat = preparation.dimensions == 2
     return Prepared(
         [_pack(scan, preparation.dtype) for scan in scans],
@@ -88,9 +90,8 @@ def prepare_all(
 ) -> Iterator[Prepared | images.Unreadable | CannotPrepare]:
     """Prepare some samples; DICOM files in another process, which their decoders may end."""
     function = partial(prepared_or_fault, preparation=preparation)
-    if volumes.any_dicom(own.path for own in files):
-        return one_by_one(function, files, "reading", images.Unreadable)
-    return map(function, files)
+    apart = volumes.any_dicom(own.path for own in files)
+    return one_by_one(function, files, "reading", images.Unreadable) if apart else map(function, files)
 
 
 def prepare_image(

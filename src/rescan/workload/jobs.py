@@ -9,13 +9,12 @@ from typing import NamedTuple
 from rescan.study import AutoencoderRun, Run, Study
 from rescan.workload.data_size import DataSize, data_size
 from rescan.workload.part_sizes import Parts, parts_of
-from rescan.workload.shapes import items_of
+from rescan.workload.shapes import COPIES, items_of
 from rescan.workload.training_work import MEGABYTE, forward_mb, inference, network_of, training
 from rescan.workload.work import Work
 
 PROCESS_MB = 250.0  # of a process that reads images, with its libraries
 MAPPED = 5000  # points of a t-SNE, as rescan.reporting.figures.embedding
-COPIES = 12  # of a sample's values that preparing it holds at once, in bytes: floats, and their source
 
 
 class Job(NamedTuple):

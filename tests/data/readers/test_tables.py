@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import os
 
 import openpyxl
 import pandas as pd
@@ -88,3 +89,19 @@ def test_words_that_mean_unknown_are_said(tmp_path, caplog, monkeypatch):
     assert caplog.messages == [
         f"{tmp_path}: patient is unknown in 5 of 6 rows ('N/A', 'NaN', 'Unknown' counts as unknown)"
     ]
+
+
+def test_a_table_that_has_no_end_or_a_huge_field_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "device.csv").symlink_to("/dev/zero")
+    with (tmp_path / "large.csv").open("wb") as stream:
+        stream.truncate(2**40)
+    (tmp_path / "field.csv").write_text("path,label\nx,a\ny," + "b" * 40_000 + "\n")
+    for name, reason in (
+        ("pipe.csv", "is a pipe, device or socket"),
+        ("device.csv", "is a pipe, device or socket"),
+        ("large.csv", "more than the 1,073,741,824 that are read"),
+        ("field.csv", r"line 3: not a table \(a field of more than 32,767 characters\)"),
+    ):
+        with pytest.raises(RescanError, match=reason):
+            read_table(tmp_path / name, "mend it")

@@ -127,3 +127,38 @@ def test_rows_that_r_has_named(tmp_path):
         "path": ["a.png", "b.png"],
         "label": ["x", "y"],
     }
+
+
+def edited(path, change):
+    """A workbook whose first sheet's XML is another."""
+    book = openpyxl.Workbook()
+    for row in (["path", "label"], ["x.png", "a"], ["y.png", "b"]):
+        book.active.append(row)
+    book.active.merge_cells("B2:B3")
+    stream = io.BytesIO()
+    book.save(stream)
+    with zipfile.ZipFile(stream) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, change(content) if name == "xl/worksheets/sheet1.xml" else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda xml: xml.replace(b'"A3"', b'"XFD1048576"').replace(b'r="3"', b'r="1048576"'),
+            "a sheet of 1048576 rows",
+        ),
+        (lambda xml: xml.replace(b'"B2:B3"', b'"B2:XFD1048576"'), "a sheet of 1048576 rows and 16384 columns"),
+        (lambda xml: xml.replace(b"</sheetData>", b" " * 2**22 + b"</sheetData>"), "it unpacks to 4"),
+        (lambda xml: xml[: len(xml) // 2], "not a readable Excel workbook"),
+        (lambda xml: b'<!DOCTYPE w [<!ENTITY x "y">]>' + xml[xml.index(b"<worksheet") :] + b"&x;", "not a readable"),
+    ],
+)
+def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, change, reason):
+    monkeypatch.setattr("rescan.data.readers.workbooks.MOST_BYTES", 2**21)
+    with pytest.raises(RescanError, match=reason):
+        read_table(edited(tmp_path / "x.xlsx", change), "")
+    assert read_table(edited(tmp_path / "y.xlsx", bytes), "")["label"].tolist() == ["a", "a"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from rescan.errors import RescanError
 from rescan.log import logger
 
+MOST_SIGNS = 32_767  # of a field, as Excel has it
 STARTS = 200  # rows that say what separates fields
 DELIMITERS = ",;\t|"
 MARKS = {  # of the byte order; those of UTF-32 start as those of UTF-16 do
@@ -38,6 +39,8 @@ def cells_of(path: Path, content: bytes) -> dict[int, list[str]]:
     start = 1
     try:
         for fields in reader:
+            if any(len(field) > MOST_SIGNS for field in fields):
+                raise csv.Error(f"a field of more than {MOST_SIGNS:,} characters")
             lines[start] = fields
             start = reader.line_num + 1
     except csv.Error as error:

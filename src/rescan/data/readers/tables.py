@@ -14,9 +14,11 @@ from rescan import catalogue
 from rescan.data.readers.separated import cells_of
 from rescan.data.readers.workbooks import OLD_WORKBOOK, ZIP, sheets_of
 from rescan.errors import RescanError
+from rescan.files import read_bytes
 from rescan.log import logger
 from rescan.study import Data, Outcome
 
+MOST_BYTES = 2**30  # of a table; one of a million rows has 100 MB
 MOST = 20  # lines of faults of one kind before the rest is counted
 TITLES = 20  # rows among which the header may be
 PLACEHOLDERS = {
@@ -54,10 +56,7 @@ def read_table(
     Raises:
         RescanError: One line per fault.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RescanError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    content = read_bytes(path, MOST_BYTES, remedy)
     if content.startswith(OLD_WORKBOOK):
         raise RescanError(f"{path}: a workbook of an old kind (.xls), or with a password; save it as .xlsx or CSV")
     known = {bare(name) for name in names} - {""}

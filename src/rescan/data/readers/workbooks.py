@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 ZIP, OLD_WORKBOOK = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 EXACT = 10**15  # Excel keeps no more digits of a number
+CELL = re.compile(rb'<(?:\w+:)?c [^>]{0,200}?\br="([A-Z]{1,3})([0-9]{1,7})"')
+MERGED = re.compile(rb'<(?:\w+:)?mergeCell [^>]{0,200}?\bref="[A-Z0-9]+:([A-Z]{1,3})([0-9]{1,7})"')
+MOST_BYTES, MOST_CELLS = 2**29, 20_000_000  # unpacked; of a sheet, from its first cell on
 FORMULA = re.compile(rb"<(\w+:)?f[ >/]")  # in a sheet's XML
 
 
@@ -30,6 +33,7 @@ def sheets_of(path: Path, content: bytes) -> dict[str, dict[int, list[str]]]:
         RescanError: It is no workbook, or a formula in it has no value.
     """
     try:
+        _check_size(content)
         sheets = _loaded(content, values=True)
         formulas = {sheet.title: sheet for sheet in _loaded(content, values=False)} if _has_formulas(content) else {}
         cells = {sheet.title: [list(row) for row in sheet.iter_rows(values_only=True)] for sheet in sheets}
@@ -51,6 +55,33 @@ def sheets_of(path: Path, content: bytes) -> dict[str, dict[int, list[str]]]:
             _warn(path, sheet, rows)
             found[sheet.title] = dict(enumerate(texts, 1))
     return found
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse what is no workbook of a table's size, before its cells are read.
+
+    Raises:
+        ValueError: It unpacks to too much, or says that a sheet has too many cells.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        infos = archive.infolist()
+        if (held := sum(info.file_size for info in infos)) > MOST_BYTES:
+            raise ValueError(f"it unpacks to {held:,} bytes")
+        for info in infos:
+            if info.filename.startswith("xl/worksheets/") and info.filename.endswith(".xml"):
+                cells = {*CELL.findall(xml := archive.read(info)), *MERGED.findall(xml)}
+                row = max((int(number) for _, number in cells), default=0)
+                width = max((_number(letters) for letters, _ in cells), default=0)
+                if row * width > MOST_CELLS:
+                    raise ValueError(f"a sheet of {row} rows and {width} columns")
+
+
+def _number(letters: bytes) -> int:
+    """The number of a column, A is 1."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - ord("A") + 1
+    return number
 
 
 def _loaded(content: bytes, *, values: bool) -> list[Worksheet]:
