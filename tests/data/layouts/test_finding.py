@@ -9,6 +9,7 @@ import unicodedata
 import pytest
 from layout_cases import faults, fill, small_study
 
+from rescan.data.layouts.finding import Finder
 from rescan.data.layouts.reading import read_layout
 from rescan.study import Data
 from rescan.study.merge import anchor_sources
@@ -309,3 +310,9 @@ def test_a_comma_at_the_end_of_rows_shifts_no_column(tmp_path):
         ["1", "a.png", "glioma"],
         ["2", "b.png", "notumor"],
     ]
+
+
+def test_a_name_that_no_file_can_have_is_a_fault_of_its_line(tmp_path):
+    finder = Finder(tmp_path)
+    assert finder.find("n" * 300 + ".png")[1].startswith("no file 'nnn")
+    assert finder.find("x%00.png")[1].startswith("no file")

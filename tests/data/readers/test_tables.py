@@ -97,7 +97,9 @@ def test_a_table_that_has_no_end_or_a_huge_field_is_refused(tmp_path):
     with (tmp_path / "large.csv").open("wb") as stream:
         stream.truncate(2**40)
     (tmp_path / "field.csv").write_text("path,label\nx,a\ny," + "b" * 40_000 + "\n")
+    (tmp_path / "wide.csv").write_text("path,label\nx,a\n" + "," * 20_000 + "\n")
     for name, reason in (
+        ("wide.csv", r"line 3: not a table \(20,001 fields, at most 16,384 are read\)"),
         ("pipe.csv", "is a pipe, device or socket"),
         ("device.csv", "is a pipe, device or socket"),
         ("large.csv", "more than the 1,073,741,824 that are read"),

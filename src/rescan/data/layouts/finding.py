@@ -41,7 +41,10 @@ class Finder:
         Returns:
             Its path from the folder; or "", and what is wrong.
         """
-        found = [self._find(way, of_masks=of_masks) for way in dict.fromkeys((text, unquote(text)))]
+        try:
+            found = [self._find(way, of_masks=of_masks) for way in dict.fromkeys((text, unquote(text)))]
+        except (OSError, ValueError) as error:  # a name that no file can have
+            return "", f"no file {text[:100]!r} ({getattr(error, 'strerror', None) or error}); correct the path"
         return next((entry for entry in found if entry[0]), found[0])
 
     def _find(self, text: str, *, of_masks: bool) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from rescan.errors import RescanError
 from rescan.log import logger
 
+MOST_FIELDS = 16_384  # of a row, and …
 MOST_SIGNS = 32_767  # of a field, as Excel has it
 STARTS = 200  # rows that say what separates fields
 DELIMITERS = ",;\t|"
@@ -39,6 +40,8 @@ def cells_of(path: Path, content: bytes) -> dict[int, list[str]]:
     start = 1
     try:
         for fields in reader:
+            if len(fields) > MOST_FIELDS:
+                raise csv.Error(f"{len(fields):,} fields, at most {MOST_FIELDS:,} are read")
             if any(len(field) > MOST_SIGNS for field in fields):
                 raise csv.Error(f"a field of more than {MOST_SIGNS:,} characters")
             lines[start] = fields
