@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from rescan.errors import RescanError
+from rescan.errors import NoRoomError, RescanError
 from rescan.log import logger
 from rescan.memory import free_memory
 from rescan.study import Preparation
@@ -51,8 +51,8 @@ def check_room(preparation: Preparation, where: str, store: Path, samples: int, 
     room = shutil.disk_usage(folder).free
     if has_known_size(preparation) and needed > room:
         what = f"{samples} samples of {items.number} items of {_by(items.shape)}"
-        sizes = f"needs {size_of(needed / MEGABYTE)}, {size_of(room / MEGABYTE)} are free"
-        raise RescanError(f"{where}: {store}: {sizes} ({what}); make room, or make items smaller")
+        sizes = f"no space left; needs about {size_of(needed / MEGABYTE)}, {size_of(room / MEGABYTE)} are free"
+        raise NoRoomError(f"{where}: {store}: {sizes} ({what}); make room, or make items smaller")
 
 
 def _needs(peak: Peak) -> str:

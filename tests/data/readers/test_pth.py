@@ -135,3 +135,15 @@ def test_a_tensor_outside_its_storage_is_not_read(offset, shape, strides):
     tensor = pth._tensor(pth._Storage("0", "<f4", 0), offset, shape, strides)
     with pytest.raises(ValueError, match="outside its storage"):
         pth._array(tensor, np.zeros(6, np.float32))
+
+
+def test_a_stream_that_says_it_has_any_number_of_values_is_refused(tmp_path):
+    torch.save({"a": torch.arange(300.0)}, tmp_path / "x.pth", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "x.pth").read_bytes()
+    start = content.rindex(torch.arange(300.0).numpy().tobytes()) - 8
+    for length in (2**62, 2**63 - 1, -1, 299, 301):
+        (tmp_path / "y.pth").write_bytes(
+            content[:start] + length.to_bytes(8, "little", signed=True) + content[start + 8 :]
+        )
+        with pytest.raises(RescanError, match=r"y\.pth"):
+            pth.read_pth(tmp_path / "y.pth")

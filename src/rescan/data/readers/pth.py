@@ -102,7 +102,7 @@ def read_pth(path: str | Path) -> dict[str, np.ndarray]:
         raise RescanError(f"{path}: {error}") from None
     # A damaged pickle can fail in any of these ways.
     except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, LookupError, TypeError, ValueError, AttributeError,
-            struct.error, MemoryError, OSError) as error:  # fmt: skip
+            struct.error, ArithmeticError, MemoryError, OSError) as error:  # fmt: skip
         raise RescanError(
             f"{path}: not a file of weights that torch wrote, or damaged ({error}); get it again"
         ) from None
@@ -128,7 +128,9 @@ def _stream(stream: BinaryIO) -> dict[str, np.ndarray]:
     values = {}
     for key in _Reader(stream).load():
         (length,) = struct.unpack("<q", stream.read(8))
-        values[key] = np.frombuffer(stream.read(length * dtypes[key].itemsize), dtypes[key])
+        values[key] = np.frombuffer(stream.read(max(0, length) * dtypes[key].itemsize), dtypes[key])
+        if len(values[key]) != length:
+            raise ValueError(f"it holds {len(values[key])} of {length} numbers")
     return {name: _array(tensor, values[tensor.storage.key]) for name, tensor in state.items()}
 
 
