@@ -127,6 +127,20 @@ def test_a_study_json_that_is_none_is_one_line(tmp_path, monkeypatch):
         assert len(str(result.exception).splitlines()) == 1
 
 
+def test_a_pipe_is_not_replaced_by_an_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    for words in (["resolve", str(ROOT / "studies/brain_tumor.yaml")], ["init", ".", "--force"]):
+        result = CliRunner().invoke(app, [*words, "--out", "pipe"])
+        assert str(result.exception) == "pipe: is a folder, or no regular file; give the name of a file to write"
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
+
+
+def test_weights_that_are_none_are_refused():
+    with pytest.raises(RescanError, match=r"^weights 'y': use imagenet or none$"):
+        load(ROOT / "studies/brain_tumor.yaml", Settings("demo", weights="y"))
+
+
 def test_a_fold_that_the_split_lacks_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_resolved(load(ROOT / "studies/brain_tumor.yaml", Settings("demo")), "study.json")

@@ -30,8 +30,7 @@ def resolve(
     from rescan.study.file import load
 
     settings = Settings(scale, weights=weights, seeds=seed, folds=folds, arms=arm, source=source, task=task)
-    place = output(out, [study_file])
-    write_resolved(load(study_file, settings), place)
+    write_resolved(load(study_file, settings), output(out, [study_file]))
 
 
 def export(

@@ -96,6 +96,8 @@ def load(path: str | Path, settings: Settings) -> Study:
     """
     if settings.scale not in SCALES:
         raise RescanError(f"scale {settings.scale!r}: use demo or full")
+    if settings.weights not in (None, "imagenet", "none"):
+        raise RescanError(f"weights {settings.weights!r}: use imagenet or none")
     content = read_yaml(path)
     demo = content.pop("demo", None) or {}
     if not isinstance(demo, dict):
