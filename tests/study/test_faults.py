@@ -65,3 +65,8 @@ def test_a_mapping_in_place_of_a_word_is_told_what_the_mapping_lacks(load, minim
         assert f"recipe.{fault}" in line
         assert "Best" not in line
         assert "'sensitivity'" not in line
+
+
+def test_a_mapping_where_only_words_fit_is_a_fault(load, minimal):
+    with pytest.raises(RescanError, match=r"arms\.base\.posttrain\.head: input should be 'linear'|posttrain\.head"):
+        load(minimal.replace("base: {}", "base: {posttrain: {head: {name: x}}}"), "full")

@@ -49,9 +49,13 @@ class Faults:
             prefix: The key path of an arm, if an arm's recipe was validated.
             difference: The arm's difference from the recipe; a fault that it does not touch is the recipe's.
         """
-        for fault in error.errors():
+        faults = error.errors()
+        of_others = {
+            fault["loc"][:depth] for fault in faults if not _is_word(fault) for depth in range(len(fault["loc"]))
+        }
+        for fault in faults:
             path = fault["loc"]
-            if path and str(path[-1]).startswith("literal[") and isinstance(fault["input"], dict):
+            if _is_word(fault) and isinstance(fault["input"], dict) and path[:-1] in of_others:
                 continue  # a mapping is meant for another branch of the union, whose faults say more
             inherited = bool(prefix) and not _leads_on(difference, path)
             self.add((*(("recipe",) if inherited else prefix), *path), describe(fault, model))
@@ -82,6 +86,11 @@ def describe(fault: Any, model: type[BaseModel]) -> str:
         return f"needs text, not {brief(fault['input'])}; if it is meant so, write it in quotes"
     needed = "Input should be a mapping" if fault["type"] in ("model_type", "dict_type") else fault["msg"]
     return f"{needed[0].lower()}{needed[1:]}, not {brief(fault['input'])}"
+
+
+def _is_word(fault: Any) -> bool:
+    """Whether a fault is of the branch of a union that takes some words."""
+    return bool(fault["loc"]) and str(fault["loc"][-1]).startswith("literal[")
 
 
 def _leads_on(tree: Any, path: tuple[Any, ...]) -> bool:
