@@ -89,15 +89,16 @@ def kill_workflow(
     shutil.copytree(whole, work)
     names = list(TARGETS)
     place = draw.randrange(len(names))
-    for name in names[max(0, place - draw.randrange(2)) : place + 1]:
+    made = names[max(0, place - draw.randrange(2)) : place + 1]
+    for name in made:
         for path in map(work.joinpath, (TARGETS[name], *STEPS[name].removed)):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
     (number, of_all), moment = draw.choice(KINDS), draw.uniform(1, seconds[names[place]])
-    target = TARGETS[names[place]]
-    process = start(work, log, image, target)
+    targets = [TARGETS[name] for name in made]
+    process = start(work, log, image, *targets)
     time.sleep(moment)
     if of_all and process.poll() is None:
         os.killpg(process.pid, number)
@@ -109,20 +110,20 @@ def kill_workflow(
     how += f": exit code {code}, {jobs} processes left alive"
     if code not in (-signal.SIGKILL, 0) and "Traceback" in log.read_text() and "/src/rescan/" in log.read_text():
         faults.append(f"a traceback: {log.read_text()}")
-    again = run_again(work, log, image, target, faults)
+    again = run_again(work, log, image, targets, faults)
     if again.returncode and "unlock" in log.read_text().lower():
         how += ", unlocked"
         start(work, log, image, "--unlock").wait(PATIENCE)
-        again = run_again(work, log, image, target, faults)
+        again = run_again(work, log, image, targets, faults)
     if again.returncode:
         faults.append(f"exit code {again.returncode} of the next run: {log.read_text()}")
     faults += end_of(process.pid, 60) + end_of(again.pid)
     return how, faults + list(differences(whole, work))
 
 
-def run_again(work: Path, log: Path, image: str | None, target: str, faults: list[str]) -> subprocess.Popen:
+def run_again(work: Path, log: Path, image: str | None, targets: list[str], faults: list[str]) -> subprocess.Popen:
     """Run Snakemake to its end; two trainings of a run at once are a fault."""
-    process, most = start(work, log, image, target), 0
+    process, most = start(work, log, image, *targets), 0
     while process.poll() is None:
         most = max(most, trainers(work))
         time.sleep(0.3)

@@ -1,10 +1,13 @@
 """`python -m rescan` is the `rescan` command."""
 
-from rescan.stopping import stoppable
+try:
+    from rescan.stopping import stoppable
 
-stoppable()  # first: the imports below take a moment, in which somebody may press Ctrl-C
+    stoppable()  # first: the imports below take a moment, in which somebody may press Ctrl-C
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
-from rescan.cli import main  # noqa: E402
+from rescan.cli import main
 
 if __name__ == "__main__":
     main()
