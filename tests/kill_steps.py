@@ -59,7 +59,9 @@ from rescan.cli import main
 main()
 """
 LEFT = re.compile(r"(^|/)(\.[^/]*\.lock|\.progress|\.patients\.key)$")  # may lie there, and differs
-NOT_COMPARED = re.compile(r"(^|/)(\.snakemake|logs|tensorboard)/|\.snakemake_timestamp$|^results/index\.html$")
+NOT_COMPARED = re.compile(
+    r"(^|/)(\.snakemake|logs|provenance|tensorboard)/|/ro-crate-metadata\.json$|\.snakemake_timestamp$|^results/index\.html$"
+)
 TIMES = re.compile(r"\bseconds\b|images_per_second|^checksums\.history\.csv|^seal$")
 COMMIT = re.compile(r"^(---|\+\+\+|@@) |commit [0-9a-f]{12}")  # of the checkout, which may have a new one meanwhile
 SIGNALS = signal.SIGKILL, signal.SIGTERM, signal.SIGINT

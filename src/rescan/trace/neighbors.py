@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rescan.errors import RescanError
 from rescan.evaluation.predictions import read as read_predictions
 from rescan.paths import AutoencoderFolder, Paths, RunFolder, StoreFolder
-from rescan.preparation.store import open_beside, open_store
+from rescan.preparation.store import check_store, open_beside, open_store
 from rescan.results.agreement import check_counts, check_items, read_manifest, read_splits
 from rescan.results.audit_report import AuditReport
 from rescan.results.comparison import read_comparison
@@ -33,9 +33,15 @@ class Check(NamedTuple):
     read: Callable[[], Any]
 
 
-def check_neighbors(study: Study, findings: Findings) -> None:
-    """Read what is there of a study's results, in the order of the steps."""
-    for check in _checks(study, Paths(study.scale, study.name)):
+def check_neighbors(study: Study, findings: Findings, *, stores: bool) -> None:
+    """Read what is there of a study's results, in the order of the steps.
+
+    Args:
+        study: The study.
+        findings: Where to put what is wrong.
+        stores: Whether to compare all items of packed stores with their digests; else some.
+    """
+    for check in _checks(study, Paths(study.scale, study.name), stores=stores):
         if not Path(check.path).exists():
             continue
         try:
@@ -44,7 +50,7 @@ def check_neighbors(study: Study, findings: Findings) -> None:
             findings.error(error)
 
 
-def _checks(study: Study, paths: Paths) -> Iterator[Check]:
+def _checks(study: Study, paths: Paths, *, stores: bool) -> Iterator[Check]:
     yield Check(paths.manifest, lambda: read_manifest(study))
     if Path(paths.source).is_file():
         yield Check(paths.manifest, lambda: check_counts(study, read_manifest(study)))
@@ -52,7 +58,7 @@ def _checks(study: Study, paths: Paths) -> Iterator[Check]:
     yield Check(paths.splits, lambda: read_splits(study))
     for preparation in study.preparations:
         store = paths.store(preparation)
-        yield Check(store.preparation, lambda store=store: _check_store(study, paths, store))  # type: ignore[misc]
+        yield Check(store.preparation, lambda store=store: _check_store(study, paths, store, stores))  # type: ignore[misc]
     for name in study.autoencoders:
         for run in study.runs(study.first_arm):
             own = AutoencoderRun(study, name, run.fold, run.seed).folder
@@ -74,7 +80,9 @@ def _checks(study: Study, paths: Paths) -> Iterator[Check]:
     yield Check(paths.card, lambda: PageCard.read(paths.card))
 
 
-def _check_store(study: Study, paths: Paths, store: StoreFolder) -> None:
+def _check_store(study: Study, paths: Paths, store: StoreFolder, whole: bool) -> None:
+    if whole:
+        check_store(store)
     _, items = open_store(store)
     for name in ("masks", "affines", "layers"):
         open_beside(store, name)  # type: ignore[arg-type]

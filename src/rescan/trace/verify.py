@@ -50,7 +50,7 @@ def _of_study(study: Study, *, sources: bool, stores: bool) -> Findings:
         remedy = "run its steps with this version of Rescan"
         findings.fault(paths.provenance, "there is no provenance, so no checksum to compare with", remedy)
     check_files(study, {**of_all, **calls}, findings, stores=stores)
-    check_neighbors(study, findings)
+    check_neighbors(study, findings, stores=stores)
     if study.home is None:
         check_page(study, calls, findings)
     if sources:
