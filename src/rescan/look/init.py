@@ -16,7 +16,7 @@ from rescan import catalogue
 from rescan.data.headers import passing_key
 from rescan.data.held_out import FEWEST_GROUPS
 from rescan.errors import RescanError
-from rescan.files import output, writing
+from rescan.files import writing
 from rescan.log import logger
 from rescan.look.guess import Guess, guess
 from rescan.look.samples import Looked, look_at, span, spread, with_hidden_headers

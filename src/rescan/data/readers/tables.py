@@ -14,8 +14,8 @@ from rescan import catalogue
 from rescan.data.readers.separated import cells_of
 from rescan.data.readers.workbooks import OLD_WORKBOOK, ZIP, sheets_of
 from rescan.errors import RescanError
-from rescan.files import read_bytes
 from rescan.log import logger
+from rescan.named_files import read_bytes
 from rescan.study import Data, Outcome
 
 MOST_BYTES = 2**30  # of a table; one of a million rows has 100 MB
