@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from sample_files import MAP_CHECKS, write_audit, write_history, write_manifest, write_source
+from sample_files import (
+    MAP_CHECKS,
+    write_audit,
+    write_groups,
+    write_history,
+    write_manifest,
+    write_source,
+    write_splits,
+)
 
 from rescan.evaluation.compare import compare
 from rescan.evaluation.evaluate import evaluate
@@ -73,10 +81,18 @@ def samples() -> pd.DataFrame:
     )
 
 
-def _run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame) -> None:
+def _splits(table: pd.DataFrame) -> pd.DataFrame:
     pair = np.arange(SAMPLES) // 2
-    part = np.where(pair % 4 == 0, "test", np.where(pair % 2 == fold, "validation", "train"))
-    rows = table[["sample", "patient", "eye", "group"]].assign(study="", part=part, fold=fold, seed=seed)
+    folds = [
+        table.assign(part=np.where(pair % 4 == 0, "test", np.where(pair % 2 == fold, "validation", "train")), fold=fold)
+        for fold in range(2)
+    ]
+    return pd.concat(folds)[["sample", "group", "label", "patient", "eye", "fold", "part"]]
+
+
+def _run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame) -> None:
+    splits = _splits(table).query(f"fold == {fold}")
+    rows = splits.drop(columns="label").assign(study="", seed=seed)
     rows["target"] = (table["label"] == "abnormal").astype(int)
     rows = rows.loc[rows.index.repeat(4 if arm == "patched" else 1)].reset_index(drop=True)
     random, target = np.random.default_rng([fold, seed]), rows["target"]
@@ -92,7 +108,7 @@ def _run(study: Study, arm: str, fold: int, seed: int, table: pd.DataFrame) -> N
 def _autoencoder(study: Study, name: str) -> None:
     folder = Path(Paths(study.scale, study.name).autoencoder(name, 0, 0))
     losses = [0.5, 0.0125, 0.02]
-    write_history(folder / "history.csv", 3, train_loss=losses, validation_loss=losses, kept=[1, 1, 0])
+    write_history(folder / "history.csv", 3, train_loss=losses, validation_loss=losses, kept=[0, 1, 0])
     volumes = np.random.default_rng(0).integers(0, 255, (3, 2, 8, 8, 8, 1)).astype(np.uint8)
     np.save(folder / "reconstructions.npy", volumes)
     reconstructions(folder / "reconstructions.npy", folder / "reconstructions.png")
@@ -105,6 +121,8 @@ def tree(folder: Path) -> Study:
     write_resolved(study, paths.resolved)
     write_source(paths, kind="phantom", files=9)
     write_manifest(paths, table)
+    write_groups(paths, table[["sample", "group"]])
+    write_splits(paths, _splits(table))
     for arm in SKILL:
         for run in study.runs(arm):
             _run(study, arm, run.fold, run.seed, table)

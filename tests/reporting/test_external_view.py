@@ -32,10 +32,11 @@ def study(tmp_path, monkeypatch):
     names = [*table["sample"], "left1", "left2"]
     labels = ["abcd"[target] for target in table["target"]] + ["a", "a"]
     paths = Paths(apart.scale, apart.name)
-    splits = {"sample": names, "group": names, "label": labels, "fold": 0, "part": ["external"] * 40 + ["left_out"] * 2}
-    write_splits(paths, pd.DataFrame(splits))
-    write_known(paths, pd.DataFrame(splits))
-    write_groups(paths, pd.DataFrame({"sample": names, "relative": [""] * 40 + ["<home>/7.png", ""]}))
+    groups, parts = [*table["group"], "left1", "left2"], ["external"] * 40 + ["left_out"] * 2
+    splits = pd.DataFrame({"sample": names, "group": groups, "label": labels, "fold": 0, "part": parts})
+    write_splits(paths, splits)
+    write_known(paths, splits)
+    write_groups(paths, splits[["sample", "group"]].assign(relative=[""] * 40 + ["<home>/7.png", ""]))
     evaluate(study, "one")
     return study
 

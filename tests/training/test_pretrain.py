@@ -64,7 +64,7 @@ def test_outputs_of_a_pretraining(make_study, make_store):
 
 
 def test_an_autoencoder_that_diverges_is_no_result(make_study, make_store):
-    study = with_autoencoder(make_study(), optimizer={"name": "sgd", "lr": 1e30})
+    study = with_autoencoder(make_study(), optimizer={"name": "sgd", "lr": 1000})
     make_store(study)
     with pytest.raises(RescanError, match=r"small_ae, stage \w+, epoch 0, step \d: the loss is not finite; lower the"):
         pretrain_cpu(study)

@@ -379,7 +379,7 @@ def test_a_diverged_training_keeps_what_it_had(make_study, make_store, monkeypat
 
 
 def test_a_training_that_diverges_at_once_keeps_the_untrained_network(make_study, make_store):
-    stage = {"epochs": 3, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 1e30}}
+    stage = {"epochs": 3, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 1000, "weight_decay": 1000}}
     study = make_study(stages={"main": stage})
     make_store(study)
     train_cpu(study)

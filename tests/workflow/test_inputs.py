@@ -22,7 +22,8 @@ def plan(tmp_path, **config):
 
 @pytest.fixture
 def inputs(tmp_path):
-    return Inputs(plan(tmp_path, seeds=[0, 1]))
+    arms = {"aptos2019": ["multitask", "augmented_test", "pretrained", "ensemble"]}
+    return Inputs(plan(tmp_path, seeds=[0, 1], arms=arms))
 
 
 def job(study="aptos2019", **wildcards):

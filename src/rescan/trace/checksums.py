@@ -10,8 +10,8 @@ from rescan.files import sha256
 from rescan.paths import STATES, Paths
 from rescan.results.provenance_file import FileState, Provenance
 from rescan.study import Study
-from rescan.trace.findings import Findings
 from rescan.trace.keys_of_steps import key_of_step
+from rescan.trace.verified import Findings
 
 ARRAY = ".npy"
 NOT_MADE_BY_STEPS = ("study.json", "ro-crate-metadata.json", ".snakemake_timestamp")

@@ -23,7 +23,7 @@ from rescan.results.posttraining import Posttraining
 from rescan.results.predictions_file import read_vectors
 from rescan.results.trained_model import read_trained_model
 from rescan.study import AutoencoderRun, Study
-from rescan.trace.findings import Findings
+from rescan.trace.verified import Findings
 
 
 class Check(NamedTuple):

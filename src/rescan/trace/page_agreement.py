@@ -13,7 +13,7 @@ from rescan.reporting.tables.export_table import to_csv
 from rescan.results.provenance_file import Provenance, provenance_of, provenance_path
 from rescan.study import Study
 from rescan.trace.crate import crate
-from rescan.trace.findings import Findings
+from rescan.trace.verified import Findings
 
 
 def check_page(study: Study, calls: Mapping[str, Provenance], findings: Findings) -> None:

@@ -12,10 +12,10 @@ from rescan.results.provenance_file import read_provenance
 from rescan.results.source import SourceReport
 from rescan.study import Study
 from rescan.trace.checksums import check_files
-from rescan.trace.findings import Findings
 from rescan.trace.neighbors import check_neighbors
 from rescan.trace.page_agreement import check_page
 from rescan.trace.place import in_place, studies_below, with_externals
+from rescan.trace.verified import Findings
 
 
 def verify(results: Path, *, sources: bool = False, stores: bool = False) -> Findings:

@@ -35,8 +35,8 @@ def plan_of(words: list[str], launched_in: Path) -> Plan:
             raise RescanError(f"config: {word!r}: give key=value, such as scale=full, as for snakemake --config")
         try:
             config[key] = parsed(value)
-        except ValueError as error:
-            raise RescanError(f"config: {key}: no YAML, such as [a, b] or {{a: b}}: {error}") from None
+        except ValueError:
+            raise RescanError(f"config: {key}: {value!r:.100} is no YAML, such as [a, b] or {{a: b}}") from None
     return Plan(config, ROOT, launched_in)
 
 

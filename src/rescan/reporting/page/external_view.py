@@ -70,7 +70,7 @@ def external_views(study: Study, arms: Sequence[Metrics]) -> list[ExternalView]:
     views = []
     for name, data_set in study.externals.items():
         paths = Paths(data_set.scale, data_set.name)
-        samples, counts, left_out = _samples(study, paths)
+        samples, counts, left_out = _samples(data_set, paths)
         source = SourceReport.read_if_there(paths.source)
         rows = [row for metrics in arms for row in _rows(study, metrics, name)]
         same_patients = study.data.external[name].same_patients
@@ -91,7 +91,7 @@ def _reliability(study: Study, metrics: Metrics, name: str) -> Picture | None:
 
 
 def _samples(study: Study, paths: Paths) -> tuple[int, dict[str, int], list[tuple[str, str]]]:
-    """How many samples are tested on, and of each class; and those that are left out."""
+    """How many samples of an external data set are tested on, and of each class; and those that are left out."""
     if not Path(paths.splits).is_file() or not Path(paths.groups).is_file():
         return 0, {}, []
     splits = read_splits(study)
