@@ -85,11 +85,17 @@ def test_a_study_file_must_be_called_as_its_folder(minimal, tmp_path, stem):
 @pytest.mark.parametrize(
     "url",
     ["http://[::1", "https://", "https://x:99999999/", "https://x:0/", "file:///etc/passwd", "data:,x", "https://a b/"]
-    + ["https://ä/", "ftp://x/y", "x", ""],
+    + ["https://ä/", "ftp://x/y", "x", "", "http://x/y", "http://localhost.x/y", "http://127.0.0.1@x/y"],
 )
 def test_what_is_no_address_is_refused(load, minimal, url):
     line = fault_of(load, minimal.replace("{path: somewhere}", f"{{url: '{url}', sha256: {SHA}}}"))
-    assert f"data.source.url: {url!r} is no http or https address" in line
+    assert f"data.source.url: {url!r} is no https address" in line
+
+
+@pytest.mark.parametrize("url", ["https://x/y.zip", "http://localhost:8000/y.zip", "http://127.0.0.1/y.zip"])
+def test_addresses_of_https_and_of_this_computer_are_taken(load, minimal, url):
+    study = load(minimal.replace("{path: somewhere}", f"{{url: '{url}', sha256: {SHA}}}"), "full")
+    assert study.data.source.url == url
 
 
 @pytest.mark.parametrize(

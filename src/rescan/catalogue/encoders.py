@@ -205,7 +205,7 @@ ENCODERS = by_name(
         "rescan.models.se_resnext:se_resnext50",
         about="32x4d, Hu et al. 2018, MONAI's",
         weights=Weights(
-            "se_resnext50_32x4d-a260b3a4.pth", "http://data.lip6.fr/cadene/pretrainedmodels/", renamed=_SE_RESNEXT
+            "se_resnext50_32x4d-a260b3a4.pth", "https://data.lip6.fr/cadene/pretrainedmodels/", renamed=_SE_RESNEXT
         ),
         cost=Cost(25.5, 4.23, 33.7, layers=248, maps=2048, cells=49),
         layers=map_layers.RESNET,

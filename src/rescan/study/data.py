@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SEPARATOR = "|"  # of several labels of a sample, in the manifest
 NO_LABEL = "none"  # there, of a sample with none of several labels
 NO_LABELS = ("", NO_LABEL, "no finding", "no findings")  # in tables, case aside
+THIS_COMPUTER = ("localhost", "127.0.0.1")
 MOST_LABELS = 62  # of several labels a sample's are the bits of one integer
 
 
@@ -42,15 +43,21 @@ def _with_columns(layout: Any) -> Any:
     return {**rest, "columns": {**columns, **more}} if columns and isinstance(more, dict) else layout
 
 
-def _address(url: str) -> str:
-    """Refuse what is no address that can be fetched from."""
+def is_secure(url: str) -> bool:
+    """Whether an address is of https, or of this computer: nobody on the way can read or change what comes from it."""
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        sound = bool(parts.hostname) and parts.port != 0
     except ValueError:  # of brackets, or of the port
-        sound = False
-    if not sound or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError(f"{url!r} is no http or https address, such as https://host/data.zip")
+        return False
+    secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in THIS_COMPUTER)
+    return sound and secure and url.isascii() and url.isprintable() and " " not in url
+
+
+def _address(url: str) -> str:
+    """Refuse what is no address that can be fetched from securely."""
+    if not is_secure(url):
+        raise ValueError(f"{url!r} is no https address, such as https://host/data.zip")
     return url
 
 

@@ -21,7 +21,7 @@ OTHERWISE = "or use a local copy"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT at every path but /missing; `ranges`, `stop_after` and `seen` are set by the tests."""
+    """Serves CONTENT, but at /missing, and at /to/<address>, a redirect; tests set `ranges`, `stop_after`, `seen`."""
 
     ranges = True
     stop_after: int | None = None
@@ -32,6 +32,11 @@ class Handler(BaseHTTPRequestHandler):
         type(self).seen.append(wanted)
         if self.path == "/missing":
             self.send_error(404)
+            return
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path[len("/to/") :])
+            self.end_headers()
             return
         start = int(wanted[6:-1]) if wanted and self.ranges else 0
         if wanted and start >= len(CONTENT):
@@ -103,9 +108,16 @@ def test_a_wrong_sha256(server, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_redirects_are_followed_to_https_and_this_computer_only(server, tmp_path):
+    assert remote.fetch_url(f"{server}/to/{server}/a.zip", DIGEST, tmp_path / "a").read_bytes() == CONTENT
+    for address in ("http://127.0.0.2/a.zip", "ftp://127.0.0.1/a.zip"):
+        message = fault(remote.fetch_url, f"{server}/to/{address}", DIGEST, tmp_path)
+        assert f"leads to {address}, which is no https address" in message
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_what_cannot_be_fetched(server, tmp_path):
     assert "404" in fault(remote.fetch_url, f"{server}/missing", DIGEST, tmp_path)
-    assert "not an http" in fault(remote.fetch_url, "file:///etc/passwd", DIGEST, tmp_path)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/a.zip"

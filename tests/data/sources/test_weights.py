@@ -24,6 +24,7 @@ from rescan.errors import RescanError
 from rescan.models.model_files import load_encoder_weights
 from rescan.models.networks import build
 from rescan.study import Recipe
+from rescan.study.data import is_secure
 
 # Files under the names that older versions of torchvision give them.
 RENEWED = {
@@ -106,6 +107,12 @@ def test_without_a_network_one_line_says_what_to_do(monkeypatch, tmp_path):
     assert not list(tmp_path.glob("data/weights/*"))
 
 
+def test_all_published_files_lie_at_https_addresses():
+    folders = {encoder.weights.folder for encoder in ENCODERS.values() if encoder.weights is not None}
+    assert folders
+    assert all(is_secure(folder) for folder in folders)
+
+
 def test_an_encoder_without_known_weights_is_said():
     with pytest.raises(RescanError, match="no pretrained weights are known"):
         weights.weights("lenet")
@@ -134,7 +141,8 @@ def test_se_resnext50_gets_the_weights_that_monai_would_give_it(monkeypatch, tmp
         old = old.replace("se_layer.fc.0.", "se_module.fc1.").replace("se_layer.fc.2.", "se_module.fc2.")
         state[old] = value[..., None, None] if old.endswith(("fc1.weight", "fc2.weight")) else value
     published = ENCODERS["se_resnext50"].weights
-    assert published.folder + published.file == senet.SE_NET_MODELS["se_resnext50_32x4d"]
+    of_monai = senet.SE_NET_MODELS["se_resnext50_32x4d"]
+    assert published.folder + published.file == of_monai.replace("http://", "https://")
     monkeypatch.setattr(senet, "load_state_dict_from_url", lambda *_, **__: dict(state))
     reference = SEResNext50(spatial_dims=2, in_channels=3, pretrained=True).state_dict()
     assert all(torch.equal(reference[key], value) for key, value in expected.items())

@@ -13,21 +13,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from rescan.errors import NoRoomError, RescanError, is_full
+from rescan.errors import NoRoomError, RescanError, is_full, shown
 from rescan.files import sha256, sync
 from rescan.log import logger, progress
 from rescan.named_files import at_home
+from rescan.study.data import is_secure
 
 TIMEOUT = 60  # seconds without an answer
 BLOCK = 1 << 20  # bytes
 GOES_ON = "make room there and run again, it goes on from there"
 
 
+class _SecureRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only where the study file could have sent us itself."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request for the new address."""
+        if not is_secure(newurl):
+            fault = f"leads to {shown(newurl)}, which is no https address"
+            raise RescanError(f"{req.full_url}: {fault}; give a local copy, or another address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def opener() -> urllib.request.OpenerDirector:
+    """What opens addresses, and follows redirects to secure ones."""
+    return urllib.request.build_opener(_SecureRedirects)
+
+
 def fetch_url(url: str, digest: str, folder: Path) -> Path:
     """Fetch a file, going on where an earlier try broke off, and check it.
 
     Args:
-        url: An http or https address.
+        url: An address that a study file may have (`is_secure`).
         digest: The SHA-256 that the file must have, in hexadecimal.
         folder: Where to keep it.
 
@@ -35,10 +54,8 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
         The whole, checked file.
 
     Raises:
-        RescanError: No such file, no network, or another SHA-256 (then the file is removed).
+        RescanError: No such file, no network, it is elsewhere without https, or another SHA-256 (then it is removed).
     """
-    if not url.startswith(("https://", "http://")):
-        raise RescanError(f"source.url: {url}: not an http or https address")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / digest[:16]
     part = file.with_suffix(".part")
@@ -47,7 +64,7 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
     have = part.stat().st_size if part.is_file() else 0
     headers, total = {"Range": f"bytes={have}-"} if have else {}, None
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as reply:  # noqa: S310 - checked above
+        with opener().open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as reply:  # noqa: S310 - `Source` checks it
             have = have if reply.status == http.HTTPStatus.PARTIAL_CONTENT else 0
             length = reply.headers.get("Content-Length")
             total = have + int(length) if length else None
@@ -63,9 +80,7 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
     except (OSError, http.client.HTTPException) as error:
         if is_full(error):
             need = f"; needs about {total / 1e6:.3g} MB" if total else ""
-            raise NoRoomError(
-                f"{part}: no space left{need}; make room there and run again, it goes on from there"
-            ) from None
+            raise NoRoomError(f"{part}: no space left{need}; {GOES_ON}") from None
         reason = getattr(error, "reason", None) or error
         raise RescanError(
             f"{url}: cannot be fetched ({reason}); check the network and run again, it goes on from there"
@@ -180,9 +195,7 @@ def _client(what: str, key: str, meanings: dict[int, str], otherwise: str, folde
         elif status is not None:
             reason = f"the server answers {status}; try again later"
         elif is_full(error):
-            raise NoRoomError(
-                f"{folder}: no space left; make room there and run again, it goes on from there"
-            ) from None
+            raise NoRoomError(f"{folder}: no space left; {GOES_ON}") from None
         elif isinstance(error, OSError):  # what `requests` raises is one
             reason = (
                 f"cannot be fetched ({type(error).__name__}); check the network and run again, it goes on from there"

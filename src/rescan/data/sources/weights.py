@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.numpy import save_file
 
 from rescan.catalogue import ENCODERS
 from rescan.data.readers.pth import read_pth
+from rescan.data.sources.remote import opener
 from rescan.errors import RescanError, is_full
 from rescan.files import sha256, write_tensors, writing
 from rescan.log import logger, progress
@@ -60,7 +60,7 @@ def _download(path: Path, folder: str) -> None:
     """Download a pinned file from a folder of the web, its address, to `path`."""
     url = folder + path.name
     try:
-        with urllib.request.urlopen(url, timeout=30) as response, writing(path) as part:  # noqa: S310 - a fixed host, not a file
+        with opener().open(url, timeout=30) as response, writing(path) as part:
             blocks = math.ceil(int(response.headers["Content-Length"] or 0) / BLOCK)
             with part.open("wb") as stream:
                 for block in progress(iter(lambda: response.read(BLOCK), b""), blocks, f"{path.name} (MiB)"):
