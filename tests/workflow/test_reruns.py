@@ -55,6 +55,16 @@ def test_what_came_later_reruns_a_step_only_where_it_is_asked_for(step, sections
     assert keys[1] != keys[0]
 
 
+def test_a_preparation_may_have_a_dot_in_its_name_and_its_key_is_as_that_of_its_section():
+    study = Study.model_validate(STUDY)
+    dotted = study.model_copy(update={"preparations": {"v1.2": study.preparations["small"]}})
+    keys = [
+        Keys(SimpleNamespace(everything={"pets": own})).preparation(SimpleNamespace(study="pets", preparation=name))
+        for own, name in ((study, "small"), (dotted, "v1.2"))
+    ]
+    assert keys == [study_key(study, "preparations.small")] * 2
+
+
 def test_operating_points_rerun_results_and_no_training():
     keys = []
     for points in ([], ["youden"]):

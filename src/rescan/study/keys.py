@@ -22,6 +22,11 @@ def study_key(study: Study, *sections: str) -> str:
     return fingerprint(parts or content)
 
 
+def preparation_key(study: Study, name: str) -> str:
+    """Fingerprint of a preparation."""
+    return fingerprint([study.preparations[name].model_dump(mode="json")])
+
+
 def recipe_key(study: Study, arm: str) -> str:
     """Fingerprint of all that an arm's training depends on in the study file, and of the trainer's version."""
     recipe = study.arms[arm]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rescan.files import fingerprint
 from rescan.study import Study
-from rescan.study.keys import autoencoder_key, recipe_key, result_key, study_key
+from rescan.study.keys import autoencoder_key, preparation_key, recipe_key, result_key, study_key
 
 
 def key_of_step(step: str, study: Study, name: str | None) -> str:
@@ -18,7 +17,7 @@ def key_of_step(step: str, study: Study, name: str | None) -> str:
     if name is None:
         return study_key(study) if step == "report" else ""
     if step == "preprocess":
-        return fingerprint(study.preparations[name].model_dump(mode="json"))
+        return preparation_key(study, name)
     if step == "pretrain":
         return autoencoder_key(study, name)
     if step in ("posttrain", "evaluate"):

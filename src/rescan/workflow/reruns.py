@@ -13,7 +13,7 @@ from rescan import catalogue
 from rescan.catalogue import phantoms
 from rescan.files import fingerprint
 from rescan.study import DataSet, Recipe, Study
-from rescan.study.keys import autoencoder_key, recipe_key, result_key, study_key
+from rescan.study.keys import autoencoder_key, preparation_key, recipe_key, result_key, study_key
 from rescan.walk import files_below
 from rescan.workflow.plan import Plan
 from rescan.workflow.wildcards import Wildcards
@@ -57,7 +57,7 @@ class Keys:
 
     def preparation(self, wildcards: Wildcards) -> str:
         """A preparation of the study."""
-        return study_key(self._study(wildcards), f"preparations.{wildcards.preparation}")
+        return preparation_key(self._study(wildcards), wildcards.preparation)
 
     def exploration(self, wildcards: Wildcards) -> list[Any]:
         """The first arm's preparation and all augmentations, of which `explore` draws examples."""
