@@ -17,7 +17,7 @@ OWN = Path("/proc/self/cgroup")
 GIB = 2**30
 OF_PROCESS = "ulimit -v"
 NEARLY_FULL = 0.95  # of a limit
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
 REMEDY = "use a smaller batch or fewer processes, or give it more memory"
 
 
@@ -92,8 +92,9 @@ def watched() -> Iterator[None]:
 
 
 def _watch(over: threading.Event) -> None:
+    known = limits()
     while not over.wait(LOOK_SECONDS):
-        for limit in limits():
+        for limit in known:
             used = limit.used()
             if used > NEARLY_FULL * limit.size:
                 logger.warning(
@@ -154,23 +155,20 @@ def _of_slurm() -> Iterator[Limit]:
             yield Limit("SLURM", int(text) * int(os.environ.get("SLURM_CPUS_ON_NODE", "1")) * 2**20, _own_tree)
 
 
-def _own_tree() -> int:
+def _own_tree(process: str = "self") -> int:
     """Bytes of this process and all below it, without the pages of files."""
-    parents: dict[int, int] = {}
-    sizes: dict[int, int] = {}
-    for status in PROCESSES.glob("[0-9]*/status"):
-        with suppress(OSError, ValueError, IndexError):
-            values = {line[: line.index(":")]: line.split() for line in status.read_text().splitlines() if ":" in line}
-            number = int(values["Pid"][1])
-            parents[number] = int(values["PPid"][1])
-            kinds = [values[kind][1] for kind in ("RssAnon", "RssShmem") if kind in values]
-            sizes[number] = sum(map(int, kinds)) * 1024
-    total, mine = 0, [os.getpid()]
-    while mine:
-        number = mine.pop()
-        total += sizes.get(number, 0)
-        mine += [child for child, parent in parents.items() if parent == number]
-    return total
+    own = 0
+    with suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+        lines = (PROCESSES / process / "status").read_text().splitlines()
+        own = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+    return own + sum(map(_own_tree, children(process)))
+
+
+def children(process: str = "self") -> Iterator[str]:
+    """Yield the numbers of the running processes that a process has started."""
+    for tasks in (PROCESSES / process / "task").glob("*/children"):
+        with suppress(OSError):  # it has ended meanwhile
+            yield from tasks.read_text().split()
 
 
 def _address_space() -> int:

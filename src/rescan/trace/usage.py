@@ -8,10 +8,12 @@ import platform
 import resource
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rescan
+from rescan.memory import children
 from rescan.results.provenance_file import MachineUsed
 
 if TYPE_CHECKING:
@@ -82,10 +84,7 @@ def cpu_seconds() -> float:
 def _of_running_children() -> Iterator[float]:
     """Of each running child and those of its own that have ended: `man proc`, fields 14 to 17 of stat."""
     ticks = os.sysconf("SC_CLK_TCK")
-    for tasks in Path("/proc/self/task").glob("*/children"):
-        try:
-            for child in tasks.read_text("utf-8").split():
-                fields = Path("/proc", child, "stat").read_text("utf-8").rpartition(")")[2].split()
-                yield sum(map(int, fields[11:15])) / ticks
-        except (OSError, ValueError):
-            continue  # it has ended meanwhile
+    for child in children():
+        with suppress(OSError, ValueError):  # it has ended meanwhile
+            fields = Path("/proc", child, "stat").read_text("utf-8").rpartition(")")[2].split()
+            yield sum(map(int, fields[11:15])) / ticks
