@@ -19,6 +19,7 @@ from torchvision import models
 from torchvision.models.vision_transformer import MLPBlock
 
 from rescan.catalogue.encoders import ENCODERS, PYTORCH
+from rescan.cli.steps import weights as step
 from rescan.data.sources import weights
 from rescan.errors import RescanError
 from rescan.models.model_files import load_encoder_weights
@@ -113,9 +114,13 @@ def test_all_published_files_lie_at_https_addresses():
     assert all(is_secure(folder) for folder in folders)
 
 
-def test_an_encoder_without_known_weights_is_said():
+@pytest.mark.parametrize("encoder", ["lenet", "../x"])
+def test_an_encoder_without_known_weights_is_said_before_anything_is_written(encoder, monkeypatch, tmp_path):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(RescanError, match="no pretrained weights are known"):
-        weights.weights("lenet")
+        step(encoder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]
 
 
 def test_the_pinned_files_are_those_of_torchvision():

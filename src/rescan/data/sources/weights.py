@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from rescan.catalogue import ENCODERS
+from rescan.catalogue.encoders import ENCODERS, Weights
 from rescan.data.readers.pth import read_pth
 from rescan.data.sources.remote import opener
 from rescan.errors import RescanError, is_full
@@ -22,10 +22,20 @@ BLOCK = 1 << 20
 
 
 def files_of(encoder: str) -> list[str]:
-    """The file of an encoder's weights; and the published one, where it is known."""
-    out = Paths.weights(encoder)
+    """The file of an encoder's weights, and the published one.
+
+    Raises:
+        RescanError: No weights are known for the encoder.
+    """
+    published, out = _published(encoder), Paths.weights(encoder)
+    return [out, str(Path(out).with_name(published.file))]
+
+
+def _published(encoder: str) -> Weights:
     published = ENCODERS[encoder].weights if encoder in ENCODERS else None
-    return [out, *([] if published is None else [str(Path(out).with_name(published.file))])]
+    if published is None:
+        raise RescanError(f"{encoder}: no pretrained weights are known; set weights: none for this encoder")
+    return published
 
 
 def weights(encoder: str) -> Path:
@@ -40,11 +50,8 @@ def weights(encoder: str) -> Path:
     Raises:
         RescanError: No weights are known for the encoder, they cannot be downloaded, or the file is not the pinned one.
     """
-    published = ENCODERS[encoder].weights if encoder in ENCODERS else None
-    if published is None:
-        raise RescanError(f"{encoder}: no pretrained weights are known; set weights: none for this encoder")
-    out = Path(Paths.weights(encoder))
-    source = out.with_name(published.file)
+    published = _published(encoder)
+    out, source = map(Path, files_of(encoder))
     if not source.exists():
         _download(source, published.folder)
     if not sha256(source).startswith(published.checksum):
