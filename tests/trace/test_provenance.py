@@ -7,6 +7,7 @@ import os
 import random
 import re
 import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -71,6 +72,9 @@ def test_it_says_with_which_code_settings_and_machine_and_nothing_of_the_person(
     assert (train["name"], train["fold"], train["seed"], train["seeds"]) == ("plain", 0, 0, [0])
     assert train["machine"] == {**train["machine"], "device": "cpu", "threads": 1, "image": None}
     assert {"python", "rescan", "torch", "numpy"} <= {*train["versions"]}
+    subprocess.run([sys.executable, "-m", "rescan", "split", f"{RESULTS}/study.json"], check=True, timeout=100)
+    assert "torch" not in content("split")["versions"]  # which other tests may have loaded into this process
+    assert content("split")["machine"]["device"] is None
     assert train["code"] == [checkout.code()._asdict()]
     assert 0 < train["cpu_seconds"] < 100
     assert 1e8 < train["peak_memory"] < 1e10
@@ -151,6 +155,14 @@ def test_a_step_whose_provenance_cannot_be_written_has_done_its_work(caplog, mon
         pass
     assert "split.json: cannot be written (No space left on device): what this step made has no" in caplog.text
     assert not (FOLDER / "split.json").exists()  # that of the call before would tell of other files
+
+
+def test_the_code_is_that_of_the_steps_beginning(monkeypatch):
+    checkout.code.cache_clear()
+    before = checkout._checksum()
+    with traced("split", read(f"{RESULTS}/study.json")):
+        monkeypatch.setattr(checkout, "_checksum", lambda: "0" * 16)  # as if a file were edited meanwhile
+    assert [code["checksum"] for code in content("split")["code"]] == [before]
 
 
 def test_a_step_that_fails_leaves_the_provenance_of_the_one_before():

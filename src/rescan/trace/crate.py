@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from rescan.checkout import in_words
-from rescan.files import writing
+from rescan.files import remove_temporaries, writing
+from rescan.locks import locked
 from rescan.log import logger
 from rescan.paths import Paths
 from rescan.results.provenance_file import CodeUsed, FileState, Provenance, provenance_of
@@ -39,13 +40,18 @@ FORMATS = {
 
 
 def write_crate(study: Study) -> None:
-    """Write a study's crate, of the provenance that can be read; where it cannot be written a warning says so."""
-    paths = Paths(study.scale, study.name)
+    """Write a study's crate, of the provenance that can be read; where it cannot be written a warning says so.
+
+    One process at a time does, so that the last one has read what all others wrote.
+    """
+    out = Paths(study.scale, study.name).crate
     try:
-        with writing(paths.crate) as temporary:
-            temporary.write_text(crate(study, provenance_of(study)[0]), "utf-8")
+        with locked(out, "report"):
+            remove_temporaries(Path(out))
+            with writing(out) as temporary:
+                temporary.write_text(crate(study, provenance_of(study)[0]), "utf-8")
     except OSError as error:
-        logger.warning("%s: cannot be written (%s)", paths.crate, error.strerror)
+        logger.warning("%s: cannot be written (%s)", out, error.strerror)
 
 
 def crate(study: Study, calls: Mapping[str, Provenance]) -> str:

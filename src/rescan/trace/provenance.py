@@ -64,6 +64,7 @@ def traced(
         seed: The seed, where the step is of one.
     """
     started, clock, spent = datetime.now(timezone.utc), time.monotonic(), usage.cpu_seconds()
+    checkout.code()  # now: files may be edited while the step runs
     with touched.noting() as notes:
         yield
     call = Call(step, study, name, fold, seed)
