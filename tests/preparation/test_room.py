@@ -70,7 +70,7 @@ def test_the_disk_is_looked_at_too(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 10**9})
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
     room.check_room(preparation, "mine", tmp_path / "a/store", 1000, 1)
-    reason = r"no space left; needs about 1 GB, 1 GB are free \(1001 samples of 1 items of 1000 x 1000\); make room"
+    reason = "a/store: no space left; needs about 1 GB, 1 GB are free; make room there, or make items smaller"
     with pytest.raises(RescanError, match=reason):
         room.check_room(preparation, "mine", tmp_path / "a/store", 1001, 1)
 

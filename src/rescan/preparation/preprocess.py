@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +21,7 @@ from rescan.files import fingerprint, sha256, writing
 from rescan.log import logger
 from rescan.paths import Paths, StoreFolder
 from rescan.preparation.image_operators import CannotPrepare
-from rescan.preparation.room import check_room
+from rescan.preparation.room import check_disk, check_room
 from rescan.preparation.sample import NeedsWindow, Prepared, prepare, prepare_all
 from rescan.preparation.store import Rows, digest_of
 from rescan.replacing import replacing
@@ -30,7 +29,6 @@ from rescan.results.agreement import read_samples
 from rescan.results.packed_store import ITEMS, LeftOut, PackedStore
 from rescan.study import Preparation, Study
 from rescan.study.file import preparations_of_arms
-from rescan.workload.estimate_rows import size_of
 
 DIFFERS = "differs in size"
 
@@ -77,13 +75,13 @@ def preprocess(study: Study, name: str, processes: int) -> None:
     check_sizes(study)
     samples, files = _with_files(read_samples(study), paths, preparation.modality)
     has_file = samples["problem"] == ""
-    check_room(preparation, where, Path(paths.store(name)), len(files), processes)
+    check_room(preparation, where, paths.store(name), len(files), processes)
     first = _first_of(study, files, preparation, where)
     patches = len(first.items)
     with replacing(paths.store(name)) as folder:
         store = StoreFolder(folder)
         arrays = _arrays(store, files, first)
-        _check_space(paths.store(name), folder, arrays)
+        check_disk(paths.store(name), sum(rows.length * rows.row_bytes for rows in arrays.values()))
         for rows in arrays.values():
             rows.create()
         tasks = [_Task(number * patches, own_files) for number, own_files in enumerate(files)]
@@ -178,15 +176,6 @@ def _arrays(store: StoreFolder, files: list[Files], first: Prepared) -> dict[str
     if item.ndim == 4 and any(own.layers is not None for own in files):
         arrays["layers"] = Rows(Path(store.layers), count, item.shape[:-1], "uint8")
     return arrays
-
-
-def _check_space(store: StoreFolder, folder: Path, arrays: dict[str, Rows]) -> None:
-    """Refuse to start if the disk of a folder has no room for the arrays of the store."""
-    needed = sum(rows.length * rows.row_bytes for rows in arrays.values())
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        amounts = f"needs about {size_of(needed / 1e6)}, {size_of(free / 1e6)} are free"
-        raise RescanError(f"{store}: no space left; {amounts}; make room there")
 
 
 def _fill(task: _Task, preparation: Preparation, arrays: dict[str, Rows]) -> _Outcome:

@@ -26,13 +26,30 @@ def memory_fault(preparation: Preparation) -> str:
     return f"{peak.step}: {_needs(peak)}, {size_of(free / MEGABYTE)} are free; make it smaller"
 
 
-def check_room(preparation: Preparation, where: str, store: Path, samples: int, processes: int) -> None:
-    """Refuse a preparation for which there is no memory, or whose store has no room on the disk.
+def check_disk(store: str | Path, needed: float) -> None:
+    """Refuse to begin if a store has no room on its disk.
+
+    Args:
+        store: The folder of the store, or where that will be.
+        needed: Bytes.
+
+    Raises:
+        NoRoomError: It has none.
+    """
+    place = Path(store).absolute()
+    free = shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.is_dir())).free
+    if needed > free:
+        sizes = f"needs about {size_of(needed / MEGABYTE)}, {size_of(free / MEGABYTE)} are free"
+        raise NoRoomError(f"{store}: no space left; {sizes}; make room there, or make items smaller")
+
+
+def check_room(preparation: Preparation, where: str, store: str | Path, samples: int, processes: int) -> None:
+    """Refuse a preparation for which there is no memory, or, where its steps set a size, no room on the disk.
 
     Args:
         preparation: The preparation.
         where: What it is called, for messages.
-        store: The folder of its store, or where that will be.
+        store: As for `check_disk`.
         samples: How many.
         processes: How many prepare samples at once; a warning says that there is no memory for so many.
 
@@ -45,14 +62,9 @@ def check_room(preparation: Preparation, where: str, store: Path, samples: int, 
     if peak.bytes * processes > free:
         message = "%s: %s, %d processes more than the %s that are free; fewer (--cores) are safer"
         logger.warning(message, where, _needs(peak), processes, size_of(free / MEGABYTE))
-    items = items_of(preparation)
-    needed = samples * items.number * items.bytes
-    folder = next(place for place in (store, *store.absolute().parents) if place.is_dir())
-    room = shutil.disk_usage(folder).free
-    if has_known_size(preparation) and needed > room:
-        what = f"{samples} samples of {items.number} items of {_by(items.shape)}"
-        sizes = f"no space left; needs about {size_of(needed / MEGABYTE)}, {size_of(room / MEGABYTE)} are free"
-        raise NoRoomError(f"{where}: {store}: {sizes} ({what}); make room, or make items smaller")
+    if has_known_size(preparation):
+        items = items_of(preparation)
+        check_disk(store, samples * items.number * items.bytes)
 
 
 def _needs(peak: Peak) -> str:
