@@ -142,8 +142,8 @@ def test_one_failed_arm_does_not_cost_the_rest(tmp_path, finished):
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     (folder / "results/demo/.state/small/broken").touch()
-    unit = "unit: {stages: {main: {optimizer: {name: sgd, lr: 1000, momentum: 0.9}}}}"
-    arms = f"  base: {{}}\n  broken: {{normalization: unit}}\n  {unit}\n"
+    diverging = "{optimizer: {name: adamw, lr: 1000, weight_decay: 1000}}"  # weights grow a millionfold at each step
+    arms = f"  base: {{}}\n  broken: {{normalization: unit}}\n  unit: {{stages: {{main: {diverging}}}}}\n"
     (folder / "small.yaml").write_text(STUDY.replace("  base: {}\n", arms))
     failed = snakemake(folder, "--keep-going", *configured(folder))
     assert failed.returncode != 0
