@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from rescan import checkout
 from rescan.errors import RescanError
+from rescan.files import writing
 from rescan.models import model_files, networks
 from rescan.results.trained_model import read_trained_model
 from rescan.study import Run
@@ -246,6 +247,27 @@ def test_a_finished_training_is_put_back(make_study, make_store):
     assert (RUN / "model.safetensors").stat().st_mtime >= began - 1
 
 
+def test_results_and_their_figures_take_their_places_together(make_study, make_store):
+    study = make_study()
+    make_store(study)
+    for path in (RUN / "model.safetensors", RUN / "curves.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("old")
+    before = {path.name: path.read_bytes() for path in RUN.iterdir()}
+
+    def fail_to_draw(outputs):
+        assert Path(outputs, "history.csv").is_file()
+        with writing(RUN / "curves.png") as temporary:
+            temporary.write_text("new")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        train_cpu(study, draw=fail_to_draw)
+    assert {path.name: path.read_bytes() for path in RUN.iterdir() if path.is_file()} == before
+    train_cpu(study)
+    assert load_file(RUN / "model.safetensors")
+
+
 def test_other_threads_start_anew(make_study, make_store, monkeypatch, caplog):
     study = make_study()
     make_store(study)
@@ -378,11 +400,13 @@ def test_a_diverged_training_keeps_what_it_had(make_study, make_store, monkeypat
         assert torch.equal(value, weights[name]), name
 
 
-def test_a_training_that_diverges_at_once_keeps_the_untrained_network(make_study, make_store):
-    stage = {"epochs": 3, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 1000, "weight_decay": 1000}}
+def test_a_training_that_diverges_at_once_keeps_the_untrained_network(make_study, make_store, monkeypatch):
+    stage = {"epochs": 3, "batch_size": 4, "optimizer": {"name": "sgd", "lr": 1000}}
     study = make_study(stages={"main": stage})
     make_store(study)
-    train_cpu(study)
+    with monkeypatch.context() as patch:
+        diverge(patch, 3)
+        train_cpu(study)
     assert header_of(RUN / "model.safetensors")["diverged"].startswith("stage main, epoch 0, step ")
     history = pd.read_csv(RUN / "history.csv")
     assert history["kept"].tolist() == [1]

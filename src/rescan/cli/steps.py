@@ -22,6 +22,7 @@ from rescan.cli.options import (
 )
 from rescan.cli.running import paths_of, running, running_run
 from rescan.log import start
+from rescan.paths import AutoencoderFolder, RunFolder
 
 
 def download(study: Resolved, log: Log = None) -> None:
@@ -130,10 +131,13 @@ def train(
 
     run, clock = Run(read(study, arm, fold=fold), arm, fold, seed), Clock(runtime or None)
     files = run.folder
-    outputs = (run.state_folder, files.model, files.history, files.losses, files.network, files.curves)
-    with running_run("train", run, *outputs, stop_waiting=clock.time_is_up, must=True, device=device):
-        train(run, Machine(device, threads, jobs_per_gpu), clock)
-        curves(files.history, files.curves, graded=run.study.data.ordered, vectors=False)
+    made = (run.state_folder, files.model, files.history, files.losses, files.network, files.curves)
+
+    def draw(outputs: str) -> None:
+        curves(RunFolder(outputs).history, files.curves, graded=run.study.data.ordered, vectors=False)
+
+    with running_run("train", run, *made, stop_waiting=clock.time_is_up, must=True, device=device):
+        train(run, Machine(device, threads, jobs_per_gpu), clock, draw)
 
 
 def pretrain(
@@ -156,16 +160,16 @@ def pretrain(
     from rescan.training.lease import Machine
     from rescan.training.pretrain import pretrain
 
-    run, clock = (
-        AutoencoderRun(read(study, autoencoder=autoencoder, fold=fold), autoencoder, fold, seed),
-        Clock(runtime or None),
-    )
-    with running_run(
-        "pretrain", run, run.state_folder, run.folder, stop_waiting=clock.time_is_up, must=True, device=device
-    ):
-        pretrain(run, Machine(device, threads, jobs_per_gpu), clock)
-        curves(run.folder.history, run.folder.curves, vectors=False)
-        reconstructions(Path(run.folder.reconstructions), Path(run.folder.reconstructions_figure))
+    run = AutoencoderRun(read(study, autoencoder=autoencoder, fold=fold), autoencoder, fold, seed)
+    files, clock = run.folder, Clock(runtime or None)
+
+    def draw(outputs: str) -> None:
+        made = AutoencoderFolder(outputs)
+        curves(made.history, files.curves, vectors=False)
+        reconstructions(Path(made.reconstructions), Path(files.reconstructions_figure))
+
+    with running_run("pretrain", run, run.state_folder, files, stop_waiting=clock.time_is_up, must=True, device=device):
+        pretrain(run, Machine(device, threads, jobs_per_gpu), clock, draw)
 
 
 def infer(

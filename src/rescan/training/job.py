@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from rescan import stopping
+from rescan.files import together
 from rescan.log import logger
 from rescan.paths import RunFolder
 from rescan.results.history_files import HISTORY, LOSSES
@@ -45,7 +46,14 @@ class Clock:
         return f"stopped before its {self.minutes:g} minutes are over"
 
 
-def train_once(task_class: type[Task], run: AnyRun, machine: Machine, clock: Clock) -> None:
+Draw = Callable[[str], None]  # draws what a folder of outputs holds, as of its history
+
+
+def no_drawing(outputs: str) -> None:
+    """Draw nothing."""
+
+
+def train_once(task_class: type[Task], run: AnyRun, machine: Machine, clock: Clock, draw: Draw) -> None:
     """Train what is to be trained once, or go on where an earlier call was stopped; write its outputs.
 
     On a CPU, a training that was stopped and resumed gives the same model, bit for bit, as one that was not. Only one
@@ -56,6 +64,7 @@ def train_once(task_class: type[Task], run: AnyRun, machine: Machine, clock: Clo
         run: What is trained.
         machine: What the job may use. On a CPU another number of threads changes results, so it starts anew.
         clock: How much time the job has.
+        draw: Draws the figures of the outputs; what it writes takes its place together with them.
 
     Raises:
         RescanError: The data do not allow the training; the loss is not finite; the GPU's memory is too small; or the
@@ -74,7 +83,9 @@ def train_once(task_class: type[Task], run: AnyRun, machine: Machine, clock: Clo
             trainer.train()
             write_outputs(task, trainer.progress)
             state.finish(folder, keys[device.type])
-    state.publish(folder, Path(run.folder))
+    with together():
+        state.publish(folder, Path(run.folder))
+        draw(run.state_folder.outputs)
 
 
 def write_outputs(task: Task, progress: Progress) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from rescan import touched
 from rescan.catalogue import KNOWN_COLUMNS
 from rescan.errors import RescanError
-from rescan.files import copy_file, fingerprint, sha256, together, write_tensors, writing
+from rescan.files import copy_file, fingerprint, sha256, write_tensors, writing
 from rescan.log import logger
 from rescan.paths import StateFolder
 from rescan.results.damage import damaged
@@ -161,10 +161,9 @@ def publish(folder: Path, run: Path) -> None:
 
     Where the file system can share the bytes of copies until one is edited, they take no room.
     """
-    with together():
-        for output in _outputs(folder):
-            with writing(run / output.name) as temporary:
-                copy_file(output, temporary)
+    for output in _outputs(folder):
+        with writing(run / output.name) as temporary:
+            copy_file(output, temporary)
 
 
 def _outputs(folder: Path) -> list[Path]:
