@@ -1,7 +1,7 @@
-"""Random mutations of what people write: each is taken, or refused in lines that name the file; no traceback, no hang.
+"""Random mutations of what Rescan reads: each is taken, or refused in lines that name the file; no traceback, no hang.
 
-`python -m tests.fuzz study --count 10000 --seed 1` mutates each study file, `config` config.yaml. Another target is a
-function `(count, seed) -> faults` in TARGETS.
+`python -m tests.fuzz study config --count 10000 --seed 1` mutates each study file, then config.yaml. The other targets
+are the files between steps, of `tests.fuzz_results`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import argparse
 import copy
 import logging
 import random
-import signal
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
+
+from tests import fuzz_results
+from tests.time_limit import TooLong, time_limit
 
 from rescan.errors import RescanError
 from rescan.study import SCALES, Settings, Study
@@ -29,7 +31,6 @@ from rescan.workflow.plan import Plan
 ROOT = Path(__file__).parent.parent
 STUDIES = [*sorted(ROOT.glob("studies/*.yaml")), *sorted(ROOT.glob("docs/examples/*.yaml"))]
 SECONDS = 5  # of computing that a case may take
-WAITING = 60  # seconds that it may take in all, on a machine that has other things to do
 AS_TEXT = 0.25  # share of cases that change the text rather than the tree that is read of it: these take longer
 NASTY = [
     None, True, False, 0, 1, -1, 2, 10**30, -(10**30), 0.5, 1e308, -1e-308, "", " ", "a", "no", "null", "1", "..", "/",
@@ -58,10 +59,6 @@ PIECES = [
     "|\n",
     "\r",
 ]
-
-
-class TooLong(BaseException):
-    """A case takes longer than SECONDS or WAITING; no `except Exception` catches it."""
 
 
 def run(target: str, count: int, seed: int) -> list[str]:
@@ -144,28 +141,11 @@ def _cases(count: int, seed: int, name: str) -> Iterator[tuple[random.Random, st
 def _watched(case: str, mutated: object, check: Callable[[], None]) -> list[str]:
     """What goes wrong in a case; nothing, if all is well."""
     try:
-        with _time_limit():
+        with time_limit(SECONDS):
             check()
     except (Exception, TooLong):  # noqa: BLE001 - whatever it is, it is a fault
         return [f"{case}: {mutated!r:.2000}\n{traceback.format_exc(limit=-6)}"]
     return []
-
-
-@contextmanager
-def _time_limit() -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise TooLong
-
-    timers = {signal.SIGPROF: (signal.ITIMER_PROF, SECONDS), signal.SIGALRM: (signal.ITIMER_REAL, WAITING)}
-    before = {number: signal.signal(number, stop) for number in timers}
-    for timer, seconds in timers.values():
-        signal.setitimer(timer, seconds)
-    try:
-        yield
-    finally:
-        for number, (timer, _) in timers.items():
-            signal.setitimer(timer, 0)
-            signal.signal(number, before[number])
 
 
 def _changed_tree(tree: dict[str, object], chance: random.Random) -> dict[str, object]:
@@ -230,23 +210,30 @@ def _changed_text(text: str, chance: random.Random) -> bytes:
     return content[:-1] + b"\xff" if chance.random() < 0.02 else content
 
 
-TARGETS: dict[str, Callable[[int, int], list[str]]] = {"study": study, "config": config}
+TARGETS: dict[str, Callable[[int, int], list[str]]] = {
+    "study": study,
+    "config": config,
+    **{name: partial(fuzz_results.run, name) for name in fuzz_results.TARGETS},
+}
 
 
 def main() -> None:
-    """Run a target and print what went wrong."""
+    """Run targets and print what went wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("targets", nargs="+", choices=TARGETS)
     parser.add_argument("--count", type=int, default=1000, help="of mutations, of each file")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     logging.getLogger("rescan").setLevel(logging.ERROR)
-    began = time.monotonic()
-    faults = run(options.target, options.count, options.seed)
-    print(*faults, sep="\n")  # noqa: T201
-    took = time.monotonic() - began
-    print(f"{options.target}: {options.count} cases of each file, {len(faults)} faults, {took:.0f} s")  # noqa: T201
-    sys.exit(bool(faults))
+    total = 0
+    for target in options.targets:
+        began = time.monotonic()
+        faults = run(target, options.count, options.seed)
+        took = time.monotonic() - began
+        result = f"{target}: {options.count} cases of each file, {len(faults)} faults, {took:.0f} s"
+        print(*faults, result, sep="\n", flush=True)  # noqa: T201
+        total += len(faults)
+    sys.exit(total > 0)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ verify` compares checksums. Nothing else may change a result in silence.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import logging
 import os
 import random
-import signal
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -25,6 +23,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from tests.mutations import mutate, touched
+from tests.time_limit import TooLong, time_limit
 
 from rescan.data.audit import confounds
 from rescan.data.audit.audit import audit
@@ -53,7 +52,7 @@ from rescan.study import Run, Study
 PATHS = Paths("demo", "pets")
 STORE, RUN, ARM = PATHS.store("small"), PATHS.run("one", 0, 0), PATHS.arm("one")
 EACH = 10  # samples of each class
-SECONDS = 20  # that a case may take
+SECONDS = 20  # of computing that a case may take
 STAGE = {"epochs": 1, "optimizer": "adam", "losses": {"classification": "cross_entropy"}, "samples": ["own", "more"]}
 RECIPE = {
     "preparation": "small",
@@ -348,26 +347,17 @@ def _restore(whole: dict[Path, bytes]) -> None:
 
 def _fault(read: Callable[[], str], file: Path, right: str | None) -> str | None:
     """What is wrong with how a damaged file is read; None if nothing is. Any result is right if `right` is None."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
-    faulthandler.dump_traceback_later(3 * SECONDS, exit=True)
     try:
-        result = read()
+        with time_limit(SECONDS):
+            result = read()
     except RescanError as error:
         lines = str(error).splitlines()
         if len(lines) != 1 or (right is not None and file.name not in lines[0]):
             return f"the error {str(error)[:300]!r}"
         return None
-    except TimeoutError:
-        return f"a hang of {SECONDS} s"
+    except TooLong:
+        return "a hang"
     except Exception as error:  # noqa: BLE001 - any other error is what is looked for
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}: {str(error)[:200]!r}"
-    finally:
-        signal.alarm(0)
-        faulthandler.cancel_dump_traceback_later()
     return "another result in silence" if right is not None and result != right else None

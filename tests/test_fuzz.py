@@ -2,6 +2,7 @@
 
 import pytest
 from tests import fuzz
+from tests.time_limit import TooLong
 
 from rescan.study import file as study_file
 
@@ -15,7 +16,7 @@ def test_mutated_configurations_are_taken_or_refused():
     assert fuzz.run("config", 60, seed=0) == []
 
 
-@pytest.mark.parametrize("fault", [KeyError("x"), fuzz.TooLong(), fuzz.RescanError("a line of no file")])
+@pytest.mark.parametrize("fault", [KeyError("x"), TooLong(), fuzz.RescanError("a line of no file")])
 def test_what_is_wrong_is_found(monkeypatch, fault):
     def load(*_):
         raise fault
