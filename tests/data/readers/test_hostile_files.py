@@ -196,6 +196,17 @@ def test_pages_are_counted_before_they_are_decoded(tmp_path):
         volumes.read(tmp_path / "x.tif", memory=10 * 64 * 64 * 7 - 1)
 
 
+def test_no_more_pages_are_counted_than_a_volume_may_have(tmp_path, monkeypatch):
+    picture = Image.new("L", (64, 64))
+    picture.save(tmp_path / "x.tif", save_all=True, append_images=[picture] * 9)
+    monkeypatch.setattr(images, "MOST_PAGES", 10)
+    assert volumes.read(tmp_path / "x.tif").values.shape == (10, 64, 64)
+    monkeypatch.setattr(images, "MOST_PAGES", 9)
+    for read in (images.read, volumes.read):
+        with pytest.raises(images.Unreadable, match="holds more than 9 pages; split it"):
+            read(tmp_path / "x.tif")
+
+
 def test_a_file_larger_than_memory_is_not_begun(tmp_path):
     with (tmp_path / "x.png").open("wb") as stream:
         stream.write(png(32, 32, bytes(33 * 32)))

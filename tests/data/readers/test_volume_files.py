@@ -90,6 +90,17 @@ def test_nrrd_files(tmp_path, expected, encoding):
         volumes.read(tmp_path / "b.nrrd")
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_nrrd_file_that_unpacks_to_more_than_it_says_is_refused(tmp_path, beside):
+    header = {"space": "lps", "space directions": np.eye(3), "space origin": np.zeros(3), "encoding": "gzip"}
+    path = tmp_path / ("a.nhdr" if beside else "a.nrrd")
+    nrrd.write(str(path), np.zeros((8, 64, 64, 256), np.uint8), header, detached_header=beside)
+    content = path.read_bytes().replace(b"dimension: 4", b"dimension: 3").replace(b"sizes: 8 64 64 256", b"sizes: 8 64 64")
+    path.write_bytes(content)
+    with pytest.raises(Unreadable, match="its compressed voxels are more than its header says"):
+        volumes.read(path)
+
+
 def test_a_nrrd_file_of_the_other_byte_order_and_one_with_its_data_beside(tmp_path, expected):
     affine = np.diag([-1, -1, 1, 1]) @ AFFINE
     header = {"space": "lps", "space directions": affine[:3, :3].T, "space origin": affine[:3, 3]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import struct
 import warnings
@@ -39,6 +40,7 @@ UPRIGHT = {  # by EXIF orientation
 }
 SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 STRIP = 64  # rows
+MOST_PAGES = 10_000  # of a TIFF file: to count them takes as long as their number squared
 PHOTOMETRIC, BITS, SUBFILE, SAMPLE_FORMAT = 262, 258, 254, 339  # TIFF's tags
 SIGNED = 2  # of SAMPLE_FORMAT
 
@@ -120,7 +122,7 @@ def read_pages(path: Path, memory: int | None) -> tuple[np.ndarray, str]:
         (pages, H, W) of the file's own type, and Pillow's name of it.
 
     Raises:
-        Unreadable: A page is in color, or differs from the first; or they do not fit into memory.
+        Unreadable: A page is in color, or differs from the first; or they are too many, or do not fit into memory.
     """
     with Image.open(path) as file:
         pages: list[np.ndarray] = []
@@ -162,12 +164,16 @@ def _opened(stream: BinaryIO, at_least: int | None) -> tuple[np.ndarray, ImageIn
 
 def _pages(file: Image.Image) -> list[int]:
     """The pages of a file that are pictures of their own, not smaller copies of others."""
-    count = getattr(file, "n_frames", 1) if file.format != "MPO" else 1  # a photograph, and what belongs to it
-    if count == 1 or file.format != "TIFF":
-        return list(range(count))
+    if file.format != "TIFF":
+        return list(range(getattr(file, "n_frames", 1) if file.format != "MPO" else 1))  # a photograph, and its parts
     pages = []
-    for number in range(count):
-        file.seek(number)
+    for number in itertools.count():
+        try:
+            file.seek(number)
+        except EOFError:
+            break
+        if number == MOST_PAGES:
+            raise Unreadable(f"holds more than {MOST_PAGES:,} pages; split it")
         if not _tag(file, SUBFILE, 0) & 1:
             pages.append(number)
     file.seek(pages[0] if pages else 0)

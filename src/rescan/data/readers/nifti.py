@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -30,6 +31,8 @@ WORLDS = {  # NRRD's spaces → the signs that make them RAS+
     "las": (-1.0, 1.0, 1.0),
 }
 NIFTI_2 = 540  # bytes of its header
+UNPACKERS = {"gzip": gzip.open, "gz": gzip.open, "bzip2": bz2.open, "bz2": bz2.open}  # by NRRD's encodings
+SLACK = 2**20  # bytes before or behind voxels
 MILLIMETERS = {1: 1000.0, 3: 0.001}  # of NIfTI's codes of a unit: meters, micrometers
 
 
@@ -145,11 +148,14 @@ def read_nrrd(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
         import nrrd
     except ImportError:
         raise Unreadable("is a NRRD file, which nothing installed reads: pip install pynrrd") from None
-    header = nrrd.read_header(str(path))
+    with path.open("rb") as stream:
+        header = nrrd.read_header(stream)
+        start, voxels = stream.tell(), path
     if beside := str(header.get("data file", header.get("datafile", ""))):
         if not re.fullmatch(r"[^\s/\\%]+", beside) or beside == "LIST":  # %: a file per slice
             raise Unreadable(f"its voxels lie in {beside}, not in one file beside it; convert it to one file")
-        check_file(path.with_name(beside))
+        start, voxels = 0, path.with_name(beside)
+        check_file(voxels)
     if header.get("line skip", header.get("lineskip", 0)):
         raise Unreadable("skips lines before its voxels, which is not read; convert it to NIfTI")
     sizes, space = [int(size) for size in header["sizes"]], str(header.get("space", "")).lower()
@@ -157,7 +163,11 @@ def read_nrrd(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
         raise Unreadable(f"has {len(sizes)} dimensions; a volume has 3")
     if space not in WORLDS or "space directions" not in header:
         raise Unreadable(f"its space {space!r} does not say where the patient's right is; convert it to NIfTI")
-    check_memory(int(np.prod(sizes)), 8, memory)
+    check_memory(math.prod(sizes), 8, memory)
+    if unpacker := UNPACKERS.get(header["encoding"]):
+        with voxels.open("rb") as stream:
+            stream.seek(start)
+            _check_unpacked(unpacker(stream), math.prod(sizes) * 8 + SLACK)
     values, _ = nrrd.read(str(path))
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.dtype.kind not in "iuf":
@@ -166,6 +176,15 @@ def read_nrrd(path: Path, memory: int | None) -> tuple[np.ndarray, np.ndarray]:
     affine[:3, :3] = np.asarray(header["space directions"], float).T
     affine[:3, 3] = header.get("space origin", np.zeros(3))
     return oriented(values, np.diag([*WORLDS[space], 1.0]) @ affine)
+
+
+def _check_unpacked(stream: IO[bytes], most: int) -> None:
+    """Refuse what would unpack to more than so many bytes: its reader would take all of it into memory."""
+    size = 0
+    while block := stream.read(2**20):
+        size += len(block)
+        if size > most:
+            raise Unreadable("its compressed voxels are more than its header says")
 
 
 def write_nifti(path: str | Path, values: np.ndarray, affine: np.ndarray) -> None:
