@@ -163,15 +163,25 @@ def _keep_sockets_apart() -> None:
         with suppress(OSError):  # of another user, or of a process that lives
             _lock_folder(old)
             shutil.rmtree(old)
-    folder, before = tempfile.mkdtemp(prefix=SOCKETS), tempfile.tempdir
-    with suppress(OSError):  # no locks there
-        _lock_folder(Path(folder))
+    folder, before = _own_folder(), tempfile.tempdir
     util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=-101)  # behind that of what is in it
     tempfile.tempdir = folder
     try:
         util.get_temp_dir()
     finally:
         tempfile.tempdir = before
+
+
+def _own_folder() -> str:
+    while True:
+        folder = tempfile.mkdtemp(prefix=SOCKETS)
+        try:
+            _lock_folder(Path(folder))
+        except (BlockingIOError, FileNotFoundError):  # another process took it for an old one before it was locked
+            continue
+        except OSError:  # no locks there
+            pass
+        return folder
 
 
 def _lock_folder(folder: Path) -> None:

@@ -47,14 +47,14 @@ def read_history(path: str | Path) -> pd.DataFrame:
     """Read history.csv.
 
     Raises:
-        RescanError: It is missing or damaged, lacks an epoch before the last, or not one epoch is kept.
+        RescanError: It is missing or damaged, lacks an epoch before the last, or not exactly one epoch is kept.
     """
     table = replace(HISTORY, step=_maker(path))
     history = table.read(path)
     if history.empty or history["epoch"].tolist() != list(range(len(history))):
         raise damaged(path, table.step, "its epochs are not 0, 1, 2 …")
-    if (history["kept"] == 1).sum() != 1:
-        raise damaged(path, table.step, "not one epoch of it is kept")
+    if (kept := int(history["kept"].sum())) != 1:
+        raise damaged(path, table.step, f"{kept} of its epochs are marked as kept, not 1")
     for name in ACCURACIES if table.step == HISTORY.step and not of_labels(history) else ():
         if name not in history:
             raise damaged(path, table.step, f"the column {name!r} is missing")

@@ -83,6 +83,16 @@ def test_the_audit_compares_what_it_reads(pets):
         audit(pets, 1)
 
 
+def test_the_audit_compares_files_with_a_backslash_in_their_name(pets):
+    Path("raw/dog/x3.png").rename("raw/dog/x\\3.png")
+    download(pets)
+    index(pets)
+    audit(pets, 1)
+    same_size("raw/dog/x\\3.png")
+    with pytest.raises(RescanError, match=r"^changed since download: dog/x\\3.png has another content"):
+        audit(pets, 1)
+
+
 def test_a_new_file_is_named(pets):
     Path("raw/cat/new.png").write_bytes(Path("raw/cat/x2.png").read_bytes())
     assert changed_files(pets) == ["raw/cat/new.png: is new"]

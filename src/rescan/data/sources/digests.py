@@ -122,7 +122,7 @@ def check_contents(study: Study, samples: pd.DataFrame) -> None:
     folders: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for (origin, path), digest in before.items():
         folder, _, name = path.rpartition("/")
-        folders.setdefault((origin, folder), []).append((name, digest))
+        folders.setdefault((origin, folder), []).append((_name(name), digest))
 
     def differs(origin: str, path: str, digest: str) -> bool:
         file, frame = file_and_frame(Path(path))
@@ -137,7 +137,7 @@ def check_contents(study: Study, samples: pd.DataFrame) -> None:
         return bool(digest) and digest != expected
 
     rows = samples[["origin", "path", "sha256"]].to_numpy()
-    refuse(f"{path} has another content" for origin, path, digest in rows if differs(origin, path, digest))
+    refuse(f"{path} has another content" for origin, path, digest in rows if differs(origin, _text(path), digest))
 
 
 def refuse(faults: Iterable[str]) -> None:
