@@ -68,5 +68,6 @@ def test_a_mapping_in_place_of_a_word_is_told_what_the_mapping_lacks(load, minim
 
 
 def test_a_mapping_where_only_words_fit_is_a_fault(load, minimal):
-    with pytest.raises(RescanError, match=r"arms\.base\.posttrain\.head: input should be 'linear'|posttrain\.head"):
+    words = "'classification', 'binary', 'regression', 'ordinal' or 'multilabel', not {'name': 'x'}, or .*'linear'"
+    with pytest.raises(RescanError, match=rf"mine\.yaml: arms\.base\.posttrain\.head: input should be {words}"):
         load(minimal.replace("base: {}", "base: {posttrain: {head: {name: x}}}"), "full")

@@ -96,6 +96,8 @@ def _is_word(fault: Any) -> bool:
 def _leads_on(tree: Any, path: tuple[Any, ...]) -> bool:
     """Whether a nested mapping has each key of a path, as far as it is mappings."""
     for part in path:
+        if _is_union_branch(part):
+            continue
         if not isinstance(tree, dict):
             return True
         if part not in tree:
