@@ -46,7 +46,7 @@ def test_files_that_are_no_models_are_said_in_one_line(tmp_path, resnet18):
     with pytest.raises(RescanError, match="not a safetensors file"):
         load(tmp_path / "text.safetensors")
     save_file({"a": torch.zeros(2)}, str(tmp_path / "bare.safetensors"))
-    with pytest.raises(RescanError, match="no header"):
+    with pytest.raises(RescanError, match="no recipe"):
         load(tmp_path / "bare.safetensors")
     for change in ({"classes": ["a"]}, {"recipe": {}}, {"input": [3]}):
         content = {**header_of(recipe(hidden=[10])).model_dump(mode="json"), **change}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from rescan import touched
 from rescan.errors import RescanError
 from rescan.files import write_tensors
 from rescan.models.networks import Network, build
+from rescan.results.arrays import CHECKSUM, checksum
 from rescan.results.damage import damaged, missing
 from rescan.results.trained_model import EncoderHeader, ModelHeader
 from rescan.study import Run
-
-CHECKSUM = "checksum"  # the key of a header that holds it
 
 
 def save(path: str | Path, network: nn.Module, header: ModelHeader | EncoderHeader) -> None:
@@ -37,12 +35,11 @@ def save(path: str | Path, network: nn.Module, header: ModelHeader | EncoderHead
 
 
 def _checksum(state: dict[str, Tensor], header: dict[str, Any]) -> str:
-    """A checksum of all that a model file holds: its tensors, on the CPU and contiguous, and its header without it."""
-    digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
-    for key in sorted(state):
-        digest.update(f"\n{key} {state[key].dtype} {list(state[key].shape)} ".encode())
-        digest.update(state[key].reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    tensors = {
+        key: (str(value.dtype), value.shape, value.reshape(-1).view(torch.uint8).numpy().data)
+        for key, value in state.items()
+    }
+    return checksum(tensors, header)
 
 
 def _read(path: str | Path, step: str) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
@@ -85,9 +82,9 @@ def load(path: str | Path) -> tuple[Network, ModelHeader]:
             numbers are not finite.
     """
     state, content = _read(path, "train")
-    if content is None:
+    if content is None or "recipe" not in content:
         raise RescanError(
-            f"{path}: holds weights but not a Rescan model (no header); give a model.safetensors that `train` wrote"
+            f"{path}: holds weights but not a Rescan model (no recipe); give a model.safetensors that `train` wrote"
         )
     try:
         header = ModelHeader.model_validate_json(json.dumps(content))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from rescan import touched
 from rescan.results.damage import damaged, missing
 
+CHECKSUM = "checksum"  # the key of a safetensors file's header that holds it
 LARGEST_HEADER = 100_000_000  # bytes: the limit of the safetensors format
 
 
@@ -47,6 +50,20 @@ def read_array(
     if rows is not None and (array.ndim == 0 or len(array) != rows):
         raise damaged(path, step, f"has {len(array) if array.ndim else 0} rows, not {rows}")
     return array
+
+
+def checksum(tensors: Mapping[str, tuple[str, Sequence[int], Any]], header: dict[str, Any]) -> str:
+    """A checksum of all that a safetensors file of Rescan holds.
+
+    Args:
+        tensors: Name to torch's name of the type, shape, and bytes.
+        header: Without the checksum.
+    """
+    digest = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
+    for name, (dtype, shape, content) in sorted(tensors.items()):
+        digest.update(f"\n{name} {dtype} {list(shape)} ".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def read_metadata(path: str | Path, step: str) -> dict[str, Any]:

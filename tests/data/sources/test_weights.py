@@ -76,6 +76,23 @@ def test_fetch_takes_a_file_put_there_by_hand(monkeypatch, tmp_path):
     np.testing.assert_array_equal(found["features.denseblock1.denselayer12.norm1.weight"], [0, 1, 2])
 
 
+@pytest.mark.parametrize("place", [-1, 100])
+def test_weights_with_a_flipped_bit_are_refused_when_they_are_read(monkeypatch, tmp_path, place):
+    stages = {"main": {"epochs": 1, "optimizer": "adam"}}
+    described = {"preparation": "p", "network": {"encoder": "resnet18"}, "stages": stages}
+    network = build(Recipe.model_validate(described), 2, (3, 64, 64))
+    pin(monkeypatch, tmp_path, network.encoder.body.state_dict(), "resnet18")
+    path = weights.weights("resnet18")
+    load_encoder_weights(network, path)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        RescanError, match=r"resnet18\.safetensors: its weights or its header are not as they were written"
+    ):
+        load_encoder_weights(network, path)
+
+
 def test_fetch_refuses_a_wrong_checksum(monkeypatch, tmp_path):
     path = pin(monkeypatch, tmp_path, {"a": torch.ones(1)})
     path.write_bytes(path.read_bytes() + b"x")

@@ -6,7 +6,7 @@ import bz2
 import gzip
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -31,7 +31,7 @@ WORLDS = {  # NRRD's spaces → the signs that make them RAS+
     "las": (-1.0, 1.0, 1.0),
 }
 NIFTI_2 = 540  # bytes of its header
-UNPACKERS = {"gzip": gzip.open, "gz": gzip.open, "bzip2": bz2.open, "bz2": bz2.open}  # by NRRD's encodings
+UNPACKERS: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "gz": gzip.open, "bzip2": bz2.open, "bz2": bz2.open}
 SLACK = 2**20  # bytes before or behind voxels
 MILLIMETERS = {1: 1000.0, 3: 0.001}  # of NIfTI's codes of a unit: meters, micrometers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from http.client import HTTPException
@@ -17,6 +18,7 @@ from rescan.errors import RescanError, is_full
 from rescan.files import sha256, write_tensors, writing
 from rescan.log import logger, progress
 from rescan.paths import Paths
+from rescan.results.arrays import CHECKSUM, checksum
 
 BLOCK = 1 << 20
 
@@ -45,7 +47,7 @@ def weights(encoder: str) -> Path:
         encoder: A name of catalogue.ENCODERS.
 
     Returns:
-        The file, with the names of the encoder's weights and the .pth file's name in its metadata.
+        The file, with the names of the encoder's weights and the .pth file's name and a checksum in its header.
 
     Raises:
         RescanError: No weights are known for the encoder, they cannot be downloaded, or the file is not the pinned one.
@@ -58,7 +60,10 @@ def weights(encoder: str) -> Path:
         beginning = f"its SHA-256 does not begin with {published.checksum}"
         raise RescanError(f"{source}: damaged ({beginning}); delete it and run again")
     state = dict(_today(published.renamed, key, array) for key, array in read_pth(source).items())
-    write_tensors(out, save_file, state, {"source": source.name})
+    header = {"source": source.name}
+    tensors = {key: (f"torch.{array.dtype}", array.shape, array.tobytes()) for key, array in state.items()}
+    header[CHECKSUM] = checksum(tensors, header)
+    write_tensors(out, save_file, state, {"rescan": json.dumps(header)})
     logger.info("%s: %d arrays from %s", out, len(state), source.name)
     return out
 
