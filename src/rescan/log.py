@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from rescan.errors import RescanError, in_words
+from rescan.errors import in_words
 
 Item = TypeVar("Item")
 logger = logging.getLogger("rescan")
@@ -30,15 +30,9 @@ class _LogFile(logging.FileHandler):
 
 
 def start(log: Path | None) -> None:
-    """Send messages to stderr and, if given, also to the file `log`, which is replaced.
-
-    Raises:
-        RescanError: It is a folder, a pipe or a device.
-    """
+    """Send messages to stderr and, if given, also to the file `log`, which is replaced."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log is not None:
-        if log.exists() and not log.is_file():
-            raise RescanError(f"--log: {log}: is a folder, or no regular file; give the name of a file to write")
         log.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(_LogFile(log, mode="w", encoding="utf-8", errors="backslashreplace"))
     for handler in handlers:
