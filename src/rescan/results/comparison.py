@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from rescan.paths import Paths
 from rescan.results.csv_table import Column, Table
+from rescan.results.damage import damaged
+from rescan.results.metrics_file import is_scored, read_metrics
+from rescan.study import Study
 
 KINDS = ("published", "claim", "arms", "leak", "ablation", "choice")
 NUMBERS = ("value", "low", "high", "published", "published_low", "published_high")
@@ -107,3 +111,22 @@ def read_comparison(path: str | Path) -> list[Comparison]:
     table = COMPARISON.read(path).astype({"n": "Int64", "published_n": "Int64"}).astype(object)
     rows: Any = table.where(table.notna(), None).to_dict("records")
     return [Comparison(**row) for row in rows]
+
+
+def check_comparison(study: Study) -> None:
+    """Compare the arms' own values in comparison.csv with their metrics.json; those of an ablation are of a majority.
+
+    Raises:
+        RescanError: A file is missing or damaged, or they differ: an arm was evaluated again.
+    """
+    path = Paths(study.scale, study.name).comparison
+    metrics = {arm: read_metrics(study, arm) for arm in study.arms if is_scored(study, arm)}
+    for number, row in enumerate(read_comparison(path), 2):
+        if row.value is None or row.kind == "ablation" or row.arm not in metrics:
+            continue
+        scores = metrics[row.arm].scores(row.part, row.level, row.endpoint)
+        estimate = scores.metrics.get(row.metric) if scores else None
+        own = (row.value, row.low, row.high)
+        if estimate is None or own != (estimate.value, estimate.low, estimate.high):
+            fault = f"line {number}: {row.metric} of {row.arm} is {row.value:g}, not as in its metrics.json"
+            raise damaged(path, COMPARISON.step, fault)

@@ -12,7 +12,7 @@ from rescan.paths import AutoencoderFolder, Paths, RunFolder, StoreFolder
 from rescan.preparation.store import check_store, open_beside, open_store
 from rescan.results.agreement import check_counts, check_items, read_manifest, read_splits
 from rescan.results.audit_report import AuditReport
-from rescan.results.comparison import read_comparison
+from rescan.results.comparison import check_comparison
 from rescan.results.diagnosis_file import Diagnosis
 from rescan.results.history_files import read_history, read_losses
 from rescan.results.map_files import MapSummary
@@ -76,7 +76,7 @@ def _checks(study: Study, paths: Paths, *, stores: bool) -> Iterator[Check]:
             yield Check(folder.metrics, lambda arm=arm: read_metrics(study, arm))  # type: ignore[misc]
         if recipe.trains:
             yield Check(folder.gradcam.summary, lambda folder=folder: MapSummary.read(folder.gradcam.summary))  # type: ignore[misc]
-    yield Check(paths.comparison, lambda: read_comparison(paths.comparison))
+    yield Check(paths.comparison, lambda: check_comparison(study))
     yield Check(paths.card, lambda: PageCard.read(paths.card))
 
 
