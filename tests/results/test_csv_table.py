@@ -110,3 +110,10 @@ def test_whole_numbers_beside_empty_fields_are_whole(tmp_path, value):
         TABLE.read(path)
     path.write_text("sample,part,patient,fold,n\na,train,,0,\nb,test,,0,7\n")
     assert TABLE.read(path)["n"].tolist()[1] == 7
+
+
+def test_a_second_column_of_a_pattern_is_refused(tmp_path):
+    table = Table("split", (Column("sample"), Column("path_*", optional=True)))
+    (tmp_path / "t.csv").write_text("sample,path_b,path_b\na,x,y\n")
+    with pytest.raises(RescanError, match="a second column 'path_b'"):
+        table.read(tmp_path / "t.csv")

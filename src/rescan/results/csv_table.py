@@ -188,11 +188,16 @@ def _not_numbers(values: pd.Series[Any], empty: np.ndarray, *, whole: bool) -> n
 
 
 def _fault_of_rows(path: str | Path, width: int) -> str | None:
-    """The first row with more or fewer fields than there are columns: pandas fills the missing ones silently."""
+    """The first row with more or fewer fields than there are columns, or a second column of a name.
+
+    Pandas fills missing fields silently, and gives a second column a name of its own.
+    """
     with Path(path).open(encoding="utf-8", newline="") as stream:
         rows = csv.reader(stream)
         try:
-            for row in rows:
+            for number, row in enumerate(rows):
+                if number == 0 and len(set(row)) < len(row):
+                    return f"a second column {max(row, key=row.count)!r}"
                 if row and len(row) != width:  # pandas skips empty lines
                     return f"line {rows.line_num}: has {len(row)} fields, not {width}"
         except csv.Error as error:
