@@ -19,9 +19,7 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before():
-    """A command that a test calls sends messages elsewhere; the next test finds them where they were."""
+def _messages_for_pytest():
+    """Commands that tests and fixtures call send messages elsewhere; each test finds them where pytest looks."""
     logger = logging.getLogger("rescan")
-    handlers, propagate = list(logger.handlers), logger.propagate
-    yield
-    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.handlers[:], logger.propagate = [], True

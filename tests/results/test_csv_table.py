@@ -105,7 +105,7 @@ def test_whole_numbers_beside_empty_fields_are_whole(tmp_path, value):
     path = tmp_path / "t.csv"
     path.write_text(f"sample,part,patient,fold,n\na,train,,0,\nb,test,,0,{value}\n")
     with pytest.raises(
-        RescanError, match=r"line 3: n is [\de.+inf]*, not a whole number; delete it and run split again"
+        RescanError, match=r"line 3: n is [\de.+inf']*, not a whole number; delete it and run split again"
     ):
         TABLE.read(path)
     path.write_text("sample,part,patient,fold,n\na,train,,0,\nb,test,,0,7\n")

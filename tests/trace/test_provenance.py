@@ -70,7 +70,7 @@ def test_it_says_with_which_code_settings_and_machine_and_nothing_of_the_person(
     assert train["key"] == recipe_key(study, "plain")
     assert content("evaluate_plain")["key"] == result_key(study, "plain")
     assert (train["name"], train["fold"], train["seed"], train["seeds"]) == ("plain", 0, 0, [0])
-    assert train["machine"] == {**train["machine"], "device": "cpu", "threads": 1, "image": None}
+    assert train["machine"] == {**train["machine"], "device": "cpu", "threads": 1}
     assert {"python", "rescan", "torch", "numpy"} <= {*train["versions"]}
     subprocess.run([sys.executable, "-m", "rescan", "split", f"{RESULTS}/study.json"], check=True, timeout=100)
     assert "torch" not in content("split")["versions"]  # which other tests may have loaded into this process
