@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from traced_study import NAME, RESULTS, step
@@ -126,6 +127,19 @@ def test_what_was_made_of_an_earlier_version_of_an_input_is_stale():
         f"{RESULTS}/index.html",
     ]
     assert found[1].endswith(f"read another version of {path} than is there now; run evaluate again")
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_store_that_is_made_again_alike_makes_nothing_stale(monkeypatch):
+    store = Path(f"{DATA}/small/preparation.json")
+    before = store.read_bytes()
+    clock = iter(range(0, 10**6, 1000))
+    slow = SimpleNamespace(monotonic=lambda: float(next(clock)))
+    monkeypatch.setattr("rescan.preparation.preprocess.time", slow)
+    step("preprocess", "--preparation", "small")
+    assert store.read_bytes() == before
+    step("report")
+    assert verify(Path(RESULTS), stores=True).wrong == []
 
 
 def test_a_copy_without_data_is_verified_and_what_could_not_be_is_said(tree, tmp_path):

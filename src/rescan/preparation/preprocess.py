@@ -106,7 +106,7 @@ def preprocess(study: Study, name: str, processes: int) -> None:
         left_out = samples.loc[samples["problem"] != "", ["sample", "problem"]]
         names = samples.loc[has_file, "sample"].tolist()
         empty = [names[number] for number in prepared if outcomes[number].empty_mask]
-        PackedStore(
+        packed = PackedStore(
             items=len(items),
             shape=[len(items), *first.items[0].shape],
             dtype=preparation.dtype,
@@ -118,12 +118,23 @@ def preprocess(study: Study, name: str, processes: int) -> None:
             empty_masks=empty,
             beside={Path(path).name: sha256(path) for path in store.beside if Path(path).is_file()},
             seconds=round(time.monotonic() - start, 1),
-        ).write(store.preparation)
+        )
+        _as_before(packed, paths.store(name)).write(store.preparation)
     if len(left_out):
         about = paths.store(name).preparation
         logger.warning("%s: %d samples are left out, see %s", where, len(left_out), about)
     if empty:
         logger.warning("%s: the masks of %d samples are empty, such as that of %s", where, len(empty), empty[0])
+
+
+def _as_before(packed: PackedStore, old: StoreFolder) -> PackedStore:
+    """A store, with the time that the old one took where all else is the same: what was made of that is not stale."""
+    try:
+        before = PackedStore.read(old.preparation)
+    except RescanError:  # there is none, or it is damaged: the new one takes its place
+        return packed
+    same = before == packed.model_copy(update={"seconds": before.seconds})
+    return before if same else packed
 
 
 def _with_files(samples: pd.DataFrame, paths: Paths, modality: str) -> tuple[pd.DataFrame, list[Files]]:
