@@ -153,6 +153,13 @@ def test_a_copy_without_data_is_verified_and_what_could_not_be_is_said(tree, tmp
     assert any(line.startswith(f"{RESULTS}/plain/metrics.json: ") for line in verify(copy).wrong)
 
 
+@pytest.mark.usefixtures("tree")
+def test_a_missing_crate_is_found():
+    crate = Path(f"{RESULTS}/ro-crate-metadata.json")
+    crate.unlink()
+    assert verify(Path(RESULTS)).wrong == [f"{crate}: is missing; report made it; run report again"]
+
+
 def test_missing_files_and_files_without_provenance(tree):
     (tree / f"{RUN}/predictions.csv").unlink()
     (tree / RESULTS / "notes.txt").write_text("mine")

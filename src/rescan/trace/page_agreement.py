@@ -28,7 +28,10 @@ def check_page(study: Study, calls: Mapping[str, Provenance], findings: Findings
         findings: Where to put what is wrong.
     """
     paths = Paths(study.scale, study.name)
-    if Path(paths.crate).is_file() and not _says(Path(paths.crate), crate(study, provenance_of(study)[0])):
+    if not Path(paths.crate).is_file():
+        if provenance_path("report", paths) in calls:
+            findings.fault(paths.crate, "is missing; report made it", "run report again")
+    elif not _says(Path(paths.crate), crate(study, provenance_of(study)[0])):
         findings.fault(paths.crate, "does not say what the provenance says", "run report again")
     if not Path(paths.page).is_file():
         findings.note(f"{paths.page}: there is no page")
