@@ -123,7 +123,7 @@ def test_a_key_changes_only_with_its_sections(tmp_path):
     keys, other = Keys(plan(tmp_path)), Keys(plan(tmp_path, seeds=[7]))
     assert keys.sections("split.test")(job()) == other.sections("split.test")(job())
     assert keys.sections("split.seeds")(job()) != other.sections("split.seeds")(job())
-    assert keys.training(job(arm="as_run")) == other.training(job(arm="as_run"))
+    assert keys.training(job(arm="pretrained")) == other.training(job(arm="pretrained"))
     assert keys.data(job()) == other.data(job())
 
 
