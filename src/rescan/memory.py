@@ -127,13 +127,9 @@ def cgroup_folders(controller: str) -> list[Path]:
             for name in names.split(",")
             if name in tops
         ]
-        found = {above: None for top, folder in own for above in (folder, *folder.parents) if _is_in(above, top)}
+        found = {above: None for top, folder in own for above in (folder, *folder.parents) if above.is_relative_to(top)}
         return [folder for folder in {**found, **dict.fromkeys(tops.values())} if folder.is_dir()]
     return []
-
-
-def _is_in(folder: Path, top: Path) -> bool:
-    return folder == top or top in folder.parents
 
 
 def _used_in(folder: Path, current: str, prefix: str) -> int:
