@@ -9,18 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from rescan.arm_models import (
-    Model,
-    answers_at,
-    class_columns,
-    column_at,
-    in_chunks,
-    load_arm,
-    named,
-    points_at,
-    row_of,
-    shown,
-)
+from rescan.arm_models import Arm, in_chunks, load_arm
+from rescan.arm_rows import class_columns, column_at, named, points_at
 from rescan.catalogue import METRICS
 from rescan.data.index import Files
 from rescan.data.labeled_files import KNOWN, home_key, known_files, labeled_files
@@ -29,7 +19,6 @@ from rescan.evaluation.external_scores import differences, score_new
 from rescan.evaluation.part_scores import PartScores
 from rescan.evaluation.point_scores import joined as joined_points
 from rescan.evaluation.predictions import Predictions, averaged, combine, joined
-from rescan.evaluation.readings import of_new
 from rescan.files import together, write_table
 from rescan.log import logger
 from rescan.named_files import output
@@ -81,7 +70,8 @@ def evaluate_on(
     """
     out = output(out, [table])
     beside = output(out.with_name(f"{out.stem}_predictions.csv"), [table])
-    posttraining, models = load_arm(arm_folder)
+    arm = load_arm(arm_folder)
+    posttraining = arm.posttraining
     at_point = points_at(posttraining, at)
     metrics = Metrics.read(ArmFolder(arm_folder).metrics)
     endpoints = {name: endpoint.lowest for name, endpoint in metrics.endpoints.items()}
@@ -89,12 +79,12 @@ def evaluate_on(
         raise damaged(ArmFolder(arm_folder).metrics, Metrics.step, "has an endpoint of no class above the first")
     multilabel = posttraining.thresholds is not None
     outcome = Outcome(metrics.classes, metrics.metric == "quadratic_kappa", endpoints, multilabel)
-    if outcome.classes != models[0].header.classes:
+    if outcome.classes != arm.classes:
         raise RescanError(f"{ArmFolder(arm_folder).metrics}: has other classes than the networks; run evaluate again")
     key = home_key(arm_folder)
     rows = labeled_files(table, outcome, key)
     out = output(out, rows["file"])
-    read = _read(posttraining, models, rows, device, extent, at_point)
+    read = _read(arm, rows, device, extent, at_point)
     of_runs, scored, points = score_new(outcome, posttraining, read.runs, NEW)
     of_mean, scored_mean, points_of_mean = score_new(outcome, posttraining, read.averaged, AVERAGED)
     unread = read.table[read.table["problem"] != ""]
@@ -130,8 +120,7 @@ def evaluate_on(
 
 
 def _read(
-    posttraining: Posttraining,
-    models: list[Model],
+    arm: Arm,
     rows: pd.DataFrame,
     device: str,
     extent: tuple[float, ...] | None,
@@ -139,36 +128,29 @@ def _read(
 ) -> _Read:
     """Predict all files, a chunk at a time."""
     files = [Files(path, extent=extent) for path in rows["file"]]
-    outputs: list[list[Predictions]] = [[] for _ in models]
+    outputs: list[list[Predictions]] = [[] for _ in arm.models]
     table = rows[["path", "label", "patient"]].rename(columns={"path": "image"})
     table["image"] = table["image"].map(named)
     lines: list[dict[str, object]] = []
-    for chunk in in_chunks(models, files, device):
-        lines += [{"problem": shown(sample) if isinstance(sample, str) else ""} for sample in chunk.samples]
-        if not chunk.readable:
-            continue
-        places = np.asarray(chunk.readable) + chunk.start
+    for chunk in in_chunks(arm, files, device, points):
+        lines += chunk.rows
+        places = np.asarray(chunk.readable, np.intp) + chunk.start
         for own, of_model in zip(outputs, chunk.outputs):
             about = rows.iloc[places[of_model.rows["sample"]]].reset_index(drop=True)
             own.append(of_model._replace(rows=_with_samples(of_model.rows, about)))
-        reading = of_new(posttraining, chunk.outputs)
-        called = answers_at(points, reading, posttraining.classes)
-        for number, place in enumerate(places):
-            lines[place] = {**row_of(reading, number, models[0].header.classes), "problem": ""}
-            lines[place].update({name: values[number] for name, values in called.items()})
     if not any(outputs):
         raise RescanError("\n".join(f"{row.path}: {line['problem']}" for row, line in zip(rows.itertuples(), lines)))
     filled = {name for line in lines for name in line}
     columns = [
         "predicted",
         "grade",
-        *class_columns(models[0].header.classes),
+        *class_columns(arm.classes),
         *map(column_at, points),
         "problem",
     ]
     table = pd.concat([table, pd.DataFrame(lines)[[name for name in columns if name in filled]]], axis=1)
     of_models = [joined(own) for own in outputs]
-    return _Read(_by_run(posttraining, models, of_models), _averaged(posttraining, of_models), table)
+    return _Read(_by_run(arm, of_models), _averaged(arm.posttraining, of_models), table)
 
 
 def _with_samples(rows: pd.DataFrame, about: pd.DataFrame) -> pd.DataFrame:
@@ -178,10 +160,11 @@ def _with_samples(rows: pd.DataFrame, about: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(sample=about["path"].to_numpy(), group=group.to_numpy(), **known)
 
 
-def _by_run(posttraining: Posttraining, models: list[Model], of_models: list[Predictions]) -> Predictions:
+def _by_run(arm: Arm, of_models: list[Predictions]) -> Predictions:
     """The predictions of each run of the arm; of an ensemble there is a run per seed, the mean of its members."""
+    posttraining = arm.posttraining
     if posttraining.ensemble:
-        seeds = [model.header.seed for model in models]
+        seeds = [model.header.seed for model in arm.models]
         members = [(seed, [own for own, of in zip(of_models, seeds) if of == seed]) for seed in dict.fromkeys(seeds)]
         means = [(seed, combine(own, posttraining.trim)) for seed, own in members]
         return joined([mean._replace(rows=mean.rows.assign(fold=0, seed=seed)) for seed, mean in means])

@@ -11,24 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rescan.arm_models import (
-    Model,
-    answers_at,
-    class_columns,
-    column_at,
-    in_chunks,
-    load_arm,
-    named,
-    place_of,
-    points_at,
-    row_of,
-    shown,
-)
+from rescan.arm_models import Arm, Chunk, in_chunks, load_arm
+from rescan.arm_rows import class_columns, column_at, named, place_of, points_at, shown
 from rescan.data.index import Files
 from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.frames import file_and_frame, frame_paths
 from rescan.errors import RescanError
-from rescan.evaluation.readings import Reading, of_new
+from rescan.evaluation.readings import Reading
 from rescan.files import together, write_table
 from rescan.log import logger
 from rescan.named_files import output
@@ -86,35 +75,23 @@ def predict(
         RescanError: No such operating point, no finished arm in the folder, no image found, or none could be read; or a
             network's weights or outputs are no numbers.
     """
-    posttraining, models = load_arm(arm_folder)
-    points = points_at(posttraining, at)
-    paths = _once(_find(images, models[0].header.preparation.reads == "volume"))
+    arm = load_arm(arm_folder)
+    points = points_at(arm.posttraining, at)
+    paths = _once(_find(images, arm.reads_volumes))
     sources = [file_and_frame(path)[0] for path in paths]
     out = output(out, sources)
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
     if gradcam is not None:
         _check_folder(gradcam, sources)
     patients = _patients(paths, patient)
-    explain = None if gradcam is None else _explain(models[0])
-    classes, maps = models[0].header.classes, map_names(paths)
+    explain = None if gradcam is None else _explain(arm)
+    classes, maps = arm.classes, map_names(paths)
     rows: list[dict[str, object]] = []
-    files = [Files(path, extent=extent) for path in paths]
-    for chunk in in_chunks(models, files, device):
-        for own, sample in zip(chunk.files, chunk.samples):
-            problem = shown(sample) if isinstance(sample, str) else ""
-            rows.append({"image": named(own.path.as_posix()), "problem": problem})
-        if not chunk.readable:
-            continue
-        reading = of_new(posttraining, chunk.outputs)
-        called = answers_at(points, reading, len(classes))
-        for number, place in enumerate(chunk.readable):
-            rows[chunk.start + place].update(row_of(reading, number, classes))
-            rows[chunk.start + place].update({name: values[number] for name, values in called.items()})
-        if gradcam is not None and explain is not None:
+    for chunk in in_chunks(arm, [Files(path, extent=extent) for path in paths], device, points):
+        rows += [{"image": named(own.path.as_posix()), **row} for own, row in zip(chunk.files, chunk.rows)]
+        if gradcam is not None and explain is not None and chunk.reading is not None:
             names = [maps[chunk.start + place] for place in chunk.readable]
-            prepared = [sample for place in chunk.readable if isinstance(sample := chunk.samples[place], Prepared)]
-            own_files = [chunk.files[place] for place in chunk.readable]
-            _draw(explain, prepared, own_files, names, reading, classes, gradcam)
+            _draw(explain, chunk, chunk.reading, names, classes, gradcam)
     filled = {name for row in rows for name in row}
     columns = [
         "image",
@@ -127,14 +104,14 @@ def predict(
     if len(unread) == len(table):
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))
     write_table(out, table)
-    if posttraining.thresholds is None:  # a patient's labels are those of several images: none is read off them
+    if arm.posttraining.thresholds is None:  # a patient's labels are those of several images: none is read off them
         known = table.assign(patient=patients)
         known = known[(known["problem"] == "") & (known["patient"] != "")]
-        _write_patients(of_patients, known, classes, posttraining, points)
+        _write_patients(of_patients, known, classes, arm.posttraining, points)
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
-    logger.info("%s: %d images, %d predicted by %d networks", out, len(table), count, len(models))
+    logger.info("%s: %d images, %d predicted by %d networks", out, len(table), count, len(arm.models))
 
 
 def _once(paths: list[Path]) -> list[Path]:
@@ -199,10 +176,11 @@ def _write_patients(
         logger.info("%s: %d patients", file, table["patient"].nunique())
 
 
-def _explain(model: Model) -> Explained:
-    """How the study explains a network, as its maps there say; without any, by the defaults."""
+def _explain(arm: Arm) -> Explained:
+    """How the study explains an arm's first network, as its maps there say; without any, by the defaults."""
     from rescan.explanation.maps import explained_by
 
+    model = arm.models[0]
     summary = ArmFolder(Path(model.file).parent.parent).gradcam.summary
     maps = MapSummary.read_if_there(summary)
     section = Explanation()
@@ -215,29 +193,24 @@ def _explain(model: Model) -> Explained:
 
 
 def _draw(
-    explained: Explained,
-    samples: list[Prepared],
-    sources: list[Files],
-    names: list[str],
-    reading: Reading,
-    classes: list[str],
-    folder: Path,
+    explained: Explained, chunk: Chunk, reading: Reading, names: list[str], classes: list[str], folder: Path
 ) -> None:
-    """Draw a network's maps: of a sample's patches, that of the first; a volume's also as a NIfTI file."""
+    """Draw maps of a chunk's readable samples: of patches, that of the first; a volume's also as a NIfTI file."""
     from rescan.explanation.new_maps import draw_predictions
 
-    probabilities = None if reading.log_probabilities is None else np.exp(reading.log_probabilities)
+    log_probabilities = reading.log_probabilities
+    samples = [sample for sample in chunk.samples if isinstance(sample, Prepared)]
     affines = [prepared.affine for prepared in samples if prepared.affine is not None]
     draw_predictions(
         explained,
         np.stack([prepared.items[0] for prepared in samples]),
         names,
         reading.predicted,
-        probabilities,
+        None if log_probabilities is None else np.exp(log_probabilities),
         classes,
         folder,
         affines=np.stack(affines) if affines else None,
-        sources=sources if affines else None,
+        sources=[chunk.files[place] for place in chunk.readable] if affines else None,
     )
 
 

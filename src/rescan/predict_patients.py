@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rescan.arm_models import NO, YES, class_columns, column_at
+from rescan.arm_rows import NO, YES, class_columns, column_at
 from rescan.evaluation.levels import by_unit
 from rescan.evaluation.readings import Reading
 from rescan.heads.head import TINY
