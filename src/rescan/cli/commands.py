@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from rescan import stopping
-from rescan.cli import steps, tools
+from rescan.cli import steps, tools, trained
 from rescan.errors import RescanError, in_words
 from rescan.log import logger
 from rescan.memory import watched
@@ -32,7 +32,7 @@ for command in (
     steps.explore,
     steps.train,
     steps.pretrain,
-    tools.export,
+    trained.export,
     steps.infer,
     steps.ensemble,
     steps.posttrain,
@@ -40,8 +40,8 @@ for command in (
     steps.gradcam,
     steps.compare,
     steps.report,
-    tools.predict,
-    tools.evaluate_on,
+    trained.predict,
+    trained.evaluate_on,
     tools.init,
     tools.check,
     tools.schema,

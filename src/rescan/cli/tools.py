@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from rescan.cli.options import At, Device, DeviceName, Extent, Log, Preparation, Resolved
+from rescan.cli.options import Log
 from rescan.log import start
 
 
@@ -31,64 +31,6 @@ def resolve(
 
     settings = Settings(scale, weights=weights, seeds=seed, folds=folds, arms=arm, source=source, task=task)
     write_resolved(load(study_file, settings), output(out, [study_file]))
-
-
-def export(
-    study: Resolved,
-    preparation: Preparation,
-    out: Annotated[Path, typer.Option(help="the folder to write NIfTI files into")],
-    sample: Annotated[Optional[list[str]], typer.Option(help="a sample, repeat it for several; all by default")] = None,
-) -> None:
-    """Write prepared volumes as NIfTI files, each with its affine."""
-    start(None)
-    from rescan.preparation.export import export
-    from rescan.study import read
-
-    export(read(study, preparation=preparation), preparation, out, sample or ())
-
-
-def predict(
-    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5")],
-    images: Annotated[list[Path], typer.Argument(help="image files or volumes, or folders of them")],
-    gradcam: Annotated[
-        Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="the table to write")] = Path("predictions.csv"),
-    extent: Extent = None,
-    patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
-    at: At = None,
-    device: Device = DeviceName.auto,
-    log: Log = None,
-) -> None:
-    """Classify new images with a trained arm, as its test images were read; its networks' outputs are averaged."""
-    start(log)
-    from rescan.predict import predict
-
-    predict(arm_folder, images, out, gradcam, device, extent, patient, at)
-
-
-def evaluate_on(
-    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5")],
-    table: Annotated[
-        Path,
-        typer.Option(
-            help="a table of labeled files: path, label (or a column per label) and, if known, patient, eye, study"
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="the scores to write; the predictions are written beside")] = Path(
-        "evaluation.json"
-    ),
-    extent: Extent = None,
-    at: At = None,
-    device: Device = DeviceName.auto,
-    log: Log = None,
-) -> None:
-    """Score a trained arm on labeled files that it never saw; nothing is fitted or trained."""
-    start(log)
-    from rescan.evaluate_on import evaluate_on
-
-    for line in evaluate_on(arm_folder, table, out, device, extent, at):
-        typer.echo(line)
 
 
 def init(
