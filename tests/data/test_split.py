@@ -204,18 +204,18 @@ def table(rows):
 
 def test_a_leak_is_refused_or_flagged():
     clean = [("a", "g1", "x", "train", 0, 0), ("b", "g2", "x", "validation", 0, 0), ("c", "g3", "x", "test", 0, 0)]
-    assert check_no_leak(table(clean), published=False) == []
-    assert check_no_leak(table(clean), published=True) == []
+    assert check_no_leak(table(clean), published=False, path="splits.csv") == []
+    assert check_no_leak(table(clean), published=True, path="splits.csv") == []
     across = table([*clean, ("d", "g3", "x", "train", 1, 0), ("e", "g4", "x", "test", 0, 0)])
     with pytest.raises(RescanError, match=r"'g3'.*fold 0"):
-        check_no_leak(across, published=False)
-    (warning,) = check_no_leak(across, published=True)
+        check_no_leak(across, published=False, path="splits.csv")
+    (warning,) = check_no_leak(across, published=True, path="splits.csv")
     assert "1 groups" in warning
     assert "50.0%" in warning
     inside = table([*clean, ("d", "g2", "x", "train", 0, 0)])
     for published in (False, True):
         with pytest.raises(RescanError, match="'g2'"):
-            check_no_leak(inside, published)
+            check_no_leak(inside, published, "splits.csv")
 
 
 @pytest.mark.parametrize("published", [False, True])
@@ -223,12 +223,12 @@ def test_a_relative_in_an_extra_source_is_refused_and_one_without_a_label_is_not
     own = [("a", "g1", "x", "train", 0, 0), ("b", "g2", "x", "validation", 0, 0), ("c", "g3", "x", "test", 0, 0)]
     fine = [("e", "g1", "x", "extra", 0, 0), ("f", "g4", "x", "extra", 0, 0)]
     unlabeled = [(f"u{group}", group, "", "unlabeled", 0, 0) for group in ("g1", "g2", "g3")]
-    assert check_no_leak(table([*own, *fine, *unlabeled]), published) == []
+    assert check_no_leak(table([*own, *fine, *unlabeled]), published, "splits.csv") == []
     for group in ("g2", "g3"):
         with pytest.raises(RescanError, match=group):
-            check_no_leak(table([*own, *fine, ("z", group, "x", "extra", 0, 0)]), published)
+            check_no_leak(table([*own, *fine, ("z", group, "x", "extra", 0, 0)]), published, "splits.csv")
     elsewhere = table([("z", "g2", "x", "extra", 0, 0)]).assign(fold=1)
-    assert check_no_leak(pd.concat([table(own), elsewhere]), published) == []
+    assert check_no_leak(pd.concat([table(own), elsewhere]), published, "splits.csv") == []
 
 
 def test_training_subsets():

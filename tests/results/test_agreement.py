@@ -104,7 +104,8 @@ def test_a_test_row_that_is_repeated_as_one_to_train_on(study):
 def test_a_group_on_both_sides_is_refused_wherever_splits_are_read(study):
     write_groups(PATHS, GROUPS.assign(group=["g1", "g2", "g1", "g4"]))
     write_splits(PATHS, SPLITS.assign(**EXTRA, group=["g1", "g2", "g1", "g4"]))
-    assert line(read_splits, study).startswith("splits.csv: group 'g1', one of 1, lies in more than one part of fold 0")
+    said = line(read_splits, study)
+    assert said.startswith(f"{PATHS.splits}: group 'g1', one of 1, lies in more than one part of fold 0")
 
 
 def test_an_unreadable_sample_in_the_splits(study):

@@ -33,6 +33,14 @@ def test_what_windows_cannot_have_is_refused(load, minimal, name):
     assert f"arms.{name}: {name!r} can be no folder on Windows" in fault_of(load, minimal.replace("base:", f"{name}:"))
 
 
+@pytest.mark.parametrize("name", ["con", "NUL", "lpt1.x"])
+def test_a_study_file_whose_name_windows_cannot_have_is_refused(minimal, tmp_path, name):
+    file = tmp_path / f"{name}.yaml"
+    file.write_text(minimal)
+    with pytest.raises(RescanError, match=r"name: .* can be no folder on Windows; take another name"):
+        load_file(file, Settings("full"))
+
+
 def test_a_name_of_300_letters_is_refused(load, minimal):
     assert "should have at most 100 characters" in fault_of(load, minimal.replace("base:", f"{'x' * 300}:"))
 

@@ -46,7 +46,10 @@ def split(study: Study) -> None:
     samples = read_samples(study)
     key = key_at(paths.patients_key) if Path(paths.patients_key).is_file() else None
     splits = split_samples(study, samples[samples["problem"] == ""], key)
-    for warning in [*check_classes(study, splits), *check_no_leak(splits, study.split.test == "published")]:
+    for warning in [
+        *check_classes(study, splits),
+        *check_no_leak(splits, study.split.test == "published", paths.splits),
+    ]:
         logger.warning(warning)
     SPLITS.write(paths.splits, splits)
 

@@ -68,7 +68,7 @@ def read_splits(study: Study) -> pd.DataFrame:
     _check_samples_of_folds(study, samples, splits)
     if fault := _fault_of_rows(study, samples, splits):
         raise damaged(path, SPLITS.step, fault)
-    check_no_leak(splits, study.split.test == "published")
+    check_no_leak(splits, study.split.test == "published", path)
     return splits
 
 
@@ -145,12 +145,13 @@ def _fault_of_rows(study: Study, samples: pd.DataFrame, splits: pd.DataFrame) ->
     return None
 
 
-def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
+def check_no_leak(splits: pd.DataFrame, published: bool, path: str) -> list[str]:
     """Refuse groups on both sides of a split that Rescan made. Samples without a label are on no side.
 
     Args:
         splits: `splits.csv`.
         published: The test part is the data set's own, which is never changed.
+        path: Of the file, for messages.
 
     Returns:
         One warning if groups lie on both sides of a published test part, else nothing.
@@ -168,8 +169,7 @@ def check_no_leak(splits: pd.DataFrame, published: bool) -> list[str]:
     if leaks:
         fold, group = leaks[0]
         raise RescanError(
-            f"splits.csv: group {group!r}, one of {len(leaks)}, lies in more than one part of fold {fold}; "
-            "run split again"
+            f"{path}: group {group!r}, one of {len(leaks)}, lies in more than one part of fold {fold}; run split again"
         )
     test = own["part"] == "test"
     across = set(own.loc[test, "group"]) & set(own.loc[~test, "group"])

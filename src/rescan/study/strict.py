@@ -54,7 +54,11 @@ def no_twins(entries: dict[str, Any]) -> dict[str, Any]:
 
 
 Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST_NAME), AfterValidator(_portable)]
-StudyName = Annotated[str, Field(pattern=f"^{NAME}(/{EXTERNAL}/{NAME})?$", max_length=2 * LONGEST_NAME)]
+StudyName = Annotated[
+    str,
+    Field(pattern=f"^{NAME}(/{EXTERNAL}/{NAME})?$", max_length=2 * LONGEST_NAME),
+    AfterValidator(lambda name: "/".join(map(_portable, name.split("/")))),
+]
 ArmName = Annotated[Name, not_reserved(*_taken(lambda paths: paths.results, AUTOENCODERS, EXTERNAL))]
 AutoencoderName = Annotated[Name, not_reserved("imagenet", "none")]
 PreparationName = Annotated[Name, not_reserved(*_taken(lambda paths: paths.data, RAW_EXTRA, DOWNLOAD, EXTERNAL))]

@@ -47,7 +47,7 @@ def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
     images, store_items = open_store(run.store)
     splits = read_splits(study)
     check_items(study, splits, store_items, run.store)
-    for warning in check_no_leak(splits, study.split.test == "published"):
+    for warning in check_no_leak(splits, study.split.test == "published", path):
         logger.warning(warning)
     items = items_of(run, splits, store_items[["item", "sample", "digest"]])
     if study.home:
