@@ -189,6 +189,14 @@ def test_a_table_of_the_page_that_does_not_say_what_results_say(tree):
     assert f"{table}: does not say what the results say; run report again" in found
 
 
+@pytest.mark.usefixtures("tree")
+def test_an_edited_page_of_all_studies_is_noted():
+    page = Path("results/index.html")
+    assert not any(note.startswith(f"{page}:") for note in verify(Path("results")).notes)
+    page.write_text(page.read_text("utf-8").replace("</body>", "<p>97 %</p></body>"), "utf-8")
+    assert any(note.startswith(f"{page}: is not the page") for note in verify(Path("results")).notes)
+
+
 def test_a_folder_without_results_is_one_line(tmp_path):
     result = CliRunner().invoke(app, ["verify", str(tmp_path)])
     assert str(result.exception) == (

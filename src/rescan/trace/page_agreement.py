@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rescan import checkout
 from rescan.errors import RescanError
-from rescan.paths import Paths
+from rescan.paths import OVERVIEW, Paths
+from rescan.reporting.page.overview import overview_page
 from rescan.reporting.page.study_view import study_view
 from rescan.reporting.tables.export_table import to_csv
 from rescan.results.provenance_file import Provenance, provenance_of, provenance_path
@@ -50,6 +51,12 @@ def check_page(study: Study, calls: Mapping[str, Provenance], findings: Findings
                 findings.fault(str(path), "does not say what the results say", "run report again")
             else:
                 findings.note(f"{path}: this version of Rescan would write it otherwise; `rescan report` does")
+
+
+def check_overview(findings: Findings) -> None:
+    """Compare the page of all studies, which no step's provenance names: it changes with each report."""
+    if Path(OVERVIEW).is_file() and not _says(Path(OVERVIEW), overview_page()):
+        findings.note(f"{OVERVIEW}: is not the page that this version of Rescan makes now; `rescan report` does")
 
 
 def _says(path: Path, text: str) -> bool:

@@ -13,7 +13,7 @@ from rescan.results.source import SourceReport
 from rescan.study import Study
 from rescan.trace.checksums import check_files
 from rescan.trace.neighbors import check_neighbors
-from rescan.trace.page_agreement import check_page
+from rescan.trace.page_agreement import check_overview, check_page
 from rescan.trace.place import in_place, studies_below, with_externals
 from rescan.trace.verified import Findings
 
@@ -53,6 +53,7 @@ def _of_study(study: Study, *, sources: bool, stores: bool) -> Findings:
     check_neighbors(study, findings, stores=stores)
     if study.home is None:
         check_page(study, calls, findings)
+        check_overview(findings)
     if sources:
         _check_sources(study, paths, findings)
     return findings

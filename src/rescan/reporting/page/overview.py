@@ -62,9 +62,13 @@ def overview() -> None:
     out = Path(OVERVIEW)
     with locked(out, "report"):
         remove_temporaries(out)
-        rows = [_row(Paths.of(file.as_posix())) for file in sorted(out.parent.glob("*/*/study.json"))]
-        body = environment().get_template("page_overview.html").render(rows=rows)
-        write(out, render("Rescan: all studies", body))
+        write(out, overview_page())
+
+
+def overview_page() -> str:
+    """The page of all studies as their cards and their workflows are now."""
+    rows = [_row(Paths.of(file.as_posix())) for file in sorted(Path(OVERVIEW).parent.glob("*/*/study.json"))]
+    return render("Rescan: all studies", environment().get_template("page_overview.html").render(rows=rows))
 
 
 def _row(paths: Paths) -> Row:
