@@ -202,7 +202,7 @@ def test_characters_that_no_table_holds(tmp_path):
     folders = fill(tmp_path / "folders", "glioma/b\n.png", "notumor/c\r.png", os.fsdecode(b"glioma/\xff.png"))
     (line,) = faults(small_study(classes=LABELS, split=SPLIT), folders)
     assert line.startswith(
-        "the file name 'glioma/b\\n.png' (and 2 more) holds a line break or another control character"
+        "the file name 'glioma/b\\n.png' holds a line break or another control character, and 2 more can stand in"
     )
 
 

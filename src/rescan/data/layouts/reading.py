@@ -151,8 +151,8 @@ def _check_names(listed: pd.DataFrame) -> None:
     odd = [(path, fault) for column in path_columns(listed) for path in listed[column] if (fault := name_fault(path))]
     if odd:
         path, fault = odd[0]
-        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
-        raise RescanError(f"the file name {path!a}{more} {fault}; rename the file")
+        more = f", and {len(odd) - 1} more can stand in no table either" if len(odd) > 1 else ""
+        raise RescanError(f"the file name {path!a} {fault}{more}; rename the file")
 
 
 def check_patients(study: Study, where: str, manifest: pd.DataFrame) -> None:
