@@ -213,7 +213,7 @@ def kill_step(draw: random.Random, name: str, whole: Path, seconds: float) -> tu
         faults.append(f"hangs after it: {log.read_text()}")
     faults += end_of(process.pid)
     text = log.read_text()
-    early = code == -number and "/rescan/" not in text  # Python itself was still starting
+    early = code in (-number, 1) and "/rescan/" not in text  # Python itself was still starting
     codes = {0, -number, 128 + number} if target != "worker" else {0, 1}
     if "Traceback" in text and not early:
         faults.append(f"a traceback: {text}")

@@ -67,3 +67,20 @@ def test_a_step_that_is_under_way(tmp_path, number):
     assert said.rstrip().endswith(LINE % number.name)
     assert said in (tmp_path / "log").read_text()
     assert [path.name for path in place.parent.iterdir()] == [".resnet18.safetensors.lock"]
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_what_must_not_be_half_done_is_done_before(tmp_path, number):
+    program = f"""
+import os, pathlib
+try:
+    with stopping.held(), stopping.held():
+        os.kill(os.getpid(), {int(number)})
+        pathlib.Path("done").touch()
+    pathlib.Path("behind").touch()
+except stopping.Stopped:
+    sys.stderr.write(stopping.line())
+    sys.exit(stopping.exit_code())
+"""
+    assert run(program, tmp_path, number) == [LINE % number.name]
+    assert [path.name for path in tmp_path.iterdir()] == ["done"]

@@ -9,11 +9,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 PATIENCE_SECONDS = 10.0
 LINE = "stopped by %s; the same command goes on, or begins again"
 _received: list[signal.Signals] = []
+_holding: list[bool] = []  # per block of `held`, whether a signal came in it
 
 
 class Stopped(BaseException):
@@ -29,6 +32,22 @@ def stoppable() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` and a shell's `&` want it
             signal.signal(number, _receive)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let a signal that comes in the block raise `Stopped` behind it: a process that is half started cannot be ended.
+
+    Raises:
+        Stopped: A signal came.
+    """
+    _holding.append(False)
+    try:
+        yield
+    finally:
+        came = _holding.pop()
+    if came:
+        raise Stopped
 
 
 def receive(number: int) -> signal.Signals:
@@ -55,7 +74,9 @@ def _receive(number: int, frame: FrameType | None) -> None:
     patience = threading.Timer(PATIENCE_SECONDS, _end)
     patience.daemon = True
     patience.start()
-    raise Stopped
+    if not _holding:
+        raise Stopped
+    _holding[0] = True
 
 
 def _imports(frame: FrameType | None) -> bool:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -98,3 +100,28 @@ def test_what_is_read_for_long_is_named(processes, monkeypatch, caplog):
 def slow_in_the_middle(number: int) -> int:
     time.sleep(1.5 if number == 2 else 0)
     return number
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_ctrl_c_while_the_pool_is_starting_is_one_line(tmp_path, apart):
+    """The signal reaches the server of the processes, too, which is importing what they need."""
+    slow = "import sys, time\nsys.stderr.write('.\\n')\ntime.sleep(1)\ndef double(number): return 2 * number\n"
+    (tmp_path / "slow.py").write_text(slow)
+    program = f"""
+import sys; sys.path.insert(0, ".")
+from rescan import stopping; stopping.stoppable()
+from rescan.data.pool import pooled
+import slow
+try:
+    list(pooled(slow.double, [1, 2, 3], {1 if apart else 2}, "work", apart={apart}))
+except stopping.Stopped:
+    sys.stderr.write(stopping.line()); sys.exit(stopping.exit_code())
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    assert [process.stderr.readline() for _ in ("here", "in the server")] == [".\n", ".\n"]
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert (rest, process.returncode) == ("stopped by SIGINT; the same command goes on, or begins again", 130)

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import lru_cache
-from multiprocessing import util
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Optional, TypeVar
@@ -23,6 +23,7 @@ import cv2
 
 from rescan.errors import RescanError
 from rescan.log import logger, progress
+from rescan.stopping import held
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -103,7 +104,9 @@ def _in_pool(
     while start < len(items):
         pool = ProcessPoolExecutor(processes, context, _start_worker)
         try:
-            for result in pool.map(function, items[start:], chunksize=chunk):
+            with held():
+                results = pool.map(function, items[start:], chunksize=chunk)
+            for result in results:
                 yield result
                 start += 1
         except BrokenProcessPool:
@@ -129,7 +132,8 @@ def one_by_one(
     while done < len(items):
         receiving, sending = context.Pipe(duplex=False)
         process = context.Process(target=_work_through, args=(function, items[done:], sending), daemon=True)
-        process.start()
+        with held():
+            process.start()
         sending.close()  # then it is closed when the process ends
         try:
             while done < len(items):
@@ -153,6 +157,12 @@ def _context(function: Callable[..., object]) -> Any:
     # Forking this process would copy its threads' locks but not its threads: OpenCV's pool then hangs in the workers.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, getattr(function, "func", function).__module__])
+    resource_tracker.ensure_running()  # by itself, for it ends by letting signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the server inherits: while it imports
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
