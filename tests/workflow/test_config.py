@@ -111,6 +111,8 @@ def laughs():
         ({"studies": "a\0b.yaml"}, "config: studies.0: holds a line break or another character"),
         ({"studies": f"{'x' * 300}.yaml"}, ".yaml: no such file; give a name of studies/"),
         ({"studies": "~nouser/x.yaml"}, "~nouser/x.yaml: no such file"),
+        ({"studies": "nowhere.yaml"}, "nowhere.yaml: no such file; give a name of studies/"),
+        ({"studies": "brain_tumr"}, "config: studies: no study 'brain_tumr'; did you mean 'brain_tumor'?"),
         ({"studies": "/dev/zero"}, "config: studies: no study '/dev/zero'"),
         ({"sources": {"brain_tumor": "/dev/zero"}}, "/dev/zero: no such folder or archive; give the path of one"),
         ({"sources": {"brain_tumor": "x" * 300}}, "no such folder or archive"),

@@ -126,9 +126,7 @@ def test_a_new_recipe_retrains_its_arm_on_the_same_store(finished):
 
 
 def test_device_and_threads_cause_no_rerun(finished):
-    assert planned(finished, "jobs_per_gpu=2") == []
-    assert planned(finished, "threads=2") == []
-    assert planned(finished, "device=auto") == []
+    assert planned(finished, "jobs_per_gpu=2", "threads=2", "device=auto") == []
 
 
 def test_further_seeds_train_only_further_runs(finished):
@@ -195,21 +193,14 @@ def test_a_changed_or_bad_source_is_looked_at_again(tmp_path, finished):
     assert "download" in planned(folder, source)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (["scale=ful"], "config: scale: input should be 'demo' or 'full', not 'ful'"),
-        (["devise=cpu"], "config: devise: unknown key; did you mean 'device'?"),
-        (["studies=[brain_tumr]"], "config: studies: no study 'brain_tumr'; did you mean 'brain_tumor'?"),
-        (["studies=[nowhere.yaml]"], "nowhere.yaml: no such file; give a name of studies"),
-        (["sources={brain_tumor: nowhere}"], "nowhere: no such folder or archive; give the path of one"),
-    ],
-)
-def test_a_wrong_setting_is_reported_before_the_first_job(tmp_path, settings, message):
-    process = snakemake(tmp_path, "--dry-run", "--config", *settings)
+def test_wrong_settings_are_reported_before_the_first_job(tmp_path):
+    """Which are found, and what is said of them: `test_config.py`."""
+    process = snakemake(tmp_path, "--dry-run", "--config", "scale=ful", "devise=cpu")
     assert process.returncode == 1
-    assert message in process.stdout + process.stderr
-    assert "Traceback" not in process.stdout + process.stderr
+    said = process.stdout + process.stderr
+    assert "config: scale: input should be 'demo' or 'full', not 'ful'" in said
+    assert "config: devise: unknown key; did you mean 'device'?" in said
+    assert "Traceback" not in said
     assert list(tmp_path.glob("results")) == []
 
 
