@@ -6,32 +6,22 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from rescan.arm_models import Arm, Chunk, in_chunks, load_arm
+from rescan.arm_models import in_chunks, load_arm
 from rescan.arm_rows import class_columns, column_at, named, place_of, points_at, shown
 from rescan.data.index import Files
 from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.frames import file_and_frame, frame_paths
 from rescan.errors import RescanError
-from rescan.evaluation.readings import Reading
 from rescan.files import together, write_table
 from rescan.log import logger
 from rescan.named_files import output
-from rescan.paths import ArmFolder
 from rescan.patterns import compiled, matched
 from rescan.predict_patients import answers_of_patients, by_patient
-from rescan.preparation.sample import Prepared
-from rescan.results.damage import damaged
-from rescan.results.map_files import MapSummary
+from rescan.readouts.readout import MapPictures, Reader, how_explained, readouts_of
 from rescan.results.posttraining import FittedPoint, Posttraining
-from rescan.study import Explanation
-
-if TYPE_CHECKING:
-    from rescan.explanation.maps import Explained
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
 LONGEST_NAME = 180  # bytes, of a map: a file system takes 255, with what is added
@@ -84,14 +74,17 @@ def predict(
     if gradcam is not None:
         _check_folder(gradcam, sources)
     patients = _patients(paths, patient)
-    explain = None if gradcam is None else _explain(arm)
-    classes, maps = arm.classes, map_names(paths)
+    classes, names, called = arm.classes, [named(path.as_posix()) for path in paths], map_names(paths)
+    readers: list[Reader] = []
+    if gradcam is not None:
+        readers.append(MapPictures(gradcam, classes))
+    explained = how_explained(arm) if readers else None
     rows: list[dict[str, object]] = []
     for chunk in in_chunks(arm, [Files(path, extent=extent) for path in paths], device, points):
-        rows += [{"image": named(own.path.as_posix()), **row} for own, row in zip(chunk.files, chunk.rows)]
-        if gradcam is not None and explain is not None and chunk.reading is not None:
-            names = [maps[chunk.start + place] for place in chunk.readable]
-            _draw(explain, chunk, chunk.reading, names, classes, gradcam)
+        rows += [{"image": names[chunk.start + place], **row} for place, row in enumerate(chunk.rows)]
+        for readout in readouts_of(chunk, names, called, explained) if readers else ():
+            for reader in readers:
+                reader.add(readout)
     filled = {name for row in rows for name in row}
     columns = [
         "image",
@@ -174,44 +167,6 @@ def _write_patients(
         answers = answers_of_patients(table, classes, points, ordered=ordered)
         write_table(file, by_patient(table, classes, *deciding, ordered=ordered).assign(**answers))
         logger.info("%s: %d patients", file, table["patient"].nunique())
-
-
-def _explain(arm: Arm) -> Explained:
-    """How the study explains an arm's first network, as its maps there say; without any, by the defaults."""
-    from rescan.explanation.maps import explained_by
-
-    model = arm.models[0]
-    summary = ArmFolder(Path(model.file).parent.parent).gradcam.summary
-    maps = MapSummary.read_if_there(summary)
-    section = Explanation()
-    if maps is not None:
-        section = Explanation(head=maps.head, layer=maps.layer, method=maps.method)
-    try:
-        return explained_by(model.network, model.header, section)
-    except ValueError as error:
-        raise damaged(summary, MapSummary.step, f"layer: {error}") from None
-
-
-def _draw(
-    explained: Explained, chunk: Chunk, reading: Reading, names: list[str], classes: list[str], folder: Path
-) -> None:
-    """Draw maps of a chunk's readable samples: of patches, that of the first; a volume's also as a NIfTI file."""
-    from rescan.explanation.new_maps import draw_predictions
-
-    log_probabilities = reading.log_probabilities
-    samples = [sample for sample in chunk.samples if isinstance(sample, Prepared)]
-    affines = [prepared.affine for prepared in samples if prepared.affine is not None]
-    draw_predictions(
-        explained,
-        np.stack([prepared.items[0] for prepared in samples]),
-        names,
-        reading.predicted,
-        None if log_probabilities is None else np.exp(log_probabilities),
-        classes,
-        folder,
-        affines=np.stack(affines) if affines else None,
-        sources=[chunk.files[place] for place in chunk.readable] if affines else None,
-    )
 
 
 def _find(images: list[Path], reads_volumes: bool) -> list[Path]:

@@ -23,8 +23,8 @@ from rescan.explanation import gradcam as overlays
 from rescan.explanation import map_checks, new_maps, selection
 from rescan.explanation.cam import gradcam
 from rescan.explanation.drawing import Tile, draw, overlay
-from rescan.explanation.maps import Explained, explained_by, head_of
-from rescan.explanation.new_maps import draw_predictions
+from rescan.explanation.maps import Explained, compute_maps, explained_by, head_of
+from rescan.explanation.new_maps import draw_image, maps_of
 from rescan.explanation.selection import choose, one_per_sample
 from rescan.files import write_json
 from rescan.heads.outputs import HEADS
@@ -423,22 +423,31 @@ def test_the_choice_is_spread_over_confidence_and_does_not_depend_on_order():
 
 
 @pytest.mark.usefixtures("study")
-def test_draw_predictions_names_a_file_for_each_image():
+def test_new_images_have_maps_of_the_prediction_and_of_the_runner_up():
     explained = Explained(load(ARM / "fold0_seed4/model.safetensors")[0], "imagenet")
     images = np.load("data/demo/made_up/p/images.npy")[:2]
     probabilities = np.array([[0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
-    draw_predictions(explained, images, ["one", "two"], np.array([1, 2]), probabilities, CLASSES, Path("out"))
-    assert sorted(path.name for path in Path("out").iterdir()) == ["one.png", "two.png"]
+    found = list(maps_of(explained, images, np.array([1, 2]), probabilities))
+    assert [(own.targets.tolist(), own.roles) for own in found] == [
+        ([1, 0], ["prediction", "runner-up"]),
+        ([2, 1], ["prediction", "runner-up"]),
+    ]
+    expected = compute_maps(explained, images, np.array([[1, 0], [2, 1]]))[1]
+    np.testing.assert_allclose(np.stack([own.scaled for own in found]), expected, atol=1e-6)
+    assert found[1].labels(CLASSES) == [f"{CLASSES[2]} 70 %", f"{CLASSES[1]} 20 %"]
+    draw_image(Path("out/two.png"), images[1], found[1], CLASSES)
+    assert [path.name for path in Path("out").iterdir()] == ["two.png"]
 
 
 @pytest.mark.usefixtures("study")
-def test_draw_predictions_without_probabilities_explains_a_head_of_grades():
+def test_new_images_without_probabilities_have_maps_of_a_head_of_grades():
     explained = Explained(load(ARM.with_name("graded") / "fold0_seed4/model.safetensors")[0], "imagenet")
     images = np.load("data/demo/made_up/p/images.npy")[:1]
     pictures = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(new_maps, "draw", lambda path, rows, _: pictures.append((path, rows)))
-        draw_predictions(explained, images, ["one"], np.array([2]), None, CLASSES, Path("out"))
+        (found,) = maps_of(explained, images, np.array([2]), None)
+        draw_image(Path("out/one.png"), images[0], found, CLASSES)
     ((path, [(_, [tile])]),) = pictures
     assert path == Path("out/one.png")
     assert tile.title == "prepared image\nread: ü"

@@ -25,7 +25,7 @@ from rescan.explanation import gradcam as overlays
 from rescan.explanation import maps
 from rescan.explanation.cam import gradcam
 from rescan.explanation.five_panels import peak
-from rescan.explanation.new_maps import draw_predictions
+from rescan.explanation.new_maps import draw_volume, maps_of, write_volume_maps
 from rescan.explanation.volume_maps import grid_of, to_source, write
 from rescan.heads.outputs import HEADS
 from rescan.models.model_files import load, save
@@ -358,21 +358,20 @@ def test_the_same_twice_and_without_masks_layers_and_an_arm_beside(study, monkey
 
 
 @pytest.mark.usefixtures("study")
-def test_draw_predictions_writes_five_panels_and_a_map_beside():
+def test_new_volumes_have_five_panels_and_a_map_on_the_sources_grid():
     network, header = load(FOLDER / "volumes/fold0_seed0/model.safetensors")
     images, affines = (np.load(f"data/demo/made_up/whole/{name}.npy")[:2] for name in ("images", "affines"))
     probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
-    sources = [Files(Path(f"data/demo/made_up/raw/s{number}.nii.gz")) for number in range(2)]
-    read = (np.array([0, 1]), probabilities, header.classes)
-    arguments = (maps.Explained(network, "unit"), images, ["one", "two"], *read, Path("out"))
-    draw_predictions(*arguments, affines=affines, sources=sources)
+    found = list(maps_of(maps.Explained(network, "unit"), images, np.array([0, 1]), probabilities))
+    for number, name in enumerate(("one", "two")):
+        draw_volume(Path(f"out/{name}.png"), images[number], affines[number], found[number], header.classes)
+        source = Files(Path(f"data/demo/made_up/raw/s{number}.nii.gz"))
+        write_volume_maps(Path("out"), name, found[number], affines[number], source)
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("one.png", "one_map.nii.gz", "two.png", "two_map.nii.gz")
     ]
     expected = to_source(the_map(1, 1)[1], affines[1], (2 * W, 2 * H, 2 * D), LPS)
     np.testing.assert_allclose(nibabel.load("out/two_map.nii.gz").get_fdata(), expected, atol=1e-3)
-    draw_predictions(*arguments[:-1], Path("pictures"))
-    assert sorted(path.name for path in Path("pictures").iterdir()) == ["one.png", "two.png"]
 
 
 @pytest.mark.usefixtures("study")

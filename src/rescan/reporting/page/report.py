@@ -5,20 +5,18 @@ Its script loads pictures when they are seen, folds, sorts and leafs through vol
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from rescan.catalogue import READERS
 from rescan.files import together, writing
 from rescan.log import logger
+from rescan.page_parts.frame import framed, source, templates
 from rescan.paths import Paths
 from rescan.reporting.page.album import Album
 from rescan.reporting.page.card_view import card
@@ -31,7 +29,7 @@ from rescan.results.parts import PARTS
 from rescan.study import Study
 
 PACKAGE = "rescan.reporting.page"
-SCRIPTS, STYLES = ("page_browser.js", "page.js"), ("page.css", "page_tables.css", "page_browser.css")
+SCRIPT = "page.js"
 LISTED = 200  # entries of a list, at most: a data set may have thousands of unreadable files
 FILTERS = (
     *(words.number, words.interval, words.difference, words.percent),
@@ -66,18 +64,12 @@ def report(study: Study) -> None:
 
 def environment(**globals_: object) -> Environment:
     """The templates of pages."""
-    templates = Environment(
-        loader=PackageLoader(PACKAGE, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters.update({function.__name__: function for function in FILTERS})
+    made = templates(PACKAGE)
+    made.filters.update({function.__name__: function for function in FILTERS})
     heads = {name: record.title for name, record in READERS.items()}
     functions = {"landis_koch": words.landis_koch, "several": words.several, "Value": words.Value}
-    templates.globals.update(functions, heads=heads, parts=PARTS, LISTED=LISTED, **globals_)
-    return templates
+    made.globals.update(functions, heads=heads, parts=PARTS, LISTED=LISTED, **globals_)
+    return made
 
 
 def contents(body: str) -> list[Entry]:
@@ -93,21 +85,7 @@ def render(title: str, body: str, entries: Sequence[Entry] = ()) -> str:
         body: HTML.
         entries: The contents.
     """
-    script, style = (Markup("\n".join(map(_source, names))) for names in (SCRIPTS, STYLES))  # noqa: S704 - our own
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            title=title,
-            body=Markup(body),  # noqa: S704 - made by templates that escape
-            contents=entries,
-            versions=versions(),
-            script=script,
-            style=style,
-            digest=digest,
-        )
-    )
+    return framed(title, body, source(PACKAGE, SCRIPT), versions(), contents=entries)
 
 
 def write(out: str | Path, page: str) -> None:
@@ -115,7 +93,3 @@ def write(out: str | Path, page: str) -> None:
     with writing(out) as temporary:
         temporary.write_text(page, "utf-8")
     logger.info("the page: %s (%.1f MB)", out, len(page.encode()) / 1e6)
-
-
-def _source(name: str) -> str:
-    return files(PACKAGE).joinpath(name).read_text("utf-8")

@@ -1,0 +1,67 @@
+"""A page as one HTML file: its frame around a body, with styles and scripts inside and nothing to load."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+PACKAGE = "rescan.page_parts"
+STYLES = ("page.css", "page_tables.css", "page_browser.css")
+BROWSER = "page_browser.js"
+
+
+def templates(package: str) -> Environment:
+    """The templates of a package and those of all pages; what they show is escaped."""
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader(PACKAGE, ".")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def framed(
+    title: str,
+    body: str,
+    script: str,
+    versions: Mapping[str, str],
+    *,
+    style: str = "",
+    contents: Sequence[object] = (),
+) -> str:
+    """A whole page around its body.
+
+    Args:
+        title: Of the window.
+        body: HTML.
+        script: What follows the browser of volumes in the page's one script.
+        versions: What made the page, by name.
+        style: What follows the styles of all pages.
+        contents: Entries with a `link` and a `title`.
+    """
+    scripts = Markup("\n".join((source(PACKAGE, BROWSER), script)))  # noqa: S704 - our own
+    styles = Markup("\n".join((*(source(PACKAGE, name) for name in STYLES), style)))  # noqa: S704 - our own
+    return (
+        templates(PACKAGE)
+        .get_template("page.html")
+        .render(
+            title=title,
+            body=Markup(body),  # noqa: S704 - made by templates that escape
+            contents=contents,
+            versions=versions,
+            script=scripts,
+            style=styles,
+            digest=base64.b64encode(hashlib.sha256(scripts.encode()).digest()).decode(),
+        )
+    )
+
+
+def source(package: str, name: str) -> str:
+    """The text of a file of a package."""
+    return files(package).joinpath(name).read_text("utf-8")
