@@ -20,6 +20,7 @@ from rescan.log import logger
 from rescan.named_files import output
 from rescan.patterns import compiled, matched
 from rescan.predict_patients import answers_of_patients, by_patient
+from rescan.readouts.reader_page import ReaderPage
 from rescan.readouts.readout import MapPictures, Reader, how_explained, readouts_of
 from rescan.results.posttraining import FittedPoint, Posttraining
 
@@ -37,6 +38,7 @@ def predict(
     extent: tuple[float, ...] | None = None,
     patient: str = PATIENT,
     at: str | None = None,
+    report: Path | None = None,
 ) -> None:
     """Write a table of predictions, one row per image; `problem` says why an image could not be read.
 
@@ -57,6 +59,8 @@ def predict(
         patient: A regular expression of what patients' folders are called. Where images lie in such folders, each
             patient's prediction is written to `<out>_patients.csv`: patient, images, predicted (by majority, a tie by
             the mean probability; of grades the highest), by_mean_probability, and one column per class.
+        report: Where to write one page for people who read images, if given: each image under its maps, what is read
+            off it, and what to beware of.
         at: The name of an operating point of the arm, such as sensitivity_95, if given: the table gets a column
             `<class>_at_<name>` (or label, or endpoint), yes or no. A patient has the answer that the mean probability
             of the images gives; of grades it is yes if that of one image is.
@@ -73,11 +77,13 @@ def predict(
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
     if gradcam is not None:
         _check_folder(gradcam, sources)
+    page = None if report is None else ReaderPage(arm, points, output(report, sources), at)
     patients = _patients(paths, patient)
     classes, names, called = arm.classes, [named(path.as_posix()) for path in paths], map_names(paths)
     readers: list[Reader] = []
     if gradcam is not None:
         readers.append(MapPictures(gradcam, classes))
+    readers += [page] if page is not None else []
     explained = how_explained(arm) if readers else None
     rows: list[dict[str, object]] = []
     for chunk in in_chunks(arm, [Files(path, extent=extent) for path in paths], device, points):
@@ -97,10 +103,16 @@ def predict(
     if len(unread) == len(table):
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))
     write_table(out, table)
+    whole = None
     if arm.posttraining.thresholds is None:  # a patient's labels are those of several images: none is read off them
         known = table.assign(patient=patients)
         known = known[(known["problem"] == "") & (known["patient"] != "")]
-        _write_patients(of_patients, known, classes, arm.posttraining, points)
+        whole = _of_patients(known, classes, arm.posttraining, points)
+    if whole is not None:
+        write_table(of_patients, whole)
+        logger.info("%s: %d patients", of_patients, len(whole))
+    if page is not None:
+        page.write(whole)
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
@@ -153,20 +165,16 @@ def _check_folder(folder: Path, paths: list[Path]) -> None:
         )
 
 
-def _write_patients(
-    file: Path,
-    table: pd.DataFrame,
-    classes: list[str],
-    posttraining: Posttraining,
-    points: list[FittedPoint],
-) -> None:
-    """Write what patients are read as, if images lie in patients' folders."""
-    if len(table):
-        deciding = [point.threshold.whole for point in posttraining.points if point.predicts]
-        ordered = posttraining.ordered or "grade" in table  # which only grades have
-        answers = answers_of_patients(table, classes, points, ordered=ordered)
-        write_table(file, by_patient(table, classes, *deciding, ordered=ordered).assign(**answers))
-        logger.info("%s: %d patients", file, table["patient"].nunique())
+def _of_patients(
+    table: pd.DataFrame, classes: list[str], posttraining: Posttraining, points: list[FittedPoint]
+) -> pd.DataFrame | None:
+    """What patients are read as, if images lie in patients' folders."""
+    if not len(table):
+        return None
+    deciding = [point.threshold.whole for point in posttraining.points if point.predicts]
+    ordered = posttraining.ordered or "grade" in table  # which only grades have
+    answers = answers_of_patients(table, classes, points, ordered=ordered)
+    return by_patient(table, classes, *deciding, ordered=ordered).assign(**answers)
 
 
 def _find(images: list[Path], reads_volumes: bool) -> list[Path]:

@@ -434,7 +434,8 @@ def test_new_images_have_maps_of_the_prediction_and_of_the_runner_up():
     ]
     expected = compute_maps(explained, images, np.array([[1, 0], [2, 1]]))[1]
     np.testing.assert_allclose(np.stack([own.scaled for own in found]), expected, atol=1e-6)
-    assert found[1].labels(CLASSES) == [f"{CLASSES[2]} 70 %", f"{CLASSES[1]} 20 %"]
+    assert found[1].labels(CLASSES) == ["ü 70 %", "$x$ with quite a … 20 %"]
+    assert found[1].evidence(CLASSES) == [CLASSES[2], CLASSES[1]]
     draw_image(Path("out/two.png"), images[1], found[1], CLASSES)
     assert [path.name for path in Path("out").iterdir()] == ["two.png"]
 

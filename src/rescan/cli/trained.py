@@ -31,6 +31,9 @@ def predict(
         Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
     ] = None,
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("predictions.csv"),
+    report: Annotated[
+        Optional[Path], typer.Option(help="write one page for people who read images, such as out.html")
+    ] = None,
     extent: Extent = None,
     patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
     at: At = None,
@@ -41,7 +44,7 @@ def predict(
     start(log)
     from rescan.predict import predict
 
-    predict(arm_folder, images, out, gradcam, device, extent, patient, at)
+    predict(arm_folder, images, out, gradcam, device, extent, patient, at, report)
 
 
 def evaluate_on(

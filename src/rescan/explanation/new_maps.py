@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from rescan.explanation.drawing import Tile, draw, short
 from rescan.explanation.five_panels import Panel, panels
 from rescan.explanation.image_maps import with_titles
 from rescan.explanation.maps import (
+    DIRECTIONS,
     Explained,
     Images,
     Maps,
@@ -51,8 +52,13 @@ class NewMaps(NamedTuple):
     note: str
 
     def labels(self, classes: Sequence[str]) -> list[str]:
-        """What each map is evidence for, (M,), in words."""
+        """What each map is evidence for, (M,), as short as a picture's titles are."""
         return [target_name(self.head, target, classes, self.probabilities) for target in self.targets]
+
+    def evidence(self, classes: Sequence[str]) -> list[str]:
+        """The same in full, without probabilities."""
+        names: Mapping[int, str] = dict(enumerate(classes)) if HEADS[self.head].of_classes else DIRECTIONS
+        return [names[int(target)] for target in self.targets]
 
 
 def maps_of(

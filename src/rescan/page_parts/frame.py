@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 PACKAGE = "rescan.page_parts"
 STYLES = ("page.css", "page_tables.css", "page_browser.css")
-BROWSER = "page_browser.js"
+SCRIPTS = ("page_sort.js", "page_browser.js")
 
 
 def templates(package: str) -> Environment:
@@ -40,12 +40,12 @@ def framed(
     Args:
         title: Of the window.
         body: HTML.
-        script: What follows the browser of volumes in the page's one script.
+        script: What follows the scripts of all pages.
         versions: What made the page, by name.
         style: What follows the styles of all pages.
         contents: Entries with a `link` and a `title`.
     """
-    scripts = Markup("\n".join((source(PACKAGE, BROWSER), script)))  # noqa: S704 - our own
+    scripts = Markup("\n".join((*(source(PACKAGE, name) for name in SCRIPTS), script)))  # noqa: S704 - our own
     styles = Markup("\n".join((*(source(PACKAGE, name) for name in STYLES), style)))  # noqa: S704 - our own
     return (
         templates(PACKAGE)
