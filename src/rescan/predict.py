@@ -20,6 +20,7 @@ from rescan.log import logger
 from rescan.named_files import output
 from rescan.patterns import compiled, matched
 from rescan.predict_patients import answers_of_patients, by_patient
+from rescan.readouts.dicom_records import DicomRecords
 from rescan.readouts.reader_page import ReaderPage
 from rescan.readouts.readout import MapPictures, Reader, how_explained, readouts_of
 from rescan.results.posttraining import FittedPoint, Posttraining
@@ -39,6 +40,7 @@ def predict(
     patient: str = PATIENT,
     at: str | None = None,
     report: Path | None = None,
+    dicom: Path | None = None,
 ) -> None:
     """Write a table of predictions, one row per image; `problem` says why an image could not be read.
 
@@ -75,8 +77,9 @@ def predict(
     sources = [file_and_frame(path)[0] for path in paths]
     out = output(out, sources)
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
-    if gradcam is not None:
-        _check_folder(gradcam, sources)
+    for option, folder in (("--gradcam", gradcam), ("--dicom", dicom)):
+        if folder is not None:
+            _check_folder(option, folder, sources)
     page = None if report is None else ReaderPage(arm, points, output(report, sources), at)
     patients = _patients(paths, patient)
     classes, names, called = arm.classes, [named(path.as_posix()) for path in paths], map_names(paths)
@@ -84,6 +87,8 @@ def predict(
     if gradcam is not None:
         readers.append(MapPictures(gradcam, classes))
     readers += [page] if page is not None else []
+    records = None if dicom is None else DicomRecords(arm, points, dicom)
+    readers += [records] if records is not None else []
     explained = how_explained(arm) if readers else None
     rows: list[dict[str, object]] = []
     for chunk in in_chunks(arm, [Files(path, extent=extent) for path in paths], device, points):
@@ -113,6 +118,8 @@ def predict(
         logger.info("%s: %d patients", of_patients, len(whole))
     if page is not None:
         page.write(whole)
+    if records is not None:
+        records.finish()
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
@@ -155,14 +162,13 @@ def _patients(paths: list[Path], pattern: str) -> list[str]:
     return [next((name for name in reversed(above) if name in called), "") for above in folders]
 
 
-def _check_folder(folder: Path, paths: list[Path]) -> None:
-    """Refuse a folder for maps that holds images to predict: a map of a.png is called a.png."""
+def _check_folder(option: str, folder: Path, paths: list[Path]) -> None:
+    """Refuse a folder for outputs that holds images to predict, or is one: a map of a.png is called a.png."""
     output(folder / "a.png")
-    inside = [path for path in paths if os.path.realpath(folder) == os.path.realpath(path.parent)]
+    place = os.path.realpath(folder)
+    inside = [path for path in paths if place in (os.path.realpath(path.parent), os.path.realpath(path))]
     if inside:
-        raise RescanError(
-            f"--gradcam: {folder}: holds images to predict, such as {inside[0].name}; give another folder"
-        )
+        raise RescanError(f"{option}: {folder}: holds images to predict, such as {inside[0].name}; give another folder")
 
 
 def _of_patients(

@@ -34,6 +34,12 @@ def predict(
     report: Annotated[
         Optional[Path], typer.Option(help="write one page for people who read images, such as out.html")
     ] = None,
+    dicom: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="write a picture and a report of each DICOM input into this folder, for the patient's record"
+        ),
+    ] = None,
     extent: Extent = None,
     patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
     at: At = None,
@@ -44,7 +50,7 @@ def predict(
     start(log)
     from rescan.predict import predict
 
-    predict(arm_folder, images, out, gradcam, device, extent, patient, at, report)
+    predict(arm_folder, images, out, gradcam, device, extent, patient, at, report, dicom)
 
 
 def evaluate_on(

@@ -19,7 +19,7 @@ from rescan.files import writing
 COLORS = mpl.colormaps["inferno"]  # perceptually uniform: equal steps of a map look equal
 OPACITY = 0.55  # at the map's maximum; it falls with the map, so that the anatomy stays visible where the map is low
 OUTLINE = "#40e0ff"
-PANEL, HEADING, TITLE, BAR, LEGEND = 1.7, 0.28, 0.42, 0.68, 0.2  # inches
+PANEL, HEADING, TITLE, BAR, LINE, LEGEND = 1.7, 0.28, 0.42, 0.68, 0.14, 0.2  # inches
 DPI = 120
 LABEL = "Evidence for what the panel names, relative to the map's maximum"
 
@@ -61,12 +61,16 @@ def overlay(image: NDArray[np.uint8], scaled: NDArray[np.floating]) -> NDArray[n
 
 
 def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Tile]]], note: str) -> None:
-    """Write rows of tiles under a heading each, with one color bar.
+    """Write rows of tiles as a PNG file (see `figure`)."""
+    save(path, figure(rows, note))
+
+
+def figure(rows: Sequence[tuple[str, Sequence[Tile]]], note: str) -> Figure:
+    """Draw rows of tiles under a heading each, with one color bar.
 
     Args:
-        path: The PNG file.
         rows: Heading ("" for none) and tiles, of two maps or more. Rows without tiles show their heading only.
-        note: How the maps were made (see `Explained.note`).
+        note: How the maps were made (see `Explained.note`); and more lines.
     """
     tiles = [tile for _, row in rows for tile in row]
     columns = max(sum(1 + len(tile.maps) for tile in row) for _, row in rows)
@@ -74,16 +78,21 @@ def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Tile]]], note: str
     body = PANEL * height / width + TITLE
     heights = [HEADING * bool(heading) + body * bool(row) for heading, row in rows]
     with_outline = any(tile.mask is not None for tile in tiles)
-    heights.append(BAR + LEGEND * with_outline)
-    figure = Figure((PANEL * columns, sum(heights)), layout="constrained")
-    *bands, footer = figure.subfigures(len(rows) + 1, 1, height_ratios=heights, squeeze=False)[:, 0]
+    heights.append(height_below(note, with_outline=with_outline))
+    drawn = Figure((PANEL * columns, sum(heights)), layout="constrained")
+    *bands, footer = drawn.subfigures(len(rows) + 1, 1, height_ratios=heights, squeeze=False)[:, 0]
     for band, (heading, row) in zip(bands, rows):
         if heading:
             band.suptitle(heading, x=0.01, ha="left", size=10, weight="bold" if row else "normal", parse_math=False)
         if row:
             _fill(band.subplots(1, columns, squeeze=False)[0], row)
     explain(footer, note, with_outline)
-    save(path, figure)
+    return drawn
+
+
+def height_below(note: str, *, with_outline: bool) -> float:
+    """The inches that `explain` needs below the panels."""
+    return BAR + LINE * note.count("\n") + LEGEND * with_outline
 
 
 def save(path: str | Path, figure: Figure) -> None:

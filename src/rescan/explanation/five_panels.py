@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from rescan.data.gray_levels import stretched
-from rescan.explanation.drawing import BAR, HEADING, LEGEND, OUTLINE, explain, overlay, save, short
+from rescan.explanation.drawing import HEADING, OUTLINE, explain, height_below, overlay, save, short
 
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.float32]
@@ -141,24 +141,28 @@ def panels(
 
 
 def draw(path: str | Path, rows: Sequence[tuple[str, Sequence[Panel]]], note: str) -> None:
-    """Write rows of panels under a heading each, with one color bar.
+    """Write rows of panels as a PNG file (see `figure`)."""
+    save(path, figure(rows, note))
+
+
+def figure(rows: Sequence[tuple[str, Sequence[Panel]]], note: str) -> Figure:
+    """Draw rows of panels under a heading each, with one color bar.
 
     Args:
-        path: The PNG file.
         rows: Heading and panels; a row without panels shows its heading only.
-        note: How the maps were made (see `Explained.note`).
+        note: How the maps were made (see `Explained.note`); and more lines.
     """
     with_outline = any(panel.mask is not None and panel.mask.any() for _, row in rows for panel in row)
     heights = [HEADING + (TITLE + PANEL * _aspect(row) if row else 0) for _, row in rows]
-    heights.append(BAR + LEGEND * with_outline)
-    figure = Figure((PANEL * max(len(row) for _, row in rows), sum(heights)), layout="constrained")
-    *bands, footer = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    heights.append(height_below(note, with_outline=with_outline))
+    drawn = Figure((PANEL * max(len(row) for _, row in rows), sum(heights)), layout="constrained")
+    *bands, footer = drawn.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for band, (heading, row) in zip(bands, rows):
         band.suptitle(heading, x=0.01, ha="left", size=10, weight="bold" if row else "normal", parse_math=False)
         for axes, panel in zip(band.subplots(1, len(row), squeeze=False)[0] if row else [], row):
             _show(axes, panel)
     explain(footer, note, with_outline)
-    save(path, figure)
+    return drawn
 
 
 def _aspect(row: Sequence[Panel]) -> float:

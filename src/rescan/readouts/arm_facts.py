@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 
 from rescan import __version__, catalogue
 from rescan.arm_models import Arm
+from rescan.files import fingerprint
 from rescan.paths import ArmFolder
 from rescan.results.metrics_file import Metrics
 
@@ -36,6 +37,7 @@ class ArmFacts(NamedTuple):
         reader: Of Rescan that reads new images.
         scores: Of the test part by image; none without metrics.json.
         n: Number of images that they are of.
+        key: Tells this arm's fit from others', 16 hex digits.
         is_demo: Whether it was trained on images that Rescan made itself.
     """
 
@@ -47,6 +49,7 @@ class ArmFacts(NamedTuple):
     reader: str
     scores: list[Score]
     n: int
+    key: str
     is_demo: bool
 
     @property
@@ -69,7 +72,9 @@ def facts_of(arm: Arm) -> ArmFacts:
         name = Path(arm.folder).resolve().name
     scores, n = ([], 0) if metrics is None else _scores(metrics)
     version = ", ".join(dict.fromkeys(model.header.version for model in arm.models))
-    return ArmFacts(study, name, arm.classes, len(arm.models), version, __version__, scores, n, header.scale == "demo")
+    key = fingerprint([study, name, __version__, arm.posttraining.model_dump(mode="json")])
+    is_demo = header.scale == "demo"
+    return ArmFacts(study, name, arm.classes, len(arm.models), version, __version__, scores, n, key, is_demo)
 
 
 def _scores(metrics: Metrics) -> tuple[list[Score], int]:
