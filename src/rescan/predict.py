@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rescan.arm_models import in_chunks, load_arm
+from rescan.arm_models import Arm, in_chunks, load_arm
 from rescan.arm_rows import class_columns, column_at, named, place_of, points_at, shown
 from rescan.data.index import Files
 from rescan.data.layouts.folders import is_volume_file, samples_below
@@ -23,7 +23,7 @@ from rescan.predict_patients import answers_of_patients, by_patient
 from rescan.readouts.dicom_records import DicomRecords
 from rescan.readouts.reader_page import ReaderPage
 from rescan.readouts.readout import MapPictures, Reader, how_explained, readouts_of
-from rescan.results.posttraining import FittedPoint, Posttraining
+from rescan.results.posttraining import FittedPoint
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
 LONGEST_NAME = 180  # bytes, of a map: a file system takes 255, with what is added
@@ -63,6 +63,9 @@ def predict(
             the mean probability; of grades the highest), by_mean_probability, and one column per class.
         report: Where to write one page for people who read images, if given: each image under its maps, what is read
             off it, and what to beware of.
+        dicom: Where to write two DICOM files for each DICOM input, if given: `<name>_overlay.dcm`, the image under its
+            maps, and `<name>_report.dcm`, a structured report. They are of the input's patient and study, and name
+            them as the input does.
         at: The name of an operating point of the arm, such as sensitivity_95, if given: the table gets a column
             `<class>_at_<name>` (or label, or endpoint), yes or no. A patient has the answer that the mean probability
             of the images gives; of grades it is yes if that of one image is.
@@ -77,18 +80,13 @@ def predict(
     sources = [file_and_frame(path)[0] for path in paths]
     out = output(out, sources)
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
-    for option, folder in (("--gradcam", gradcam), ("--dicom", dicom)):
-        if folder is not None:
-            _check_folder(option, folder, sources)
-    page = None if report is None else ReaderPage(arm, points, output(report, sources), at)
+    readers: list[Reader] = [
+        *([] if gradcam is None else [MapPictures(_folder("--gradcam", gradcam, sources), arm.classes)]),
+        *([] if report is None else [ReaderPage(arm, points, output(report, sources), at)]),
+        *([] if dicom is None else [DicomRecords(arm, points, _folder("--dicom", dicom, sources))]),
+    ]
     patients = _patients(paths, patient)
     classes, names, called = arm.classes, [named(path.as_posix()) for path in paths], map_names(paths)
-    readers: list[Reader] = []
-    if gradcam is not None:
-        readers.append(MapPictures(gradcam, classes))
-    readers += [page] if page is not None else []
-    records = None if dicom is None else DicomRecords(arm, points, dicom)
-    readers += [records] if records is not None else []
     explained = how_explained(arm) if readers else None
     rows: list[dict[str, object]] = []
     for chunk in in_chunks(arm, [Files(path, extent=extent) for path in paths], device, points):
@@ -108,18 +106,12 @@ def predict(
     if len(unread) == len(table):
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))
     write_table(out, table)
-    whole = None
-    if arm.posttraining.thresholds is None:  # a patient's labels are those of several images: none is read off them
-        known = table.assign(patient=patients)
-        known = known[(known["problem"] == "") & (known["patient"] != "")]
-        whole = _of_patients(known, classes, arm.posttraining, points)
+    whole = _of_patients(table.assign(patient=patients), arm, points)
     if whole is not None:
         write_table(of_patients, whole)
         logger.info("%s: %d patients", of_patients, len(whole))
-    if page is not None:
-        page.write(whole)
-    if records is not None:
-        records.finish()
+    for reader in readers:
+        reader.finish(whole)
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
@@ -162,21 +154,22 @@ def _patients(paths: list[Path], pattern: str) -> list[str]:
     return [next((name for name in reversed(above) if name in called), "") for above in folders]
 
 
-def _check_folder(option: str, folder: Path, paths: list[Path]) -> None:
-    """Refuse a folder for outputs that holds images to predict, or is one: a map of a.png is called a.png."""
+def _folder(option: str, folder: Path, paths: list[Path]) -> Path:
+    """A folder for outputs, if it neither holds images to predict nor is one: a map of a.png is called a.png."""
     output(folder / "a.png")
     place = os.path.realpath(folder)
     inside = [path for path in paths if place in (os.path.realpath(path.parent), os.path.realpath(path))]
     if inside:
         raise RescanError(f"{option}: {folder}: holds images to predict, such as {inside[0].name}; give another folder")
+    return folder
 
 
-def _of_patients(
-    table: pd.DataFrame, classes: list[str], posttraining: Posttraining, points: list[FittedPoint]
-) -> pd.DataFrame | None:
+def _of_patients(table: pd.DataFrame, arm: Arm, points: list[FittedPoint]) -> pd.DataFrame | None:
     """What patients are read as, if images lie in patients' folders."""
-    if not len(table):
-        return None
+    classes, posttraining = arm.classes, arm.posttraining
+    table = table[(table["problem"] == "") & (table["patient"] != "")]
+    if posttraining.thresholds is not None or not len(table):
+        return None  # a patient's labels are those of several images: none is read off them
     deciding = [point.threshold.whole for point in posttraining.points if point.predicts]
     ordered = posttraining.ordered or "grade" in table  # which only grades have
     answers = answers_of_patients(table, classes, points, ordered=ordered)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from rescan.arm_models import Arm
 from rescan.arm_rows import class_columns, column_at
 from rescan.data.readers.unreadable import Unreadable
@@ -49,7 +51,7 @@ class DicomRecords:
         write_report(report, source, self.facts, readout, self.points, multilabel=self.multilabel)
         self.written += 1
 
-    def finish(self) -> None:
+    def finish(self, _: pd.DataFrame | None) -> None:
         """Say what was written, and that it tells who the patients are."""
         if self.others:
             logger.warning("%d inputs are no DICOM files: no DICOM files of them", self.others)

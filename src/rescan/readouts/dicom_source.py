@@ -110,7 +110,7 @@ def new_file(source: Source, facts: ArmFacts, kind: str, sop_class: str, modalit
     made.SeriesInstanceUID = uid_of(*of_series, kind, facts.key)
     made.SeriesNumber = 9000 + int(fingerprint([kind, facts.key])[:3], 16) % 900
     made.SeriesDescription = shortened(f"{MAKER} {kind}: {facts.title}")
-    made.InstanceNumber = header.get("InstanceNumber") or 1
+    made.InstanceNumber = source.instances[0].frame or header.get("InstanceNumber") or 1
     made.Manufacturer, made.ManufacturerModelName = MAKER, shortened(facts.title)
     made.SoftwareVersions, made.DeviceSerialNumber = facts.reader, facts.key
     made.InstanceCreationDate = made.ContentDate = now.strftime("%Y%m%d")

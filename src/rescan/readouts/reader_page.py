@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -120,7 +120,7 @@ class ReaderPage:
         if len(self.entries) < ROWS:
             self.entries.append(entry)
 
-    def write(self, patients: pd.DataFrame | None) -> None:
+    def finish(self, patients: pd.DataFrame | None) -> None:
         """Write the page.
 
         Args:
@@ -148,6 +148,7 @@ class ReaderPage:
             "titles": TITLES,
             "kinds": _kinds,
             "place": self._place,
+            "steps": [(number, self._place(number)) for number in range(len(self.facts.classes))],
         }
         environment = templates(PACKAGE)
         environment.filters["percent"] = percent
@@ -219,22 +220,21 @@ class ReaderPage:
         """A volume, (D, H, W, 1), under each of its maps."""
         from rescan.explanation.browser import browse
 
-        volume, maps = levels_of(image[..., 0]), readout.maps
+        volume, maps, title = levels_of(image[..., 0]), readout.maps, readout.name.rpartition("/")[2]
         affine = np.eye(4) if readout.prepared is None or readout.prepared.affine is None else readout.prepared.affine
         if maps is None:
-            return [
-                browse(readout.name, "nothing, for there is none", volume, np.zeros(volume.shape, np.float32), affine)
-            ]
+            return [browse(title, "nothing, for there is none", volume, np.zeros(volume.shape, np.float32), affine)]
         return [
-            browse(readout.name, f"{evidence} ({role})" if role else evidence, volume, scaled, affine)
+            browse(title, f"{evidence} ({role})" if role else evidence, volume, scaled, affine)
             for evidence, role, scaled in zip(maps.evidence(self.facts.classes), maps.roles, maps.scaled)
         ]
 
 
 def _shared(names: Sequence[str]) -> str:
     """The folders that all names begin with."""
-    shared = os.path.commonprefix([name.rpartition("/")[0] + "/" for name in names])
-    return shared[: shared.rfind("/") + 1] if all("/" in name for name in names) else ""
+    folders = [name.split("/")[:-1] for name in names]
+    shared = [level[0] for level in takewhile(lambda level: len(set(level)) == 1, zip(*folders))]
+    return "".join(f"{name}/" for name in shared)
 
 
 def _kinds(entry: Entry) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
 import numpy as np
+import pandas as pd
 
 from rescan.arm_models import Arm, Chunk
 from rescan.data.index import Files
@@ -48,6 +49,13 @@ class Reader(Protocol):
 
     def add(self, readout: Readout) -> None:
         """Take the next sample; its pixels and maps are not kept."""
+
+    def finish(self, patients: pd.DataFrame | None) -> None:
+        """End, after the last sample.
+
+        Args:
+            patients: What patients are read as, a row each; None without any.
+        """
 
 
 def how_explained(arm: Arm) -> Explained:
@@ -121,3 +129,6 @@ class MapPictures:
         new_maps.draw_volume(file, image, affine, readout.maps, self.classes)
         if affine is not None:
             new_maps.write_volume_maps(self.folder, readout.called, readout.maps, affine, readout.files)
+
+    def finish(self, _: pd.DataFrame | None) -> None:
+        """All is drawn."""

@@ -24,7 +24,7 @@ from rescan.readouts.readout import Readout
 
 DPI = 200
 WIDTH = 78  # characters of a line below the pictures
-LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+TAKEN = ("BodyPartExamined", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def write_capture(file: Path, source: Source, facts: ArmFacts, readout: Readout, statements: Sequence[str]) -> None:
@@ -60,7 +60,8 @@ def _take_over(header: Dataset, made: Dataset) -> None:
     """What is true of the source's pixels is true of what is made of them."""
     if str(header.get("BurnedInAnnotation") or "") in ("YES", "NO"):  # whether they tell who the patient is
         made.BurnedInAnnotation = header.BurnedInAnnotation
-    for name in LOSSY:
+    made.Laterality = header.get("Laterality") or header.get("ImageLaterality") or None
+    for name in TAKEN:
         if name in header:
             made[name] = header[name]
 
