@@ -22,7 +22,7 @@ from rescan.patterns import compiled, matched
 from rescan.predict_patients import answers_of_patients, by_patient
 from rescan.readouts.dicom_records import DicomRecords
 from rescan.readouts.reader_page import ReaderPage
-from rescan.readouts.readout import MapPictures, Reader, how_explained, readouts_of
+from rescan.readouts.readout import MapPictures, Reader, how_explained, show
 from rescan.results.posttraining import FittedPoint
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
@@ -91,9 +91,7 @@ def predict(
     rows: list[dict[str, object]] = []
     for chunk in in_chunks(arm, [Files(path, extent=extent) for path in paths], device, points):
         rows += [{"image": names[chunk.start + place], **row} for place, row in enumerate(chunk.rows)]
-        for readout in readouts_of(chunk, names, called, explained) if readers else ():
-            for reader in readers:
-                reader.add(readout)
+        show(chunk, names, called, explained, readers)
     filled = {name for row in rows for name in row}
     columns = [
         "image",

@@ -22,6 +22,8 @@ from rescan.results.posttraining import FittedPoint
 class DicomRecords:
     """Writes `<folder>/<name>_overlay.dcm` and `<name>_report.dcm` of each sample that was read from DICOM files."""
 
+    takes_maps = True
+
     def __init__(self, arm: Arm, points: Sequence[FittedPoint], folder: Path) -> None:
         """Start without any.
 

@@ -76,10 +76,10 @@ def source_of(files: Files) -> Source | None:
     for path in found:
         with quiet():
             own = pydicom.dcmread(path, force=True, specific_tags=["SOPClassUID", "SOPInstanceUID"])
-        uids = [str(own.get(name) or "") for name in ("SOPClassUID", "SOPInstanceUID")]
-        if not all(uids):
+        instance = Instance(str(own.get("SOPClassUID") or ""), str(own.get("SOPInstanceUID") or ""), frame)
+        if not instance.sop_class or not instance.uid:
             raise Unreadable(f"{path.name} lacks SOPClassUID or SOPInstanceUID")
-        instances.append(Instance(*uids, frame))
+        instances.append(instance)
     for name in ("StudyInstanceUID", "SeriesInstanceUID"):
         if not header.get(name):
             raise Unreadable(f"{found[0].name} lacks {name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import matplotlib as mpl
@@ -96,7 +96,7 @@ def _map_source(scaled: NDArray[np.float32]) -> str:
     return _data("png", stream)
 
 
-def _within(image: NDArray[np.generic], most: int) -> NDArray[np.generic]:
+def _within(image: NDArray[Any], most: int) -> NDArray[Any]:
     """An image whose longer side has so many pixels at most."""
     scale = most / max(image.shape[:2])
     if scale >= 1:

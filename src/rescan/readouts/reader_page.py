@@ -111,6 +111,11 @@ class ReaderPage:
         self.counts: Counter[str] = Counter()
         self.room, self.left_out = LIMIT, 0
 
+    @property
+    def takes_maps(self) -> bool:
+        """Whether there is room for pictures."""
+        return self.room > 0 and len(self.entries) < ROWS
+
     def add(self, readout: Readout) -> None:
         """Take the next image: its pictures, too, while the page has room."""
         entry = self._entry(readout)
@@ -176,7 +181,7 @@ class ReaderPage:
             if column in row
         ]
         grade = row.get("grade") if not shares else None
-        answers = {point.of: str(row.get(column_at(point)) or "") for point in self.points if shares or predicted[0]}
+        answers = {point.of: str(row.get(column_at(point)) or "") for point in self.points}
         layers, volumes, note = self._pictures(readout)
         return Entry(
             readout.number + 1,
@@ -184,7 +189,7 @@ class ReaderPage:
             [name for name in predicted if name],
             None if grade is None else float(str(grade)),
             shares,
-            answers,
+            {of: answer for of, answer in answers.items() if answer},
             [flag for flag in texts["flags"].split("; ") if flag],
             texts["problem"],
             layers,
@@ -202,7 +207,7 @@ class ReaderPage:
         prepared, maps = readout.prepared, readout.maps
         if prepared is None:
             return None, [], ""
-        if self.room <= 0 or len(self.entries) >= ROWS:
+        if not self.takes_maps:
             self.left_out += 1
             return None, [], ""
         image, note = prepared.items[0], NO_MAPS if maps is None else maps.note

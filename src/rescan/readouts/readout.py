@@ -47,6 +47,10 @@ class Readout(NamedTuple):
 class Reader(Protocol):
     """Who shows samples: in pictures, on a page, in DICOM files."""
 
+    @property
+    def takes_maps(self) -> bool:
+        """Whether the next sample's maps are of use."""
+
     def add(self, readout: Readout) -> None:
         """Take the next sample; its pixels and maps are not kept."""
 
@@ -72,6 +76,20 @@ def how_explained(arm: Arm) -> Explained:
         return explained_by(model.network, model.header, section)
     except ValueError as error:
         raise damaged(summary, MapSummary.step, f"layer: {error}") from None
+
+
+def show(
+    chunk: Chunk,
+    names: Sequence[str],
+    called: Sequence[str],
+    explained: Explained | None,
+    readers: Sequence[Reader],
+) -> None:
+    """Hand a chunk's samples to all readers; maps are made if one takes them (see `readouts_of`)."""
+    explained = explained if any(reader.takes_maps for reader in readers) else None
+    for readout in readouts_of(chunk, names, called, explained) if readers else ():
+        for reader in readers:
+            reader.add(readout)
 
 
 def readouts_of(
@@ -110,6 +128,8 @@ def _maps_of(chunk: Chunk, explained: Explained | None) -> Iterator[NewMaps] | N
 
 class MapPictures:
     """Pictures of samples under their maps, `<folder>/<name>.png`; of volumes also their maps as NIfTI files."""
+
+    takes_maps = True
 
     def __init__(self, folder: Path, classes: list[str]) -> None:
         """Start without any."""
