@@ -56,10 +56,12 @@ class DicomRecords:
     def finish(self, _: pd.DataFrame | None) -> None:
         """Say what was written, and that it tells who the patients are."""
         if self.others:
-            logger.warning("%d inputs are no DICOM files: no DICOM files of them", self.others)
+            which = "inputs are no DICOM files: they have" if self.others > 1 else "input is no DICOM file: it has"
+            logger.warning("--dicom: %d %s none", self.others, which)
         if self.written:
-            text = "%s: an overlay and a report of %d inputs; they name the patients as the inputs do"
-            logger.info(text, self.folder, self.written)
+            whose = "inputs; they name" if self.written > 1 else "input; they name"
+            text = "%s: an overlay and a report of %d %s the patients as the inputs do"
+            logger.info(text, self.folder, self.written, whose)
 
     def _statements(self, readout: Readout) -> list[str]:
         """What is read off a sample, in sentences."""
