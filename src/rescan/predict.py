@@ -20,9 +20,7 @@ from rescan.log import logger
 from rescan.named_files import output
 from rescan.patterns import compiled, matched
 from rescan.predict_patients import answers_of_patients, by_patient
-from rescan.readouts.dicom_records import DicomRecords
-from rescan.readouts.reader_page import ReaderPage
-from rescan.readouts.readout import MapPictures, Reader, how_explained, show
+from rescan.readouts.readout import MapPictures, Reader, computes_maps, how_explained, show
 from rescan.results.posttraining import FittedPoint
 
 PATIENT = "patient.*"  # what a patient's folder is called, as a regular expression
@@ -80,14 +78,10 @@ def predict(
     sources = [file_and_frame(path)[0] for path in paths]
     out = output(out, sources)
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
-    readers: list[Reader] = [
-        *([] if gradcam is None else [MapPictures(_folder("--gradcam", gradcam, sources), arm.classes)]),
-        *([] if report is None else [ReaderPage(arm, points, output(report, sources), at)]),
-        *([] if dicom is None else [DicomRecords(arm, points, _folder("--dicom", dicom, sources))]),
-    ]
+    readers = _readers(arm, points, at, sources, gradcam, report, dicom)
     patients = _patients(paths, patient)
     classes, names, called = arm.classes, [named(path.as_posix()) for path in paths], map_names(paths)
-    explained = how_explained(arm) if readers else None
+    explained = how_explained(arm) if gradcam is not None or (readers and computes_maps(arm)) else None
     rows: list[dict[str, object]] = []
     for chunk in in_chunks(arm, [Files(path, extent=extent) for path in paths], device, points):
         rows += [{"image": names[chunk.start + place], **row} for place, row in enumerate(chunk.rows)]
@@ -150,6 +144,30 @@ def _patients(paths: list[Path], pattern: str) -> list[str]:
     names = list(dict.fromkeys(name for above in folders for name in above))
     called = {name for name, fit in zip(names, matched(fits, names, f"--patient: {pattern!r}")) if fit}
     return [next((name for name in reversed(above) if name in called), "") for above in folders]
+
+
+def _readers(
+    arm: Arm,
+    points: list[FittedPoint],
+    at: str | None,
+    sources: list[Path],
+    gradcam: Path | None,
+    report: Path | None,
+    dicom: Path | None,
+) -> list[Reader]:
+    """Who shows the samples, of those that are asked for."""
+    readers: list[Reader] = []
+    if gradcam is not None:
+        readers.append(MapPictures(_folder("--gradcam", gradcam, sources), arm.classes))
+    if report is not None:
+        from rescan.readouts.reader_page import ReaderPage
+
+        readers.append(ReaderPage(arm, points, output(report, sources), at))
+    if dicom is not None:
+        from rescan.readouts.dicom_records import DicomRecords
+
+        readers.append(DicomRecords(arm, points, _folder("--dicom", dicom, sources)))
+    return readers
 
 
 def _folder(option: str, folder: Path, paths: list[Path]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, generate_uid
 from rescan.data.index import Files
 from rescan.data.readers.unreadable import Unreadable
 from rescan.errors import RescanError
+from rescan.log import logger
 from rescan.predict import predict
 from rescan.readouts.dicom_records import DicomRecords
 from rescan.readouts.dicom_source import LONGEST, own_code, source_of, uid_of
@@ -50,14 +52,18 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(arm_folder, inputs, tmp_path_factory):
-    """What predict writes of these, and its messages."""
+    """What predict writes of these; in log.txt its messages."""
     folder = tmp_path_factory.mktemp("written")
+    logger.addHandler(handler := logging.FileHandler(folder / "log.txt"))
+    logger.setLevel("INFO")
     predict(
         *(arm_folder, [inputs], folder / "out.csv", None, "cpu"),
         at="sensitivity_95",
         report=folder / "out.html",
         dicom=folder / "dicom",
     )
+    logger.removeHandler(handler)
+    handler.close()
     return folder
 
 
@@ -116,6 +122,8 @@ def test_the_report_says_what_the_table_says(written):
 
 
 def test_an_independent_reader_reads_the_report(written):
+    if pydicom.__version__.startswith("2."):
+        pytest.skip("highdicom needs pydicom 3")
     sr = pytest.importorskip("highdicom.sr")
     (group,) = sr.srread(written / "dicom/mr_report.dcm").content.get_image_measurement_groups()
     numbers = {number.name.meaning: number.value for number in group.get_measurements()}
@@ -136,16 +144,14 @@ def test_the_overlay_shows_the_image_and_inherits_what_is_true_of_its_pixels(wri
     assert str(frames.PatientName) == "Ωμέγα^Άννα"
 
 
-def test_the_patients_name_is_in_no_table_page_or_message(arm_folder, inputs, tmp_path, caplog):
-    out, report = tmp_path / "out.csv", tmp_path / "out.html"
-    with caplog.at_level("INFO"):
-        predict(arm_folder, [inputs], out, None, "cpu", report=report, dicom=tmp_path / "dicom")
-    for text in (out.read_text(), report.read_text(), caplog.text):
+def test_the_patients_name_is_in_no_table_page_or_message(written):
+    texts = [(written / name).read_text() for name in ("out.csv", "out.html", "log.txt")]
+    for text in texts:
         assert NAME not in text
         assert "Ωμέγα" not in text
-    assert "an overlay and a report of 3 inputs; they name the patients as the inputs do" in caplog.text
-    assert "1 input is no DICOM file: it has none" in caplog.text
-    assert "nowhere.dcm: nowhere.dcm lacks StudyInstanceUID; no DICOM files of it" in caplog.text
+    assert "an overlay and a report of 3 inputs; they name the patients as the inputs do" in texts[-1]
+    assert "--dicom: 1 input is no DICOM file: it has none" in texts[-1]
+    assert "nowhere.dcm: nowhere.dcm lacks StudyInstanceUID; no DICOM files of it" in texts[-1]
 
 
 def test_the_same_answer_has_the_same_uids_and_another_has_others(arm, point, inputs, tmp_path):

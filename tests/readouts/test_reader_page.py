@@ -20,6 +20,7 @@ from rescan.predict import predict
 from rescan.readouts import reader_page
 from rescan.readouts.page_pictures import LEVELS, layers_of
 from rescan.readouts.reader_page import ReaderPage, percent
+from rescan.readouts.readout import computes_maps
 
 FLAG = "its size, 9 x 9 pixels, is outside of 32 to 512"
 
@@ -178,6 +179,21 @@ def test_predict_makes_the_maps_once_for_all_and_writes_the_page_or_nothing(arm_
         predict(arm_folder, [folder.parent], out, None, "cpu", report=report)
     assert not out.exists()
     assert report.read_text() == "old"
+
+
+def test_a_runtime_without_maps_leaves_them_out(arm, tmp_path):
+    assert computes_maps(arm)
+    assert not computes_maps(arm._replace(models=[arm.models[0]._replace(network=object())]))
+    page = ReaderPage(arm, [], tmp_path / "out.html", None)
+    own = readout(0, "a.png")
+    page.add(own._replace(maps=None))
+    volume = own.prepared._replace(items=[np.arange(512, dtype=np.uint16).reshape(8, 8, 8, 1)], affine=np.eye(4))
+    page.add(own._replace(number=1, maps=None, prepared=volume))
+    page.finish(None)
+    content = (tmp_path / "out.html").read_text()
+    assert content.count("Map: none, for they need torch") == 2
+    assert 'class="map"' not in content
+    assert content.count("<canvas") == 1
 
 
 @pytest.fixture(scope="module")

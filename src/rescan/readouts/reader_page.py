@@ -34,7 +34,7 @@ TITLES = {  # of the columns of the patients' table
     "by_mean_probability": "By mean probability",
     "grade": "Grade",
 }
-NO_MAPS = "without maps: this runtime computes none"
+NO_MAPS = "none, for they need torch, which does not compute these networks here"
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class Reader(Protocol):
         """
 
 
+def computes_maps(arm: Arm) -> bool:
+    """Whether the arm's first network has maps: one that torch computes, which has gradients."""
+    return hasattr(arm.models[0].network, "encoder")
+
+
 def how_explained(arm: Arm) -> Explained:
     """How the study explains an arm's first network, as its maps there say; without any, by the defaults."""
     from rescan.explanation.maps import explained_by
