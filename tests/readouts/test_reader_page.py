@@ -71,7 +71,7 @@ def page(arm, point, tmp_path_factory):
 def test_the_page_says_all_that_is_read(page):
     text = Seen(page.read_text()).text
     assert text.startswith("one of made_up: 4 images Skip to the content one of made_up: 4 images Research use only;")
-    assert "3 images read, 1 could not be read, 1 unlike the training images. cat: 2, été: 1." in text
+    assert "3 images read, 1 could not be read, 1 unlike the training images. cat: 2, été: 1 Study, arm" in text
     for part in (
         "below new/",
         "demo: trained on made images",

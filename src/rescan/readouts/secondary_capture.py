@@ -75,7 +75,9 @@ def _figure(facts: ArmFacts, readout: Readout, statements: Sequence[str]) -> Fig
     if prepared is None:
         raise ValueError("a sample that could not be read has no picture")
     image = prepared.items[0]
-    note = "\n".join(["no maps: they need torch, which does not compute these networks here" if maps is None else maps.note, *below])
+    note = "\n".join(
+        ["no maps: they need torch, which does not compute these networks here" if maps is None else maps.note, *below]
+    )
     if image.ndim == 3:
         if maps is None:
             tile = drawing.Tile("prepared image", levels_of(image), [])
