@@ -140,7 +140,7 @@ def test_the_overlay_shows_the_image_and_inherits_what_is_true_of_its_pixels(wri
     assert np.ptp(pixels.astype(int), axis=-1).max() > 60  # the map's colors
     assert "BurnedInAnnotation" not in mr  # nor does its source say it
     assert (frames.BurnedInAnnotation, frames.LossyImageCompression, frames.Laterality) == ("YES", "01", "L")
-    assert mr.ImageComments.startswith("Research use only; not a medical device. Read as ")
+    assert mr.ImageComments.startswith("Research use only; not a medical device. Demo: trained on made images; ")
     assert str(frames.PatientName) == "Ωμέγα^Άννα"
 
 

@@ -74,7 +74,7 @@ def test_the_page_says_all_that_is_read(page):
     assert "3 images read, 1 could not be read, 1 unlike the training images. cat: 2, été: 1 Study, arm" in text
     for part in (
         "below new/",
-        "demo: trained on made images",
+        "Demo: trained on made images; it knows nothing of real ones.",
         "sensitivity_95: cat is “yes” from 25.0\xa0% on",
         "no scores beside this model",
         "p <1> 3 cat 50.0\xa0%",

@@ -12,6 +12,7 @@ from rescan.paths import ArmFolder
 from rescan.results.metrics_file import Metrics
 
 CAUTION = "Research use only; not a medical device."
+OF_DEMO = "Demo: trained on made images; it knows nothing of real ones."
 SHOWN = 4  # scores, the one that the study puts first and the first others
 PREFERRED = ("auroc", "sensitivity", "specificity", "accuracy", "quadratic_kappa", "macro_f1", "balanced_accuracy")
 
@@ -51,6 +52,11 @@ class ArmFacts(NamedTuple):
     n: int
     key: str
     is_demo: bool
+
+    @property
+    def caution(self) -> str:
+        """What stands wherever the arm reads an image."""
+        return f"{CAUTION} {OF_DEMO}" if self.is_demo else CAUTION
 
     @property
     def title(self) -> str:

@@ -18,7 +18,7 @@ from rescan.arm_rows import class_columns, column_at
 from rescan.files import writing
 from rescan.log import logger
 from rescan.page_parts.frame import framed, source, templates
-from rescan.readouts.arm_facts import CAUTION, facts_of
+from rescan.readouts.arm_facts import facts_of
 from rescan.readouts.page_pictures import Layers, layers_of, levels_of
 from rescan.readouts.readout import Readout
 from rescan.results.map_files import BrowsedVolume
@@ -134,7 +134,7 @@ class ReaderPage:
         read = Counter(name for entry in self.entries for name in entry.predicted)
         view: dict[str, Any] = {
             "facts": self.facts,
-            "caution": CAUTION,
+            "caution": self.facts.caution,
             "entries": self.entries,
             "counts": self.counts,
             "left_out": self.left_out,

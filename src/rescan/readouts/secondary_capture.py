@@ -16,14 +16,15 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from rescan.explanation import drawing, five_panels
+from rescan.explanation.drawing import short
 from rescan.explanation.letters import make_readable
-from rescan.readouts.arm_facts import CAUTION, ArmFacts
+from rescan.readouts.arm_facts import ArmFacts
 from rescan.readouts.dicom_source import MAKER, Source, coded, new_file, referenced, write
 from rescan.readouts.page_pictures import levels_of
 from rescan.readouts.readout import Readout
 
 DPI = 200
-WIDTH = 78  # characters of a line below the pictures
+WIDTH, HEADING = 78, 54  # characters of a line below the pictures, and of the one above
 TAKEN = ("BodyPartExamined", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
@@ -45,7 +46,7 @@ def write_capture(file: Path, source: Source, facts: ArmFacts, readout: Readout,
     made.SourceImageSequence = [referenced(instance) for instance in source.instances]
     for item in made.SourceImageSequence:
         item.PurposeOfReferenceCodeSequence = [coded(codes.DCM.SourceImageForImageProcessingOperation)]
-    made.ImageComments = f"{CAUTION} {' '.join(statements)}"[:10240]
+    made.ImageComments = f"{facts.caution} {' '.join(statements)}"[:10240]
     _take_over(source.header, made)
     made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
     made.Rows, made.Columns = pixels.shape[:2]
@@ -68,9 +69,9 @@ def _take_over(header: Dataset, made: Dataset) -> None:
 
 def _figure(facts: ArmFacts, readout: Readout, statements: Sequence[str]) -> Figure:
     """A sample under its maps, what is read off it above, whose reading it is below."""
-    lines = [*statements[1:], f"{facts.title}, {MAKER} {facts.reader}", CAUTION.upper()]
+    first = short(statements[0], HEADING)  # in full below, where it does not fit above
+    lines = [*statements[first == statements[0] :], f"{facts.title}, {MAKER} {facts.reader}", facts.caution.upper()]
     below = [line for text in lines for line in textwrap.wrap(text, WIDTH)]
-    first = statements[0]
     maps, prepared = readout.maps, readout.prepared
     if prepared is None:
         raise ValueError("a sample that could not be read has no picture")

@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import EnhancedSRStorage
 
 from rescan.arm_rows import NO, YES, class_columns, column_at
-from rescan.readouts.arm_facts import CAUTION, ArmFacts
+from rescan.readouts.arm_facts import ArmFacts
 from rescan.readouts.dicom_source import (
     MAKER,
     SCHEME,
@@ -72,7 +72,7 @@ def write_report(
         *_numbers(facts, readout),
         *(_labels(facts, readout) if multilabel else []),
         *_answers(facts, readout, points),
-        *_remarks(readout),
+        *_remarks(facts, readout),
         *[_image(instance) for instance in source.instances],
     ]
     content = [
@@ -139,11 +139,11 @@ def _answers(facts: ArmFacts, readout: Readout, points: Sequence[FittedPoint]) -
     ]
 
 
-def _remarks(readout: Readout) -> list[Dataset]:
+def _remarks(facts: ArmFacts, readout: Readout) -> list[Dataset]:
     """What to beware of."""
     flags = [flag for flag in str(readout.row.get("flags") or "").split("; ") if flag]
     unlike = own_code("Unlike the training images")
-    return [*[_text(INSIDE, unlike, flag) for flag in flags], _text(INSIDE, codes.DCM.Comment, CAUTION)]
+    return [*[_text(INSIDE, unlike, flag) for flag in flags], _text(INSIDE, codes.DCM.Comment, facts.caution)]
 
 
 def _class(facts: ArmFacts, name: str) -> Code:
