@@ -13,16 +13,21 @@ import pytest
 from dicom_files import write_dicom
 from made_readouts import CLASSES, readout
 from PIL import Image
-from pydicom.data import get_testdata_file
-from pydicom.uid import ComputedRadiographyImageStorage, generate_uid
+from pydicom.data import get_charset_files, get_testdata_file
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+from pydicom.uid import ComputedRadiographyImageStorage, EnhancedSRStorage, generate_uid
 
+from rescan.arm_models import Arm
 from rescan.data.index import Files
 from rescan.data.readers.unreadable import Unreadable
 from rescan.errors import RescanError
 from rescan.log import logger
 from rescan.predict import predict
+from rescan.readouts.arm_facts import facts_of
 from rescan.readouts.dicom_records import DicomRecords
-from rescan.readouts.dicom_source import LONGEST, own_code, source_of, uid_of
+from rescan.readouts.dicom_source import LONGEST, Instance, Source, new_file, own_code, source_of, uid_of, write
 from rescan.readouts.readout import Readout
 
 NAME = "CompressedSamples"  # of the patient of MR_small.dcm
@@ -217,6 +222,41 @@ def test_a_source_is_dicom_or_none(inputs):
     assert source_of(Files(inputs / "frames.dcm#2")).instances[0].sop_class == ComputedRadiographyImageStorage
     with pytest.raises(Unreadable, match=r"nowhere\.dcm lacks StudyInstanceUID"):
         source_of(Files(inputs / "nowhere.dcm"))
+
+
+@pytest.mark.parametrize("file", ["chrGerm.dcm", "chrH31.dcm", "chrI2.dcm", "chrRuss.dcm", "chrX2.dcm"])
+def test_names_in_other_character_sets_are_the_same_in_utf_8(arm, tmp_path, file):
+    header = pydicom.dcmread(next(path for path in get_charset_files() if path.endswith(file)))
+    made = made_from(header, arm, tmp_path)
+    assert made.SpecificCharacterSet == "ISO_IR 192"
+    assert str(made.PatientName) == str(header.PatientName)
+
+
+@pytest.mark.parametrize("name", ["PatientName", "PatientWeight", "StudyDate", "InstanceNumber"])
+def test_broken_attributes_of_a_source_break_nothing(arm, tmp_path, name):
+    header = pydicom.dcmread(str(get_testdata_file("MR_small.dcm", download=False)))
+    for value in (b"\xff\xfe\x00\x80abc ", b"9" * 40, b"1\\2\\x ", b"\0" * 6):
+        break_one(header, name, value)
+        assert made_from(header, arm, tmp_path).PatientID == "4MR1"
+    break_one(header, "SpecificCharacterSet", b"\xff\0abc ")
+    with pytest.raises(Unreadable, match=r"its Patient\w+ cannot be read; mend the header"):
+        made_from(header, arm, tmp_path)
+
+
+def break_one(header: pydicom.Dataset, name: str, value: bytes) -> None:
+    tag = tag_for_keyword(name)
+    header._dict[tag] = RawDataElement(Tag(tag), dictionary_VR(tag), len(value), value, 0, False, True)
+
+
+def made_from(header: pydicom.Dataset, arm: Arm, folder: Path) -> pydicom.Dataset:
+    """A file of a source with this header, as it is read back."""
+    for key in ("StudyInstanceUID", "SeriesInstanceUID"):
+        setattr(header, key, "1.2")
+    source = Source(header, [Instance(ComputedRadiographyImageStorage, "1.3", None)])
+    write(folder / "made.dcm", new_file(source, facts_of(arm), "report", EnhancedSRStorage, "SR"))
+    made = pydicom.dcmread(folder / "made.dcm")
+    made.decode()
+    return made
 
 
 def test_codes_and_uids_fit_their_attributes():

@@ -40,17 +40,17 @@ class DicomRecords:
         """Write the files of a sample; one that could not be read has none, and one that is not DICOM either."""
         if readout.prepared is None:
             return
+        picture, report = (self.folder / f"{readout.called}_{kind}.dcm" for kind in ("overlay", "report"))
         try:
             source = source_of(readout.files)
+            if source is None:
+                self.others += 1
+                return
+            write_capture(picture, source, self.facts, readout, self._statements(readout))
+            write_report(report, source, self.facts, readout, self.points, multilabel=self.multilabel)
         except Unreadable as error:
             logger.warning("%s: %s; no DICOM files of it", readout.name, error)
             return
-        if source is None:
-            self.others += 1
-            return
-        picture, report = (self.folder / f"{readout.called}_{kind}.dcm" for kind in ("overlay", "report"))
-        write_capture(picture, source, self.facts, readout, self._statements(readout))
-        write_report(report, source, self.facts, readout, self.points, multilabel=self.multilabel)
         self.written += 1
 
     def finish(self, _: pd.DataFrame | None) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 import pydicom
+from pydicom.charset import decode_element
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
@@ -95,27 +97,44 @@ def new_file(source: Source, facts: ArmFacts, kind: str, sop_class: str, modalit
         kind: What the file is, in a word or two.
         sop_class: The UID of its class.
         modality: Of its series.
+
+    Raises:
+        Unreadable: The header has a value that breaks its own rules.
     """
-    made, now, header = Dataset(), datetime.now().astimezone(), deepcopy(source.header)
-    with quiet():
-        header.decode()  # so that what is taken over can be written as UTF-8
-    made.SpecificCharacterSet = "ISO_IR 192"
+    made, now, header = Dataset(), datetime.now().astimezone(), source.header
     for name in (*NEEDED, *TAKEN):
-        if name in header:
-            made.add(header[name])
+        if (element := taken(header, name)) is not None:
+            made.add(element)
+        elif name in NEEDED and name in header:
+            raise Unreadable(f"its {name} cannot be read; mend the header")
         elif name in NEEDED:
             setattr(made, name, None)
+    made.SpecificCharacterSet = "ISO_IR 192"
     made.SOPClassUID, made.Modality = sop_class, modality
     of_series = [str(header.get(name)) for name in ("StudyInstanceUID", "SeriesInstanceUID")]
     made.SeriesInstanceUID = uid_of(*of_series, kind, facts.key)
     made.SeriesNumber = 9000 + int(fingerprint([kind, facts.key])[:3], 16) % 900
     made.SeriesDescription = shortened(f"{MAKER} {kind}: {facts.title}")
-    made.InstanceNumber = source.instances[0].frame or header.get("InstanceNumber") or 1
+    number = getattr(taken(header, "InstanceNumber"), "value", None)
+    made.InstanceNumber = source.instances[0].frame or (int(number) if isinstance(number, int) else 1)
     made.Manufacturer, made.ManufacturerModelName = MAKER, shortened(facts.title)
     made.SoftwareVersions, made.DeviceSerialNumber = facts.reader, facts.key
     made.InstanceCreationDate = made.ContentDate = now.strftime("%Y%m%d")
     made.InstanceCreationTime = made.ContentTime = now.strftime("%H%M%S")
     return made
+
+
+def taken(header: Dataset, name: str) -> DataElement | None:
+    """An attribute of a header as UTF-8 can have it; None where it is absent, or breaks its own rules."""
+    try:
+        with quiet():
+            part = Dataset()
+            part.add(deepcopy(header[name]))
+            for element in part.iterall():  # also those of sequences
+                decode_element(element, header.get("SpecificCharacterSet"))
+            return part[name]
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None
 
 
 def write(file: Path, made: Dataset, *content: object) -> None:

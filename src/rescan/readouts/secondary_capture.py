@@ -19,12 +19,13 @@ from rescan.explanation import drawing, five_panels
 from rescan.explanation.drawing import short
 from rescan.explanation.letters import make_readable
 from rescan.readouts.arm_facts import ArmFacts
-from rescan.readouts.dicom_source import MAKER, Source, coded, new_file, referenced, write
+from rescan.readouts.dicom_source import MAKER, Source, coded, new_file, referenced, taken, write
 from rescan.readouts.page_pictures import levels_of
 from rescan.readouts.readout import Readout
 
 DPI = 200
 WIDTH, HEADING = 78, 54  # characters of a line below the pictures, and of the one above
+SIDES = ("Laterality", "ImageLaterality")
 TAKEN = ("BodyPartExamined", "LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
@@ -61,10 +62,11 @@ def _take_over(header: Dataset, made: Dataset) -> None:
     """What is true of the source's pixels is true of what is made of them."""
     if str(header.get("BurnedInAnnotation") or "") in ("YES", "NO"):  # whether they tell who the patient is
         made.BurnedInAnnotation = header.BurnedInAnnotation
-    made.Laterality = header.get("Laterality") or header.get("ImageLaterality") or None
+    sides = [element.value for name in SIDES if (element := taken(header, name)) is not None]
+    made.Laterality = next(filter(None, sides), None)
     for name in TAKEN:
-        if name in header:
-            made[name] = header[name]
+        if (element := taken(header, name)) is not None:
+            made.add(element)
 
 
 def _figure(facts: ArmFacts, readout: Readout, statements: Sequence[str]) -> Figure:
