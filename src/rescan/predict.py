@@ -78,7 +78,8 @@ def predict(
     sources = [file_and_frame(path)[0] for path in paths]
     out = output(out, sources)
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
-    readers = _readers(arm, points, at, sources, gradcam, report, dicom)
+    page = None if report is None else _page(report, sources, [out, of_patients])
+    readers = _readers(arm, points, at, sources, gradcam, page, dicom)
     patients = _patients(paths, patient)
     classes, names, called = arm.classes, [named(path.as_posix()) for path in paths], map_names(paths)
     explained = how_explained(arm) if gradcam is not None or (readers and computes_maps(arm)) else None
@@ -152,22 +153,30 @@ def _readers(
     at: str | None,
     sources: list[Path],
     gradcam: Path | None,
-    report: Path | None,
+    page: Path | None,
     dicom: Path | None,
 ) -> list[Reader]:
     """Who shows the samples, of those that are asked for."""
     readers: list[Reader] = []
     if gradcam is not None:
         readers.append(MapPictures(_folder("--gradcam", gradcam, sources), arm.classes))
-    if report is not None:
+    if page is not None:
         from rescan.readouts.reader_page import ReaderPage
 
-        readers.append(ReaderPage(arm, points, output(report, sources), at))
+        readers.append(ReaderPage(arm, points, page, at))
     if dicom is not None:
         from rescan.readouts.dicom_records import DicomRecords
 
         readers.append(DicomRecords(arm, points, _folder("--dicom", dicom, sources)))
     return readers
+
+
+def _page(report: Path, sources: list[Path], tables: list[Path]) -> Path:
+    """Where the page is written, which is neither an input nor one of the tables."""
+    page = output(report, sources)
+    if page in tables:
+        raise RescanError(f"--report: {report}: is a table of predictions; give the page another name")
+    return page
 
 
 def _folder(option: str, folder: Path, paths: list[Path]) -> Path:

@@ -16,6 +16,7 @@ from chromium import Chromium, program
 from made_readouts import CLASSES, HOSTILE, readout
 from PIL import Image
 
+from rescan.errors import RescanError
 from rescan.predict import predict
 from rescan.readouts import reader_page
 from rescan.readouts.page_pictures import LEVELS, layers_of
@@ -172,6 +173,9 @@ def test_predict_makes_the_maps_once_for_all_and_writes_the_page_or_nothing(arm_
     assert percent(table["cat"][0]).replace("\xa0", " ") in text
     assert "Patients" in text
     assert "Could not be read: not an image" in text
+    for taken, fault in ((out, "is a table of predictions"), (folder / "0.png", "is one of the files to read")):
+        with pytest.raises(RescanError, match=fault):
+            predict(arm_folder, [folder.parent], out, None, "cpu", report=taken)
     report.write_text("old")
     monkeypatch.setattr(ReaderPage, "finish", lambda *_: 1 / 0)
     out.unlink()
