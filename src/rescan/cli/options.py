@@ -49,6 +49,9 @@ def _sizes(extent: Optional[tuple[float, float, float]]) -> Optional[tuple[float
 
 
 Resolved = Annotated[Path, typer.Argument(help="the resolved study: results/<scale>/<study>/study.json")]
+TrainedArm = Annotated[
+    Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5, or a bundle made of one")
+]
 Log = Annotated[Optional[Path], typer.Option(help="write the messages to this file too", callback=_log)]
 Arm = Annotated[str, typer.Option(help="the arm's name")]
 Fold = Annotated[int, typer.Option(min=0, max=999, help="the fold, from 0")]

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from rescan.cli.options import At, Device, DeviceName, Extent, Log, Preparation, Resolved
+from rescan.cli.options import At, Device, DeviceName, Extent, Log, Preparation, Resolved, TrainedArm
 from rescan.log import start
 
 
@@ -25,7 +25,7 @@ def export(
 
 
 def predict(
-    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5")],
+    arm: TrainedArm,
     images: Annotated[list[Path], typer.Argument(help="image files or volumes, or folders of them")],
     gradcam: Annotated[
         Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
@@ -48,13 +48,15 @@ def predict(
 ) -> None:
     """Classify new images with a trained arm, as its test images were read; its networks' outputs are averaged."""
     start(log)
+    from rescan.bundle_files import opened
     from rescan.predict import predict
 
-    predict(arm_folder, images, out, gradcam, device, extent, patient, at, report, dicom)
+    with opened(arm) as folder:
+        predict(folder, images, out, gradcam, device, extent, patient, at, report, dicom)
 
 
 def evaluate_on(
-    arm_folder: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5")],
+    arm: TrainedArm,
     table: Annotated[
         Path,
         typer.Option(
@@ -71,7 +73,10 @@ def evaluate_on(
 ) -> None:
     """Score a trained arm on labeled files that it never saw; nothing is fitted or trained."""
     start(log)
+    from rescan.bundle_files import opened
     from rescan.evaluate_on import evaluate_on
 
-    for line in evaluate_on(arm_folder, table, out, device, extent, at):
+    with opened(arm) as folder:
+        lines = evaluate_on(folder, table, out, device, extent, at)
+    for line in lines:
         typer.echo(line)

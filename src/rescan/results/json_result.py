@@ -49,10 +49,24 @@ class JsonResult(Part):
         touched.read(path)
         try:
             content = Path(path).read_bytes()
-            result = cls.model_validate_json(content, strict=True)
-            json.loads(content, object_pairs_hook=_once)
         except FileNotFoundError:
             raise missing(path, cls.step) from None
+        return cls.parse(content, path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: str | Path) -> Self:
+        """Check what is read of a file.
+
+        Args:
+            content: The file's.
+            path: What messages call it.
+
+        Raises:
+            RescanError: As `read`, but for a file that is missing.
+        """
+        try:
+            result = cls.model_validate_json(content, strict=True)
+            json.loads(content, object_pairs_hook=_once)
         except ValidationError as error:
             raise damaged(path, cls.step, _fault(error)) from None
         except (ValueError, RecursionError) as error:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Optional
+from typing import Optional, TypeVar
 
 from pydantic import ConfigDict, ValidationError
 
-from rescan.results.arrays import read_metadata
+from rescan.results.arrays import CHECKSUM, read_metadata
 from rescan.results.damage import damaged
 from rescan.results.json_result import Part
 from rescan.results.provenance_file import CodeUsed
 from rescan.study import Autoencoder, Preparation, Recipe
 
 STEP = "train"
+Header = TypeVar("Header", bound=Part)
 
 
 class TrainedModel(Part):
@@ -94,9 +96,25 @@ def read_trained_model(path: str | Path) -> TrainedModel:
     Raises:
         RescanError: The file is missing or damaged, or is no model file of Rescan.
     """
-    header = str(read_metadata(path, STEP).get("rescan", ""))
+    return _header(path, TrainedModel)
+
+
+def header_of(path: str | Path) -> ModelHeader:
+    """Read the whole header of an arm's model file, without its weights.
+
+    Raises:
+        RescanError: As `read_trained_model`; or of another version of Rescan.
+    """
+    return _header(path, ModelHeader)
+
+
+def _header(path: str | Path, model: type[Header]) -> Header:
     try:
-        return TrainedModel.model_validate_json(header, strict=True)
+        content = json.loads(str(read_metadata(path, STEP).get("rescan", "")))
+        content.pop(CHECKSUM, None)
+        return model.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
-        raise damaged(path, STEP, f"its header is not that of a Rescan model ({reason})") from None
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)
+    raise damaged(path, STEP, f"its header is not that of a Rescan model ({reason})")

@@ -1,0 +1,73 @@
+"""All that predicts with an arm in one folder: an ensemble's networks lie in the folders of the arms beside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from rescan.errors import RescanError
+from rescan.files import copy_file, writing
+from rescan.paths import ArmFolder
+from rescan.results.map_files import MapSummary
+from rescan.results.metrics_file import Metrics
+from rescan.results.posttraining import Posttraining
+
+BESIDE = ("training_range.safetensors",)  # of a run, beside its model, where they are there
+
+
+def gather(arm_folder: Path, out: Path, models: bool = True) -> Posttraining:
+    """Write a folder that predicts as an arm's does, with nothing of it outside.
+
+    Into it go posttraining.json, metrics.json, and of each arm whose networks it reads the summary of its maps, without
+    the samples that are shown there. The networks of an ensemble's members lie in folders called after these.
+
+    Args:
+        arm_folder: The folder of an arm that was run to its end.
+        out: The folder to fill, made if needed.
+        models: Whether to copy the networks, too; else only what lies beside them.
+
+    Returns:
+        What is written as posttraining.json: it names the networks by their new places.
+
+    Raises:
+        RescanError: No finished arm in the folder, or one of its networks is not there; or a file is damaged.
+    """
+    own, new = ArmFolder(arm_folder), ArmFolder(out)
+    if not Path(own.posttraining).is_file():
+        raise RescanError(
+            f"{arm_folder}: no posttraining.json in it; give the folder of an arm that was run to its end"
+        )
+    posttraining = Posttraining.read(own.posttraining)
+    entries = [entry.model_copy(update={"file": _inside(entry.file)}) for entry in posttraining.models]
+    for entry, moved in zip(posttraining.models, entries):
+        source, target = arm_folder / entry.file, out / moved.file
+        if not source.is_file():
+            beside = ", and the arms beside it whose networks it reads" if entry.file.startswith("..") else ""
+            raise RescanError(f"{source}: no such file; copy the whole folder of the arm{beside}, or train it again")
+        for name in (*([source.name] if models else []), *BESIDE):
+            if (source.parent / name).is_file():
+                _copy(source.parent / name, target.parent / name)
+        _copy_summary(source.parent.parent, target.parent.parent)
+    if (metrics := Metrics.read_if_there(own.metrics)) is not None:
+        metrics.write(new.metrics)
+    gathered = posttraining.model_copy(update={"models": entries})
+    gathered.write(new.posttraining)
+    return gathered
+
+
+def _inside(file: str) -> str:
+    """Where a model file of an arm's folder, or of an arm beside it, goes inside: without what leads out."""
+    parts = PurePosixPath(os.path.normpath(file)).parts
+    return str(PurePosixPath(*(part for part in parts if part not in ("..", "/"))))
+
+
+def _copy(source: Path, target: Path) -> None:
+    with writing(target) as temporary:
+        copy_file(source, temporary)
+
+
+def _copy_summary(source: Path, target: Path) -> None:
+    """Copy the summary of an arm's maps, by which those of new images are made, without samples."""
+    summary = MapSummary.read_if_there(ArmFolder(source).gradcam.summary)
+    if summary is not None:
+        summary.model_copy(update={"chosen": []}).write(ArmFolder(target).gradcam.summary)
