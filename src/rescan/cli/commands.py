@@ -42,6 +42,7 @@ for command in (
     steps.report,
     trained.predict,
     trained.evaluate_on,
+    trained.bundle,
     tools.init,
     tools.check,
     tools.schema,

@@ -80,3 +80,24 @@ def evaluate_on(
         lines = evaluate_on(folder, table, out, device, extent, at)
     for line in lines:
         typer.echo(line)
+
+
+def bundle(
+    arm: TrainedArm,
+    out: Annotated[Path, typer.Option("--out", "-o", help="the file to write")] = Path("model.rescan.zip"),
+    license_text: Annotated[
+        str, typer.Option("--license", help="the license of networks and training data, for the model card")
+    ] = "",
+    intended_use: Annotated[str, typer.Option(help="what the networks are meant for, for the model card")] = "",
+    log: Log = None,
+) -> None:
+    """Write a trained arm as one file: networks, post-training, scores and a model card; predict takes it as a folder.
+
+    It holds no ids of samples or patients, and nothing that runs when it is read.
+    """
+    start(log)
+    from rescan.bundle_files import opened
+    from rescan.handover.bundling import bundle
+
+    with opened(arm) as folder:
+        bundle(folder, out, {"license": license_text, "intended_use": intended_use})

@@ -63,20 +63,20 @@ class TrainingData(Part):
     """The data that the networks were trained on, in numbers.
 
     Attributes:
-        kind: Where they came from: made by Rescan (phantom), fetched, or a local copy.
-        origin: Whose, such as the name of a Kaggle data set; "" of a local copy.
-        folds: How many ways the data were split.
-        parts: By part (train, validation, test), as split in the first fold.
-        extra: By further data set that trained them, how many samples.
-        columns: Of what is known of the samples beside (site, device, sex), how many different values.
+        kind: How they came; "unknown" where that was not found.
+        origin: Whose they are, in words.
+        folds: How many ways they were split.
+        parts: By part (train, validation, test), as split in the first network's fold.
+        extra: Of the further data sets that it was trained on, how many samples each has.
+        values: Of what is known of how images were taken (site, device), how many different values are in training.
     """
 
-    kind: Literal["phantom", "kaggle", "url", "local", "unknown"]
-    origin: str = ""
+    kind: Literal["phantom", "path", "url", "kaggle", "unknown"]
+    origin: str
     folds: Count
     parts: dict[str, DataPart]
     extra: dict[str, Count] = {}
-    columns: dict[str, Count] = {}
+    values: dict[str, Count] = {}
 
 
 class Bundle(JsonResult):

@@ -161,11 +161,12 @@ def shown(cell: Cell) -> str:
 def to_markdown(table: ExportTable) -> str:
     """The table as Markdown, as journals' forms and code hosts show it."""
     table = _for_readers(table)
-    rows = [" | ".join(map(_markdown_cell, row)) for row in (table.heads, *table.texts)]
+    rows = [" | ".join(map(escaped_markdown, row)) for row in (table.heads, *table.texts)]
     rows.insert(1, " | ".join(["---"] * len(table.columns)))
     lines = [f"| {row} |" for row in rows]
-    return "\n".join([f"**{_markdown_cell(table.caption)}**", "", *lines]) + "\n"
+    return "\n".join([f"**{escaped_markdown(table.caption)}**", "", *lines]) + "\n"
 
 
-def _markdown_cell(text: str) -> str:
+def escaped_markdown(text: str) -> str:
+    """A text, on one line, as Markdown that shows just that."""
     return "".join(f"\\{letter}" if letter in "\\|*_`<>[]" else letter for letter in text)

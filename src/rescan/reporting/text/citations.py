@@ -59,10 +59,11 @@ def citations(study: Study, phantom: bool) -> list[Citation]:
     if phantom:
         note = "Phantoms that Rescan drew: nothing to cite but Rescan."
         found.append(Citation("Its data", note, ""))
-    return [*found, _rescan()]
+    return [*found, rescan_citation()]
 
 
-def _rescan() -> Citation:
+def rescan_citation() -> Citation:
+    """How to cite Rescan itself."""
     cff = project()
     authors = [author.get("name") or f"{author['given-names']} {author['family-names']}" for author in cff["authors"]]
     address = cff.get("url") or cff.get("repository-code") or ""

@@ -61,7 +61,7 @@ def sentences(study: Study, arm: str) -> dict[str, str]:
         topics["Models"] = f"those of {recipe.models}, not trained again"
     if not recipe.ensemble:
         preparation = study.preparations[recipe.preparation]
-        topics |= _training(preparation, recipe, len(study.data.classes))
+        topics |= training(preparation, recipe, len(study.data.classes))
         if name := study.autoencoder(arm):
             topics["Pre-training"] = _pretraining(name, study.autoencoders[name], recipe.preparation)
         topics["At inference"] = _inference(recipe.inference, item(preparation), preparation.dimensions)
@@ -85,7 +85,8 @@ def differences(study: Study, arm: str) -> tuple[str | None, dict[str, str]]:
     return base, {**changes, **{topic: "None." for topic in others if topic not in own}}
 
 
-def _training(preparation: Preparation, recipe: Recipe, classes: int) -> dict[str, str]:
+def training(preparation: Preparation, recipe: Recipe, classes: int) -> dict[str, str]:
+    """What of a recipe makes the networks: topic → sentence."""
     where = f"on training {plural(item(preparation))} only"
     topics = {
         "Preparation": preparation_words.sentence(preparation),
