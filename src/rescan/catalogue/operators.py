@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from rescan.catalogue.record import FAULT, Option, Record, by_name
+from rescan.catalogue.record import FAULT, Option, Record, by_name, imported
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Operator(Record):
         of_scans: Whether it is called with a scan, which carries its place in the world, mask and layers.
         makes: What comes out: the `same` kind as goes in, an `image` of a volume, or `several` images of one.
         keeps_grid: Whether every pixel stays where it is; scans take care of that themselves.
+        place: Else the function `(image, **options)` that says where they come from, `module:attribute`.
         look: What figures of a sample call it after this step, where they show it; of the last step of a kind.
         changes_size: Whether it changes little but the size.
     """
@@ -27,8 +28,14 @@ class Operator(Record):
     of_scans: bool = False
     makes: Literal["same", "image", "several"] = "same"
     keeps_grid: bool = False
+    place: str = ""
     look: Literal["", "cropped", "enhanced", "clipped", "one slab", "projected"] = ""
     changes_size: bool = False
+
+    @property
+    def place_of(self) -> Any:
+        """The function that says where a result's pixels come from, of an operator that says it."""
+        return imported(self.place)
 
 
 def _along(millimeters: Sequence[float]) -> str:
@@ -70,6 +77,7 @@ OPERATORS = by_name(
         sentence="crop to the brain (the largest outline of gray above {threshold}, margin {margin} pixels)",
         options={"threshold": Option(45, "gray level", most=255), "margin": Option(0, "pixels", most=10_000)},
         look="cropped",
+        place="rescan.preparation.image_operators:place_of_brain",
     ),
     Operator(
         "resize",
@@ -81,6 +89,7 @@ OPERATORS = by_name(
             "keep_aspect": Option(False, choices={False: "", True: ", aspect kept"}),
         },
         changes_size=True,
+        place="rescan.preparation.image_operators:place_of_resized",
     ),
     Operator(
         "crop_circle",
@@ -90,6 +99,7 @@ OPERATORS = by_name(
         "gray levels), black outside of it",
         options={"threshold": Option(7, "gray level", most=255)},
         look="cropped",
+        place="rescan.preparation.fundus_operators:place_of_circle",
     ),
     Operator(
         "crop_gray",
@@ -98,6 +108,7 @@ OPERATORS = by_name(
         sentence="crop to the bounding box of gray above {threshold}",
         options={"threshold": Option(7, "gray level", most=255)},
         look="cropped",
+        place="rescan.preparation.fundus_operators:place_of_gray",
     ),
     Operator(
         "circle_mask",

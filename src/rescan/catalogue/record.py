@@ -122,6 +122,12 @@ def _as_decimal(value: Any, default: Any) -> Any:
     return float(value) if type(value) is int and isinstance(default, float) else value
 
 
+def imported(where: str) -> Any:
+    """What is at `module:attribute`."""
+    module, _, attribute = where.partition(":")
+    return getattr(import_module(module), attribute)
+
+
 @dataclass(frozen=True)
 class Record:
     """A name, where it lives, its options, and its words.
@@ -145,8 +151,7 @@ class Record:
     @property
     def implementation(self) -> Any:
         """The function or class itself."""
-        module, _, attribute = self.where.partition(":")
-        return getattr(import_module(module), attribute)
+        return imported(self.where)
 
     @property
     def defaults(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
+import numpy as np
 import pandas as pd
 
 from rescan.data.headers import key_at, with_headers, with_years
@@ -29,12 +30,14 @@ class Files(NamedTuple):
         mask: The lesion mask, of the same form.
         layers: The surfaces of the retina's layers.
         extent: Millimeters that the whole scan measures along depth, height and width.
+        array: The values of the image or volume, where they are in memory; then the path is only a name.
     """
 
     path: Path
     mask: Optional[Path] = None
     layers: Optional[Path] = None
     extent: Optional[tuple[float, ...]] = None
+    array: Optional[np.ndarray] = None
 
     def __str__(self) -> str:
         return str(self.path)

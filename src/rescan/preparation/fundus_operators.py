@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from rescan.preparation.image_operators import CannotPrepare, Pair, to_gray
+from rescan.preparation.image_operators import Box, CannotPrepare, Pair, Place, cropped, place_of, to_gray
 
 SMALL_SIDE = 512  # pixels: least longest side of the halved copy on which the disc is looked for
 EDGE_POINTS, TRIPLES = 150, 150  # of the disc's edge, and the circles that are tried through three of them
@@ -34,15 +34,15 @@ def crop_circle(image: np.ndarray, mask: np.ndarray | None, threshold: int = 7) 
     Raises:
         CannotPrepare: Nothing is bright enough, there is no dark border, or the outline of what is bright is no circle.
     """
-    small, scale = _small_gray(image)
-    x, y, radius = _find_circle(small, threshold)
-    # In steps that an image at half or a quarter of its size has, too, so that it is cropped alike.
-    step = max(1, scale // 2)
-    side = max(1, round(2 * radius * scale / step))
-    left, top = (round(value * scale / step - side / 2) * step for value in (x, y))
-    side *= step
+    left, top, side = _square(image, threshold)
     square = _window(image, left, top, side)
     return circle_mask(square, None if mask is None else _window(mask, left, top, side))
+
+
+def place_of_circle(image: np.ndarray, threshold: int = 7) -> Place:
+    """Where the pixels of `crop_circle` lie."""
+    left, top, _ = _square(image, threshold)
+    return (top, left), (1, 1)
 
 
 def crop_gray(image: np.ndarray, mask: np.ndarray | None, threshold: int = 7) -> Pair:
@@ -51,11 +51,19 @@ def crop_gray(image: np.ndarray, mask: np.ndarray | None, threshold: int = 7) ->
     Raises:
         CannotPrepare: Nothing exceeds the threshold.
     """
+    return cropped(image, mask, _gray_box(image, threshold))
+
+
+def place_of_gray(image: np.ndarray, threshold: int = 7) -> Place:
+    """Where the pixels of `crop_gray` lie."""
+    return place_of(_gray_box(image, threshold))
+
+
+def _gray_box(image: np.ndarray, threshold: int) -> Box:
     left, top, width, height = cv2.boundingRect(cv2.threshold(to_gray(image), threshold, 255, cv2.THRESH_BINARY)[1])
     if not width:
         raise CannotPrepare(f"no pixel exceeds the threshold {threshold}")
-    box = slice(top, top + height), slice(left, left + width)
-    return image[box], None if mask is None else mask[box]
+    return slice(top, top + height), slice(left, left + width)
 
 
 def circle_mask(image: np.ndarray, mask: np.ndarray | None, radius: float = 1.0, fill: int = 0) -> Pair:
@@ -102,6 +110,17 @@ def enhance(
 def swap_channels(image: np.ndarray, mask: np.ndarray | None) -> Pair:
     """Swap red and blue: a fault of the article's code, repeated on purpose. A gray image stays as it is."""
     return (image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)), mask
+
+
+def _square(image: np.ndarray, threshold: int) -> tuple[int, int, int]:
+    """Left, top and side of the square around the disc; it may reach beyond the image."""
+    small, scale = _small_gray(image)
+    x, y, radius = _find_circle(small, threshold)
+    # In steps that an image at half or a quarter of its size has, too, so that it is cropped alike.
+    step = max(1, scale // 2)
+    side = max(1, round(2 * radius * scale / step))
+    left, top = (round(value * scale / step - side / 2) * step for value in (x, y))
+    return left, top, side * step
 
 
 def _window(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray:

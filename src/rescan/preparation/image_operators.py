@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 
 Pair = tuple[np.ndarray, Optional[np.ndarray]]
+# Where a result's pixels lie: index i of each axis, (row, column), is start + step · i of the image.
+Box = tuple[slice, slice]
+Place = tuple[tuple[float, float], tuple[float, float]]
 
 
 class CannotPrepare(ValueError):  # noqa: N818 - a finding, not a fault of the program
@@ -43,6 +46,22 @@ def crop_brain(image: np.ndarray, mask: np.ndarray | None, threshold: int = 45, 
     Raises:
         CannotPrepare: Nothing exceeds the threshold.
     """
+    return cropped(image, mask, brain_box(image, threshold, margin))
+
+
+def cropped(image: np.ndarray, mask: np.ndarray | None, box: Box) -> Pair:
+    """A part of an image, and of its mask."""
+    return image[box], None if mask is None else mask[box]
+
+
+def place_of(box: Box) -> Place:
+    """Where the pixels of a part lie in its image."""
+    rows, columns = box
+    return (rows.start, columns.start), (1, 1)
+
+
+def brain_box(image: np.ndarray, threshold: int = 45, margin: int = 0) -> Box:
+    """What `crop_brain` crops to."""
     gray = to_gray(image)
     bright = cv2.threshold(cv2.GaussianBlur(gray, (3, 3), 0), threshold, 255, cv2.THRESH_BINARY)[1]
     square = np.ones((3, 3), np.uint8)
@@ -51,11 +70,15 @@ def crop_brain(image: np.ndarray, mask: np.ndarray | None, threshold: int = 45, 
     if not contours:
         raise CannotPrepare(f"no contour above the threshold {threshold} (brightest pixel: {gray.max()})")
     left, top, width, height = cv2.boundingRect(max(contours, key=cv2.contourArea))
-    box = (
+    return (
         slice(max(0, top - margin), top + height + margin),
         slice(max(0, left - margin), left + width + margin),
     )
-    return image[box], None if mask is None else mask[box]
+
+
+def place_of_brain(image: np.ndarray, threshold: int = 45, margin: int = 0) -> Place:
+    """Where the pixels of `crop_brain` lie."""
+    return place_of(brain_box(image, threshold, margin))
 
 
 def resize(
@@ -69,16 +92,34 @@ def resize(
         size: [height, width] in pixels.
         keep_aspect: Keep the proportions and pad the shorter side, centered, with 0; else stretch.
     """
-    height, width = size
-    if keep_aspect:
-        scale = min(height / image.shape[0], width / image.shape[1])
-        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    height, width = _fitted(image, size, keep_aspect=keep_aspect)
     image = _scale(image, height, width)
     mask = None if mask is None else to_mask(_scale(mask, height, width))
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     pad = ((top, size[0] - height - top), (left, size[1] - width - left))
     image = np.pad(image, (*pad, (0, 0))[: image.ndim])
     return image, None if mask is None else np.pad(mask, pad)
+
+
+def place_of_resized(image: np.ndarray, size: Sequence[int] = (256, 256), keep_aspect: bool = False) -> Place:
+    """Where the pixels of `resize` lie: their edges, not their centers, are where those of the image are."""
+    fitted = _fitted(image, size, keep_aspect=keep_aspect)
+    (row, column), (down, across) = zip(
+        *(
+            ((0.5 - (whole - own) // 2) * old / own - 0.5, old / own)
+            for old, own, whole in zip(image.shape, fitted, size)
+        )
+    )
+    return (row, column), (down, across)
+
+
+def _fitted(image: np.ndarray, size: Sequence[int], *, keep_aspect: bool) -> tuple[int, int]:
+    """The height and width that an image is resized to before it is padded to a size."""
+    height, width = size
+    if keep_aspect:
+        scale = min(height / image.shape[0], width / image.shape[1])
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return height, width
 
 
 def _scale(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, cast
@@ -16,20 +15,13 @@ from rescan.data.gray_levels import stretched, to_uint16
 from rescan.data.index import Files
 from rescan.data.pool import one_by_one
 from rescan.data.readers import images, volumes
-from rescan.data.readers.display import levels
 from rescan.preparation.gray_operators import file_window
-from rescan.preparation.image_operators import CannotPrepare, resize, to_gray, to_mask
+from rescan.preparation.image_operators import CannotPrepare
+from rescan.preparation.reading import read_scan
 from rescan.preparation.retina import NUMBERS
 from rescan.preparation.room import memory_fault
-from rescan.preparation.scan_operators import Scan, in_slab
+from rescan.preparation.scan_operators import Scan, in_slab, moved
 from rescan.study import Preparation
-
-# What a scaled decoding leaves of the shorter side: this many times the size that the steps resize to, and at least so
-# many pixels. Full-size fundus photographs, cropped and enhanced, differ by half a gray level on average.
-DECODED, LEAST_DECODED = 1.75, 768
-MEASURED = ("nifti", "dicom")  # kinds of volumes whose files say where each voxel lies
-PICTURES = ("stack", "pages")  # those that consist of pictures
-SAME_PLACE = 0.1  # voxels: how far apart a volume and its mask may lie
 
 
 class Prepared(NamedTuple):
@@ -63,10 +55,7 @@ def prepare(files: Files, preparation: Preparation) -> Prepared:
     """
     if fault := memory_fault(preparation):
         raise CannotPrepare(fault)
-    scans = [_read(files, preparation)]
-    for step in preparation.steps:
-        scans = [result for scan in scans for result in _apply(step, scan, preparation.channels)]
-    first, *_ = scans = [_shown(scan, preparation.channels) for scan in scans]
+    first, *_ = scans = taken_through(read_scan(files, preparation), preparation)
     flat = preparation.dimensions == 2
     return Prepared(
         [_pack(scan, preparation.dtype) for scan in scans],
@@ -75,6 +64,18 @@ def prepare(files: Files, preparation: Preparation) -> Prepared:
         None if flat or first.layers is None else _slab_numbers(first),
         first.window,
     )
+
+
+def taken_through(scan: Scan, preparation: Preparation) -> list[Scan]:
+    """What the steps of a preparation make of a scan, as gray levels: one scan, or as many as they cut patches.
+
+    Raises:
+        CannotPrepare: A step fails.
+    """
+    scans = [scan]
+    for step in preparation.steps:
+        scans = [result for own in scans for result in _apply(step, own, preparation.channels)]
+    return [_shown(own, preparation.channels) for own in scans]
 
 
 def prepared_or_fault(files: Files, preparation: Preparation) -> Prepared | images.Unreadable | CannotPrepare:
@@ -133,7 +134,7 @@ def stages_of(files: Files | str | Path, preparation: Preparation) -> list[tuple
         CannotPrepare: A step fails, or mask or layers cannot be read or do not fit.
     """
     files = files if isinstance(files, Files) else Files(Path(files))
-    scan = _read(files._replace(mask=None), preparation)
+    scan = read_scan(files._replace(mask=None), preparation)
     stages = [("raw", _picture(scan, files.path, preparation.channels))]
     for step in preparation.steps:
         scan = _apply(step, scan, preparation.channels)[0]
@@ -167,9 +168,12 @@ def _results(step: dict[str, Any], scan: Scan, channels: str) -> list[Scan]:
         result = operator(scan, **options)
         return result if isinstance(result, list) else [result]
     scan = _shown(scan, channels)
-    image, mask = operator(_gray_levels(scan), scan.mask, **options)
-    keeps_grid = catalogue.OPERATORS[step["name"]].keeps_grid
-    return [scan._replace(values=image, mask=mask, affine=scan.affine if keeps_grid else None)]
+    record, levels = catalogue.OPERATORS[step["name"]], _gray_levels(scan)
+    image, mask = operator(levels, scan.mask, **options)
+    if record.keeps_grid:
+        return [scan._replace(values=image, mask=mask)]
+    grid = None if scan.grid is None else moved(scan.grid, *record.place_of(levels, **options))
+    return [scan._replace(values=image, mask=mask, affine=None, grid=grid)]
 
 
 def _shown(scan: Scan, channels: str = "gray") -> Scan:
@@ -211,90 +215,3 @@ def _slab_numbers(scan: Scan) -> np.ndarray:
     for slab, number in NUMBERS.items():
         numbers[in_slab(scan, slab)] = number
     return numbers
-
-
-def _read(files: Files, preparation: Preparation) -> Scan:
-    return (_read_volume if preparation.reads == "volume" else _read_image)(files, preparation)
-
-
-def _read_volume(files: Files, preparation: Preparation) -> Scan:
-    values, affine, kind = volumes.read(files.path, files.extent, gaps=preparation.nan == "black")
-    mask = None if files.mask is None else _read_volume_mask(files.mask, files.extent, values.shape, affine)
-    layers = None if files.layers is None else volumes.read_layers(files.layers, values.shape)
-    measured = kind in MEASURED or files.extent is not None
-    return Scan(values, mask, affine, layers, None, measured)
-
-
-@contextmanager
-def _of_mask() -> Iterator[None]:
-    """Say that it is the mask that cannot be read, not the sample itself."""
-    try:
-        yield
-    except images.Unreadable as error:
-        raise CannotPrepare(f"mask: {error}") from None
-
-
-def _read_volume_mask(
-    path: Path, extent: tuple[float, ...] | None, shape: tuple[int, ...], affine: np.ndarray
-) -> np.ndarray:
-    with _of_mask():
-        mask = volumes.read(path, extent)
-    if mask.values.shape != shape:
-        raise CannotPrepare(f"mask has {_by(mask.values.shape)} voxels, the volume {_by(shape)}")
-    corners = np.array([[0, 0, 0, 1], [*shape, 1]]).T
-    if abs(np.linalg.solve(affine, mask.affine @ corners) - corners).max() > SAME_PLACE:
-        raise CannotPrepare("mask lies elsewhere than the volume: their affines differ")
-    return _lesion(mask)
-
-
-def _lesion(mask: volumes.Volume) -> np.ndarray:
-    """Which voxels are marked: in pictures those brighter than 127, in other files all that are not 0."""
-    return to_mask(mask.values, 127 if mask.kind in PICTURES else 0)
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
-
-
-def _read_image(files: Files, preparation: Preparation) -> Scan:
-    try:
-        image, info = images.read(files.path, _at_least(preparation), gaps=preparation.nan == "black")
-    except images.Several:
-        raise
-    except images.Unreadable:
-        if volumes.is_volume(files.path):
-            raise images.Unreadable("a volume, not an image: add reads: volume to the preparation") from None
-        raise
-    if preparation.channels == "gray" and image.ndim == 3:
-        image = to_gray(image)
-    size = info.height, info.width
-    mask = None if files.mask is None else _read_mask(files.mask, size)
-    if mask is not None and mask.shape != image.shape[:2]:
-        mask = resize(mask, mask, image.shape[:2])[1]
-    affine = None if files.extent is None else np.diag([*np.divide(files.extent, (1, *image.shape[:2])), 1.0])
-    return Scan(image, mask, affine, views=info.views)
-
-
-def _at_least(preparation: Preparation) -> int | None:
-    """Pixels of the shorter side that a scaled decoding must leave; None to decode at full size."""
-    sizes = [max(step["size"]) for step in preparation.steps if step["name"] == "resize"]
-    if preparation.decode == "full" or not sizes:
-        return None
-    return max(LEAST_DECODED, round(DECODED * sizes[0]))
-
-
-def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """An image's mask; that of a volume is projected along its depth."""
-    with _of_mask():
-        mask = _lesion(volumes.read(path)).max(axis=0) if volumes.is_volume(path) else _marked(*images.read(path))
-    if mask.shape != shape:
-        raise CannotPrepare(f"mask is {mask.shape[1]}x{mask.shape[0]} pixels, image {shape[1]}x{shape[0]}")
-    return mask
-
-
-def _marked(image: np.ndarray, info: images.ImageInfo) -> np.ndarray:
-    """Which pixels of a mask's file are marked: those brighter than 127; of deep values all that are not 0."""
-    image = image if image.ndim == 2 else image.max(axis=2)
-    if info.views:
-        image = levels(image, info.views[0])
-    return to_mask(image, 127 if info.views or image.dtype == np.uint8 else 0)

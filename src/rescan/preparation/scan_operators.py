@@ -29,6 +29,7 @@ class Scan(NamedTuple):
         window: What the gray levels 0 and 255 are in the source's units, once windowed.
         measured: Whether the affine's unit is the millimeter; else it is the source's voxel.
         views: Of values in units of their own, how their file asks to show them.
+        grid: (4, 4) of the index to that of the scan as its file has it, if that is followed.
     """
 
     values: np.ndarray
@@ -38,6 +39,7 @@ class Scan(NamedTuple):
     window: Optional[tuple[float, float]] = None
     measured: bool = True
     views: tuple[View, ...] = ()
+    grid: Optional[np.ndarray] = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -163,7 +165,9 @@ def project(scan: Scan, slab: str = "all", how: str = "mean") -> Scan:
         mask = None if mask is None else np.where(inside, mask, np.uint8(0))
     image = values.max(axis=0) if how == "max" else values.sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
     image = _of_type(np.where(count, image, 0), scan.values.dtype)
-    return scan._replace(values=image, mask=None if mask is None else mask.max(axis=0), layers=None)
+    mask, depth = None if mask is None else mask.max(axis=0), len(values)
+    grid = moved(scan.grid, [(depth - 1) / 2, 0, 0], [depth, 1, 1])  # a pixel is of the whole depth
+    return scan._replace(values=image, mask=mask, layers=None, grid=grid)
 
 
 def patches(scan: Scan, grid: Sequence[int] = (2, 2)) -> list[Scan]:
@@ -205,7 +209,8 @@ def _box(scan: Scan, starts: Sequence[int], sizes: Sequence[int]) -> Scan:
     return scan._replace(
         values=_cut(scan.values, starts, sizes),
         mask=None if scan.mask is None else _cut(scan.mask, starts, sizes),
-        affine=_move(scan.affine, starts, [1] * len(starts)),
+        affine=moved(scan.affine, starts, [1] * len(starts)),
+        grid=moved(scan.grid, starts, [1] * len(starts)),
         layers=layers,
     )
 
@@ -232,7 +237,8 @@ def _regrid(scan: Scan, sizes: Sequence[int], steps: Sequence[float]) -> Scan:
     if layers is not None:
         layers = resample_values(layers, (len(layers), *sizes[1:]), (0, *starts[1:]), (1, *steps[1:]))
         layers = ((layers - starts[0]) / steps[0]).astype(np.float32)
-    return scan._replace(values=values, mask=mask, affine=_move(scan.affine, starts, steps), layers=layers)
+    affine, grid = (moved(own, starts, steps) for own in (scan.affine, scan.grid))
+    return scan._replace(values=values, mask=mask, affine=affine, layers=layers, grid=grid)
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
@@ -241,7 +247,7 @@ def _filled(values: np.ndarray) -> np.ndarray:
     return np.where(gaps, np.nanmin(values), values) if gaps.any() else values
 
 
-def _move(affine: np.ndarray | None, starts: Sequence[float], steps: Sequence[float]) -> np.ndarray | None:
+def moved(affine: np.ndarray | None, starts: Sequence[float], steps: Sequence[float]) -> np.ndarray | None:
     """The affine of voxels whose index i is that of the old ones at start + step · i, along the last axes."""
     if affine is None:
         return None

@@ -29,6 +29,7 @@ __all__ = [
     "dicom_of",
     "files_in",
     "is_volume",
+    "of_array",
     "read",
     "read_layers",
     "source_grid",
@@ -106,12 +107,30 @@ def read(
     if values.size == 0:
         raise Unreadable(f"holds no voxels: {' x '.join(map(str, values.shape))}")
     if affine is None:
-        if extent is not None and not (len(extent) == 3 and all(0 < length <= MOST_EXTENT for length in extent)):
-            raise Unreadable("its extent must be three positive numbers, in millimeters")
-        voxel = [1.0] * 3 if extent is None else np.divide(extent, values.shape)
-        affine = np.diag([*voxel, 1.0])
-    check_finite(values, gaps=gaps or kind in ("dicom", "frames"))
+        return of_array(values, extent, kind, gaps=gaps or kind == "frames")
+    check_finite(values, gaps=gaps or kind == "dicom")
     return Volume(values, affine, kind)
+
+
+def of_array(
+    values: np.ndarray, extent: Sequence[float] | None = None, kind: Kind = "frames", *, gaps: bool = False
+) -> Volume:
+    """A volume whose file, or memory, does not say where it lies.
+
+    Args:
+        values: (D, H, W).
+        extent: Millimeters that it measures along D, H and W; else voxels of 1 mm.
+        kind: What it was read from.
+        gaps: Whether some voxels may be NaN.
+
+    Raises:
+        Unreadable: The reason, in a few words.
+    """
+    if extent is not None and not (len(extent) == 3 and all(0 < length <= MOST_EXTENT for length in extent)):
+        raise Unreadable("its extent must be three positive numbers, in millimeters")
+    voxel = [1.0] * 3 if extent is None else np.divide(extent, values.shape)
+    check_finite(values, gaps=gaps)
+    return Volume(values, np.diag([*voxel, 1.0]), kind)
 
 
 def source_grid(path: str | Path, extent: Sequence[float] | None = None) -> tuple[tuple[int, ...], np.ndarray]:
