@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
@@ -25,6 +26,8 @@ from rescan.results.trained_model import ModelHeader
 from rescan.study import Inference
 
 if TYPE_CHECKING:
+    import torch
+
     from rescan.models.networks import Network
 
 CHUNK = 256  # images held in memory at once …
@@ -127,13 +130,15 @@ def _load(folder: Path, posttraining: Posttraining) -> list[Model]:
     return models
 
 
-def in_chunks(arm: Arm, files: Sequence[Files], device: str, points: Sequence[FittedPoint] = ()) -> Iterator[Chunk]:
+def in_chunks(
+    arm: Arm, files: Sequence[Files], device: str | torch.device, points: Sequence[FittedPoint] = ()
+) -> Iterator[Chunk]:
     """Yield samples and what the networks make of them, a chunk at a time.
 
     Args:
         arm: The arm.
         files: The samples.
-        device: auto, cpu or cuda.
+        device: auto, cpu or cuda; or one that the caller holds.
         points: The operating points whose answers the rows hold.
 
     Raises:
@@ -143,7 +148,8 @@ def in_chunks(arm: Arm, files: Sequence[Files], device: str, points: Sequence[Fi
 
     if not arm.reads_volumes and any(own.extent for own in files):
         logger.warning("the extent is not used: this arm reads images")
-    with Machine(device, threads=None).lease() as torch_device:
+    lease = Machine(device, threads=None).lease() if isinstance(device, str) else nullcontext(device)
+    with lease as torch_device:
         for model in arm.models:
             model.network.to(torch_device)
         size = CHUNK_OF_VOLUMES if arm.reads_volumes else CHUNK

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from rescan.catalogue import suggest
 from rescan.errors import RescanError
@@ -75,6 +76,21 @@ def named(path: str) -> str:
     """A path as a table holds it: spreadsheets take what starts with = + - or @ for a formula, so that it gets a ./."""
     text = shown(path)
     return f"./{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def table_of(
+    rows: Sequence[Mapping[str, object]], classes: Sequence[str], points: Sequence[FittedPoint]
+) -> pd.DataFrame:
+    """A table of predictions, one row per sample; the columns of what is read off them only where one is filled.
+
+    Args:
+        rows: Of the samples: `image`, `problem`, and what `row_of` and `answers_at` give.
+        classes: K names.
+        points: The operating points whose answers the rows hold.
+    """
+    filled = {name for row in rows for name in row}
+    read = (name for name in ("grade", *class_columns(classes), *map(column_at, points)) if name in filled)
+    return pd.DataFrame(rows, columns=["image", "predicted", *read, "problem"])
 
 
 def row_of(reading: Reading, number: int, classes: Sequence[str]) -> dict[str, object]:

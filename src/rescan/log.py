@@ -43,8 +43,11 @@ def start(log: Path | None) -> None:
 
 
 def progress(items: Iterable[Item], total: int, name: str) -> Iterator[Item]:
-    """Yield `items` and show the progress: a bar on a terminal, else a line every 15 seconds and one at the end."""
-    if sys.stderr.isatty():
+    """Yield `items` and show the progress: a bar on a terminal, else a line every 15 seconds and one at the end.
+
+    Programs that call Rescan, and have not called `start`, get no bar.
+    """
+    if logger.handlers and sys.stderr.isatty():
         from tqdm import tqdm
 
         yield from tqdm(items, total=total, desc=name, leave=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from rescan.arm_models import Arm, in_chunks, load_arm
-from rescan.arm_rows import class_columns, column_at, named, place_of, points_at, shown
+from rescan.arm_rows import named, place_of, points_at, shown, table_of
 from rescan.data.index import Files
 from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.frames import file_and_frame, frame_paths
@@ -87,14 +87,7 @@ def predict(
     for chunk in in_chunks(arm, [Files(path, extent=extent) for path in paths], device, points):
         rows += [{"image": names[chunk.start + place], **row} for place, row in enumerate(chunk.rows)]
         show(chunk, names, called, explained, readers)
-    filled = {name for row in rows for name in row}
-    columns = [
-        "image",
-        "predicted",
-        *(name for name in ("grade", *class_columns(classes), *map(column_at, points)) if name in filled),
-        "problem",
-    ]
-    table = pd.DataFrame(rows, columns=columns)
+    table = table_of(rows, classes, points)
     unread = table[table["problem"] != ""]
     if len(unread) == len(table):
         raise RescanError("\n".join(f"{row.image}: {row.problem}" for row in unread.itertuples()))

@@ -7,16 +7,18 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Optional, TypeVar
 
 import cv2
@@ -132,7 +134,7 @@ def one_by_one(
     while done < len(items):
         receiving, sending = context.Pipe(duplex=False)
         process = context.Process(target=_work_through, args=(function, items[done:], sending), daemon=True)
-        with held():
+        with held(), _without_main(function):
             process.start()
         sending.close()  # then it is closed when the process ends
         try:
@@ -150,6 +152,22 @@ def one_by_one(
             receiving.close()
             process.kill()
             process.join()
+
+
+@contextmanager
+def _without_main(function: Callable[..., object]) -> Iterator[None]:
+    """Let processes start without the main module, which none of them needs: a script of three lines would run again.
+
+    Args:
+        function: What they call; if it is of the main module, that stays.
+    """
+    main = sys.modules["__main__"]
+    if getattr(function, "func", function).__module__ != "__main__":
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _context(function: Callable[..., object]) -> Any:

@@ -84,12 +84,10 @@ def maps_of(
         The maps of each, in their order.
     """
     if probabilities is None:
-        of_grades = [name for name in explained.network.heads if not HEADS[name].of_classes]
-        explained = explained._replace(head=head_of(of_grades, explained.head))
-        probabilities = np.empty((len(images), 0))
+        explained, probabilities = of_grades(explained), np.empty((len(images), 0))
     head, note = explained.head, explained.note(images.shape[1:-1])
     least = 1 if images.ndim == 5 else 2
-    targets, found = _targets(head, predicted, probabilities, least)
+    targets, found = targets_of_new(head, predicted, probabilities, least)
     counts = np.maximum(found, least)
     for here, _, scaled in in_batches(explained, images, range(len(images)), targets):
         for place, of_sample in zip(range(here.start, here.start + len(scaled)), scaled):
@@ -154,7 +152,13 @@ def write_volume_maps(folder: Path, name: str, maps: NewMaps, affine: NDArray[np
         volume_maps.write(folder / f"{name}{ending}.nii.gz", scaled, affine, grid)
 
 
-def _targets(
+def of_grades(explained: Explained) -> Explained:
+    """What is explained where no probabilities are read: a head of grades."""
+    heads = [name for name in explained.network.heads if not HEADS[name].of_classes]
+    return explained._replace(head=head_of(heads, explained.head))
+
+
+def targets_of_new(
     head: str, predicted: NDArray[np.integer], probabilities: NDArray[np.floating], least: int
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """The targets of each image, (N, M); and how many of the first are labels that are found, (N,), of several labels.

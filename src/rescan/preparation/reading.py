@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from rescan.data.index import Files
 from rescan.data.readers import images, volumes
 from rescan.data.readers.display import levels
 from rescan.preparation.image_operators import CannotPrepare, resize, to_gray, to_mask
-from rescan.preparation.scan_operators import Scan
+from rescan.preparation.scan_operators import Scan, moved
 from rescan.study import Preparation
 
 # What a scaled decoding leaves of the shorter side: this many times the size that the steps resize to, and at least so
@@ -23,6 +24,18 @@ PICTURES = ("stack", "pages")  # those that consist of pictures
 SAME_PLACE = 0.1  # voxels: how far apart a volume and its mask may lie
 
 
+class Source(NamedTuple):
+    """The grid of a sample's file, in its own order of axes.
+
+    Attributes:
+        shape: (I, J, K) of a volume; (1, H, W) of an image.
+        affine: (4, 4) from its index to the world: millimeters of a volume, pixels of an image.
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+
+
 def read_scan(files: Files, preparation: Preparation) -> Scan:
     """Read a sample as a preparation takes it.
 
@@ -30,7 +43,30 @@ def read_scan(files: Files, preparation: Preparation) -> Scan:
         images.Unreadable: The file cannot be read, or values are no numbers.
         CannotPrepare: Mask or layers cannot be read or do not fit.
     """
-    return (_read_volume if preparation.reads == "volume" else _read_image)(files, preparation)
+    return _read_volume(files, preparation) if preparation.reads == "volume" else _read_image(files, preparation)[0]
+
+
+def read_followed(files: Files, preparation: Preparation) -> tuple[Scan, Source]:
+    """Read a sample as `read_scan` does, with a grid that the steps of the preparation will follow; and its source."""
+    if preparation.reads == "volume":
+        scan = _read_volume(files, preparation)
+        return scan._replace(grid=scan.affine), source_of(files)
+    scan, (height, width) = _read_image(files, preparation)
+    # A file that was decoded at a half of its size has two of its pixels in each, whole ones up to the last.
+    step = round(max(height / scan.shape[0], width / scan.shape[1]))
+    grid = moved(np.eye(4), [(step - 1) / 2] * 2, [step] * 2)
+    return scan._replace(grid=grid), Source((1, height, width), np.eye(4))
+
+
+def source_of(files: Files) -> Source:
+    """The grid of a volume's file, or of the volume in memory.
+
+    Raises:
+        volumes.Unreadable: The file cannot be read.
+    """
+    if files.array is None:
+        return Source(*volumes.source_grid(files.path, files.extent))
+    return Source(files.array.shape, volumes.of_array(files.array, files.extent, gaps=True).affine)
 
 
 def _read_volume(files: Files, preparation: Preparation) -> Scan:
@@ -76,7 +112,8 @@ def _by(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _read_image(files: Files, preparation: Preparation) -> Scan:
+def _read_image(files: Files, preparation: Preparation) -> tuple[Scan, tuple[int, int]]:
+    """An image, and the height and width of its file."""
     image, info = _pixels(files, preparation)
     if preparation.channels == "gray" and image.ndim == 3:
         image = to_gray(image)
@@ -85,7 +122,7 @@ def _read_image(files: Files, preparation: Preparation) -> Scan:
     if mask is not None and mask.shape != image.shape[:2]:
         mask = resize(mask, mask, image.shape[:2])[1]
     affine = None if files.extent is None else np.diag([*np.divide(files.extent, (1, *image.shape[:2])), 1.0])
-    return Scan(image, mask, affine, views=info.views)
+    return Scan(image, mask, affine, views=info.views), size
 
 
 def _pixels(files: Files, preparation: Preparation) -> tuple[np.ndarray, images.ImageInfo]:

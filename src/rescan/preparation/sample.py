@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, cast
+from typing import Any, NamedTuple, Optional, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -22,6 +22,8 @@ from rescan.preparation.retina import NUMBERS
 from rescan.preparation.room import memory_fault
 from rescan.preparation.scan_operators import Scan, in_slab, moved
 from rescan.study import Preparation
+
+Result = TypeVar("Result")
 
 
 class Prepared(NamedTuple):
@@ -90,8 +92,14 @@ def prepare_all(
     files: Sequence[Files], preparation: Preparation
 ) -> Iterator[Prepared | images.Unreadable | CannotPrepare]:
     """Prepare some samples; DICOM files in another process, which their decoders may end."""
-    function = partial(prepared_or_fault, preparation=preparation)
-    apart = volumes.any_dicom(own.path for own in files)
+    return each_apart(partial(prepared_or_fault, preparation=preparation), files)
+
+
+def each_apart(
+    function: Callable[[Files], Result | images.Unreadable], files: Sequence[Files]
+) -> Iterator[Result | images.Unreadable]:
+    """Call a function with samples, each by itself; in another process if any is DICOM, which decoders may end."""
+    apart = volumes.any_dicom(own.path for own in files if own.array is None)
     return one_by_one(function, files, "reading", images.Unreadable) if apart else map(function, files)
 
 

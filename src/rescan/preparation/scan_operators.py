@@ -29,7 +29,7 @@ class Scan(NamedTuple):
         window: What the gray levels 0 and 255 are in the source's units, once windowed.
         measured: Whether the affine's unit is the millimeter; else it is the source's voxel.
         views: Of values in units of their own, how their file asks to show them.
-        grid: (4, 4) of the index to that of the scan as its file has it, if that is followed.
+        grid: (4, 4) of the index to the world of its file (`reading.Source`), if that is followed through all steps.
     """
 
     values: np.ndarray
