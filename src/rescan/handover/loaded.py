@@ -20,7 +20,7 @@ from rescan.errors import RescanError
 from rescan.handover.arrays_given import Given, files_of
 from rescan.heads.outputs import HEADS
 from rescan.preparation.sample import Prepared
-from rescan.readouts.readout import how_explained
+from rescan.readouts.readout import how_explained, map_section
 from rescan.results.bundle_file import Bundle
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class LoadedModel:
         self.classes = arm.classes
         self.points = list(dict.fromkeys(point.name for point in arm.posttraining.points))
         self._arm, self._device, self._card = arm, device, card
-        self._explained = how_explained(arm)
+        self._section = map_section(arm)
         self._lock = threading.Lock()
 
     @property
@@ -143,7 +143,7 @@ class LoadedModel:
     def _check_target(self, target: str | None) -> None:
         from rescan.explanation.maps import DIRECTIONS
 
-        grades = any(not HEADS[head].of_classes for head in self._explained.network.heads)
+        grades = any(not HEADS[head].of_classes for head in self._arm.models[0].header.recipe.network.heads)
         known = [*self.classes, *(DIRECTIONS.values() if grades else ())]
         if target is not None and target not in known:
             raise RescanError(f"target: the model has no class {target!r}{suggest(target, known)}")
@@ -170,7 +170,7 @@ class LoadedModel:
         from rescan.explanation.maps import DIRECTIONS, in_batches
         from rescan.explanation.new_maps import of_grades, targets_of_new
 
-        reading, explained = chunk.reading, self._explained
+        reading, explained = chunk.reading, how_explained(self._arm, self._section)
         if reading is None:
             return
         logs = reading.log_probabilities

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
 from rescan.catalogue import KNOWN_COLUMNS
-from rescan.errors import RescanError
 from rescan.log import logger
+from rescan.named_files import read_bytes
 from rescan.paths import Paths
 from rescan.reporting.text.methods import came_from
 from rescan.results.bundle_file import DataPart, TrainingData
@@ -18,7 +19,8 @@ from rescan.results.parts import EXTRA, PARTS
 from rescan.results.source import SourceReport
 from rescan.results.splits import SPLITS
 from rescan.results.trained_model import ModelHeader
-from rescan.study import Study, read
+from rescan.study import Study
+from rescan.study.resolved import MOST_BYTES
 
 
 def study_of(arm_folder: Path, header: ModelHeader) -> Study | None:
@@ -32,9 +34,9 @@ def study_of(arm_folder: Path, header: ModelHeader) -> Study | None:
     if not file.is_file():
         return None
     try:
-        study = read(file)
-    except RescanError as error:
-        logger.warning("title and data of the study are unknown: %s", error)
+        study = Study.model_validate_json(read_bytes(file, MOST_BYTES))  # `study.read` wants it below where we work
+    except ValidationError:
+        logger.warning("%s: of another version: title and data of the study stay unknown", file)
         return None
     return study if (study.name, study.scale) == (header.study, header.scale) else None
 

@@ -67,20 +67,31 @@ def computes_maps(arm: Arm) -> bool:
     return hasattr(arm.models[0].network, "encoder")
 
 
-def how_explained(arm: Arm) -> Explained:
-    """How the study explains an arm's first network, as its maps there say; without any, by the defaults."""
-    from rescan.explanation.maps import explained_by
+def map_section(arm: Arm) -> Explanation:
+    """How the study explains an arm's first network, as its maps there say; without any, by the defaults.
 
+    Raises:
+        RescanError: Their summary is damaged, or of another network.
+    """
     model = arm.models[0]
     summary = ArmFolder(Path(model.file).parent.parent).gradcam.summary
     maps = MapSummary.read_if_there(summary)
-    section = Explanation()
-    if maps is not None:
-        section = Explanation(head=maps.head, layer=maps.layer, method=maps.method)
+    if maps is None:
+        return Explanation()
+    section = Explanation(head=maps.head, layer=maps.layer, method=maps.method)
     try:
-        return explained_by(model.network, model.header, section)
+        section.layer_of(model.header.recipe.network)
     except ValueError as error:
         raise damaged(summary, MapSummary.step, f"layer: {error}") from None
+    return section
+
+
+def how_explained(arm: Arm, section: Explanation | None = None) -> Explained:
+    """What is explained of an arm's first network; by `map_section`, if that is not given."""
+    from rescan.explanation.maps import explained_by
+
+    model = arm.models[0]
+    return explained_by(model.network, model.header, section or map_section(arm))
 
 
 def show(
