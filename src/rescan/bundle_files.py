@@ -19,6 +19,8 @@ from rescan.results.trained_model import header_of
 
 CONTENT = "bundle.json"
 CARD = "MODEL_CARD.md"
+KINDS = (".json", ".md", ".onnx", ".safetensors")  # of files: nothing in them runs
+MOST_RATIO, SMALL = 20, 100_000_000  # bytes: weights that were trained hardly pack
 AGAIN = "get it again from who made it"
 
 
@@ -76,13 +78,17 @@ def _content(bundle: Path) -> Bundle:
     place = f"{bundle}/{CONTENT}"
     check_format(place, text)
     content = Bundle.parse(text, place)
+    held = sum(member.size for member in found.values())
+    if held > max(SMALL, MOST_RATIO * bundle.stat().st_size):
+        raise RescanError(f"{bundle}: holds {held / 1e6:.0f} MB, over {MOST_RATIO} times its own size; {AGAIN}")
     lost = sorted(set(content.files) - set(found))
     if lost:
         raise RescanError(f"{bundle}: {lost[0]} is missing; {AGAIN}")
     for name, member in found.items():
         own = content.files.get(name)
-        if own is None or member.kind != "file":
-            raise RescanError(f"{bundle}: holds {name[:100]!a}, which {CONTENT} does not name; {AGAIN}")
+        if own is None or member.kind != "file" or not name.endswith(KINDS):
+            what = f"which {CONTENT} does not name" if own is None else f"not a {', '.join(KINDS)} file"
+            raise RescanError(f"{bundle}: holds {name[:100]!a}, {what}; {AGAIN}")
         if own.bytes != member.size:
             raise RescanError(f"{bundle}: {name} has {member.size} bytes, not {own.bytes}; {AGAIN}")
     return content
