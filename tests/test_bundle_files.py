@@ -56,7 +56,7 @@ def zipped(files, *, listed=True, compression=zipfile.ZIP_STORED):
     return out.getvalue()
 
 
-def with_manifest(files, **changes):
+def with_manifest(files, /, **changes):
     content = {**json.loads(files["bundle.json"]), **changes}
     return zipped({**files, "bundle.json": json.dumps(content).encode()}, listed=False)
 

@@ -97,7 +97,7 @@ def test_what_is_no_sample_is_refused_in_one_line(model, given, fault):
 
 
 def test_other_mistakes(model, files, tmp_path):
-    with pytest.raises(rescan.RescanError, match="no operating point 'yuden'; did you mean youden"):
+    with pytest.raises(rescan.RescanError, match="no operating point 'yuden'; did you mean 'youden'"):
         model.predict(files, at="yuden")
     with pytest.raises(rescan.RescanError, match="target: the model has no class 'c'"):
         model.explain(files, target="c")

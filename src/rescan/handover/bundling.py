@@ -23,6 +23,7 @@ from rescan.results.posttraining import Posttraining
 from rescan.results.trained_model import header_of
 
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # that a zip can name: equal bundles are equal files
+SAID = ("license", "intended_use")  # what only people know
 PLAIN_FILE = 0o100644 << 16
 
 
@@ -92,7 +93,7 @@ def described(arm_folder: Path, gathered: Path, posttraining: Posttraining) -> B
         "data": training_data(arm_folder, study, headers) if study else None,
     }
     if before:
-        own = {name: getattr(before, name) for name in (*own, "license", "intended_use")}
+        own = {name: getattr(before, name) for name in {*own, *SAID} & before.model_fields_set}
         arm = before.arm
     return Bundle(
         format=FORMAT,
