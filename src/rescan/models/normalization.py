@@ -21,22 +21,22 @@ def normalize(images: Tensor, normalization: str) -> Tensor:
     Returns:
         Of the same shape, float32.
     """
-    scale, mean, std = _constants(normalization, images.shape[1], images.ndim, images.device)
+    scale, mean, std = constants(normalization, images.shape[1], images.ndim, images.device)
     return (images.float() * (scale / 255) - mean) / std
 
 
 def denormalize(inputs: Tensor, normalization: str) -> Tensor:
     """Turn what the network takes, or an autoencoder returns, back into pixel values on the 0–255 scale, float32."""
-    scale, mean, std = _constants(normalization, inputs.shape[1], inputs.ndim, inputs.device)
+    scale, mean, std = constants(normalization, inputs.shape[1], inputs.ndim, inputs.device)
     return (inputs.float() * std + mean) * (255 / scale)
 
 
 @functools.cache  # sending them to a GPU makes the CPU wait for it
-def _constants(normalization: str, channels: int, ndim: int, device: torch.device) -> tuple[float, Tensor, Tensor]:
+def constants(normalization: str, channels: int, ndim: int, device: torch.device) -> tuple[float, Tensor, Tensor]:
     """A normalization's scale, mean and standard deviation, the latter two shaped to fit images (B, C, …)."""
-    constants = catalogue.NORMALIZATIONS[normalization]
-    mean, std = (torch.tensor(values) for values in (constants.mean, constants.std))
+    record = catalogue.NORMALIZATIONS[normalization]
+    mean, std = (torch.tensor(values) for values in (record.mean, record.std))
     if channels == 1:
         mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
     shape = (1, -1) + (1,) * (ndim - 2)
-    return constants.scale, mean.view(shape).to(device), std.view(shape).to(device)
+    return record.scale, mean.view(shape).to(device), std.view(shape).to(device)

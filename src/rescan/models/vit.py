@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 import torch
@@ -57,7 +58,7 @@ class TokenGrid(nn.Module):
                 f"resize to multiples of {self.patch}"
             )
         grid = self.conv_proj(images)
-        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), grid.flatten(2).transpose(1, 2)], dim=1)
+        tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1), grid.flatten(2).transpose(1, 2)], dim=1)
         tokens = self.encoder.dropout(tokens + self.positions(*grid.shape[2:]))
         tokens = self.encoder.ln(self.encoder.layers(tokens))
         return tokens[:, 1:].transpose(1, 2).reshape(grid.shape)
@@ -68,10 +69,10 @@ class TokenGrid(nn.Module):
         As torchvision's `interpolate_embeddings` does for square grids.
         """
         trained = self.encoder.pos_embedding
-        side = round((trained.shape[1] - 1) ** 0.5)
+        side = math.isqrt(int(trained.shape[1]) - 1)  # a trace would make it a tensor
         if (height, width) == (side, side):
             return trained
-        square = trained[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+        square = trained[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
         resized = functional.interpolate(square, (height, width), mode="bicubic", align_corners=True)
         return torch.cat([trained[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
 
