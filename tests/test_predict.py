@@ -20,7 +20,7 @@ from rescan.files import write_json
 from rescan.models.model_files import load, save
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
-from rescan.predict import _find, map_names, predict
+from rescan.predict import files_to_predict, map_names, predict
 from rescan.preparation.sample import prepare_image
 from rescan.study import Inference, Preparation, Recipe
 from rescan.training.forward_pass import Versions, predict_outputs
@@ -406,9 +406,9 @@ def test_volumes_are_found_however_deep(tmp_path, caplog):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "p2/back").symlink_to(tmp_path)
-    found = [path.relative_to(tmp_path).as_posix() for path in _find([tmp_path], reads_volumes=True)]
+    found = [path.relative_to(tmp_path).as_posix() for path in files_to_predict([tmp_path], reads_volumes=True)]
     assert found == ["p1/s1", "p2/late", "p3/brain.nii.gz"]
     assert not caplog.records
     (tmp_path / "p3/alone.png").touch()
-    assert len(_find([tmp_path], reads_volumes=True)) == 3
+    assert len(files_to_predict([tmp_path], reads_volumes=True)) == 3
     assert "1 files are no volumes, and lie beside some: left out, such as alone.png" in caplog.text

@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
 
+from rescan.arm_networks import Model, load_networks, on_device, outputs_of
 from rescan.arm_rows import answers_at, row_of, shown
 from rescan.data.index import Files
 from rescan.errors import RescanError
 from rescan.evaluation.predictions import Predictions
-from rescan.evaluation.readings import Reading, misfit, of_new
+from rescan.evaluation.readings import Reading, of_new
 from rescan.heads import outputs as heads
 from rescan.log import logger, progress
-from rescan.paths import RUN, ArmFolder
+from rescan.paths import ArmFolder
 from rescan.preparation.sample import Prepared, prepare_all
-from rescan.results.damage import damaged
 from rescan.results.posttraining import FittedPoint, Posttraining
 from rescan.results.trained_model import ModelHeader
-from rescan.study import Inference
-
-if TYPE_CHECKING:
-    import torch
-
-    from rescan.models.networks import Network
 
 CHUNK = 256  # images held in memory at once …
 CHUNK_OF_VOLUMES = 8  # … and volumes
-
-
-class Model(NamedTuple):
-    """A trained network, what its file says of it, what it is shown of an image, and its file."""
-
-    network: Network
-    header: ModelHeader
-    inference: Inference
-    file: str
-
-    @property
-    def input(self) -> str:
-        """What tells apart models that need images prepared in other ways."""
-        return repr((self.header.preparation, self.header.input))
 
 
 class Arm(NamedTuple):
@@ -94,8 +72,13 @@ class Chunk(NamedTuple):
     rows: list[dict[str, object]]
 
 
-def load_arm(folder: Path) -> Arm:
+def load_arm(folder: Path, runtime: str = "auto") -> Arm:
     """Read what was fitted on an arm's predictions, and the networks that they are averaged from.
+
+    Args:
+        folder: The arm's folder.
+        runtime: What computes the networks: torch; onnx, from the files that `rescan export` wrote; or auto: torch
+            where it is installed and its files are there, else onnx.
 
     Raises:
         RescanError: No finished arm in the folder, or a model that cannot be used: with weights that are no numbers,
@@ -105,34 +88,10 @@ def load_arm(folder: Path) -> Arm:
     if not path.is_file():
         raise RescanError(f"{folder}: no {path.name} in it; give the folder of an arm that was run to its end")
     posttraining = Posttraining.read(path)
-    return Arm(folder, posttraining, _load(folder, posttraining))
+    return Arm(folder, posttraining, load_networks(folder, posttraining, runtime))
 
 
-def _load(folder: Path, posttraining: Posttraining) -> list[Model]:
-    from rescan.models.model_files import load
-
-    models = []
-    for entry in posttraining.models:
-        file = folder / entry.file
-        if not file.exists():
-            beside = ", and the arms beside it whose networks it reads" if entry.file.startswith("..") else ""
-            raise RescanError(f"{file}: no such file; copy the whole folder of the arm{beside}, or train it again")
-        network, header = load(file)
-        own = RUN.format(fold=header.fold, seed=header.seed)
-        if file.parent.name != own and re.fullmatch(RUN.format(fold=r"\d+", seed=r"\d+"), file.parent.name):
-            raise RescanError(f"{file}: is of fold {header.fold} and seed {header.seed}; copy the whole folder again")
-        models.append(Model(network, header, entry.inference, str(file)))
-    if any(model.header.classes != models[0].header.classes for model in models):
-        raise RescanError(f"{folder}: its networks were trained with different classes; run the arm again")
-    shared = [head for head in heads.HEADS if all(head in model.network.heads for model in models)]
-    if fault := misfit(posttraining, shared, len(models[0].header.classes)):
-        raise damaged(ArmFolder(folder).posttraining, Posttraining.step, fault)
-    return models
-
-
-def in_chunks(
-    arm: Arm, files: Sequence[Files], device: str | torch.device, points: Sequence[FittedPoint] = ()
-) -> Iterator[Chunk]:
+def in_chunks(arm: Arm, files: Sequence[Files], device: Any, points: Sequence[FittedPoint] = ()) -> Iterator[Chunk]:
     """Yield samples and what the networks make of them, a chunk at a time.
 
     Args:
@@ -144,14 +103,9 @@ def in_chunks(
     Raises:
         RescanError: There is no such device, or outputs are no numbers.
     """
-    from rescan.training.lease import Machine
-
     if not arm.reads_volumes and any(own.extent for own in files):
         logger.warning("the extent is not used: this arm reads images")
-    lease = Machine(device, threads=None).lease() if isinstance(device, str) else nullcontext(device)
-    with lease as torch_device:
-        for model in arm.models:
-            model.network.to(torch_device)
+    with on_device(arm.models, device) as torch_device:
         size = CHUNK_OF_VOLUMES if arm.reads_volumes else CHUNK
         for start in progress(range(0, len(files), size), -(-len(files) // size), f"predicting (chunks of {size})"):
             chunk = list(files[start : start + size])
@@ -179,7 +133,7 @@ def _outputs(
     """
     inputs = {model.input: model for model in models}
     prepared = {
-        key: [_fitting(result, model) for result in prepare_all(chunk, model.header.preparation)]
+        key: [fitting(result, model.header) for result in prepare_all(chunk, model.header.preparation)]
         for key, model in inputs.items()
     }
     samples = list(prepared[models[0].input])
@@ -192,7 +146,7 @@ def _outputs(
     outputs: list[Predictions] = []
     for seed, model in enumerate(models if readable else []):
         items = [sample.items for place in readable if isinstance(sample := prepared[model.input][place], Prepared)]
-        own = _outputs_of(model, np.stack([patch for of_sample in items for patch in of_sample]), torch_device)
+        own, _ = outputs_of(model, np.stack([patch for of_sample in items for patch in of_sample]), torch_device)
         for output in own.values():
             if not np.isfinite(output).all():
                 raise RescanError(
@@ -204,17 +158,9 @@ def _outputs(
     return samples, readable, outputs
 
 
-def _outputs_of(model: Model, patches: np.ndarray, torch_device: Any) -> dict[str, np.ndarray]:
-    """A network's outputs of prepared patches (N, *spatial, C): per head (N, width) float32."""
-    from rescan.training.forward_pass import Versions, predict_outputs
-
-    versions = Versions(model.inference, model.header.preparation.background)
-    return predict_outputs(model.network, patches, model.header.recipe.normalization, torch_device, versions=versions)
-
-
-def _fitting(prepared: Prepared | Exception, model: Model) -> Prepared | str:
-    """A prepared sample that a model takes; or why it does not."""
-    shape = tuple(model.header.input)
+def fitting(prepared: Prepared | Exception, header: ModelHeader) -> Prepared | str:
+    """A prepared sample that a model with this header takes; or why it does not."""
+    shape = tuple(header.input)
     if isinstance(prepared, Exception):
         return str(prepared)
     if all(item.min() == item.max() for item in prepared.items):

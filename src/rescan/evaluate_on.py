@@ -49,6 +49,7 @@ def evaluate_on(
     device: str,
     extent: tuple[float, ...] | None = None,
     at: str | None = None,
+    runtime: str = "auto",
 ) -> list[str]:
     """Score an arm on labeled files, as its test images were read; nothing is fitted.
 
@@ -61,6 +62,7 @@ def evaluate_on(
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
         at: The name of an operating point of the arm, if given: the predictions get a column of its answers, and the
             short table what it scores. The scores hold all operating points.
+        runtime: auto, torch or onnx (see `load_arm`).
 
     Returns:
         The lines of a short table of the scores.
@@ -70,7 +72,7 @@ def evaluate_on(
     """
     out = output(out, [table])
     beside = output(out.with_name(f"{out.stem}_predictions.csv"), [table])
-    arm = load_arm(arm_folder)
+    arm = load_arm(arm_folder, runtime)
     posttraining = arm.posttraining
     at_point = points_at(posttraining, at)
     metrics = Metrics.read(ArmFolder(arm_folder).metrics)

@@ -39,6 +39,7 @@ def predict(
     at: str | None = None,
     report: Path | None = None,
     dicom: Path | None = None,
+    runtime: str = "auto",
 ) -> None:
     """Write a table of predictions, one row per image; `problem` says why an image could not be read.
 
@@ -67,14 +68,15 @@ def predict(
         at: The name of an operating point of the arm, such as sensitivity_95, if given: the table gets a column
             `<class>_at_<name>` (or label, or endpoint), yes or no. A patient has the answer that the mean probability
             of the images gives; of grades it is yes if that of one image is.
+        runtime: auto, torch or onnx (see `load_arm`).
 
     Raises:
         RescanError: No such operating point, no finished arm in the folder, no image found, or none could be read; or a
             network's weights or outputs are no numbers.
     """
-    arm = load_arm(arm_folder)
+    arm = load_arm(arm_folder, runtime)
     points = points_at(arm.posttraining, at)
-    paths = _once(_find(images, arm.reads_volumes))
+    paths = _once(files_to_predict(images, arm.reads_volumes))
     sources = [file_and_frame(path)[0] for path in paths]
     out = output(out, sources)
     of_patients = output(out.with_name(f"{out.stem}_patients{out.suffix}"), sources)
@@ -194,7 +196,7 @@ def _of_patients(table: pd.DataFrame, arm: Arm, points: list[FittedPoint]) -> pd
     return by_patient(table, classes, *deciding, ordered=ordered).assign(**answers)
 
 
-def _find(images: list[Path], reads_volumes: bool) -> list[Path]:
+def files_to_predict(images: list[Path], reads_volumes: bool) -> list[Path]:
     """The files of the images or volumes to predict."""
     paths: list[Path] = []
     for image in images:

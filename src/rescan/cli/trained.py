@@ -1,27 +1,73 @@
 """The commands for people that use a trained arm, or hand it over."""
 
 # No `from __future__ import annotations` here: on Python 3.9, typer cannot read annotations that are strings.
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from rescan.cli.options import At, Device, DeviceName, Extent, Log, Preparation, Resolved, TrainedArm
+from rescan.cli.options import At, Device, DeviceName, Extent, Log, TrainedArm
 from rescan.log import start
 
 
+class Format(str, Enum):
+    """What `rescan export` writes."""
+
+    nifti = "nifti"
+    onnx = "onnx"
+    torchscript = "torchscript"
+    monai = "monai"
+
+
+class RuntimeName(str, Enum):
+    """What computes the networks; `auto` takes torch where it is installed, and its files are there."""
+
+    auto = "auto"
+    torch = "torch"
+    onnx = "onnx"
+
+
+Computed = Annotated[
+    RuntimeName, typer.Option(help="what computes the networks: torch, or onnxruntime, on the CPU and without torch")
+]
+
+
 def export(
-    study: Resolved,
-    preparation: Preparation,
-    out: Annotated[Path, typer.Option(help="the folder to write NIfTI files into")],
-    sample: Annotated[Optional[list[str]], typer.Option(help="a sample, repeat it for several; all by default")] = None,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="of nifti: the resolved study, results/<scale>/<study>/study.json; else an arm's folder, or a bundle"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="the folder to write into")],
+    format: Annotated[  # noqa: A002 - the option's name
+        Format,
+        typer.Option(help="a study's prepared volumes (nifti), or a trained arm's networks (onnx, torchscript, monai)"),
+    ] = Format.nifti,
+    preparation: Annotated[Optional[str], typer.Option(help="of nifti: the preparation's name")] = None,
+    sample: Annotated[
+        Optional[list[str]], typer.Option(help="of nifti: a sample, repeat it for several; all by default")
+    ] = None,
 ) -> None:
-    """Write prepared volumes as NIfTI files, each with its affine."""
+    """Write a trained arm's networks for other programs, or prepared volumes as NIfTI files, each with its affine."""
     start(None)
+    if format is not Format.nifti:
+        if preparation is not None or sample:
+            unused = "--preparation" if preparation is not None else "--sample"
+            raise typer.BadParameter(f"{unused} belongs to --format nifti; leave it out with {format.value}")
+        from rescan.bundle_files import opened
+        from rescan.handover.arm_export import export_arm
+
+        with opened(source) as folder:
+            export_arm(folder, out, format.value)
+        return
+    if preparation is None:
+        raise typer.BadParameter("--format nifti needs --preparation; to export a trained arm, give another --format")
     from rescan.preparation.export import export
     from rescan.study import read
 
-    export(read(study, preparation=preparation), preparation, out, sample or ())
+    export(read(source, preparation=preparation), preparation, out, sample or ())
 
 
 def predict(
@@ -43,6 +89,7 @@ def predict(
     extent: Extent = None,
     patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
     at: At = None,
+    runtime: Computed = RuntimeName.auto,
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -52,7 +99,7 @@ def predict(
     from rescan.predict import predict
 
     with opened(arm) as folder:
-        predict(folder, images, out, gradcam, device, extent, patient, at, report, dicom)
+        predict(folder, images, out, gradcam, device, extent, patient, at, report, dicom, runtime)
 
 
 def evaluate_on(
@@ -68,6 +115,7 @@ def evaluate_on(
     ),
     extent: Extent = None,
     at: At = None,
+    runtime: Computed = RuntimeName.auto,
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -77,7 +125,7 @@ def evaluate_on(
     from rescan.evaluate_on import evaluate_on
 
     with opened(arm) as folder:
-        lines = evaluate_on(folder, table, out, device, extent, at)
+        lines = evaluate_on(folder, table, out, device, extent, at, runtime)
     for line in lines:
         typer.echo(line)
 

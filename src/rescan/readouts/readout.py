@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from rescan.arm_models import Arm, Chunk
+from rescan.arm_networks import torch_network
 from rescan.data.index import Files
+from rescan.onnx_networks import OnnxNetwork
 from rescan.paths import ArmFolder
 from rescan.preparation.sample import Prepared
 from rescan.results.damage import damaged
@@ -64,7 +66,7 @@ class Reader(Protocol):
 
 def computes_maps(arm: Arm) -> bool:
     """Whether the arm's first network has maps: one that torch computes, which has gradients."""
-    return hasattr(arm.models[0].network, "encoder")
+    return not isinstance(arm.models[0].network, OnnxNetwork)
 
 
 def map_section(arm: Arm) -> Explanation:
@@ -91,7 +93,7 @@ def how_explained(arm: Arm, section: Explanation | None = None) -> Explained:
     from rescan.explanation.maps import explained_by
 
     model = arm.models[0]
-    return explained_by(model.network, model.header, section or map_section(arm))
+    return explained_by(torch_network(model, "--gradcam"), model.header, section or map_section(arm))
 
 
 def show(

@@ -19,7 +19,7 @@ from rescan.data.readers import images, volumes
 from rescan.data.readers.images import Unreadable
 from rescan.data.sources.download import download
 from rescan.paths import Paths
-from rescan.predict import _find
+from rescan.predict import files_to_predict
 from rescan.results.manifest import MANIFEST
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -93,8 +93,8 @@ def test_a_study_may_take_each_frame(study, tmp_path, monkeypatch, textures):
 
 def test_frames_are_predicted_one_by_one(tmp_path):
     write_dicom(tmp_path / "a", GRAY)
-    assert [path.name for path in _find([tmp_path], reads_volumes=False)] == ["a#1", "a#2", "a#3"]
-    assert [path.name for path in _find([tmp_path / "a#2"], reads_volumes=False)] == ["a#2"]
-    assert [path.name for path in _find([tmp_path / "a"], reads_volumes=True)] == ["a"]
+    assert [path.name for path in files_to_predict([tmp_path], reads_volumes=False)] == ["a#1", "a#2", "a#3"]
+    assert [path.name for path in files_to_predict([tmp_path / "a#2"], reads_volumes=False)] == ["a#2"]
+    assert [path.name for path in files_to_predict([tmp_path / "a"], reads_volumes=True)] == ["a"]
     write_dicom(tmp_path / "b", GRAY)
-    assert [path.name for path in _find([tmp_path], reads_volumes=True)] == ["a", "b"]
+    assert [path.name for path in files_to_predict([tmp_path], reads_volumes=True)] == ["a", "b"]
