@@ -298,7 +298,11 @@ class Rehearsal:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.copytree(self.whole, self.folder, dirs_exist_ok=True, symlinks=True)
         if self.step.name.endswith(("train", "infer")):  # these share a folder with what they or others read
-            names = ("model", "encoder") if self.step.name.endswith("train") else ("predictions", "vectors")
+            names = (
+                ("model", "encoder")
+                if self.step.name.endswith("train")
+                else ("predictions", "vectors", "training_range")
+            )
             changed = {n: p for n, p in self.owned(files(self.folder)).items() if Path(n).stem in names}
         else:
             changed = self.owned(files(self.folder))

@@ -24,6 +24,7 @@ from rescan.results.parts import EXTRA, UNLABELED
 from rescan.results.source import SourceData, SourceReport
 from rescan.results.splits import SPLITS
 from rescan.results.trained_model import ModelHeader
+from rescan.results.training_range import LEVELS, Gaussian, RangeHeader, Spread, TrainingRange
 from rescan.study import Preparation, Recipe
 
 MAP_CHECKS: dict[str, Any] = {  # of a gradcam/summary.json
@@ -246,6 +247,44 @@ def model_header(recipe: Recipe, classes: Sequence[str], shape: Sequence[int], *
         "training_version": 0,
     }
     return ModelHeader(**{**header, **changes})
+
+
+def make_range(**changes: Any) -> TrainingRange:
+    """What a network of `model_header` was trained on: vectors of 4 numbers, gray images of 30 to 40 pixels.
+
+    Args:
+        **changes: Of its header; and its gaussian, if that is not a standard normal distribution.
+    """
+    random = np.random.default_rng(0)
+    gaussian = Gaussian(np.zeros(4, np.float32), np.eye(4, dtype=np.float32)[:2], np.ones(2, np.float32))
+    quantiles = {
+        name: Spread(training=np.sort(random.uniform(low, high, len(LEVELS))).tolist(), held_out=[middle] * len(LEVELS))
+        for name, low, middle, high in (
+            ("distance", 1, 2, 3),
+            ("mean", 90, 100, 110),
+            ("spread", 20, 30, 40),
+            ("detail", 4, 6, 8),
+        )
+    }
+    header = {
+        "version": "0",
+        "study": "made_up",
+        "arm": "one",
+        "fold": 0,
+        "seed": 0,
+        "model": None,
+        "images": 100,
+        "held_out": 20,
+        "distance": quantiles.pop("distance"),
+        "limit": 3.5,
+        "noise": 1.0,
+        "gray": quantiles,
+        "sizes": {"height": (30, 40), "width": (30, 40)},
+        "devices": [],
+        "other_devices": 0,
+    }
+    chosen = changes.pop("gaussian", gaussian)
+    return TrainingRange(RangeHeader(**{**header, **changes}), chosen)
 
 
 def read_json(path: str | Path) -> Any:

@@ -51,6 +51,7 @@ class RunFolder(str):
     predictions = FileOf("predictions.csv")  # one row per item
     vectors = FileOf("vectors.npy")  # what the heads are fed
     diagnosis = FileOf("diagnosis.json")  # did the network collapse?
+    training_range = FileOf("training_range.safetensors")  # what images the network was trained on
 
 
 class AutoencoderFolder(str):

@@ -56,6 +56,7 @@ KINDS = [
     f"{RUN}/curves.png",
     f"{RUN}/predictions.csv",
     f"{RUN}/vectors.npy",
+    f"{RUN}/training_range.safetensors",
     f"{RESULTS}/plain/metrics.json",
     f"{RESULTS}/plain/posttraining.json",
     f"{RESULTS}/plain/figures/roc.svg",

@@ -9,15 +9,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sample_files import write_known
+from scipy.spatial.distance import mahalanobis
 
 from rescan.files import write_table
 from rescan.models import model_files, networks
 from rescan.models.normalization import normalize
 from rescan.paths import Paths
+from rescan.results.audit_report import GROUPS
+from rescan.results.manifest import MANIFEST
+from rescan.results.splits import SPLITS
+from rescan.results.training_range import LEVELS, read_range
 from rescan.study import Run
+from rescan.training import range_of_run
 from rescan.training.forward_pass import predict_outputs
 from rescan.training.infer import infer
 from rescan.training.lease import Machine
+from rescan.training.range_of_run import chosen_items
 from rescan.training.train import train
 
 CPU = Machine("cpu")
@@ -75,6 +82,81 @@ def test_logits_are_written_in_full(trained):
     np.testing.assert_array_equal(written, logits["classification"])
 
 
+def test_the_range_is_that_of_the_training_images(trained):
+    """By hand: means and covariance of the network's vectors, gray levels, and sizes; equal bytes each time."""
+    study, splits = trained
+    infer(Run(study, "plain", 0, 0), CPU)
+    content = (RUN / "training_range.safetensors").read_bytes()
+    header, gaussian, _ = read_range(RUN / "training_range.safetensors")
+    network, _ = model_files.load(RUN / "model.safetensors")
+    images = np.load("data/demo/toy/small/images.npy")
+    with torch.no_grad():
+        vectors = network.vectors(normalize(torch.from_numpy(images).permute(0, 3, 1, 2), "imagenet")).double().numpy()
+    assert network.size == vectors.shape[1]
+    table = pd.read_csv(RUN / "predictions.csv")
+    sides = {part: table.loc[table["part"] == part, "item"].to_numpy() for part in ("train", "validation")}
+    training = vectors[sides["train"]]
+    covariance = np.cov(training.T) + header.noise * np.eye(network.size)
+    inverse = np.linalg.inv(covariance)
+    far = {name: [mahalanobis(vectors[i], training.mean(0), inverse) for i in own] for name, own in sides.items()}
+    np.testing.assert_allclose(header.distance.training, np.quantile(far["train"], LEVELS), rtol=1e-3)
+    np.testing.assert_allclose(header.distance.held_out, np.quantile(far["validation"], LEVELS), rtol=1e-3)
+    assert max(far["validation"]) <= header.limit * 1.001
+    means = images[sides["train"]].reshape(36, -1).mean(axis=1)
+    np.testing.assert_allclose(header.gray["mean"].training, np.quantile(means, LEVELS))
+    assert (header.images, header.held_out, header.devices) == (36, 12, [])
+    assert gaussian.center == pytest.approx(training.mean(0), rel=1e-3, abs=1e-5)
+    assert not any(sample.encode() in content for sample in splits["sample"])
+    infer(Run(study, "plain", 0, 0), CPU)
+    assert (RUN / "training_range.safetensors").read_bytes() == content
+
+
+def test_the_range_holds_sizes_and_the_names_of_common_devices(trained):
+    study, _ = trained
+    paths = Paths("demo", "toy")
+    manifest, groups = MANIFEST.read(paths.manifest), GROUPS.read(paths.groups)
+    training = SPLITS.read(paths.splits).query("part == 'train'")["sample"]
+    devices = dict(zip(training, ["Acme"] * 5 + ["Rare"] * 4 + [""] * 27))
+    MANIFEST.write(paths.manifest, manifest.assign(device=manifest["sample"].map(devices).fillna("Of the others")))
+    sizes = dict(zip(training, range(100, 136)))
+    width = groups["sample"].map(sizes).fillna(9).astype(int)
+    GROUPS.write(paths.groups, groups.assign(height=50, width=width, depth=0))
+    infer(Run(study, "plain", 0, 0), CPU)
+    header = read_range(RUN / "training_range.safetensors").header
+    assert (header.devices, header.other_devices) == (["Acme"], 4)
+    assert header.sizes == {"height": (50, 50), "width": (100, 135)}
+    assert b"Rare" not in (RUN / "training_range.safetensors").read_bytes()
+
+
+def test_of_many_images_some_are_looked_at_and_all_patches_of_each(trained, monkeypatch):
+    study, _ = trained
+    run = Run(study, "plain", 0, 0)
+    items = pd.DataFrame(
+        {"part": ["train"] * 40 + ["test"] * 6 + ["unlabeled"], "sample": [f"s{n // 2}" for n in range(47)]}
+    )
+    monkeypatch.setattr(range_of_run, "MOST_IMAGES", 120)
+    assert len(chosen_items(run, items, 8)) == 46
+    monkeypatch.setattr(range_of_run, "MOST_IMAGES", 10)
+    monkeypatch.setattr(range_of_run, "FEWEST", 10)
+    chosen = chosen_items(run, items, 8)
+    assert chosen.groupby("held_out")["sample"].nunique().to_dict() == {False: 5, True: 3}
+    assert (chosen.groupby("sample").size() == 2).all()
+    assert chosen["row"].is_monotonic_increasing
+    assert chosen.equals(chosen_items(run, items, 8))
+    assert (items["sample"].to_numpy()[chosen["row"]] == chosen["sample"]).all()
+    monkeypatch.setattr(range_of_run, "MOST_IMAGES", 5000)
+    assert len(chosen_items(run, items, 1 << 22)) == 10 + 6
+
+
+def test_vectors_that_are_no_numbers_have_no_distance(trained):
+    study, _ = trained
+    rewrite_model(lambda network: network.encoder.body.norm.running_mean.add_(-1e38).mul_(3))
+    infer(Run(study, "plain", 0, 0), CPU)
+    header, gaussian, _ = read_range(RUN / "training_range.safetensors")
+    assert (header.distance, gaussian) == (None, None)
+    assert set(header.gray) == {"mean", "spread", "detail"}
+
+
 def test_a_model_with_stale_statistics_is_named_and_recalibrated(trained, caplog):
     study, _ = trained
 
@@ -127,6 +209,7 @@ def test_external_data_are_predicted_by_the_model_of_home(make_study, make_store
     parts = ["left_out", *["external"] * 13, "unlabeled"]
     labels = [*splits["label"][:-1], ""]
     splits = splits.assign(part=parts, label=labels)
+    infer(Run(study, "plain", 0, 0), CPU)
     write_table("results/demo/toy/external/h2/splits.csv", splits)
     write_known(Paths("demo", "toy/external/h2"), splits)
     infer(Run(apart, "plain", 0, 0), CPU)
@@ -134,6 +217,10 @@ def test_external_data_are_predicted_by_the_model_of_home(make_study, make_store
     assert table["part"].tolist() == parts[1:]
     assert table["target"].tolist() == [0] * 4 + [1] * 5 + [2] * 4 + [-1]
     network, _ = model_files.load(RUN / "model.safetensors")
+    ranges = [
+        Path(f"results/demo/toy/{place}plain/fold0_seed0/training_range.safetensors") for place in ("", "external/h2/")
+    ]
+    assert ranges[0].read_bytes() == ranges[1].read_bytes()
     images = np.load("data/demo/toy/external/h2/small/images.npy")
     logits = predict_outputs(network, images, "imagenet", "cpu", rows=table["item"].to_numpy())
     columns = [f"classification_{k}" for k in range(3)]

@@ -77,10 +77,12 @@ rule infer:
         INPUTS.store,
         P.splits,
         INPUTS.model,
+        INPUTS.range_of_home,
     output:
         RUN.predictions,
         RUN.vectors,
         RUN.diagnosis,
+        RUN.training_range,
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/infer_fold{{fold}}_seed{{seed}}.log",
     priority: PLAN.priority

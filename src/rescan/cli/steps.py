@@ -190,7 +190,8 @@ def infer(
 
     run = Run(read(study, arm, fold=fold), arm, fold, seed)
     files = run.folder
-    with running_run("infer", run, files.predictions, files.vectors, files.diagnosis, device=device):
+    outputs = files.predictions, files.vectors, files.diagnosis, files.training_range
+    with running_run("infer", run, *outputs, device=device):
         infer(run, Machine(device, threads, jobs_per_gpu))
 
 

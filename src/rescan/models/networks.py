@@ -33,6 +33,12 @@ class Network(nn.Module):
         """The module whose output Grad-CAM weighs."""
         return self.encoder.target_layer
 
+    @property
+    def size(self) -> int:
+        """How many numbers the heads take of an image: D."""
+        hidden = [layer.out_features for layer in self.hidden.modules() if isinstance(layer, nn.Linear)]
+        return hidden[-1] if hidden else cast(int, self.neck.out_features)
+
     def vectors(self, images: Tensor) -> Tensor:
         """Compute what the heads take.
 

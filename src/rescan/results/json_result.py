@@ -68,7 +68,7 @@ class JsonResult(Part):
             result = cls.model_validate_json(content, strict=True)
             json.loads(content, object_pairs_hook=_once)
         except ValidationError as error:
-            raise damaged(path, cls.step, _fault(error)) from None
+            raise damaged(path, cls.step, fault_in(error)) from None
         except (ValueError, RecursionError) as error:
             raise damaged(path, cls.step, str(error)) from None
         return result
@@ -88,7 +88,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _fault(error: ValidationError) -> str:
+def fault_in(error: ValidationError) -> str:
     """A fault of a validation in words: a missing key if there is one; pydantic promises no order."""
     fault: Any = min(error.errors(include_url=False), key=lambda fault: fault["type"] != "missing")
     key = ".".join(str(part) for part in fault["loc"])

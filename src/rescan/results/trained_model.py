@@ -118,3 +118,16 @@ def _header(path: str | Path, model: type[Header]) -> Header:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error)
     raise damaged(path, STEP, f"its header is not that of a Rescan model ({reason})")
+
+
+def model_checksum(path: str | Path) -> Optional[str]:
+    """The checksum that a model file holds of its weights and header; None in one of an older version.
+
+    Raises:
+        RescanError: The file is missing or damaged.
+    """
+    try:
+        header = json.loads(read_metadata(path, STEP).get("rescan", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, STEP, f"its header is no JSON object ({error})") from None
+    return header.get(CHECKSUM) if isinstance(header, dict) else None

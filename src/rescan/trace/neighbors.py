@@ -22,6 +22,7 @@ from rescan.results.page_card import PageCard
 from rescan.results.posttraining import Posttraining
 from rescan.results.predictions_file import read_vectors
 from rescan.results.trained_model import read_trained_model
+from rescan.results.training_range import read_range
 from rescan.study import AutoencoderRun, Study
 from rescan.trace.verified import Findings
 
@@ -100,3 +101,4 @@ def _of_run(folder: RunFolder) -> Iterator[Check]:
     yield Check(folder.network, lambda: NetworkSummary.read(folder.network))
     yield Check(folder.vectors, lambda: read_vectors(folder.vectors))
     yield Check(folder.diagnosis, lambda: Diagnosis.read(folder.diagnosis))
+    yield Check(folder.training_range, lambda: read_range(folder.training_range))

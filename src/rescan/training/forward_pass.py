@@ -63,7 +63,7 @@ def forward_pass(
         with_vector: (n,) bool, the rows whose vectors are returned; none by default.
 
     Returns:
-        The outputs, and of the rows `with_vector` what the heads take, (m, D) float16, of the first version.
+        The outputs, and of the rows `with_vector` what the heads take, (m, D) float32, of the first version.
     """
     versions = versions or Versions()
     with_vector = np.zeros(len(rows), bool) if with_vector is None else with_vector
@@ -76,7 +76,7 @@ def forward_pass(
             outputs.append([network.read(version) for version in pooled])
             wanted = with_vector[start : start + len(batch)]
             if wanted.any() or not vectors:
-                vectors.append(pooled[0].half().cpu().numpy()[wanted])
+                vectors.append(pooled[0].float().cpu().numpy()[wanted])
             start += len(batch)
     of_batches = [_average([_to_numpy(version) for version in of_versions]) for of_versions in outputs]
     whole = {name: np.concatenate(values).astype(np.float32) for name, values in _by_head(of_batches).items()}

@@ -12,18 +12,21 @@ from rescan.log import logger
 from rescan.models import model_files
 from rescan.results.diagnosis_file import Diagnosis
 from rescan.results.predictions_file import KEYS, MOST_VECTORS, PREDICTIONS
+from rescan.results.training_range import read_range, write_range
 from rescan.study import Run
 from rescan.training import loader
 from rescan.training.collapse import diagnose
 from rescan.training.forward_pass import Versions, forward_pass
 from rescan.training.lease import Machine
+from rescan.training.range_of_run import chosen_items, range_of
 
 
 def infer(run: Run, machine: Machine) -> None:
     """Write a run's `predictions.csv` (every head's outputs of every item), `vectors.npy` and `diagnosis.json`.
 
     `vectors.npy`, (n, D) float16, holds what the heads take for up to 5,000 validation and test items, the first of
-    predictions.csv in these parts. Extra training data are not predicted.
+    predictions.csv in these parts. Extra training data are not predicted. `training_range.safetensors` says what images
+    the network was trained on (`RangeHeader`); of external data it is that of home.
 
     Args:
         run: The run; of an arm with `models`, that arm's model is read.
@@ -43,6 +46,10 @@ def infer(run: Run, machine: Machine) -> None:
             raise RescanError(
                 f"{run.store}: its images are {are}, the network takes {takes}; let the steps end with a size"
             )
+        shown = held_out & (held_out.cumsum() <= MOST_VECTORS)
+        chosen = chosen_items(run, items, network.size)
+        with_vector = shown.copy()
+        with_vector[chosen["row"]] = True
         outputs, vectors = forward_pass(
             network.to(device).eval(),
             images,
@@ -50,7 +57,7 @@ def infer(run: Run, machine: Machine) -> None:
             recipe.normalization,
             device,
             versions=Versions(recipe.inference, run.preparation.background),
-            with_vector=held_out & (held_out.cumsum() <= MOST_VECTORS),
+            with_vector=with_vector,
         )
         head = heads.HEADS[recipe.epoch_head]
         predicted = head.decide(outputs[head.name], len(run.study.data.classes))
@@ -63,9 +70,15 @@ def infer(run: Run, machine: Machine) -> None:
     if diagnosis.collapsed:
         share = 100 * (diagnosis.share or 0)
         logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)
+    if run.study.home is None:
+        of_chosen = vectors[np.isin(np.flatnonzero(with_vector), chosen["row"])]
+        training_range = range_of(run, items, chosen, images, of_chosen)
+    else:
+        training_range = read_range(run.trained.folder.training_range)
     keys = items.assign(fold=run.fold, seed=run.seed)[KEYS]
     with together():
         PREDICTIONS.write(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
         with writing(folder.vectors) as temporary:
-            np.save(temporary, vectors, allow_pickle=False)
+            np.save(temporary, vectors[shown[with_vector]].astype(np.float16), allow_pickle=False)
         diagnosis.write(folder.diagnosis)
+        write_range(folder.training_range, training_range)

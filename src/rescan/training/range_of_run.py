@@ -1,0 +1,129 @@
+"""What images a run's network was trained on: the content of its `training_range.safetensors`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+import numpy as np
+import pandas as pd
+
+from rescan import __version__
+from rescan.data.gray_statistics import STATISTICS, gray_statistics
+from rescan.metrics.feature_distance import Fitted, distances, fit, limit_of, mean_by
+from rescan.results.agreement import read_samples
+from rescan.results.trained_model import model_checksum
+from rescan.results.training_range import LEVELS, RangeHeader, Spread, TrainingRange
+from rescan.study import Run
+from rescan.training.randomness import seed_of
+
+MOST_IMAGES = 5000  # of the training part that are looked at, and as many that are held out
+MOST_NUMBERS = 1 << 25  # of the vectors of either: 134 MB
+FEWEST = 100  # images, however long their vectors
+FEWEST_OF_DEVICE = 5  # images: the name of a device with fewer is kept out
+SIZES = ("depth", "height", "width")
+
+
+class _Sides(NamedTuple):
+    """The same quantity of training images, and of those held out; a row each."""
+
+    training: np.ndarray
+    held_out: np.ndarray
+
+
+def chosen_items(run: Run, items: pd.DataFrame, size: int) -> pd.DataFrame:
+    """The items that are looked at: of some training samples, drawn by the run's seed, and of some held out.
+
+    These are of the validation part; without one, of the test part, which the run validates on. All items of a sample
+    are chosen, or none.
+
+    Args:
+        run: The run.
+        items: Its items (`loader.read_items`).
+        size: Numbers in a vector.
+
+    Returns:
+        Columns `row`, of `items`; `sample`; `held_out`, bool. In the order of `items`.
+    """
+    part = "validation" if (items["part"] == "validation").any() else "test"
+    most = max(FEWEST, min(MOST_IMAGES, MOST_NUMBERS // size))
+    chosen = []
+    for side in ("train", part):
+        own = items.loc[items["part"] == side, ["sample"]]
+        names = own["sample"].drop_duplicates().to_numpy()
+        patches = max(1, len(own) // max(1, len(names)))
+        if len(names) > (count := max(2, most // patches)):
+            generator = np.random.default_rng(seed_of(run.seed, f"range of {side}"))
+            names = generator.choice(names, count, replace=False)
+        chosen.append(own[own["sample"].isin(names)].assign(held_out=side != "train"))
+    return pd.concat(chosen).rename_axis("row").reset_index().sort_values("row", ignore_index=True)
+
+
+def range_of(
+    run: Run, items: pd.DataFrame, chosen: pd.DataFrame, images: np.ndarray, vectors: np.ndarray
+) -> TrainingRange:
+    """What is known of a run's training images.
+
+    Args:
+        run: The run.
+        items: Its items.
+        chosen: Those that are looked at (`chosen_items`).
+        images: (N, *spatial, C) of the store.
+        vectors: (n, D) float32, what the heads take of the chosen items.
+    """
+    statistics = gray_statistics(images[item] for item in items["item"].to_numpy()[chosen["row"]])
+    gray, of_vectors = _by_sample(chosen, statistics), _by_sample(chosen, vectors)
+    spread, limit, fitted = _in_feature_space(of_vectors, seed_of(run.seed, "range"))
+    sizes, devices, others = _of_files(run, items)
+    header = RangeHeader(
+        version=__version__,
+        study=run.study.name,
+        arm=run.trained.name,
+        fold=run.fold,
+        seed=run.seed,
+        model=model_checksum(run.trained.folder.model),
+        images=len(gray.training),
+        held_out=len(gray.held_out),
+        distance=spread,
+        limit=limit,
+        noise=1.0 if fitted is None else fitted.noise,
+        gray={name: _spread(_Sides(*(side[:, place] for side in gray))) for place, name in enumerate(STATISTICS)},
+        sizes=sizes,
+        devices=devices,
+        other_devices=others,
+    )
+    return TrainingRange(header, None if fitted is None else fitted.gaussian)
+
+
+def _by_sample(chosen: pd.DataFrame, values: np.ndarray) -> _Sides:
+    """The mean of (n, …) values of items over those of each sample."""
+    sides = []
+    for held_out in (False, True):
+        own = (chosen["held_out"] == held_out).to_numpy()
+        numbers = pd.factorize(chosen.loc[own, "sample"])[0]
+        sides.append(mean_by(values[own], numbers))
+    return _Sides(*sides)
+
+
+def _in_feature_space(vectors: _Sides, seed: int) -> tuple[Optional[Spread], float, Optional[Fitted]]:
+    """The distances' quantiles, the limit, and the fitted distribution; nothing where vectors are no numbers."""
+    if not all(len(side) and np.isfinite(side).all() for side in vectors) or len(vectors.training) < 2:
+        return None, 0.0, None
+    fitted = fit(vectors.training, seed)
+    measured = _Sides(*(distances(side, *fitted) for side in vectors))
+    return _spread(measured), limit_of(measured.held_out), fitted
+
+
+def _spread(values: _Sides) -> Spread:
+    return Spread(**{side: np.quantile(own, LEVELS).tolist() for side, own in values._asdict().items()})
+
+
+def _of_files(run: Run, items: pd.DataFrame) -> tuple[dict[str, tuple[int, int]], list[str], int]:
+    """The sizes of the training samples' files, their common devices, and how many samples are of other devices."""
+    training = items.loc[items["part"] == "train", "sample"]
+    samples = read_samples(run.study)
+    samples = samples[samples["sample"].isin(training)]
+    known = {name: values for name in SIZES if (values := samples.loc[samples[name] > 0, name]).size}
+    sizes = {name: (int(values.min()), int(values.max())) for name, values in known.items()}
+    counts = samples["device"].value_counts().drop("", errors="ignore") if "device" in samples else pd.Series(dtype=int)
+    common = counts[counts >= FEWEST_OF_DEVICE]
+    return sizes, sorted(map(str, common.index)), int(counts.sum() - common.sum())
