@@ -72,7 +72,7 @@ def test_answers_stand_in_a_column_and_the_point_that_predicts_says_the_class(fi
     lowest = read_json(finished / "posttraining.json")["points"][1]["threshold"]["whole"]
     predict(finished, [finished.parent / "new"], tmp_path / "out.csv", None, "cpu", at="sensitivity_90")
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
-    assert list(table.columns) == ["image", "predicted", "a", "b", "b_at_sensitivity_90", "problem"]
+    assert list(table.columns) == ["image", "predicted", "a", "b", "b_at_sensitivity_90", "flags", "problem"]
     called = table["b"] >= lowest
     assert 0 < called.sum() < 12
     assert (table["b_at_sensitivity_90"] == np.where(called, "yes", "no")).all()

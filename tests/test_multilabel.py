@@ -195,7 +195,7 @@ def test_predictions_of_new_images(run):
     images = [folder / "images" / f"{number:03d}.png" for number in range(12)]
     predict(arm, images, folder / "new.csv", folder / "maps", "cpu")
     table = pd.read_csv(folder / "new.csv", keep_default_na=False)
-    assert list(table) == ["image", "predicted", *CLASSES, "problem"]
+    assert list(table) == ["image", "predicted", *CLASSES, "flags", "problem"]
     lowest = json.loads((arm / "posttraining.json").read_text())["thresholds"]["whole"]
     expected = ["|".join(np.array(CLASSES)[row >= lowest]) or "none" for row in table[CLASSES].to_numpy()]
     assert table["predicted"].tolist() == expected
@@ -274,7 +274,7 @@ def test_evaluate_on_scores_as_external_data_are(run):
     areas = found["parts"]["new"]["image"]["metrics"]["auroc"]["classes"]
     assert f"{areas['bar']['value']:.3f}" in next(line for line in lines if line.startswith("  AUROC of bar ("))
     table = pd.read_csv(folder / "new_predictions.csv", keep_default_na=False)
-    assert list(table) == ["image", "label", "patient", "predicted", *CLASSES, "problem"]
+    assert list(table) == ["image", "label", "patient", "predicted", *CLASSES, "flags", "problem"]
     # The same files with their labels in one column, of which some are images of the study.
     labels = ["|".join(np.array(CLASSES)[labels]) for labels in truth.values()]
     own = pd.DataFrame({"path": list(truth), "label": labels, "patient": [n // 2 for n in range(len(truth))]})

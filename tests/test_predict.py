@@ -11,17 +11,20 @@ import pytest
 import torch
 from dicom_files import deadly_dicom
 from PIL import Image
-from sample_files import LOCATED, MAP_CHECKS, model_header
+from sample_files import LOCATED, MAP_CHECKS, make_range, model_header
 from scipy.special import softmax
 
 from rescan.errors import RescanError
 from rescan.explanation import new_maps
 from rescan.files import write_json
+from rescan.log import logger
 from rescan.models.model_files import load, save
 from rescan.models.networks import build
 from rescan.models.normalization import normalize
 from rescan.predict import files_to_predict, map_names, predict
 from rescan.preparation.sample import prepare_image
+from rescan.results.trained_model import model_checksum
+from rescan.results.training_range import Gaussian, write_range
 from rescan.study import Inference, Preparation, Recipe
 from rescan.training.forward_pass import Versions, predict_outputs
 
@@ -173,7 +176,7 @@ def test_grades_are_read_with_the_cut_points_and_have_maps(tmp_path, images):
     (tmp_path / "arm/posttraining.json").write_text(json.dumps(fitted))
     predict(tmp_path / "arm", [images], tmp_path / "out.csv", tmp_path / "maps", "cpu")
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
-    assert list(table) == ["image", "predicted", "grade", "problem"]
+    assert list(table) == ["image", "predicted", "grade", "flags", "problem"]
     assert set(table["predicted"]) == {"dog"}
     batch = torch.from_numpy(np.stack([prepare_image(path, PREPARATION)[0] for path in sorted(images.glob("*.*"))]))
     versions = Versions(Inference.model_validate(inference))
@@ -250,6 +253,41 @@ def test_patients_are_read_by_majority_and_by_the_mean_probability(arm, tmp_path
         predict(arm, [tree], tmp_path / "out.csv", None, "cpu", patient="(")
 
 
+def test_images_unlike_the_training_images_are_predicted_and_flagged(arm, tmp_path, caplog, monkeypatch):
+    """By the vectors of the first network, whose training images were all but one direction from the new ones."""
+    monkeypatch.setattr(logger, "propagate", True)
+    caplog.set_level("INFO", "rescan")
+    folder = tmp_path / "Patient1"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 40, 50, 3), np.uint8)
+    for name, own in zip(("a.png", "b.png"), pixels):
+        Image.fromarray(own).save(folder / name)
+    predict(arm, [folder], tmp_path / "out.csv", None, "cpu")
+    assert pd.read_csv(tmp_path / "out.csv")["flags"].isna().all()
+    assert caplog.text.count("no image is flagged as unlike the training images; run infer again") == 1
+    batch = torch.from_numpy(np.stack([prepare_image(path, PREPARATION)[0] for path in sorted(folder.iterdir())]))
+    network, _ = load(arm / "fold0_seed0/model.safetensors")
+    with torch.no_grad():
+        first, second = network.vectors(normalize(batch.permute(0, 3, 1, 2), "imagenet")).numpy()
+    away = (second - first) / np.linalg.norm(second - first)
+    gaussian = Gaussian(first, away[None], np.float32([1]))
+    place = arm / "fold0_seed0/training_range.safetensors"
+    limit = float(np.linalg.norm(second - first) / 2)
+    known = {"gray": {}, "limit": limit, "noise": 1.0, "sizes": {}, "gaussian": gaussian}
+    write_range(place, make_range(**known, model=model_checksum(arm / "fold0_seed0/model.safetensors")))
+    predict(arm, [folder], tmp_path / "out.csv", None, "cpu")
+    texts = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["flags"].tolist()
+    assert texts[0] == ""
+    assert texts[1].startswith(
+        f"farther from the training images than 99 % of images like them (distance {limit * 2**0.5:.3g}"
+    )
+    assert pd.read_csv(tmp_path / "out_patients.csv")["flagged"].tolist() == [1]
+    assert "2 predicted by 2 networks, 1 unlike the training images (flags)" in caplog.text
+    write_range(place, make_range(**known, model="another"))
+    with pytest.raises(RescanError, match=r"is of other weights than model\.safetensors has; delete it and run infer"):
+        predict(arm, [folder], tmp_path / "out.csv", None, "cpu")
+
+
 def renamed(arm, classes):
     """The arm with other names of its classes."""
     for file in arm.glob("*/model.safetensors"):
@@ -268,7 +306,7 @@ def test_classes_may_be_called_like_the_tables_columns(arm, tmp_path, classes):
     predict(renamed(arm, classes), [tmp_path / "new"], tmp_path / "out.csv", None, "cpu")
     before, table = (pd.read_csv(tmp_path / name, keep_default_na=False) for name in ("before.csv", "out.csv"))
     prefixed = [f"probability_{name}" for name in classes]
-    assert list(table) == ["image", "predicted", *prefixed, "problem"]
+    assert list(table) == ["image", "predicted", *prefixed, "flags", "problem"]
     assert table[prefixed].to_numpy().tolist() == before[CLASSES].to_numpy().tolist()
     assert table["predicted"].tolist() == [classes[CLASSES.index(name)] for name in before["predicted"]]
     patients = pd.read_csv(tmp_path / "out_patients.csv")

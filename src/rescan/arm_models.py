@@ -10,17 +10,20 @@ import numpy as np
 import pandas as pd
 
 from rescan.arm_networks import Model, load_networks, on_device, outputs_of
-from rescan.arm_rows import answers_at, row_of, shown
+from rescan.arm_rows import FLAGS, answers_at, row_of, shown
 from rescan.data.index import Files
 from rescan.errors import RescanError
 from rescan.evaluation.predictions import Predictions
 from rescan.evaluation.readings import Reading, of_new
+from rescan.flags import flags_of, known_range
 from rescan.heads import outputs as heads
 from rescan.log import logger, progress
+from rescan.metrics.feature_distance import mean_by
 from rescan.paths import ArmFolder
 from rescan.preparation.sample import Prepared, prepare_all
 from rescan.results.posttraining import FittedPoint, Posttraining
 from rescan.results.trained_model import ModelHeader
+from rescan.results.training_range import TrainingRange
 
 CHUNK = 256  # images held in memory at once …
 CHUNK_OF_VOLUMES = 8  # … and volumes
@@ -33,11 +36,13 @@ class Arm(NamedTuple):
         folder: Its folder.
         posttraining: What was fitted on its predictions.
         models: The networks whose outputs are averaged; one at least, all of the same classes.
+        training: What the first of them was trained on; None if that is unknown.
     """
 
     folder: Path
     posttraining: Posttraining
     models: list[Model]
+    training: Optional[TrainingRange] = None
 
     @property
     def classes(self) -> list[str]:
@@ -59,8 +64,10 @@ class Chunk(NamedTuple):
         samples: Each as the first model takes it, or why a model cannot take it.
         readable: The places of those that all models take.
         outputs: Each model's outputs of these; none without any.
+        vectors: (n, D) float32, what the first model's heads take of these; the mean over a sample's patches.
         reading: What is read off them, a row each; None without any.
-        rows: What a table says of each sample: `problem`, and of the readable ones what `row_of` and `answers_at` give.
+        rows: What a table says of each sample: `flags`, `problem`, and of the readable ones what `row_of` and
+            `answers_at` give.
     """
 
     start: int
@@ -68,6 +75,7 @@ class Chunk(NamedTuple):
     samples: Sequence[Prepared | str]
     readable: Sequence[int]
     outputs: list[Predictions]
+    vectors: np.ndarray
     reading: Optional[Reading]
     rows: list[dict[str, object]]
 
@@ -88,7 +96,8 @@ def load_arm(folder: Path, runtime: str = "auto") -> Arm:
     if not path.is_file():
         raise RescanError(f"{folder}: no {path.name} in it; give the folder of an arm that was run to its end")
     posttraining = Posttraining.read(path)
-    return Arm(folder, posttraining, load_networks(folder, posttraining, runtime))
+    models = load_networks(folder, posttraining, runtime)
+    return Arm(folder, posttraining, models, known_range(models[0].file, models[0].header))
 
 
 def in_chunks(arm: Arm, files: Sequence[Files], device: Any, points: Sequence[FittedPoint] = ()) -> Iterator[Chunk]:
@@ -109,27 +118,32 @@ def in_chunks(arm: Arm, files: Sequence[Files], device: Any, points: Sequence[Fi
         size = CHUNK_OF_VOLUMES if arm.reads_volumes else CHUNK
         for start in progress(range(0, len(files), size), -(-len(files) // size), f"predicting (chunks of {size})"):
             chunk = list(files[start : start + size])
-            samples, readable, outputs = _outputs(arm.models, chunk, torch_device)
+            samples, readable, outputs, vectors = _outputs(arm.models, chunk, torch_device)
             reading = of_new(arm.posttraining, outputs) if readable else None
             rows: list[dict[str, object]] = [
-                {"problem": shown(sample) if isinstance(sample, str) else ""} for sample in samples
+                {FLAGS: "", "problem": shown(sample) if isinstance(sample, str) else ""} for sample in samples
             ]
             if reading is not None:
                 called = answers_at(points, reading, len(arm.classes))
                 for number, place in enumerate(readable):
                     answers = {name: values[number] for name, values in called.items()}
                     rows[place].update(row_of(reading, number, arm.classes), **answers)
-            yield Chunk(start, chunk, samples, readable, outputs, reading, rows)
+                if arm.training is not None:
+                    own = [sample for sample in samples if isinstance(sample, Prepared)]
+                    flags = flags_of(arm.training, [chunk[place] for place in readable], own, vectors)
+                    for place, text in zip(readable, flags):
+                        rows[place][FLAGS] = text
+            yield Chunk(start, chunk, samples, readable, outputs, vectors, reading, rows)
 
 
 def _outputs(
     models: list[Model], chunk: list[Files], torch_device: Any
-) -> tuple[list[Prepared | str], list[int], list[Predictions]]:
+) -> tuple[list[Prepared | str], list[int], list[Predictions], np.ndarray]:
     """Prepare samples and compute the networks' outputs.
 
     Returns:
         Each sample as the first model takes it, or why a model cannot take it; the places of those that all models
-        take; and each model's outputs of these.
+        take; each model's outputs of these; and what the first one's heads take of these, (n, D).
     """
     inputs = {model.input: model for model in models}
     prepared = {
@@ -144,18 +158,21 @@ def _outputs(
         ]
     readable = [place for place, sample in enumerate(samples) if isinstance(sample, Prepared)]
     outputs: list[Predictions] = []
+    vectors = np.zeros((0, 0), np.float32)
     for seed, model in enumerate(models if readable else []):
         items = [sample.items for place in readable if isinstance(sample := prepared[model.input][place], Prepared)]
-        own, _ = outputs_of(model, np.stack([patch for of_sample in items for patch in of_sample]), torch_device)
+        patches = np.stack([patch for of_sample in items for patch in of_sample])
+        own, of_patches = outputs_of(model, patches, torch_device)
         for output in own.values():
             if not np.isfinite(output).all():
                 raise RescanError(
                     f"{model.file}: its outputs are no numbers, as of a training that diverged; train it again"
                 )
         numbers = np.repeat(np.arange(len(items)), [len(of_sample) for of_sample in items])
+        vectors = vectors if outputs else mean_by(of_patches, numbers)
         rows = {"part": "new", "fold": 0, "seed": seed, "sample": numbers, "item": np.arange(len(numbers)), "group": ""}
         outputs.append(Predictions(pd.DataFrame(rows), {head: own[head] for head in heads.HEADS if head in own}))
-    return samples, readable, outputs
+    return samples, readable, outputs, vectors
 
 
 def fitting(prepared: Prepared | Exception, header: ModelHeader) -> Prepared | str:

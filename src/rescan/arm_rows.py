@@ -17,8 +17,13 @@ from rescan.results.posttraining import FittedPoint, Posttraining
 from rescan.study import Outcome
 
 # Columns of the tables of predictions; a class may be called like one of them.
-OWN_COLUMNS = ("image", "label", "patient", "images", "predicted", "by_mean_probability", "grade", "problem")
+OWN_COLUMNS = (
+    *("image", "label", "patient", "images", "predicted", "by_mean_probability", "grade", "flags", "flagged"),
+    *("problem", "time", "model", "sha256", "state"),
+)
 CLASS_PREFIX = "probability_"
+FLAGS = "flags"  # what is unlike the training images: sentences, joined by "; "
+FLAGGED = "flagged"  # of a patient: how many of the images have any
 YES, NO = "yes", "no"  # answers at an operating point
 
 
@@ -84,13 +89,13 @@ def table_of(
     """A table of predictions, one row per sample; the columns of what is read off them only where one is filled.
 
     Args:
-        rows: Of the samples: `image`, `problem`, and what `row_of` and `answers_at` give.
+        rows: Of the samples: `image`, `flags`, `problem`, and what `row_of` and `answers_at` give.
         classes: K names.
         points: The operating points whose answers the rows hold.
     """
     filled = {name for row in rows for name in row}
     read = (name for name in ("grade", *class_columns(classes), *map(column_at, points)) if name in filled)
-    return pd.DataFrame(rows, columns=["image", "predicted", *read, "problem"])
+    return pd.DataFrame(rows, columns=["image", "predicted", *read, FLAGS, "problem"])
 
 
 def row_of(reading: Reading, number: int, classes: Sequence[str]) -> dict[str, object]:

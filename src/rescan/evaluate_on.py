@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.arm_models import Arm, in_chunks, load_arm
-from rescan.arm_rows import class_columns, column_at, named, points_at
+from rescan.arm_rows import FLAGS, class_columns, column_at, named, points_at
 from rescan.catalogue import METRICS
 from rescan.data.index import Files
 from rescan.data.labeled_files import KNOWN, home_key, known_files, labeled_files
@@ -57,7 +57,8 @@ def evaluate_on(
         arm_folder: The folder of an arm that was evaluated.
         table: Of labeled files (see `labeled_files`).
         out: The scores (`NewScores`). The predictions lie beside, in `<out>_predictions.csv`: image, label, patient,
-            predicted, and grade or a column per class; problem says why a file has no prediction.
+            predicted, and grade or a column per class; flags says what is unlike the training images, problem why a
+            file has no prediction.
         device: auto, cpu or cuda.
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
         at: The name of an operating point of the arm, if given: the predictions get a column of its answers, and the
@@ -115,6 +116,8 @@ def evaluate_on(
         logger.warning(text)
     if len(unread):
         logger.warning("%d of %d files have no prediction, such as %s", len(unread), len(rows), unread["image"].iloc[0])
+    if flagged := int(read.table[FLAGS].ne("").sum()):
+        logger.warning("%d of %d files are unlike the training images: column %s", flagged, len(rows), FLAGS)
     with together():
         scores.write(out)
         write_table(beside, read.table)
@@ -148,6 +151,7 @@ def _read(
         "grade",
         *class_columns(arm.classes),
         *map(column_at, points),
+        FLAGS,
         "problem",
     ]
     table = pd.concat([table, pd.DataFrame(lines)[[name for name in columns if name in filled]]], axis=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from rescan.arm_models import Arm, in_chunks, load_arm
-from rescan.arm_rows import named, place_of, points_at, shown, table_of
+from rescan.arm_rows import FLAGGED, FLAGS, named, place_of, points_at, shown, table_of
 from rescan.data.index import Files
 from rescan.data.layouts.folders import is_volume_file, samples_below
 from rescan.data.readers.frames import file_and_frame, frame_paths
@@ -51,15 +51,16 @@ def predict(
             of B-scans or of DICOM slices, and folders of these.
         out: The table: image, predicted, grade (on the line of the classes' numbers, where it is read from grades),
             one column per class (where there are probabilities; `probability_<class>` where a class is called like one
-            of the table's columns), problem. A file that is given twice has one row. Of several labels, `predicted`
-            joins them by |, and is `none` without one.
+            of the table's columns), flags (what is unlike the training images: `flags_of`), problem. A file that is
+            given twice has one row. Of several labels, `predicted` joins them by |, and is `none` without one.
         gradcam: Where to draw the first network's maps, if given: a picture per image, called after it. They are made
             as those of the study's page, if these are there: of the same head and block, by the same method.
         device: auto, cpu or cuda.
         extent: Millimeters that the scans measure along depth, height and width, where their files do not say it.
         patient: A regular expression of what patients' folders are called. Where images lie in such folders, each
             patient's prediction is written to `<out>_patients.csv`: patient, images, predicted (by majority, a tie by
-            the mean probability; of grades the highest), by_mean_probability, and one column per class.
+            the mean probability; of grades the highest), by_mean_probability, one column per class, and flagged (how
+            many of the images have flags, where the training images are known).
         report: Where to write one page for people who read images, if given: each image under its maps, what is read
             off it, and what to beware of.
         dicom: Where to write two DICOM files for each DICOM input, if given: `<name>_overlay.dcm`, the image under its
@@ -103,7 +104,9 @@ def predict(
     for row in unread.itertuples():
         logger.warning("%s: %s; no prediction", row.image, row.problem)
     count = len(table) - len(unread)
-    logger.info("%s: %d images, %d predicted by %d networks", out, len(table), count, len(arm.models))
+    flagged = int(table[FLAGS].ne("").sum())
+    unlike = f", {flagged} unlike the training images (flags)" if arm.training else ""
+    logger.info("%s: %d images, %d predicted by %d networks%s", out, len(table), count, len(arm.models), unlike)
 
 
 def _once(paths: list[Path]) -> list[Path]:
@@ -193,7 +196,10 @@ def _of_patients(table: pd.DataFrame, arm: Arm, points: list[FittedPoint]) -> pd
     deciding = [point.threshold.whole for point in posttraining.points if point.predicts]
     ordered = posttraining.ordered or "grade" in table  # which only grades have
     answers = answers_of_patients(table, classes, points, ordered=ordered)
-    return by_patient(table, classes, *deciding, ordered=ordered).assign(**answers)
+    patients = by_patient(table, classes, *deciding, ordered=ordered).assign(**answers)
+    if arm.training is not None:
+        patients[FLAGGED] = patients["patient"].map(table[FLAGS].ne("").groupby(table["patient"]).sum())
+    return patients
 
 
 def files_to_predict(images: list[Path], reads_volumes: bool) -> list[Path]:

@@ -78,7 +78,7 @@ def _read_volume(files: Files, preparation: Preparation) -> Scan:
     mask = None if files.mask is None else _read_volume_mask(files.mask, files.extent, values.shape, affine)
     layers = None if files.layers is None else volumes.read_layers(files.layers, values.shape)
     measured = kind in MEASURED or files.extent is not None
-    return Scan(values, mask, affine, layers, None, measured)
+    return Scan(values, mask, affine, layers, None, measured, source=values.shape)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _read_image(files: Files, preparation: Preparation) -> tuple[Scan, tuple[int
     if mask is not None and mask.shape != image.shape[:2]:
         mask = resize(mask, mask, image.shape[:2])[1]
     affine = None if files.extent is None else np.diag([*np.divide(files.extent, (1, *image.shape[:2])), 1.0])
-    return Scan(image, mask, affine, views=info.views), size
+    return Scan(image, mask, affine, views=info.views, source=size), size
 
 
 def _pixels(files: Files, preparation: Preparation) -> tuple[np.ndarray, images.ImageInfo]:

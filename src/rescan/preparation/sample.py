@@ -35,6 +35,7 @@ class Prepared(NamedTuple):
         affine: (4, 4) from a volume's index (d, h, w, 1) to millimeters.
         layers: (D, H, W) uint8, of a volume whose layers are known: 1 superficial, 2 deep, 0 elsewhere.
         window: What the gray levels 0 and 255 are in the source's units, if it was windowed.
+        source: (D, H, W) or (H, W) of the sample's file, in voxels or pixels.
     """
 
     items: list[np.ndarray]
@@ -42,6 +43,7 @@ class Prepared(NamedTuple):
     affine: Optional[np.ndarray]
     layers: Optional[np.ndarray]
     window: Optional[tuple[float, float]]
+    source: tuple[int, ...] = ()
 
 
 class NeedsWindow(CannotPrepare):
@@ -65,6 +67,7 @@ def prepare(files: Files, preparation: Preparation) -> Prepared:
         None if flat else first.affine,
         None if flat or first.layers is None else _slab_numbers(first),
         first.window,
+        first.source,
     )
 
 

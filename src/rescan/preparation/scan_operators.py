@@ -30,6 +30,7 @@ class Scan(NamedTuple):
         measured: Whether the affine's unit is the millimeter; else it is the source's voxel.
         views: Of values in units of their own, how their file asks to show them.
         grid: (4, 4) of the index to the world of its file (`reading.Source`), if that is followed through all steps.
+        source: (D, H, W) or (H, W) of the file, in voxels or pixels.
     """
 
     values: np.ndarray
@@ -40,6 +41,7 @@ class Scan(NamedTuple):
     measured: bool = True
     views: tuple[View, ...] = ()
     grid: Optional[np.ndarray] = None
+    source: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
