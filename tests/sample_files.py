@@ -24,7 +24,7 @@ from rescan.results.parts import EXTRA, UNLABELED
 from rescan.results.source import SourceData, SourceReport
 from rescan.results.splits import SPLITS
 from rescan.results.trained_model import ModelHeader
-from rescan.results.training_range import LEVELS, Gaussian, RangeHeader, Spread, TrainingRange
+from rescan.results.training_range import DISTANCES, LEVELS, Gaussian, Measured, RangeHeader, TrainingRange
 from rescan.study import Preparation, Recipe
 
 MAP_CHECKS: dict[str, Any] = {  # of a gradcam/summary.json
@@ -230,6 +230,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
+NORMAL = Gaussian(np.zeros(4, np.float32), np.eye(4, dtype=np.float32)[:2], np.ones(2, np.float32))
+
+
 def model_header(recipe: Recipe, classes: Sequence[str], shape: Sequence[int], **changes: Any) -> ModelHeader:
     """The header of a model file: a network of this recipe for inputs of (C, *spatial)."""
     header = {
@@ -249,23 +252,18 @@ def model_header(recipe: Recipe, classes: Sequence[str], shape: Sequence[int], *
     return ModelHeader(**{**header, **changes})
 
 
-def make_range(**changes: Any) -> TrainingRange:
-    """What a network of `model_header` was trained on: vectors of 4 numbers, gray images of 30 to 40 pixels.
+def make_range(features: Gaussian | None = NORMAL, picture: Gaussian | None = None, **changes: Any) -> TrainingRange:
+    """What a network of `model_header` was trained on: images of 30 to 40 pixels, 100 in all.
 
     Args:
-        **changes: Of its header; and its gaussian, if that is not a standard normal distribution.
+        features: What its vectors are like; by default of 4 numbers, a standard normal distribution.
+        picture: The same of the gray levels: there is no such distance by default.
+        **changes: Of the header; `limit` is that of all distances.
     """
-    random = np.random.default_rng(0)
-    gaussian = Gaussian(np.zeros(4, np.float32), np.eye(4, dtype=np.float32)[:2], np.ones(2, np.float32))
-    quantiles = {
-        name: Spread(training=np.sort(random.uniform(low, high, len(LEVELS))).tolist(), held_out=[middle] * len(LEVELS))
-        for name, low, middle, high in (
-            ("distance", 1, 2, 3),
-            ("mean", 90, 100, 110),
-            ("spread", 20, 30, 40),
-            ("detail", 4, 6, 8),
-        )
-    }
+    limit = changes.pop("limit", 3.5)
+    spread = {"training": [1.0] * 5 + [2.0] + [3.0] * 5, "held_out": [2.0] * len(LEVELS)}
+    gaussians = {name: own for name, own in (("features", features), ("picture", picture)) if own is not None}
+    gray = {"mean": (90, 110), "spread": (20, 40), **{f"detail_{scale}": (0, 30) for scale in (1, 2, 4, 8)}}
     header = {
         "version": "0",
         "study": "made_up",
@@ -275,16 +273,16 @@ def make_range(**changes: Any) -> TrainingRange:
         "model": None,
         "images": 100,
         "held_out": 20,
-        "distance": quantiles.pop("distance"),
-        "limit": 3.5,
-        "noise": 1.0,
-        "gray": quantiles,
+        **{name: Measured(**spread, limit=limit, noise=1.0) if name in gaussians else None for name in DISTANCES},
+        "gray": {
+            name: {side: [float(low)] * 6 + [float(high)] * 5 for side in ("training", "held_out")}
+            for name, (low, high) in gray.items()
+        },
         "sizes": {"height": (30, 40), "width": (30, 40)},
         "devices": [],
         "other_devices": 0,
     }
-    chosen = changes.pop("gaussian", gaussian)
-    return TrainingRange(RangeHeader(**{**header, **changes}), chosen)
+    return TrainingRange(RangeHeader(**{**header, **changes}), gaussians)
 
 
 def read_json(path: str | Path) -> Any:

@@ -9,12 +9,13 @@ import pytest
 from dicom_files import write_dicom
 from sample_files import make_range, model_header
 
+from rescan.data.gray_statistics import as_vectors, gray_statistics
 from rescan.data.index import Files
 from rescan.errors import RescanError
 from rescan.flags import flags_of, known_range
 from rescan.log import logger
 from rescan.preparation.sample import Prepared
-from rescan.results.training_range import write_range
+from rescan.results.training_range import Gaussian, write_range
 from rescan.study import Recipe
 
 RECIPE = Recipe.model_validate(
@@ -24,30 +25,44 @@ FILE = "training_range.safetensors"
 ALIKE = np.zeros((1, 4), np.float32)
 
 
-def image(low=70, high=130, source=(35, 36), step=6):
-    """Gray stripes: mean (low + high) / 2, standard deviation (high − low) / 2, detail as `step` says."""
-    columns = np.where(np.arange(60) // (60 // step) % 2, high, low).astype(np.uint8)
-    return Prepared([np.tile(columns, (60, 1))[..., None]], None, None, None, None, source)
+def image(low=70, high=130, source=(35, 36)):
+    """Wide gray stripes: mean (low + high) / 2, standard deviation (high − low) / 2."""
+    stripes = np.where(np.arange(64) // 8 % 2, high, low).astype(np.uint8)
+    return Prepared([np.tile(stripes, (64, 1))[..., None]], None, None, None, None, source)
 
 
 def flags(sample, vectors=ALIKE, path="a.png", **changes):
     return flags_of(make_range(**changes), [Files(path)], [sample], vectors)[0]
 
 
+def like(*images):
+    """The distribution of the gray levels of such images: what is beside them lies beyond the limit."""
+    center = as_vectors(gray_statistics([one for image in images for one in image.items])).mean(axis=0)
+    return Gaussian(center, np.eye(6, dtype=np.float32), np.full(6, 1e-6, np.float32))
+
+
 def test_an_image_like_the_training_images_has_no_flag():
-    assert flags(image()) == ""
+    assert flags(image(), picture=like(image())) == ""
 
 
 def test_each_fault_has_a_sentence_with_both_numbers():
-    gray = flags(image(170, 230))
-    assert gray.startswith("gray levels outside those of the training images (mean 200, training 9")
-    assert "contrast outside" in flags(image(99, 101))
-    assert "standard deviation of gray levels 1, training 2" in flags(image(99, 101))
-    assert flags(image(step=60)).startswith("detail outside that of the training images (mean difference of neigh")
+    known = {"picture": like(image()), "limit": 0.1}
+    gray = "gray levels outside those of the training images (mean 200, training 90 to 110)"
+    assert flags(image(170, 230), **known) == gray
+    contrast = flags(image(99, 101), **known)
+    assert contrast.startswith("contrast outside that of the training images (standard deviation of gray levels 1, tr")
+    noise = np.random.default_rng(0).integers(0, 200, (64, 64, 1)).astype(np.uint8)
+    rough = flags(image()._replace(items=[noise]), **known).split("; ")
+    assert [text.split()[0] for text in rough] == ["contrast", "detail"]
+    assert rough[1].startswith("detail of 1 pixels outside that of the training images (mean difference 4")
+    together = flags(image(72, 132), **known)
+    assert together.startswith(
+        "gray levels, contrast and detail together unlike those of the training images (distance 0.1"
+    )
+    assert "limit 0.1, 99.9 % of the training images below 3)" in together
     size = "size 64 × 1,064, training 30 to 40 × 36 (height × width)"
     assert flags(image(source=(64, 1064)), sizes={"height": (30, 40), "width": (36, 36)}) == size
-    both = flags(image(170, 230, source=(8, 8)))
-    assert both.count("; ") == 1
+    assert flags(image(170, 230, source=(8, 8)), **known).split("; ")[0] == gray
 
 
 def test_a_source_a_little_larger_or_smaller_is_none():
@@ -63,11 +78,14 @@ def test_a_source_a_little_larger_or_smaller_is_none():
 def test_the_distance_is_that_from_the_gaussian():
     """Along a component of variance 1, with 1 beside: 8 / √2; along another direction 8 / √1."""
     text = flags(image(), np.float32([[8, 0, 0, 0]]))
-    assert text.startswith("farther from the training images than 99 % of images like them (distance 5.66, limit 3.5;")
+    whole = (
+        "farther from the training images in feature space than 99.5 % of images like them (distance 5.66, limit 3.5, "
+    )
+    assert text == f"{whole}99.9 % of the training images below 3)"
     assert "distance 8," in flags(image(), np.float32([[0, 0, 0, 8]]))
     assert flags(image(), np.float32([[3, 0, 0, 0]])) == ""
     assert "distance nan" in flags(image(), np.float32([[np.nan, 0, 0, 0]]))
-    assert flags(image(), np.float32([[8, 0, 0, 0]]), gaussian=None, distance=None) == ""
+    assert flags(image(), np.float32([[8, 0, 0, 0]]), features=None) == ""
     with pytest.raises(RescanError, match="is of vectors of 4 numbers, the network's have 3; delete it and run infer"):
         flags(image(), np.zeros((1, 3), np.float32))
 

@@ -273,14 +273,13 @@ def test_images_unlike_the_training_images_are_predicted_and_flagged(arm, tmp_pa
     gaussian = Gaussian(first, away[None], np.float32([1]))
     place = arm / "fold0_seed0/training_range.safetensors"
     limit = float(np.linalg.norm(second - first) / 2)
-    known = {"gray": {}, "limit": limit, "noise": 1.0, "sizes": {}, "gaussian": gaussian}
+    known = {"features": gaussian, "limit": limit, "sizes": {}}
     write_range(place, make_range(**known, model=model_checksum(arm / "fold0_seed0/model.safetensors")))
     predict(arm, [folder], tmp_path / "out.csv", None, "cpu")
     texts = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["flags"].tolist()
     assert texts[0] == ""
-    assert texts[1].startswith(
-        f"farther from the training images than 99 % of images like them (distance {limit * 2**0.5:.3g}"
-    )
+    assert texts[1].startswith("farther from the training images in feature space than 99.5 % of images like them (")
+    assert f"(distance {limit * 2**0.5:.3g}, limit {limit:.3g}, " in texts[1]
     assert pd.read_csv(tmp_path / "out_patients.csv")["flagged"].tolist() == [1]
     assert "2 predicted by 2 networks, 1 unlike the training images (flags)" in caplog.text
     write_range(place, make_range(**known, model="another"))

@@ -8,25 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from rescan.arm_rows import shown
-from rescan.data.gray_statistics import STATISTICS, gray_statistics
+from rescan.data.gray_statistics import STATISTICS, as_vectors, gray_statistics
 from rescan.data.headers import header_of
 from rescan.data.index import Files
 from rescan.log import logger
-from rescan.metrics.feature_distance import distances
+from rescan.metrics.feature_distance import QUANTILE, distances
 from rescan.paths import RunFolder
 from rescan.preparation.sample import Prepared
 from rescan.results.damage import damaged
 from rescan.results.trained_model import ModelHeader, model_checksum
-from rescan.results.training_range import STEP, RangeHeader, Spread, TrainingRange, read_range
+from rescan.results.training_range import STEP, Measured, RangeHeader, Spread, TrainingRange, read_range
 
-LOWEST, HIGHEST = 0.001, 0.999  # quantiles: what lies outside these …
-BESIDE = 0.1  # … by more than this share of what lies between them is flagged
-SIZES = (0.8, 1.25)  # a source smaller than the smallest, or larger than the largest, times this is flagged
+LOWEST, HIGHEST = 0.001, 0.999  # quantiles between which nearly all training images lie
+SMALLEST, LARGEST = 0.8, 1.25  # a source smaller, or larger, than all those of the training by this factor is flagged
+OF_100 = 100 * QUANTILE
 WORDS = {
     "mean": "gray levels outside those of the training images (mean {}, training {})",
     "spread": "contrast outside that of the training images (standard deviation of gray levels {}, training {})",
-    "detail": "detail outside that of the training images (mean difference of neighboring pixels {}, training {})",
 }
+DETAIL = "detail of {} pixels outside that of the training images (mean difference {}, training {})"
 
 
 def known_range(model: str, header: ModelHeader) -> TrainingRange | None:
@@ -70,34 +70,48 @@ def flags_of(
     Raises:
         RescanError: The range is of vectors of another length.
     """
-    header, gaussian = training.header, training.gaussian
-    if gaussian is not None and vectors.shape[1:] != gaussian.center.shape:
-        fault = f"is of vectors of {len(gaussian.center)} numbers, the network's have {vectors.shape[1]}"
+    gaussians, header = training.gaussians, training.header
+    if "features" in gaussians and vectors.shape[1:] != gaussians["features"].center.shape:
+        known = len(gaussians["features"].center)
+        fault = f"is of vectors of {known} numbers, the network's have {vectors.shape[1]}"
         raise damaged(training.file, STEP, fault)
-    far = [None] * len(samples) if gaussian is None else distances(vectors, gaussian, header.noise).tolist()
+    gray = np.stack([gray_statistics(sample.items).mean(axis=0) for sample in samples])
+    of_features = _beyond(training, "features", vectors)
+    of_picture = _beyond(training, "picture", as_vectors(gray))
     return [
-        "; ".join([*_of_distance(header, distance), *_of_gray(header, sample), *_of_file(header, own, sample)])
-        for own, sample, distance in zip(files, samples, far)
+        "; ".join([*_of_features(far), *_of_picture(odd, header, values), *_of_file(header, own, sample)])
+        for own, sample, far, odd, values in zip(files, samples, of_features, of_picture, gray)
     ]
 
 
-def _of_distance(header: RangeHeader, distance: float | None) -> Iterator[str]:
-    if distance is not None and header.distance is not None and not distance <= header.limit:
-        known, _ = header.distance.at(HIGHEST)
-        yield (
-            f"farther from the training images than 99 % of images like them (distance {distance:.3g}, limit "
-            f"{header.limit:.3g}; 99.9 % of the training images: below {known:.3g})"
-        )
+def _beyond(training: TrainingRange, name: str, vectors: np.ndarray) -> list[str]:
+    """Of each of the vectors (n, D) its distance in words if it is beyond the limit; else ""."""
+    measured: Measured | None = getattr(training.header, name)
+    if measured is None:
+        return [""] * len(vectors)
+    far = distances(vectors, training.gaussians[name], measured.noise)
+    known = f"limit {measured.limit:.3g}, 99.9 % of the training images below {measured.at(HIGHEST)[0]:.3g}"
+    return ["" if distance <= measured.limit else f"distance {distance:.3g}, {known}" for distance in far]
 
 
-def _of_gray(header: RangeHeader, sample: Prepared) -> Iterator[str]:
-    values = gray_statistics(sample.items).mean(axis=0)
+def _of_features(distance: str) -> Iterator[str]:
+    if distance:
+        yield f"farther from the training images in feature space than {OF_100:g} % of images like them ({distance})"
+
+
+def _of_picture(distance: str, header: RangeHeader, values: np.ndarray) -> Iterator[str]:
+    """Which of the statistics lie outside those of the training images; or that they are unusual together."""
+    if not distance:
+        return
+    outside: dict[str, str] = {}
     for name, value in zip(STATISTICS, values):
-        if name in header.gray:
-            low, high = _bounds(header.gray[name])
-            beside = BESIDE * (high - low)
-            if not low - beside <= value <= high + beside:
-                yield WORDS[name].format(f"{value:.3g}", f"{low:.3g} to {high:.3g}")
+        low, high = _bounds(header.gray[name])
+        if not low <= value <= high:
+            kind, _, scale = name.partition("_")  # of several details the finest tells enough
+            numbers = f"{value:.3g}", f"{low:.3g} to {high:.3g}"
+            outside.setdefault(kind, WORDS[kind].format(*numbers) if kind in WORDS else DETAIL.format(scale, *numbers))
+    together = f"gray levels, contrast and detail together unlike those of the training images ({distance})"
+    yield from outside.values() or [together]
 
 
 def _bounds(spread: Spread) -> tuple[float, float]:
@@ -108,9 +122,8 @@ def _bounds(spread: Spread) -> tuple[float, float]:
 def _of_file(header: RangeHeader, files: Files, sample: Prepared) -> Iterator[str]:
     names = ("depth", "height", "width")[-len(sample.source) :] if sample.source else ()
     known = {name: header.sizes[name] for name in names if name in header.sizes}
-    least, most = SIZES
     sizes = dict(zip(names, sample.source))
-    if any(not least * low <= sizes[name] <= most * high for name, (low, high) in known.items()):
+    if any(not SMALLEST * low <= sizes[name] <= LARGEST * high for name, (low, high) in known.items()):
         own = " × ".join(f"{size:,}" for size in sample.source)
         theirs = " × ".join(f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in known.values())
         yield f"size {own}, training {theirs} ({' × '.join(known)})"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from damages import faults, of_bytes
 from safetensors.numpy import load_file, save_file
-from sample_files import make_range
+from sample_files import NORMAL, make_range
 
 from rescan.errors import RescanError
 from rescan.results.training_range import LEVELS, Spread, read_range, write_range
@@ -24,9 +24,10 @@ def test_what_is_written_is_read_and_equal_contents_make_equal_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     read = read_range(tmp_path / "a")
     assert read.header == training.header
-    assert all((one == other).all() for one, other in zip(read.gaussian, training.gaussian))
-    write_range(tmp_path / "c", make_range(gaussian=None, distance=None))
-    assert read_range(tmp_path / "c").gaussian is None
+    assert list(read.gaussians) == ["features"]
+    assert all((one == other).all() for one, other in zip(read.gaussians["features"], NORMAL))
+    write_range(tmp_path / "c", make_range(None))
+    assert read_range(tmp_path / "c").gaussians == {}
 
 
 def test_a_damaged_file_gives_one_line(tmp_path):
@@ -47,10 +48,10 @@ def rewritten(file: Path, change) -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda tensors, _: tensors["center"].fill(7), "not as they were written"),
-        (lambda _, header: header.update(limit=99.0), "not as they were written"),
+        (lambda tensors, _: tensors["features.center"].fill(7), "not as they were written"),
+        (lambda _, header: header["features"].update(limit=99.0), "not as they were written"),
         (lambda _, header: header.pop("images"), "images is missing"),
-        (lambda _, header: header.update(noise=0.0), "noise: input should be greater than 0"),
+        (lambda _, header: header["features"].update(noise=0.0), "noise: input should be greater than 0"),
         (lambda _, header: header.update(more=1), "unknown key more"),
         (lambda _, header: header.clear(), "is missing"),
     ],
@@ -71,9 +72,14 @@ def test_another_content_is_refused(tmp_path, change, fault):
     ],
 )
 def test_numbers_that_make_no_distance_are_refused_whatever_the_checksum_says(tmp_path, values, fault):
-    training = make_range()
-    write_range(tmp_path / FILE, training._replace(gaussian=training.gaussian._replace(**values)))
+    write_range(tmp_path / FILE, make_range(NORMAL._replace(**values)))
     with pytest.raises(RescanError, match=fault):
+        read_range(tmp_path / FILE)
+
+
+def test_a_distance_without_its_numbers_is_refused(tmp_path):
+    write_range(tmp_path / FILE, make_range()._replace(gaussians={}))
+    with pytest.raises(RescanError, match="its header and its numbers do not belong together"):
         read_range(tmp_path / FILE)
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from sample_files import write_known
 from scipy.spatial.distance import mahalanobis
 
+from rescan.data.gray_statistics import as_vectors, gray_statistics
 from rescan.files import write_table
 from rescan.models import model_files, networks
 from rescan.models.normalization import normalize
@@ -87,7 +88,7 @@ def test_the_range_is_that_of_the_training_images(trained):
     study, splits = trained
     infer(Run(study, "plain", 0, 0), CPU)
     content = (RUN / "training_range.safetensors").read_bytes()
-    header, gaussian, _ = read_range(RUN / "training_range.safetensors")
+    header, gaussians, _ = read_range(RUN / "training_range.safetensors")
     network, _ = model_files.load(RUN / "model.safetensors")
     images = np.load("data/demo/toy/small/images.npy")
     with torch.no_grad():
@@ -96,16 +97,21 @@ def test_the_range_is_that_of_the_training_images(trained):
     table = pd.read_csv(RUN / "predictions.csv")
     sides = {part: table.loc[table["part"] == part, "item"].to_numpy() for part in ("train", "validation")}
     training = vectors[sides["train"]]
-    covariance = np.cov(training.T) + header.noise * np.eye(network.size)
+    covariance = np.cov(training.T) + header.features.noise * np.eye(network.size)
     inverse = np.linalg.inv(covariance)
     far = {name: [mahalanobis(vectors[i], training.mean(0), inverse) for i in own] for name, own in sides.items()}
-    np.testing.assert_allclose(header.distance.training, np.quantile(far["train"], LEVELS), rtol=1e-3)
-    np.testing.assert_allclose(header.distance.held_out, np.quantile(far["validation"], LEVELS), rtol=1e-3)
-    assert max(far["validation"]) <= header.limit * 1.001
+    np.testing.assert_allclose(header.features.training, np.quantile(far["train"], LEVELS), rtol=1e-3)
+    np.testing.assert_allclose(header.features.held_out, np.quantile(far["validation"], LEVELS), rtol=1e-3)
+    assert max(far["validation"]) <= header.features.limit * 1.001
     means = images[sides["train"]].reshape(36, -1).mean(axis=1)
-    np.testing.assert_allclose(header.gray["mean"].training, np.quantile(means, LEVELS))
+    np.testing.assert_allclose(header.gray["mean"].training, np.quantile(means, LEVELS), rtol=1e-5)
+    pictures = as_vectors(gray_statistics(images)).astype(float)
+    inverse = np.linalg.inv(np.cov(pictures[sides["train"]].T) + header.picture.noise * np.eye(6))
+    center = pictures[sides["train"]].mean(0)
+    far = [mahalanobis(pictures[i], center, inverse) for i in sides["validation"]]
+    np.testing.assert_allclose(header.picture.held_out, np.quantile(far, LEVELS), rtol=1e-3)
     assert (header.images, header.held_out, header.devices) == (36, 12, [])
-    assert gaussian.center == pytest.approx(training.mean(0), rel=1e-3, abs=1e-5)
+    assert gaussians["features"].center == pytest.approx(training.mean(0), rel=1e-3, abs=1e-5)
     assert not any(sample.encode() in content for sample in splits["sample"])
     infer(Run(study, "plain", 0, 0), CPU)
     assert (RUN / "training_range.safetensors").read_bytes() == content
@@ -152,9 +158,9 @@ def test_vectors_that_are_no_numbers_have_no_distance(trained):
     study, _ = trained
     rewrite_model(lambda network: network.encoder.body.norm.running_mean.add_(-1e38).mul_(3))
     infer(Run(study, "plain", 0, 0), CPU)
-    header, gaussian, _ = read_range(RUN / "training_range.safetensors")
-    assert (header.distance, gaussian) == (None, None)
-    assert set(header.gray) == {"mean", "spread", "detail"}
+    header, gaussians, _ = read_range(RUN / "training_range.safetensors")
+    assert header.features is None
+    assert list(gaussians) == ["picture"]
 
 
 def test_a_model_with_stale_statistics_is_named_and_recalibrated(trained, caplog):

@@ -1,4 +1,4 @@
-"""What the gray levels of a prepared image are like, in three numbers: enough to tell a picture of another kind."""
+"""What the gray levels of a prepared image are like, in a few numbers: enough to tell a picture of another kind."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from rescan.data.gray_levels import STEPS
+from rescan.data.gray_levels import of_store
 
-STATISTICS = ("mean", "spread", "detail")
+SCALES = (1, 2, 4, 8)  # pixels
+STATISTICS = ("mean", "spread", *(f"detail_{scale}" for scale in SCALES))
+MEAN_UNIT, DETAIL_UNIT = 16, 4  # how much brighter, and how much finer, weighs as much as twice the contrast
 
 
 def gray_statistics(images: Iterable[np.ndarray]) -> np.ndarray:
@@ -19,16 +21,27 @@ def gray_statistics(images: Iterable[np.ndarray]) -> np.ndarray:
         images: Each (*spatial, C) uint8, or uint16 with 257 steps per gray level, as a store holds them.
 
     Returns:
-        (n, 3) float64, in gray levels of [0, 255]: the mean; the standard deviation; and the mean difference of
-        neighbors along the width, which is large in a noisy image and small in a blurred one.
+        (n, 6) float64 by STATISTICS, in gray levels of [0, 255]: the mean; the standard deviation; and the mean
+        absolute difference between the image, at half, a quarter and an eighth of its size, too, and itself with half
+        as many pixels. A volume's slices are taken as one tall image.
     """
     return np.array([_of_image(np.asarray(image)) for image in images]).reshape(-1, len(STATISTICS))
 
 
+def as_vectors(statistics: np.ndarray) -> np.ndarray:
+    """Statistics (n, 6) as vectors (n, 6) float32 whose distances mean something: contrast and detail as logarithms."""
+    mean, spread, detail = statistics[:, :1] / MEAN_UNIT, statistics[:, 1:2], statistics[:, 2:] * DETAIL_UNIT
+    return np.hstack([mean, np.log2(1 + spread), np.log2(1 + detail)]).astype(np.float32)
+
+
 def _of_image(image: np.ndarray) -> list[float]:
-    rows = np.ascontiguousarray(image).reshape(-1, image.shape[-2] * image.shape[-1])
-    mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(rows))
-    channels = image.shape[-1]
-    detail = float(cv2.mean(cv2.absdiff(rows[:, channels:], rows[:, :-channels]))[0])
-    scale = 1 if image.dtype == np.uint8 else STEPS
-    return [mean / scale, spread / scale, detail / scale]
+    levels = of_store(image).astype(np.float32).mean(axis=-1)
+    levels = levels.reshape(-1, levels.shape[-1])
+    numbers = [float(levels.mean(dtype=np.float64)), float(levels.std(dtype=np.float64))]
+    for _ in SCALES:
+        height, width = levels.shape
+        half = cv2.resize(levels, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+        again = cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
+        numbers.append(float(np.abs(levels - again).mean(dtype=np.float64)))
+        levels = half
+    return numbers

@@ -19,7 +19,7 @@ MOST_COMPONENTS = 64
 MOST_NUMBERS = 1 << 18  # of the components: 1 MB
 LEAST_SHARE = 1e-3  # of the whole variance, that each direction has at least: else what never varied decides alone
 TINY = 1e-9  # the same of the vectors' square, where a network gives all images one vector
-QUANTILE = 0.99  # of the images held out that lie within the limit
+QUANTILE = 0.995  # of images that the network did not see lie within the limit; there are two distances
 
 
 class Fitted(NamedTuple):
@@ -60,10 +60,10 @@ def distances(vectors: np.ndarray, gaussian: Gaussian, noise: float) -> np.ndarr
 
 
 def limit_of(held_out: np.ndarray) -> float:
-    """The distance that about one in a hundred images like those of the training exceeds.
+    """The distance that about one in two hundred images like those of the training exceeds.
 
     Training vectors say too little: a network knows its training images, so that others lie farther from their center.
-    Of 99 images or more it is the quantile of conformal prediction (Vovk et al. 2005), which holds for any
+    Of 199 images or more it is the quantile of conformal prediction (Vovk et al. 2005), which holds for any
     distribution. Of fewer, the largest would be exceeded more often; it is the upper prediction limit of a normal
     distribution, if that lies above all of them.
 

@@ -18,6 +18,7 @@ from rescan.results.json_result import Count, Part, fault_in
 
 STEP = "infer"
 LEVELS = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)  # of all quantiles in the file
+DISTANCES = ("features", "picture")
 FLOAT = "torch.float32"  # of the tensors, in their checksum
 
 Quantiles = Annotated[list[float], Field(min_length=len(LEVELS), max_length=len(LEVELS))]
@@ -46,6 +47,18 @@ class Spread(Part):
         return self.training[place], self.held_out[place]
 
 
+class Measured(Spread):
+    """A distance from the training images' distribution, a Gaussian.
+
+    Attributes:
+        limit: The distance above which an image is unlike them (`feature_distance.limit_of`).
+        noise: The variance that each direction has beside that of the Gaussian's components.
+    """
+
+    limit: Annotated[float, Field(ge=0)]
+    noise: Annotated[float, Field(gt=0)]
+
+
 class RangeHeader(Part):
     """What is known of a run's training images.
 
@@ -58,11 +71,10 @@ class RangeHeader(Part):
         model: The checksum of its model file, if that has one.
         images: How many training images were looked at, drawn from all.
         held_out: How many of the images held out.
-        distance: In feature space, from the training images' distribution; None where the network's vectors were no
-            numbers.
-        limit: The distance above which an image is unlike the training images (`feature_distance.limit_of`).
-        noise: The variance that each direction of the feature space has beside that of the components.
-        gray: By name (`gray_statistics.STATISTICS`) a statistic of the gray levels of a prepared image, in [0, 255].
+        features: The distance in feature space, of what the heads take; None where that is no numbers.
+        picture: The distance by gray levels, contrast and detail of the prepared image (`gray_statistics`); None with
+            one training image.
+        gray: These by name, in gray levels of [0, 255].
         sizes: The smallest and the largest depth, height and width of the source files, in pixels; without those that
             are unknown.
         devices: The devices of the training images, as their headers or the data set's table say; only those of so many
@@ -78,9 +90,8 @@ class RangeHeader(Part):
     model: Optional[str]
     images: Count
     held_out: Count
-    distance: Optional[Spread] = None
-    limit: Annotated[float, Field(ge=0)] = 0.0
-    noise: Annotated[float, Field(gt=0)] = 1.0
+    features: Optional[Measured]
+    picture: Optional[Measured]
     gray: dict[str, Spread]
     sizes: dict[str, tuple[Count, Count]]
     devices: list[str]
@@ -88,7 +99,7 @@ class RangeHeader(Part):
 
 
 class Gaussian(NamedTuple):
-    """The distribution of a run's training vectors (`rescan.metrics.feature_distance`).
+    """The distribution of vectors of a run's training images (`rescan.metrics.feature_distance`).
 
     Attributes:
         center: (D,) float32.
@@ -102,10 +113,16 @@ class Gaussian(NamedTuple):
 
 
 class TrainingRange(NamedTuple):
-    """The file: its header, the distribution of the vectors (None where there is none), and where it was read."""
+    """The file.
+
+    Attributes:
+        header: Its header.
+        gaussians: By distance: features, picture; those that the header has.
+        file: Where it was read.
+    """
 
     header: RangeHeader
-    gaussian: Optional[Gaussian]
+    gaussians: dict[str, Gaussian]
     file: str = ""
 
 
@@ -117,7 +134,11 @@ def write_range(path: str | Path, training: TrainingRange) -> None:
     """
     from safetensors.numpy import save_file
 
-    tensors = {} if training.gaussian is None else _tensors(training.gaussian)
+    tensors = {
+        f"{name}.{field}": np.ascontiguousarray(values, np.float32)
+        for name, gaussian in training.gaussians.items()
+        for field, values in gaussian._asdict().items()
+    }
     content = training.header.model_dump(mode="json")
     content[CHECKSUM] = _checksum(tensors, content)
     write_tensors(path, save_file, tensors, {"rescan": json.dumps(content, ensure_ascii=False)})
@@ -145,15 +166,14 @@ def read_range(path: str | Path) -> TrainingRange:
         raise damaged(path, STEP, f"not a training range ({error})") from None
     if expected != _checksum(tensors, content):
         raise damaged(path, STEP, "its numbers or its header are not as they were written")
-    if (header.distance is None) != (not tensors):
+    measured = [name for name in DISTANCES if getattr(header, name) is not None]
+    if set(tensors) != {f"{name}.{field}" for name in measured for field in Gaussian._fields}:
         raise damaged(path, STEP, "its header and its numbers do not belong together")
-    return TrainingRange(header, _gaussian(path, tensors) if tensors else None, str(path))
+    return TrainingRange(header, {name: _gaussian(path, name, tensors) for name in measured}, str(path))
 
 
-def _gaussian(path: str | Path, tensors: dict[str, np.ndarray]) -> Gaussian:
-    if set(tensors) != set(Gaussian._fields):
-        raise damaged(path, STEP, f"holds {', '.join(sorted(tensors))}, not {', '.join(Gaussian._fields)}")
-    gaussian = Gaussian(**tensors)
+def _gaussian(path: str | Path, name: str, tensors: dict[str, np.ndarray]) -> Gaussian:
+    gaussian = Gaussian(*(tensors[f"{name}.{field}"] for field in Gaussian._fields))
     count, size = len(gaussian.variances), gaussian.center.size
     if gaussian.center.ndim != 1 or gaussian.components.shape != (count, size) or gaussian.variances.ndim != 1:
         raise damaged(path, STEP, "the shapes of its numbers do not fit each other")
@@ -162,10 +182,6 @@ def _gaussian(path: str | Path, tensors: dict[str, np.ndarray]) -> Gaussian:
     if (gaussian.variances < 0).any():
         raise damaged(path, STEP, "holds a negative variance")
     return gaussian
-
-
-def _tensors(gaussian: Gaussian) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(values, np.float32) for name, values in gaussian._asdict().items()}
 
 
 def _checksum(tensors: dict[str, np.ndarray], header: dict[str, Any]) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
 
 from rescan import __version__
-from rescan.data.gray_statistics import STATISTICS, gray_statistics
-from rescan.metrics.feature_distance import Fitted, distances, fit, limit_of, mean_by
+from rescan.data.gray_statistics import STATISTICS, as_vectors, gray_statistics
+from rescan.metrics.feature_distance import distances, fit, limit_of, mean_by
 from rescan.results.agreement import read_samples
 from rescan.results.trained_model import model_checksum
-from rescan.results.training_range import LEVELS, RangeHeader, Spread, TrainingRange
+from rescan.results.training_range import LEVELS, Gaussian, Measured, RangeHeader, Spread, TrainingRange
 from rescan.study import Run
 from rescan.training.randomness import seed_of
 
@@ -71,8 +71,10 @@ def range_of(
         vectors: (n, D) float32, what the heads take of the chosen items.
     """
     statistics = gray_statistics(images[item] for item in items["item"].to_numpy()[chosen["row"]])
-    gray, of_vectors = _by_sample(chosen, statistics), _by_sample(chosen, vectors)
-    spread, limit, fitted = _in_feature_space(of_vectors, seed_of(run.seed, "range"))
+    gray = _by_sample(chosen, statistics)
+    pictures = _Sides(*map(as_vectors, gray))
+    seed = seed_of(run.seed, "range")
+    found = {"features": _distance(_by_sample(chosen, vectors), seed), "picture": _distance(pictures, seed)}
     sizes, devices, others = _of_files(run, items)
     header = RangeHeader(
         version=__version__,
@@ -83,15 +85,16 @@ def range_of(
         model=model_checksum(run.trained.folder.model),
         images=len(gray.training),
         held_out=len(gray.held_out),
-        distance=spread,
-        limit=limit,
-        noise=1.0 if fitted is None else fitted.noise,
-        gray={name: _spread(_Sides(*(side[:, place] for side in gray))) for place, name in enumerate(STATISTICS)},
+        gray={
+            name: Spread(**_quantiles(_Sides(*(side[:, place] for side in gray))))
+            for place, name in enumerate(STATISTICS)
+        },
         sizes=sizes,
         devices=devices,
         other_devices=others,
+        **{name: None if distance is None else distance[0] for name, distance in found.items()},
     )
-    return TrainingRange(header, None if fitted is None else fitted.gaussian)
+    return TrainingRange(header, {name: distance[1] for name, distance in found.items() if distance is not None})
 
 
 def _by_sample(chosen: pd.DataFrame, values: np.ndarray) -> _Sides:
@@ -104,17 +107,17 @@ def _by_sample(chosen: pd.DataFrame, values: np.ndarray) -> _Sides:
     return _Sides(*sides)
 
 
-def _in_feature_space(vectors: _Sides, seed: int) -> tuple[Optional[Spread], float, Optional[Fitted]]:
-    """The distances' quantiles, the limit, and the fitted distribution; nothing where vectors are no numbers."""
+def _distance(vectors: _Sides, seed: int) -> Optional[tuple[Measured, Gaussian]]:
+    """A distance and what it is from; None where vectors are no numbers."""
     if not all(len(side) and np.isfinite(side).all() for side in vectors) or len(vectors.training) < 2:
-        return None, 0.0, None
-    fitted = fit(vectors.training, seed)
-    measured = _Sides(*(distances(side, *fitted) for side in vectors))
-    return _spread(measured), limit_of(measured.held_out), fitted
+        return None
+    gaussian, noise = fit(vectors.training, seed)
+    measured = _Sides(*(distances(side, gaussian, noise) for side in vectors))
+    return Measured(**_quantiles(measured), limit=limit_of(measured.held_out), noise=noise), gaussian
 
 
-def _spread(values: _Sides) -> Spread:
-    return Spread(**{side: np.quantile(own, LEVELS).tolist() for side, own in values._asdict().items()})
+def _quantiles(values: _Sides) -> dict[str, Any]:
+    return {side: np.quantile(own, LEVELS).tolist() for side, own in values._asdict().items()}
 
 
 def _of_files(run: Run, items: pd.DataFrame) -> tuple[dict[str, tuple[int, int]], list[str], int]:
