@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from tests.mutations import mutate, touched
+from tests.sample_files import make_range
 from tests.time_limit import TooLong, time_limit
 
 from rescan.data.audit import confounds
@@ -47,6 +48,7 @@ from rescan.results.diagnosis_file import Diagnosis
 from rescan.results.history_files import HISTORY, LOSSES, read_history, read_losses
 from rescan.results.metrics_file import Metrics, read_metrics
 from rescan.results.predictions_file import KEYS, PREDICTIONS, read_vectors
+from rescan.results.training_range import read_range, write_range
 from rescan.study import Run, Study
 
 PATHS = Paths("demo", "pets")
@@ -213,6 +215,7 @@ TARGETS = {
     "losses": Target("csv", RUN.losses, (lambda _: repr(read_losses(RUN.losses)),), leaf=True),
     "comparison": Target("csv", PATHS.comparison, (lambda _: repr(read_comparison(PATHS.comparison)),), leaf=True),
     "vectors": Target("binary", RUN.vectors, (lambda _: repr(read_vectors(RUN.vectors)),), leaf=True),
+    "training_range": Target("binary", RUN.training_range, (lambda _: repr(read_range(RUN.training_range)),)),
     "model": Target("binary", RUN.model, (_model,)),
 }
 
@@ -267,6 +270,7 @@ def _write_run(study: Study, arm: str, fold: int) -> None:
     HISTORY.write(run.folder.history, table)
     LOSSES.write(run.folder.losses, pd.DataFrame({"step": [2, 4, 6], "loss": [1.0, 0.5, 0.25]}))
     np.save(run.folder.vectors, chance.normal(size=(len(rows), 4)).astype(np.float16))
+    write_range(run.folder.training_range, make_range())
 
 
 def _write_model(study: Study) -> None:

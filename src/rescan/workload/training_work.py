@@ -58,7 +58,7 @@ def inference(run: Run, parts: Parts) -> Work:
         numbers=numbers,
         memory_mb=900 + weights,
         gpu_mb=forward_mb(items, cost),
-        disk_mb=2.0,
+        disk_mb=3.0,
     )
 
 
