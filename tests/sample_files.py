@@ -279,6 +279,7 @@ def make_range(features: Gaussian | None = NORMAL, picture: Gaussian | None = No
             for name, (low, high) in gray.items()
         },
         "sizes": {"height": (30, 40), "width": (30, 40)},
+        "extents": {},
         "devices": [],
         "other_devices": 0,
     }

@@ -75,6 +75,13 @@ def test_a_source_a_little_larger_or_smaller_is_none():
     )
 
 
+def test_a_volume_of_other_millimeters():
+    volume = image()._replace(items=[np.zeros((2, 3, 4, 1), np.uint8)], affine=np.diag([1.5, 2, 0.5, 1]))
+    assert flags(volume, extents={"depth": (3, 3), "height": (5, 6), "width": (2, 2)}) == ""
+    text = flags(volume, extents={"depth": (3, 3), "height": (1, 1.5), "width": (2, 2)})
+    assert text.startswith("measures 3 × 6 × 2, training 3 × 1 to 1.5 × 2 (depth × height × width), in mm")
+
+
 def test_the_distance_is_that_from_the_gaussian():
     """Along a component of variance 1, with 1 beside: 8 / √2; along another direction 8 / √1."""
     text = flags(image(), np.float32([[8, 0, 0, 0]]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,16 @@ from rescan.paths import RunFolder
 from rescan.preparation.sample import Prepared
 from rescan.results.damage import damaged
 from rescan.results.trained_model import ModelHeader, model_checksum
-from rescan.results.training_range import STEP, Measured, RangeHeader, Spread, TrainingRange, read_range
+from rescan.results.training_range import (
+    SIZES,
+    STEP,
+    Measured,
+    RangeHeader,
+    Spread,
+    TrainingRange,
+    extent_of,
+    read_range,
+)
 
 LOWEST, HIGHEST = 0.001, 0.999  # quantiles between which nearly all training images lie
 SMALLEST, LARGEST = 0.8, 1.25  # a source smaller, or larger, than all those of the training by this factor is flagged
@@ -119,16 +128,30 @@ def _bounds(spread: Spread) -> tuple[float, float]:
     return min(spread.at(LOWEST)), max(spread.at(HIGHEST))
 
 
+def _outside(own: Mapping[str, float], known: Mapping[str, tuple[float, float]]) -> str:
+    """Sizes in words beside those of the training, if one lies outside; else ""."""
+    known = {name: known[name] for name in own if name in known}
+    if all(SMALLEST * low <= own[name] <= LARGEST * high for name, (low, high) in known.items()):
+        return ""
+    ranges = [list(dict.fromkeys(map(_number, ends))) for ends in known.values()]
+    theirs = " × ".join(map(" to ".join, ranges))
+    return f"{' × '.join(map(_number, own.values()))}, training {theirs} ({' × '.join(known)})"
+
+
+def _number(size: float) -> str:
+    return f"{round(size, 2):,.8g}"
+
+
 def _of_file(header: RangeHeader, files: Files, sample: Prepared) -> Iterator[str]:
-    names = ("depth", "height", "width")[-len(sample.source) :] if sample.source else ()
-    known = {name: header.sizes[name] for name in names if name in header.sizes}
-    sizes = dict(zip(names, sample.source))
-    if any(not SMALLEST * low <= sizes[name] <= LARGEST * high for name, (low, high) in known.items()):
-        own = " × ".join(f"{size:,}" for size in sample.source)
-        theirs = " × ".join(f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in known.values())
-        yield f"size {own}, training {theirs} ({' × '.join(known)})"
-    known = header.devices and files.array is None
-    device = header_of(files.path, None).get("device", "") if known else ""
+    sizes = dict(zip(SIZES[-len(sample.source) :], sample.source))
+    if text := _outside(sizes, header.sizes):
+        yield f"size {text}"
+    if sample.affine is not None:
+        extent = extent_of(sample.affine[None], sample.items[0].shape[:-1])[0]
+        if text := _outside(dict(zip(SIZES, extent.tolist())), header.extents):
+            yield f"measures {text}, in mm, or in voxels where a file says no mm"
+    in_a_file = header.devices and files.array is None
+    device = header_of(files.path, None).get("device", "") if in_a_file else ""
     if device and device not in header.devices:
         common = "the common ones" if header.other_devices else "those"
         yield f"device {shown(device)} is not among {common} of training"

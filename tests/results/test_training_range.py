@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damages import faults, of_bytes
+from nibabel.affines import voxel_sizes
 from safetensors.numpy import load_file, save_file
 from sample_files import NORMAL, make_range
+from scipy.spatial.transform import Rotation
 
 from rescan.errors import RescanError
-from rescan.results.training_range import LEVELS, Spread, read_range, write_range
+from rescan.results.training_range import LEVELS, Spread, extent_of, read_range, write_range
 
 FILE = "training_range.safetensors"
 
@@ -81,6 +83,14 @@ def test_a_distance_without_its_numbers_is_refused(tmp_path):
     write_range(tmp_path / FILE, make_range()._replace(gaussians={}))
     with pytest.raises(RescanError, match="its header and its numbers do not belong together"):
         read_range(tmp_path / FILE)
+
+
+def test_what_a_volume_measures_is_nibabels_voxel_size_times_its_voxels():
+    turned = Rotation.from_euler("xyz", [20, 30, 40], degrees=True).as_matrix() * [0.5, 2, 3]
+    affines = np.stack([np.eye(4), np.eye(4)])
+    affines[1, :3, :3] = turned
+    expected = [[4, 5, 6], voxel_sizes(affines[1]) * [4, 5, 6]]
+    np.testing.assert_allclose(extent_of(affines, (4, 5, 6)), expected)
 
 
 def test_a_spread_has_all_levels_in_order():

@@ -18,6 +18,7 @@ from rescan.results.json_result import Count, Part, fault_in
 
 STEP = "infer"
 LEVELS = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)  # of all quantiles in the file
+SIZES = ("depth", "height", "width")
 DISTANCES = ("features", "picture")
 FLOAT = "torch.float32"  # of the tensors, in their checksum
 
@@ -77,6 +78,8 @@ class RangeHeader(Part):
         gray: These by name, in gray levels of [0, 255].
         sizes: The smallest and the largest depth, height and width of the source files, in pixels; without those that
             are unknown.
+        extents: Of prepared volumes the least and the greatest depth, height and width in millimeters (of files that do
+            not say it, in their voxels).
         devices: The devices of the training images, as their headers or the data set's table say; only those of so many
             images that they tell of nobody.
         other_devices: How many training images are of other devices.
@@ -94,6 +97,7 @@ class RangeHeader(Part):
     picture: Optional[Measured]
     gray: dict[str, Spread]
     sizes: dict[str, tuple[Count, Count]]
+    extents: dict[str, tuple[float, float]]
     devices: list[str]
     other_devices: Count
 
@@ -124,6 +128,12 @@ class TrainingRange(NamedTuple):
     header: RangeHeader
     gaussians: dict[str, Gaussian]
     file: str = ""
+
+
+def extent_of(affines: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """What volumes of (D, H, W) voxels measure along these axes, (n, 3), by their affines (n, 4, 4)."""
+    lengths: np.ndarray = np.linalg.norm(affines[:, :3, :3], axis=1) * np.array(shape)
+    return lengths
 
 
 def write_range(path: str | Path, training: TrainingRange) -> None:

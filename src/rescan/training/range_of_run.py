@@ -10,9 +10,19 @@ import pandas as pd
 from rescan import __version__
 from rescan.data.gray_statistics import STATISTICS, as_vectors, gray_statistics
 from rescan.metrics.feature_distance import distances, fit, limit_of, mean_by
+from rescan.preparation.store import open_beside
 from rescan.results.agreement import read_samples
 from rescan.results.trained_model import model_checksum
-from rescan.results.training_range import LEVELS, Gaussian, Measured, RangeHeader, Spread, TrainingRange
+from rescan.results.training_range import (
+    LEVELS,
+    SIZES,
+    Gaussian,
+    Measured,
+    RangeHeader,
+    Spread,
+    TrainingRange,
+    extent_of,
+)
 from rescan.study import Run
 from rescan.training.randomness import seed_of
 
@@ -20,7 +30,6 @@ MOST_IMAGES = 5000  # of the training part that are looked at, and as many that 
 MOST_NUMBERS = 1 << 25  # of the vectors of either: 134 MB
 FEWEST = 100  # images, however long their vectors
 FEWEST_OF_DEVICE = 5  # images: the name of a device with fewer is kept out
-SIZES = ("depth", "height", "width")
 
 
 class _Sides(NamedTuple):
@@ -90,6 +99,7 @@ def range_of(
             for place, name in enumerate(STATISTICS)
         },
         sizes=sizes,
+        extents=_extents(run, items["item"].to_numpy()[chosen.loc[~chosen["held_out"], "row"]], images.shape[1:-1]),
         devices=devices,
         other_devices=others,
         **{name: None if distance is None else distance[0] for name, distance in found.items()},
@@ -118,6 +128,15 @@ def _distance(vectors: _Sides, seed: int) -> Optional[tuple[Measured, Gaussian]]
 
 def _quantiles(values: _Sides) -> dict[str, Any]:
     return {side: np.quantile(own, LEVELS).tolist() for side, own in values._asdict().items()}
+
+
+def _extents(run: Run, training: np.ndarray, shape: tuple[int, ...]) -> dict[str, tuple[float, float]]:
+    """What prepared volumes of the training part measure; nothing of images."""
+    affines = open_beside(run.store, "affines")
+    if affines is None:
+        return {}
+    extents = extent_of(affines[training], shape)
+    return {name: (float(own.min()), float(own.max())) for name, own in zip(SIZES, extents.T)}
 
 
 def _of_files(run: Run, items: pd.DataFrame) -> tuple[dict[str, tuple[int, int]], list[str], int]:
