@@ -79,6 +79,8 @@ def infer(run: Run, machine: Machine) -> None:
     with together():
         PREDICTIONS.write(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
         with writing(folder.vectors) as temporary:
-            np.save(temporary, vectors[shown[with_vector]].astype(np.float16), allow_pickle=False)
+            with np.errstate(over="ignore"):  # infinite then, as in networks that diverge
+                halves = vectors[shown[with_vector]].astype(np.float16)
+            np.save(temporary, halves, allow_pickle=False)
         diagnosis.write(folder.diagnosis)
         write_range(folder.training_range, training_range)

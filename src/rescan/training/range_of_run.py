@@ -29,6 +29,7 @@ from rescan.training.randomness import seed_of
 MOST_IMAGES = 5000  # of the training part that are looked at, and as many that are held out
 MOST_NUMBERS = 1 << 25  # of the vectors of either: 134 MB
 FEWEST = 100  # images, however long their vectors
+LARGEST = 1e15  # in a vector: of larger numbers no distance can be computed
 FEWEST_OF_DEVICE = 5  # images: the name of a device with fewer is kept out
 
 
@@ -119,7 +120,7 @@ def _by_sample(chosen: pd.DataFrame, values: np.ndarray) -> _Sides:
 
 def _distance(vectors: _Sides, seed: int) -> Optional[tuple[Measured, Gaussian]]:
     """A distance and what it is from; None where vectors are no numbers."""
-    if not all(len(side) and np.isfinite(side).all() for side in vectors) or len(vectors.training) < 2:
+    if not all(len(side) and (np.abs(side) < LARGEST).all() for side in vectors) or len(vectors.training) < 2:
         return None
     gaussian, noise = fit(vectors.training, seed)
     measured = _Sides(*(distances(side, gaussian, noise) for side in vectors))
