@@ -216,7 +216,6 @@ def test_external_data_are_predicted_by_the_model_of_home(make_study, make_store
     parts = ["left_out", *["external"] * 13, "unlabeled"]
     labels = [*splits["label"][:-1], ""]
     splits = splits.assign(part=parts, label=labels)
-    infer(Run(study, "plain", 0, 0), CPU)
     write_table("results/demo/toy/external/h2/splits.csv", splits)
     write_known(Paths("demo", "toy/external/h2"), splits)
     infer(Run(apart, "plain", 0, 0), CPU)
@@ -224,10 +223,7 @@ def test_external_data_are_predicted_by_the_model_of_home(make_study, make_store
     assert table["part"].tolist() == parts[1:]
     assert table["target"].tolist() == [0] * 4 + [1] * 5 + [2] * 4 + [-1]
     network, _ = model_files.load(RUN / "model.safetensors")
-    ranges = [
-        Path(f"results/demo/toy/{place}plain/fold0_seed0/training_range.safetensors") for place in ("", "external/h2/")
-    ]
-    assert ranges[0].read_bytes() == ranges[1].read_bytes()
+    assert not Path("results/demo/toy/external/h2/plain/fold0_seed0/training_range.safetensors").exists()
     images = np.load("data/demo/toy/external/h2/small/images.npy")
     logits = predict_outputs(network, images, "imagenet", "cpu", rows=table["item"].to_numpy())
     columns = [f"classification_{k}" for k in range(3)]

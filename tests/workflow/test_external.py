@@ -80,8 +80,6 @@ def test_external_data_lie_apart_and_are_read_by_the_models_of_home(plan):
     inputs = Inputs(plan())
     assert inputs.store(job(NAME))[0] == "data/full/mine/external/h2/small/images.npy"
     assert inputs.model(job(NAME)) == "results/full/mine/base/fold0_seed1/model.safetensors"
-    ranges = ["results/full/mine/base/fold0_seed1/training_range.safetensors"]
-    assert (inputs.range_of_home(job(NAME)), inputs.range_of_home(job())) == (ranges, [])
     assert inputs.home(job(NAME)) == ["results/full/mine/manifest.csv"]
     predictions = [f"results/full/mine/external/h2/base/fold0_seed{seed}/predictions.csv" for seed in (0, 1)]
     assert inputs.external(job()) == predictions

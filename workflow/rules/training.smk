@@ -72,17 +72,16 @@ rule train:
         " --runtime {resources.runtime} --log {log:q}"
 
 
+# Beside its outputs it writes training_range.safetensors, but for external data, on which nothing is trained.
 rule infer:
     input:
         INPUTS.store,
         P.splits,
         INPUTS.model,
-        INPUTS.range_of_home,
     output:
         RUN.predictions,
         RUN.vectors,
         RUN.diagnosis,
-        RUN.training_range,
     log:
         f"logs/{P.scale}/{{study}}/{{arm}}/infer_fold{{fold}}_seed{{seed}}.log",
     priority: PLAN.priority

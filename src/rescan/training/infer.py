@@ -12,7 +12,7 @@ from rescan.log import logger
 from rescan.models import model_files
 from rescan.results.diagnosis_file import Diagnosis
 from rescan.results.predictions_file import KEYS, MOST_VECTORS, PREDICTIONS
-from rescan.results.training_range import read_range, write_range
+from rescan.results.training_range import write_range
 from rescan.study import Run
 from rescan.training import loader
 from rescan.training.collapse import diagnose
@@ -26,7 +26,7 @@ def infer(run: Run, machine: Machine) -> None:
 
     `vectors.npy`, (n, D) float16, holds what the heads take for up to 5,000 validation and test items, the first of
     predictions.csv in these parts. Extra training data are not predicted. `training_range.safetensors` says what images
-    the network was trained on (`RangeHeader`); of external data it is that of home.
+    the network was trained on (`RangeHeader`); with external data there is none, on which nothing is trained.
 
     Args:
         run: The run; of an arm with `models`, that arm's model is read.
@@ -70,11 +70,10 @@ def infer(run: Run, machine: Machine) -> None:
     if diagnosis.collapsed:
         share = 100 * (diagnosis.share or 0)
         logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)
+    training_range = None
     if run.study.home is None:
         of_chosen = vectors[np.isin(np.flatnonzero(with_vector), chosen["row"])]
         training_range = range_of(run, items, chosen, images, of_chosen)
-    else:
-        training_range = read_range(run.trained.folder.training_range)
     keys = items.assign(fold=run.fold, seed=run.seed)[KEYS]
     with together():
         PREDICTIONS.write(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))
@@ -83,4 +82,5 @@ def infer(run: Run, machine: Machine) -> None:
                 halves = vectors[shown[with_vector]].astype(np.float16)
             np.save(temporary, halves, allow_pickle=False)
         diagnosis.write(folder.diagnosis)
-        write_range(folder.training_range, training_range)
+        if training_range is not None:
+            write_range(folder.training_range, training_range)

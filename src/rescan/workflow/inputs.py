@@ -52,11 +52,6 @@ class Inputs:
         """The model whose outputs a run holds: its own, or that of the arm that it reads."""
         return self._run(wildcards).trained.folder.model
 
-    def range_of_home(self, wildcards: Wildcards) -> list[str]:
-        """What the network was trained on, where an arm predicts external data: home knows it."""
-        run = self._run(wildcards)
-        return [run.trained.folder.training_range] if run.study.home else []
-
     def models(self, wildcards: Wildcards) -> list[str]:
         """The models behind an arm's predictions."""
         return [run.model for run in self._trained_runs(wildcards)]
