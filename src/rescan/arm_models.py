@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -11,6 +13,7 @@ import pandas as pd
 
 from rescan.arm_networks import Model, load_networks, on_device, outputs_of
 from rescan.arm_rows import FLAGS, answers_at, row_of, shown
+from rescan.data.ahead import ahead
 from rescan.data.index import Files
 from rescan.errors import RescanError
 from rescan.evaluation.predictions import Predictions
@@ -25,7 +28,7 @@ from rescan.results.posttraining import FittedPoint, Posttraining
 from rescan.results.trained_model import ModelHeader
 from rescan.results.training_range import TrainingRange
 
-CHUNK = 256  # images held in memory at once …
+CHUNK = 128  # images that the networks take while as many are prepared …
 CHUNK_OF_VOLUMES = 8  # … and volumes
 
 
@@ -114,11 +117,36 @@ def in_chunks(arm: Arm, files: Sequence[Files], device: Any, points: Sequence[Fi
     """
     if not arm.reads_volumes and any(own.extent for own in files):
         logger.warning("the extent is not used: this arm reads images")
+    size = chunk_size(arm)
     with on_device(arm.models, device) as torch_device:
-        size = CHUNK_OF_VOLUMES if arm.reads_volumes else CHUNK
-        for start in progress(range(0, len(files), size), -(-len(files) // size), f"predicting (chunks of {size})"):
-            chunk = list(files[start : start + size])
-            samples, readable, outputs, vectors = _outputs(arm.models, chunk, torch_device)
+        chunks = chunks_of(arm, files, torch_device, points)
+        yield from progress(chunks, -(-len(files) // size), f"predicting (chunks of {size})")
+
+
+def chunk_size(arm: Arm) -> int:
+    """How many samples are predicted together."""
+    return CHUNK_OF_VOLUMES if arm.reads_volumes else CHUNK
+
+
+def chunks_of(
+    arm: Arm, files: Iterable[Files], torch_device: Any, points: Sequence[FittedPoint] = ()
+) -> Iterator[Chunk]:
+    """Yield samples and what the networks make of them: while they compute, a thread prepares the next chunk.
+
+    Args:
+        arm: The arm.
+        files: The samples; that thread asks for them.
+        torch_device: That of `on_device`.
+        points: As for `in_chunks`.
+
+    Raises:
+        RescanError: Outputs are no numbers.
+    """
+    start, size = 0, chunk_size(arm)
+    with closing(ahead(_prepared(arm.models, iter(files), size), size, "preparing")) as prepared:
+        while batch := list(islice(prepared, size)):
+            chunk = [own for own, _ in batch]
+            samples, readable, outputs, vectors = _outputs(arm.models, [results for _, results in batch], torch_device)
             reading = of_new(arm.posttraining, outputs) if readable else None
             rows: list[dict[str, object]] = [
                 {FLAGS: "", "problem": shown(sample) if isinstance(sample, str) else ""} for sample in samples
@@ -134,33 +162,40 @@ def in_chunks(arm: Arm, files: Sequence[Files], device: Any, points: Sequence[Fi
                     for place, text in zip(readable, flags):
                         rows[place][FLAGS] = text
             yield Chunk(start, chunk, samples, readable, outputs, vectors, reading, rows)
+            start += len(chunk)
+
+
+def _prepared(
+    models: list[Model], files: Iterator[Files], size: int
+) -> Iterator[tuple[Files, dict[str, Prepared | str]]]:
+    """Yield each sample, and what each kind of model takes of it, or why it cannot."""
+    headers = {model.input: model.header for model in models}
+    while chunk := list(islice(files, size)):
+        of_inputs = [
+            map(fitting, prepare_all(chunk, header.preparation), repeat(header)) for header in headers.values()
+        ]
+        for own, *results in zip(chunk, *of_inputs):
+            yield own, dict(zip(headers, results))
 
 
 def _outputs(
-    models: list[Model], chunk: list[Files], torch_device: Any
+    models: list[Model], prepared: list[dict[str, Prepared | str]], torch_device: Any
 ) -> tuple[list[Prepared | str], list[int], list[Predictions], np.ndarray]:
-    """Prepare samples and compute the networks' outputs.
+    """Compute the networks' outputs of prepared samples.
 
     Returns:
         Each sample as the first model takes it, or why a model cannot take it; the places of those that all models
         take; each model's outputs of these; and what the first one's heads take of these, (n, D).
     """
-    inputs = {model.input: model for model in models}
-    prepared = {
-        key: [fitting(result, model.header) for result in prepare_all(chunk, model.header.preparation)]
-        for key, model in inputs.items()
-    }
-    samples = list(prepared[models[0].input])
-    for alternative in prepared.values():
-        samples = [
-            other if isinstance(sample, Prepared) and isinstance(other, str) else sample
-            for sample, other in zip(samples, alternative)
-        ]
+    samples = [
+        next((other for other in of_sample.values() if isinstance(other, str)), of_sample[models[0].input])
+        for of_sample in prepared
+    ]
     readable = [place for place, sample in enumerate(samples) if isinstance(sample, Prepared)]
     outputs: list[Predictions] = []
     vectors = np.zeros((0, 0), np.float32)
     for seed, model in enumerate(models if readable else []):
-        items = [sample.items for place in readable if isinstance(sample := prepared[model.input][place], Prepared)]
+        items = [sample.items for place in readable if isinstance(sample := prepared[place][model.input], Prepared)]
         patches = np.stack([patch for of_sample in items for patch in of_sample])
         own, of_patches = outputs_of(model, patches, torch_device)
         for output in own.values():

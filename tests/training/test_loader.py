@@ -90,7 +90,7 @@ def test_batches_for_a_gpu_are_gathered_in_pinned_memory_and_prepared_in_the_thr
         return batch.float() + number
 
     made = loader._on_gpu(images, batches, torch.device("cpu"), prepare)
-    received = list(loader._received(loader._prefetch(made, 2)))
+    received = list(loader._received(loader.ahead(made, 2, "loader")))
     assert threads == {"loader"}
     assert sorted(order) == ["kept"] * 2 + ["recorded"] * 2 + ["waited"] * 2
     for number, (batch, rows) in enumerate(zip(received, batches)):

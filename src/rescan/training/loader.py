@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pandas as pd
 import torch
 
 from rescan.catalogue import KNOWN_COLUMNS
+from rescan.data.ahead import ahead
 from rescan.data.gray_levels import of_store, take
 from rescan.data.run_items import items_of
 from rescan.errors import RescanError
@@ -23,8 +21,6 @@ from rescan.study import AnyRun
 
 DEPTH = 3  # batches that wait, cut
 COLUMNS = ["item", "sample", "group", "patient", "eye", "study", "target", "part", "origin", "digest"]
-
-Entry = TypeVar("Entry")
 
 
 def read_items(run: AnyRun) -> tuple[np.ndarray, pd.DataFrame]:
@@ -113,11 +109,11 @@ def loading(
     prepare = prepare or _unchanged
     device = torch.device(device)
     if device.type == "cuda":
-        with closing(_prefetch(_on_gpu(images, batches, device, prepare), len(batches))) as prepared:
+        with closing(ahead(_on_gpu(images, batches, device, prepare), DEPTH, "loader")) as prepared:
             yield _received(prepared)
     else:
         cut_out = (gray_levels(np.asarray(images[rows])).movedim(-1, 1).contiguous() for rows in batches)
-        with closing(_prefetch(cut_out, len(batches))) as cutting:
+        with closing(ahead(cut_out, DEPTH, "loader")) as cutting:
             yield (prepare(batch, number) for number, batch in enumerate(cutting))
 
 
@@ -156,36 +152,3 @@ def _received(prepared: Iterator[tuple[torch.Tensor, torch.cuda.Event]]) -> Iter
         stream.wait_event(ready)
         batch.record_stream(stream)
         yield batch
-
-
-def _prefetch(entries: Iterator[Entry], count: int) -> Generator[Entry, None, None]:
-    """Yield `count` entries that a thread makes ahead."""
-    ready: queue.Queue[Entry | Exception] = queue.Queue(DEPTH)
-    stop = threading.Event()
-
-    def put(entry: Entry | Exception) -> None:
-        while not stop.is_set():
-            with suppress(queue.Full):
-                ready.put(entry, timeout=0.1)
-                return
-
-    def work() -> None:
-        try:
-            for entry in entries:
-                put(entry)
-                if stop.is_set():
-                    return
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that reads
-            put(error)
-
-    thread = threading.Thread(target=work, name="loader", daemon=True)
-    thread.start()
-    try:
-        for _ in range(count):
-            entry = ready.get()
-            if isinstance(entry, Exception):
-                raise entry
-            yield entry
-    finally:
-        stop.set()
-        thread.join()
