@@ -50,6 +50,27 @@ def held() -> Iterator[None]:
         raise Stopped
 
 
+@contextmanager
+def noted() -> Iterator[threading.Event]:
+    """Let SIGINT and SIGTERM only be noted while the block runs, in the main thread; yield what is set by the first.
+
+    Who waits for the event wakes up by it; what is under way is ended by whoever looks at it.
+    """
+    asked = threading.Event()
+
+    def note(number: int, _: FrameType | None) -> None:
+        receive(number)
+        asked.set()
+
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def receive(number: int) -> signal.Signals:
     """Note a signal, and give it back; `exit_code` is that of the first."""
     _received.append(signal.Signals(number))
@@ -61,9 +82,14 @@ def exit_code() -> int | None:
     return 128 + _received[0] if _received else None
 
 
+def first() -> str:
+    """The name of the first signal that was received."""
+    return _received[0].name
+
+
 def line() -> str:
     """What is said of the signal that was received."""
-    return LINE % _received[0].name
+    return LINE % first()
 
 
 def _receive(number: int, frame: FrameType | None) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -104,17 +102,5 @@ def write_outputs(task: Task, progress: Progress) -> None:
 @contextmanager
 def stop_requests(clock: Clock) -> Iterator[Callable[[], str | None]]:
     """Yield a function that says why to stop, or None: after SIGTERM or SIGINT, or when the job's time is nearly up."""
-    signals: list[str] = []
-
-    def note(number: int, _: Any) -> None:
-        signals.append(stopping.receive(number).name)
-
-    def reason() -> str | None:
-        return f"stopped by {signals[0]}" if signals else clock.time_is_up()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield reason
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with stopping.noted() as asked:
+        yield lambda: f"stopped by {stopping.first()}" if asked.is_set() else clock.time_is_up()
