@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -226,12 +227,7 @@ def files_to_predict(images: list[Path], reads_volumes: bool) -> list[Path]:
 
 def _volumes_in(folder: Path) -> list[Path]:
     """The volumes of a folder, however deep: files of one volume, and folders of slices with no volumes in them."""
-    found = [folder / path for path in samples_below(folder)[0]]
-    files = [path for path in found if is_volume_file(path) or len(frame_paths(str(path), path)) > 1]
-    folders = {path.parent for path in found} - {path.parent for path in files}
-    outer = {above for path in (*files, *folders) for above in path.parents}
-    stacks = folders - outer
-    others = [path for path in found if path not in files and path.parent not in stacks]
+    volumes, others = volumes_among({folder / path: is_one_volume(folder / path) for path in samples_below(folder)[0]})
     if others:
         logger.warning(
             "%s: %d files are no volumes, and lie beside some: left out, such as %s",
@@ -239,4 +235,23 @@ def _volumes_in(folder: Path) -> list[Path]:
             len(others),
             others[0].name,
         )
-    return sorted([*files, *stacks])
+    return volumes
+
+
+def is_one_volume(path: Path) -> bool:
+    """Whether a file is a volume by itself, not a slice of one."""
+    return is_volume_file(path) or len(frame_paths(str(path), path)) > 1
+
+
+def volumes_among(files: Mapping[Path, bool]) -> tuple[list[Path], list[Path]]:
+    """The volumes that files are: those of one volume, and folders of slices with no volumes in them; and other files.
+
+    Args:
+        files: The files, and whether each is a volume by itself.
+    """
+    own = [path for path, is_volume in files.items() if is_volume]
+    folders = {path.parent for path in files} - {path.parent for path in own}
+    outer = {above for path in (*own, *folders) for above in path.parents}
+    stacks = folders - outer
+    others = [path for path, is_volume in files.items() if not is_volume and path.parent not in stacks]
+    return sorted([*own, *stacks]), others

@@ -43,6 +43,7 @@ for command in (
     trained.predict,
     trained.evaluate_on,
     trained.bundle,
+    trained.watch,
     tools.init,
     tools.check,
     tools.schema,

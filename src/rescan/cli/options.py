@@ -33,7 +33,7 @@ def _log(path: Optional[Path]) -> Optional[Path]:
         raise typer.BadParameter(str(error)) from None
 
 
-def _finite(value: float) -> float:
+def finite(value: float) -> float:
     """Refuse what is neither more nor less than any bound."""
     if not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no finite number")
@@ -75,7 +75,7 @@ Runtime = Annotated[
     typer.Option(
         min=0,
         max=MOST_MINUTES,
-        callback=_finite,
+        callback=finite,
         help="minutes until the job is killed: it stops before, with a checkpoint; 0: never",
     ),
 ]

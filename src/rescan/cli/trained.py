@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from rescan.cli.options import At, Device, DeviceName, Extent, Log, TrainedArm
+from rescan.cli.options import At, Device, DeviceName, Extent, Log, TrainedArm, finite
 from rescan.log import start
 
 
@@ -149,3 +149,41 @@ def bundle(
 
     with opened(arm) as folder:
         bundle(folder, out, {"license": license_text, "intended_use": intended_use})
+
+
+def watch(
+    model: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5")],
+    folder: Annotated[Path, typer.Argument(metavar="IN", help="the folder to watch; it is only read")],
+    out: Annotated[Path, typer.Argument(help="the folder to write into; not in the other, and not around it")],
+    settle: Annotated[
+        float,
+        typer.Option(min=0, max=86400, callback=finite, help="seconds for which a finished file has not changed"),
+    ] = 10.0,
+    every: Annotated[
+        float, typer.Option(min=0.05, max=3600, callback=finite, help="seconds between two looks into the folder")
+    ] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="predict what is there, and end")] = False,
+    gradcam: Annotated[
+        Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
+    ] = None,
+    extent: Extent = None,
+    at: At = None,
+    device: Device = DeviceName.auto,
+    log: Log = None,
+) -> None:
+    """Predict what arrives in a folder, each file once, into a table that grows: OUT/predictions.csv."""
+    start(log)
+    from rescan.handover.watch import watch
+
+    watch(
+        model,
+        folder,
+        out,
+        settle=settle,
+        every=every,
+        once=once,
+        device=device,
+        gradcam=gradcam,
+        extent=extent,
+        at=at,
+    )

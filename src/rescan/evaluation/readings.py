@@ -206,6 +206,13 @@ def of_new(posttraining: Posttraining, runs: list[Predictions]) -> Reading:
     return by_sample(posttraining, mean._replace(rows=mean.rows.assign(fold=0, seed=0)))
 
 
+def gives_probabilities(posttraining: Posttraining) -> bool:
+    """Whether new samples are read with probabilities; else with a grade alone."""
+    reader = heads.READERS[posttraining.head]
+    tempered = not reader.takes_cuts and posttraining.head in posttraining.temperatures
+    return posttraining.thresholds is not None or tempered
+
+
 def neuron_grades(weights: Array, predictions: Predictions, classes: int) -> Array:
     """The grades (n,) of a linear neuron: weights (n or 1, number of heads + 1), the bias last."""
     return (heads.neuron_inputs(predictions.outputs, classes) * weights[:, :-1]).sum(1) + weights[:, -1]
