@@ -74,7 +74,7 @@ class GrowingTable:
         there = self.path.exists()
         if not there or self.path.stat().st_size != self._size:
             what = "was changed" if there else "was taken away"
-            raise RescanError(f"{self.path}: {what} while it was being written; the same command goes on with it")
+            raise RescanError(f"{self.path}: {what} by another while it grew; leave it alone, and run the same again")
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
             left = memoryview(content)

@@ -71,13 +71,13 @@ def watch(
     """
     check_places(folder, out, gradcam)
     arm = load_arm(model)
-    points = points_at(arm.posttraining, at)
+    points, number = points_at(arm.posttraining, at), model_of(arm)
     writers: list[Writer] = [] if gradcam is None else [map_drawer(arm, gradcam)]
     file = out / TABLE
     with locked(file, "watch", lambda: "stop that one, or give another folder to write into"):
         output(file)
         remove_temporaries(file)
-        table = GrowingTable(file, columns_of(arm, points), model_of(arm))
+        table = GrowingTable(file, columns_of(arm, points), number)
         inbox = Inbox(folder, settle, reads_volumes=arm.reads_volumes)
         with noted() as asked, on_device(arm, device) as torch_device:
             watching = Watching(arm, inbox, table, torch_device, asked, points, writers, extent)
@@ -141,7 +141,6 @@ class Watching:
     def _predict(self, arrivals: Sequence[Arrival]) -> None:
         """Predict arrivals in their order; after each chunk, those that are complete are written."""
         samples: dict[Path, _Sample] = {}  # by the paths of their rows
-        waiting = self.inbox.waiting
         for chunk in chunks_of(self.arm, self._files(arrivals, samples), self.torch_device, self.points):
             names = [own.path.relative_to(self.inbox.folder).as_posix() for own in chunk.files]
             for write in self.writers:
@@ -152,9 +151,8 @@ class Watching:
                 sample.rows.append({"image": named(name), **row})
                 if len(sample.rows) == sample.count:
                     complete.append(sample)
-            waiting -= self._record(complete)
-            if waiting > 0:
-                _state_line(f"{self.inbox.folder}: {self.table.count} rows, {waiting} wait")
+            self._record(complete)
+            _state_line(f"{self.inbox.folder}: {self.table.count} rows, {self.inbox.waiting} wait")
             if self.asked.is_set():
                 return
 
@@ -164,6 +162,7 @@ class Watching:
             digest = digest_of(arrival.path)
             if digest and digest == self.table.digest(arrival.name):
                 self.table.remember(arrival.name, arrival.state, digest)
+                self.inbox.waiting -= 1
                 continue
             paths = [str(arrival.path)]
             if not self.arm.reads_volumes:
@@ -173,8 +172,8 @@ class Watching:
                 samples[path] = sample
                 yield Files(path, extent=self.extent)
 
-    def _record(self, samples: Sequence[_Sample]) -> int:
-        """Write the rows of samples that did not change while they were read; how many these are."""
+    def _record(self, samples: Sequence[_Sample]) -> None:
+        """Write the rows of samples that did not change while they were read."""
         rows: list[dict[str, object]] = []
         kept = []
         for sample in samples:
@@ -194,13 +193,10 @@ class Watching:
         for arrival, digest in kept:
             self.table.remember(arrival.name, arrival.state, digest)
         if kept:
+            self.inbox.waiting -= len(kept)
             unread = sum(not digest for _, digest in kept)
-            logger.info(
-                "%s: %d predicted, %d with a problem; %d rows, %d wait",
-                *(self.table.path, len(kept) - unread, unread, self.table.count),
-                max(0, self.inbox.waiting - len(kept)),
-            )
-        return len(samples)
+            text = "%s: %d predicted, %d with a problem; %d rows, %d wait"
+            logger.info(text, self.table.path, len(kept) - unread, unread, self.table.count, self.inbox.waiting)
 
 
 def check_places(folder: Path, out: Path, gradcam: Optional[Path] = None) -> None:
