@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy.special import log_softmax
-from tests import bench_volumes
+from tests import bench_predict, bench_volumes
 from torch.nn import functional
 
 from rescan.catalogue import CAM_METHODS, METRICS
@@ -168,6 +168,9 @@ def main() -> None:
         fundus(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
         bench_volumes.measure(Path(folder), seconds, say)
+    torch.set_num_threads(THREADS)
+    with tempfile.TemporaryDirectory() as folder:
+        bench_predict.measure(Path(folder), seconds, say)
     paper_augmentation()
     resampling()
     study = load(ROOT / "studies/brain_tumor.yaml", Settings("demo", seeds=[0]))
