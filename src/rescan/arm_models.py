@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice, repeat
 from pathlib import Path
@@ -118,8 +118,7 @@ def in_chunks(arm: Arm, files: Sequence[Files], device: Any, points: Sequence[Fi
     if not arm.reads_volumes and any(own.extent for own in files):
         logger.warning("the extent is not used: this arm reads images")
     size = chunk_size(arm)
-    with on_device(arm.models, device) as torch_device:
-        chunks = chunks_of(arm, files, torch_device, points)
+    with on_device(arm.models, device) as torch_device, closing(chunks_of(arm, files, torch_device, points)) as chunks:
         yield from progress(chunks, -(-len(files) // size), f"predicting (chunks of {size})")
 
 
@@ -130,7 +129,7 @@ def chunk_size(arm: Arm) -> int:
 
 def chunks_of(
     arm: Arm, files: Iterable[Files], torch_device: Any, points: Sequence[FittedPoint] = ()
-) -> Iterator[Chunk]:
+) -> Generator[Chunk, None, None]:
     """Yield samples and what the networks make of them: while they compute, a thread prepares the next chunk.
 
     Args:

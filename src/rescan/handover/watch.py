@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -136,25 +138,28 @@ class Watching:
                 self.asked.wait(max(every, took))
 
     def _look(self) -> list[Arrival]:
+        _state_line("")
         return self.inbox.look(self.table.state, time.monotonic())
 
     def _predict(self, arrivals: Sequence[Arrival]) -> None:
         """Predict arrivals in their order; after each chunk, those that are complete are written."""
         samples: dict[Path, _Sample] = {}  # by the paths of their rows
-        for chunk in chunks_of(self.arm, self._files(arrivals, samples), self.torch_device, self.points):
-            names = [own.path.relative_to(self.inbox.folder).as_posix() for own in chunk.files]
-            for write in self.writers:
-                write(chunk, [_file_name(name) for name in names])
-            complete = []
-            for own, name, row in zip(chunk.files, names, chunk.rows):
-                sample = samples.pop(own.path)
-                sample.rows.append({"image": named(name), **row})
-                if len(sample.rows) == sample.count:
-                    complete.append(sample)
-            self._record(complete)
-            _state_line(f"{self.inbox.folder}: {self.table.count} rows, {self.inbox.waiting} wait")
-            if self.asked.is_set():
-                return
+        files = self._files(arrivals, samples)
+        with closing(chunks_of(self.arm, files, self.torch_device, self.points)) as chunks:
+            for chunk in chunks:
+                names = [own.path.relative_to(self.inbox.folder).as_posix() for own in chunk.files]
+                for write in self.writers:
+                    write(chunk, [_file_name(name) for name in names])
+                complete = []
+                for own, name, row in zip(chunk.files, names, chunk.rows):
+                    sample = samples.pop(own.path)
+                    sample.rows.append({"image": named(name), **row})
+                    if len(sample.rows) == sample.count:
+                        complete.append(sample)
+                self._record(complete)
+                _state_line(f"{self.inbox.folder}: {self.table.count} rows, {self.inbox.waiting} wait")
+                if self.asked.is_set():
+                    return
 
     def _files(self, arrivals: Sequence[Arrival], samples: dict[Path, _Sample]) -> Iterator[Files]:
         """Yield what the arm reads of arrivals whose content is new; the samples that they are of, by their paths."""
@@ -174,6 +179,7 @@ class Watching:
 
     def _record(self, samples: Sequence[_Sample]) -> None:
         """Write the rows of samples that did not change while they were read."""
+        _state_line("")
         rows: list[dict[str, object]] = []
         kept = []
         for sample in samples:
@@ -203,6 +209,8 @@ def check_places(folder: Path, out: Path, gradcam: Optional[Path] = None) -> Non
     """Refuse a folder that is not there, and folders to write into that lie in it, or it in them."""
     if not is_folder(folder):
         raise RescanError(f"{shown(str(folder))}: no such folder to watch; make it, or check the path")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise RescanError(f"{shown(str(folder))}: may not be read; change its permissions")
     inner = Path(os.path.realpath(folder))
     for place in filter(None, (out, gradcam)):
         real = Path(os.path.realpath(place))
@@ -231,7 +239,8 @@ def _file_name(name: str) -> str:
 
 
 def _state_line(text: str) -> None:
-    """Show on a terminal what is going on, in one line that the next one replaces."""
+    """Show on a terminal what is going on, in one line that the next one replaces; "" removes it."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{shown(text)}\r")
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(f"\r\x1b[K{shown(text)[:width]}\r")
         sys.stderr.flush()
