@@ -84,3 +84,18 @@ except stopping.Stopped:
 """
     assert run(program, tmp_path, number) == [LINE % number.name]
     assert [path.name for path in tmp_path.iterdir()] == ["done"]
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_is_noted_and_wakes_who_waits(number, tmp_path):
+    program = f"""
+import os, signal, threading
+before = signal.getsignal({int(number)})
+threading.Timer(0.2, os.kill, (os.getpid(), {int(number)})).start()
+with stopping.noted() as asked:
+    assert asked.wait(50) and stopping.first() == "{number.name}"
+assert signal.getsignal({int(number)}) == before
+print(stopping.line(), file=sys.stderr)
+sys.exit(stopping.exit_code())
+"""
+    assert run(program, tmp_path, number) == [LINE % number.name]

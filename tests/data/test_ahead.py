@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from rescan.data.ahead import ahead
+from rescan.stopping import Stopped
 
 
 def test_entries_come_in_order_and_while_one_is_used_the_next_are_made():
@@ -30,14 +31,17 @@ def test_entries_come_in_order_and_while_one_is_used_the_next_are_made():
     assert list(ahead(iter([]), 1, "maker")) == []
 
 
-def test_a_fault_comes_behind_what_was_made_before_it():
+@pytest.mark.parametrize("fault", [ValueError, Stopped])
+def test_a_fault_comes_behind_what_was_made_before_it(fault):
+    """So does a signal that came while the thread started a process."""
+
     def entries():
         yield 1
-        raise ValueError("bad")
+        raise fault("bad")
 
     received = ahead(entries(), 3, "maker")
     assert next(received) == 1
-    with pytest.raises(ValueError, match="bad"):
+    with pytest.raises(fault, match="bad"):
         next(received)
 
 

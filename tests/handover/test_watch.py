@@ -50,12 +50,11 @@ class Killed(BaseException):
     """A kill, of a process that goes on to look at what it left."""
 
 
-@pytest.fixture(scope="module")
-def arm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("watch") / "arm"
+def made(folder, recipe, preparation, shape):
+    """The folder of an arm of one untrained network."""
     torch.manual_seed(0)
-    header = model_header(RECIPE, CLASSES, (1, 32, 32), preparation=PREPARATION)
-    save(folder / "fold0_seed0/model.safetensors", build(RECIPE, 2, (1, 32, 32)), header)
+    header = model_header(recipe, CLASSES, shape, preparation=preparation)
+    save(folder / "fold0_seed0/model.safetensors", build(recipe, 2, shape), header)
     fitted = {
         "head": "classification",
         "classes": 2,
@@ -69,6 +68,11 @@ def arm(tmp_path_factory):
     }
     (folder / "posttraining.json").write_text(json.dumps(fitted))
     return folder
+
+
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("watch") / "arm", RECIPE, PREPARATION, (1, 32, 32))
 
 
 @pytest.fixture
@@ -137,6 +141,21 @@ def test_each_file_has_the_row_of_predict_once(arm, inbox, tmp_path):
     assert last["image"].tolist()[len(first) :] == ["a.png", "damaged.png"]
     newest = last.drop_duplicates("image", keep="last").replace("./=d.png", "=d.png")
     same(newest[newest["image"] != "b.png"], predicted(arm, inbox, tmp_path / "p.csv"))
+
+
+def test_folders_of_slices_are_predicted_as_volumes(inbox, tmp_path):
+    steps = [{"name": "resize_volume", "size": [32, 32, 32]}]
+    deep = Preparation.model_validate({"reads": "volume", "channels": "gray", "steps": steps})
+    recipe = RECIPE.model_copy(update={"network": RECIPE.network.model_copy(update={"encoder": "cnn5_3d"})})
+    arm = made(tmp_path / "deep", recipe, deep, (1, 32, 32, 32))
+    for scan in ("patient1/left", "patient2"):
+        for number in range(1, 4):
+            put(inbox / scan / f"{number}.png", number)
+    rows = once(arm, inbox, tmp_path / "out")
+    assert rows["image"].tolist() == ["patient1/left", "patient2"]
+    same(rows, predicted(arm, inbox, tmp_path / "p.csv"))
+    put(inbox / "patient2/4.png", 4)
+    assert once(arm, inbox, tmp_path / "out")["image"].tolist() == ["patient1/left", "patient2", "patient2"]
 
 
 @pytest.mark.parametrize("seed", range(12))
