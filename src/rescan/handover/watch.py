@@ -78,7 +78,9 @@ def watch(
     file = out / TABLE
     with locked(file, "watch", lambda: "stop that one, or give another folder to write into"):
         output(file)
-        remove_temporaries(file)
+        for place in (file, gradcam):
+            if place is not None:
+                remove_temporaries(place)
         table = GrowingTable(file, columns_of(arm, points), number)
         inbox = Inbox(folder, settle, reads_volumes=arm.reads_volumes)
         with noted() as asked, on_device(arm, device) as torch_device:
