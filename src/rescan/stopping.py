@@ -38,9 +38,14 @@ def stoppable() -> None:
 def held() -> Iterator[None]:
     """Let a signal that comes in the block raise `Stopped` behind it: a process that is half started cannot be ended.
 
+    Only in the main thread, where signals raise anything.
+
     Raises:
         Stopped: A signal came.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     _holding.append(False)
     try:
         yield

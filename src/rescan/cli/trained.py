@@ -28,6 +28,10 @@ class RuntimeName(str, Enum):
     onnx = "onnx"
 
 
+Records = Annotated[
+    Optional[Path],
+    typer.Option(help="write a picture and a report of each DICOM input into this folder, for the patient's record"),
+]
 Computed = Annotated[
     RuntimeName, typer.Option(help="what computes the networks: torch, or onnxruntime, on the CPU and without torch")
 ]
@@ -80,12 +84,7 @@ def predict(
     report: Annotated[
         Optional[Path], typer.Option(help="write one page for people who read images, such as out.html")
     ] = None,
-    dicom: Annotated[
-        Optional[Path],
-        typer.Option(
-            help="write a picture and a report of each DICOM input into this folder, for the patient's record"
-        ),
-    ] = None,
+    dicom: Records = None,
     extent: Extent = None,
     patient: Annotated[str, typer.Option(help="a regular expression of the names of patients' folders")] = "patient.*",
     at: At = None,
@@ -152,7 +151,7 @@ def bundle(
 
 
 def watch(
-    model: Annotated[Path, typer.Argument(help="an arm's folder, such as results/demo/brain_tumor/cnn5")],
+    arm: TrainedArm,
     folder: Annotated[Path, typer.Argument(metavar="IN", help="the folder to watch; it is only read")],
     out: Annotated[Path, typer.Argument(help="the folder to write into; not in the other, and not around it")],
     settle: Annotated[
@@ -166,8 +165,10 @@ def watch(
     gradcam: Annotated[
         Optional[Path], typer.Option(help="draw a Grad-CAM overlay of each image into this folder")
     ] = None,
+    dicom: Records = None,
     extent: Extent = None,
     at: At = None,
+    runtime: Computed = RuntimeName.auto,
     device: Device = DeviceName.auto,
     log: Log = None,
 ) -> None:
@@ -176,7 +177,7 @@ def watch(
     from rescan.handover.watch import watch
 
     watch(
-        model,
+        arm,
         folder,
         out,
         settle=settle,
@@ -184,6 +185,8 @@ def watch(
         once=once,
         device=device,
         gradcam=gradcam,
+        dicom=dicom,
         extent=extent,
         at=at,
+        runtime=runtime,
     )

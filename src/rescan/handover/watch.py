@@ -14,8 +14,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional
 
-from rescan.arm_models import Arm, Chunk, chunks_of, load_arm, on_device
-from rescan.arm_rows import class_columns, column_at, named, points_at, shown
+from rescan.arm_models import Arm, Chunk, chunks_of, load_arm
+from rescan.arm_networks import on_device
+from rescan.arm_rows import FLAGS, class_columns, column_at, named, points_at, shown
+from rescan.bundle_files import opened
 from rescan.data.index import Files
 from rescan.data.readers.frames import frame_paths
 from rescan.errors import RescanError
@@ -26,13 +28,14 @@ from rescan.handover.inbox import Arrival, Inbox, digest_of, state_of
 from rescan.locks import locked
 from rescan.log import logger
 from rescan.named_files import is_folder, output
-from rescan.predict import LONGEST_NAME, map_drawer
+from rescan.predict import LONGEST_NAME
+from rescan.readouts.readout import MapPictures, Reader, computes_maps, how_explained, show
 from rescan.results.posttraining import FittedPoint
 from rescan.stopping import Stopped, noted
 
 TABLE = "predictions.csv"
 OF_WATCH = ("time", "model", "sha256", "state")  # columns beside those of `rescan predict`
-Writer = Callable[[Chunk, Sequence[str]], None]  # writes more of a chunk, given a name for each of its samples
+Writer = Callable[[Chunk, Sequence[str]], None]  # writes more of a chunk, given the names of its samples
 
 
 def watch(
@@ -45,8 +48,10 @@ def watch(
     once: bool,
     device: str,
     gradcam: Optional[Path] = None,
+    dicom: Optional[Path] = None,
     extent: Optional[tuple[float, ...]] = None,
     at: Optional[str] = None,
+    runtime: str = "auto",
 ) -> None:
     """Predict what arrives in a folder until SIGINT or SIGTERM, and write `<out>/predictions.csv`.
 
@@ -56,7 +61,7 @@ def watch(
     predicted: so it may be killed at any time.
 
     Args:
-        model: An arm's folder.
+        model: An arm's folder, or a bundle.
         folder: The folder, which is only read.
         out: The folder to write into.
         settle: Seconds for which a finished file has not changed.
@@ -64,27 +69,29 @@ def watch(
         once: Whether to end when what is there is predicted.
         device: auto, cpu or cuda.
         gradcam: Where to draw maps, if given: each picture lies as its image lies in the folder.
+        dicom: Where to write DICOM files for patients' records, if given (see `predict`); likewise.
         extent: As for `predict`.
         at: As for `predict`.
+        runtime: As for `predict`.
 
     Raises:
         RescanError: One of the folders lies in another, the model cannot be used, or another watch writes there.
         Stopped: It was asked to end.
     """
-    check_places(folder, out, gradcam)
-    arm = load_arm(model)
-    points, number = points_at(arm.posttraining, at), model_of(arm)
-    writers: list[Writer] = [] if gradcam is None else [map_drawer(arm, gradcam)]
+    check_places(folder, out, gradcam, dicom)
+    with opened(model) as place:
+        arm = load_arm(place, runtime)
+        points, number = points_at(arm.posttraining, at), model_of(arm)
+        write = _writer(arm, points, gradcam, dicom)
     file = out / TABLE
     with locked(file, "watch", lambda: "stop that one, or give another folder to write into"):
         output(file)
-        for place in (file, gradcam):
-            if place is not None:
-                remove_temporaries(place)
+        for written in filter(None, (file, gradcam, dicom)):
+            remove_temporaries(written)
         table = GrowingTable(file, columns_of(arm, points), number)
         inbox = Inbox(folder, settle, reads_volumes=arm.reads_volumes)
-        with noted() as asked, on_device(arm, device) as torch_device:
-            watching = Watching(arm, inbox, table, torch_device, asked, points, writers, extent)
+        with noted() as asked, on_device(arm.models, device) as torch_device:
+            watching = Watching(arm, inbox, table, torch_device, asked, write, points, extent)
             logger.info("%s: watched; %s has %d rows", folder, file, table.count)
             watching.drain() if once else watching.go_on(every)
             if asked.is_set():
@@ -110,8 +117,8 @@ class Watching:
     table: GrowingTable
     torch_device: Any
     asked: threading.Event
+    write: Writer
     points: Sequence[FittedPoint] = ()
-    writers: Sequence[Writer] = ()
     extent: Optional[tuple[float, ...]] = None
 
     def drain(self) -> None:
@@ -150,8 +157,7 @@ class Watching:
         with closing(chunks_of(self.arm, files, self.torch_device, self.points)) as chunks:
             for chunk in chunks:
                 names = [own.path.relative_to(self.inbox.folder).as_posix() for own in chunk.files]
-                for write in self.writers:
-                    write(chunk, [_file_name(name) for name in names])
+                self.write(chunk, names)
                 complete = []
                 for own, name, row in zip(chunk.files, names, chunk.rows):
                     sample = samples.pop(own.path)
@@ -207,14 +213,27 @@ class Watching:
             logger.info(text, self.table.path, len(kept) - unread, unread, self.table.count, self.inbox.waiting)
 
 
-def check_places(folder: Path, out: Path, gradcam: Optional[Path] = None) -> None:
+def _writer(arm: Arm, points: Sequence[FittedPoint], gradcam: Optional[Path], dicom: Optional[Path]) -> Writer:
+    """What writes pictures and DICOM files of a chunk, where they are asked for."""
+    readers: list[Reader] = [] if gradcam is None else [MapPictures(gradcam, arm.classes)]
+    if dicom is not None:
+        from rescan.readouts.dicom_records import DicomRecords
+
+        readers.append(DicomRecords(arm, points, dicom))
+    explained = how_explained(arm) if gradcam is not None or (readers and computes_maps(arm)) else None
+    return lambda chunk, names: show(
+        chunk._replace(start=0), names, [_file_name(name) for name in names], explained, readers
+    )
+
+
+def check_places(folder: Path, out: Path, *others: Optional[Path]) -> None:
     """Refuse a folder that is not there, and folders to write into that lie in it, or it in them."""
     if not is_folder(folder):
         raise RescanError(f"{shown(str(folder))}: no such folder to watch; make it, or check the path")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise RescanError(f"{shown(str(folder))}: may not be read; change its permissions")
     inner = Path(os.path.realpath(folder))
-    for place in filter(None, (out, gradcam)):
+    for place in filter(None, (out, *others)):
         real = Path(os.path.realpath(place))
         if real == inner or inner in real.parents or real in inner.parents:
             fault = f"{shown(str(place))}: and {shown(str(folder))}, which is watched, lie one in the other"
@@ -225,7 +244,7 @@ def check_places(folder: Path, out: Path, gradcam: Optional[Path] = None) -> Non
 def columns_of(arm: Arm, points: Sequence[FittedPoint]) -> list[str]:
     """The columns of the table: known before the first row, which may be of a file that cannot be read."""
     read = class_columns(arm.classes) if gives_probabilities(arm.posttraining) else ["grade"]
-    return ["image", "predicted", *read, *map(column_at, points), "problem", *OF_WATCH]
+    return ["image", "predicted", *read, *map(column_at, points), FLAGS, "problem", *OF_WATCH]
 
 
 def model_of(arm: Arm) -> str:
