@@ -84,7 +84,7 @@ def _has_torch() -> bool:
 
 def _load_torch(file: Path) -> tuple[Network, ModelHeader]:
     if not _has_torch():
-        raise RescanError(f"{file}: torch is not installed, which computes it; install it: pip install 'rescan[torch]'")
+        raise RescanError(f"{file}: torch is not installed, which runs it; install it: pip install torch torchvision")
     from rescan.models.model_files import load
 
     return load(file)
@@ -103,7 +103,7 @@ def torch_network(model: Model, option: str) -> Network:
         RescanError: Another runtime computes it.
     """
     if isinstance(model.network, OnnxNetwork):
-        raise RescanError(f"{option}: needs gradients, which {model.file} has not; use --runtime torch")
+        raise RescanError(f"{option} needs gradients, which {model.file} has not: let torch run it (--runtime torch)")
     return model.network
 
 

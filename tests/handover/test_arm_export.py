@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from rescan.arm_models import load_arm
 from rescan.cli.commands import app
 from rescan.errors import RescanError
-from rescan.evaluate_on import evaluate_on
 from rescan.handover.arm_export import export_arm
 from rescan.predict import predict
 
@@ -124,15 +123,26 @@ def test_a_sixteen_bit_store_goes_through_as_gray_levels(tmp_path):
     np.testing.assert_allclose(numbers(tmp_path / "onnx.csv")[1], numbers(tmp_path / "arm.csv")[1], atol=1e-4)
 
 
-def test_scores_of_labeled_files_are_the_same(place, tmp_path):
-    pd.DataFrame({"path": ["0.png"], "label": ["cat"]}).to_csv(place / "images/table.csv", index=False)
-    with pytest.raises(RescanError, match=r"metrics\.json"):  # the arm was not evaluated; its networks could be read
-        evaluate_on(place / "onnx", place / "images/table.csv", tmp_path / "out.json", "cpu", runtime="onnx")
+def test_both_commands_hand_the_runtime_on(place, tmp_path, monkeypatch):
+    seen = []
+
+    def load(_, runtime):
+        seen.append(runtime)
+        raise RescanError("enough")
+
+    (tmp_path / "table.csv").write_text("path,label\n")
+    commands = {"predict": [str(place / "images")], "evaluate-on": ["--table", str(tmp_path / "table.csv")]}
+    for command, arguments in commands.items():
+        monkeypatch.setattr(f"rescan.{command.replace('-', '_')}.load_arm", load)
+        out = ["--out", str(tmp_path / "out.json"), "--runtime", "onnx"]
+        ran = CliRunner().invoke(app, [command, str(place / "onnx"), *arguments, *out])
+        assert str(ran.exception) == "enough"
+    assert seen == ["onnx", "onnx"]
 
 
 def test_what_onnx_cannot_do_is_said_in_one_line(place, tmp_path):
     arguments = [place / "onnx", [place / "images"], tmp_path / "out.csv"]
-    with pytest.raises(RescanError, match=r"^--gradcam: needs gradients, [^\n]*; use --runtime torch$"):
+    with pytest.raises(RescanError, match=r"^a map of Grad-CAM needs gradients, [^\n]*--runtime torch\)$"):
         predict(*arguments, tmp_path / "maps", "cpu", runtime="onnx")
     with pytest.raises(RescanError, match=r"^device=cuda: ONNX files are run on the CPU[^\n]*$"):
         predict(*arguments, None, "cuda", runtime="onnx")

@@ -136,6 +136,7 @@ def bundle(
         str, typer.Option("--license", help="the license of networks and training data, for the model card")
     ] = "",
     intended_use: Annotated[str, typer.Option(help="what the networks are meant for, for the model card")] = "",
+    onnx: Annotated[bool, typer.Option("--onnx", help="add the networks as ONNX files, which need no torch")] = False,
     log: Log = None,
 ) -> None:
     """Write a trained arm as one file: networks, post-training, scores and a model card; predict takes it as a folder.
@@ -147,7 +148,7 @@ def bundle(
     from rescan.handover.bundling import bundle
 
     with opened(arm) as folder:
-        bundle(folder, out, {"license": license_text, "intended_use": intended_use})
+        bundle(folder, out, {"license": license_text, "intended_use": intended_use}, onnx=onnx)
 
 
 def watch(

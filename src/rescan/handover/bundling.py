@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rescan import __version__
+from rescan.arm_models import load_arm
 from rescan.bundle_files import CARD, CONTENT
 from rescan.errors import RescanError
 from rescan.files import sha256, writing
+from rescan.handover.arm_export import export_onnx
 from rescan.handover.gathered import gather
 from rescan.handover.model_card import model_card
 from rescan.handover.training_data import study_of, training_data
@@ -27,7 +29,7 @@ SAID = ("license", "intended_use")  # what only people know
 PLAIN_FILE = 0o100644 << 16
 
 
-def bundle(arm_folder: Path, out: Path, said: Mapping[str, str] | None = None) -> None:
+def bundle(arm_folder: Path, out: Path, said: Mapping[str, str] | None = None, *, onnx: bool = False) -> None:
     """Write an arm as one zip file, which `bundle_files.opened` reads: the same bytes of the same arm.
 
     Nothing in it is packed: a network's weights hardly shrink.
@@ -36,15 +38,18 @@ def bundle(arm_folder: Path, out: Path, said: Mapping[str, str] | None = None) -
         arm_folder: The folder of an arm that was run to its end; its study's tables lie beside it, or not.
         out: The bundle to write.
         said: What only people know: `license`, `intended_use`.
+        onnx: Whether to add the networks as ONNX files.
 
     Raises:
         RescanError: No finished arm in the folder, one of its networks or files is missing or damaged, or its networks
-            have different classes; or the file cannot be written.
+            have different classes, or cannot be written as ONNX files; or the file cannot be written.
     """
     out = output(out, [path for path in arm_folder.rglob("*") if path.is_file()])
     with tempfile.TemporaryDirectory(prefix="rescan-bundle-") as temporary:
         folder = Path(temporary) / "arm"
         posttraining = gather(arm_folder, folder)
+        if onnx:
+            export_onnx(load_arm(folder, "torch"), folder)
         content = described(arm_folder, folder, posttraining)
         content = content.model_copy(update={name: text for name, text in (said or {}).items() if text})
         metrics = Metrics.read_if_there(ArmFolder(folder).metrics)

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from rescan.errors import RescanError
 from rescan.files import copy_file, writing
+from rescan.onnx_networks import NAME as ONNX
 from rescan.paths import ArmFolder
 from rescan.results.map_files import MapSummary
 from rescan.results.metrics_file import Metrics
@@ -44,7 +45,7 @@ def gather(arm_folder: Path, out: Path, models: bool = True) -> Posttraining:
         if not source.is_file():
             beside = ", and the arms beside it whose networks it reads" if entry.file.startswith("..") else ""
             raise RescanError(f"{source}: no such file; copy the whole folder of the arm{beside}, or train it again")
-        for name in (*([source.name] if models else []), *BESIDE):
+        for name in (*([source.name, ONNX] if models else []), *BESIDE):
             if (source.parent / name).is_file():
                 _copy(source.parent / name, target.parent / name)
         _copy_summary(source.parent.parent, target.parent.parent)

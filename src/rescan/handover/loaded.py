@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rescan.arm_models import Arm, Chunk, in_chunks, load_arm
+from rescan.arm_networks import on_device
 from rescan.arm_rows import named, points_at, table_of
 from rescan.bundle_files import CONTENT, opened
 from rescan.catalogue import suggest
@@ -20,7 +21,7 @@ from rescan.errors import RescanError
 from rescan.handover.arrays_given import Given, files_of
 from rescan.heads.outputs import HEADS
 from rescan.preparation.sample import Prepared
-from rescan.readouts.readout import how_explained, map_section
+from rescan.readouts.readout import computes_maps, how_explained, map_section
 from rescan.results.bundle_file import Bundle
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from rescan.explanation.maps import Explained
     from rescan.preparation.placement import Placement
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES, RUNTIMES = ("auto", "cpu", "cuda"), ("auto", "torch", "onnx")
 
 
 class SampleMap(NamedTuple):
@@ -65,7 +66,7 @@ class LoadedModel:
         points: The names of its operating points.
     """
 
-    def __init__(self, arm: Arm, device: torch.device, card: Bundle | None) -> None:
+    def __init__(self, arm: Arm, device: torch.device | str, card: Bundle | None) -> None:
         self.classes = arm.classes
         self.points = list(dict.fromkeys(point.name for point in arm.posttraining.points))
         self._arm, self._device, self._card = arm, device, card
@@ -130,8 +131,9 @@ class LoadedModel:
             One per sample, in their order.
 
         Raises:
-            RescanError: As `predict`; or there is no such class.
+            RescanError: As `predict`; or there is no such class, or torch does not compute the networks.
         """
+        how_explained(self._arm, self._section)
         self._check_target(target)
         names, files = files_of(samples, self._arm.reads_volumes, extent)
         maps: list[SampleMap] = []
@@ -221,12 +223,14 @@ def _laid_back(own: SampleMap, where: Placement | Exception, of_volume: bool) ->
     return own._replace(map=whole, affine=where.source.affine) if of_volume else own._replace(map=whole[0])
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> LoadedModel:
+def load(path: str | os.PathLike[str], *, device: str = "auto", runtime: str = "auto") -> LoadedModel:
     """Read a trained arm: its networks stay in memory, or on the GPU, for as many calls as wanted.
 
     Args:
         path: A bundle that `rescan bundle` made, or an arm's folder.
         device: auto (a GPU if torch can use one), cpu or cuda.
+        runtime: What computes the networks: torch; onnx, without torch and without maps, where the bundle has ONNX
+            files; or auto, torch where it is installed.
 
     Raises:
         RescanError: There is neither; the bundle is damaged, or of a newer format; or there is no such device.
@@ -234,8 +238,13 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> LoadedModel:
     place = Path(path)
     if device not in DEVICES:
         raise RescanError(f"device {device!r}: use {', '.join(DEVICES)}")
+    if runtime not in RUNTIMES:
+        raise RescanError(f"runtime {runtime!r}: use {', '.join(RUNTIMES)}")
     with opened(place) as folder:
-        return LoadedModel(load_arm(folder), _usable(device), Bundle.read_if_there(folder / CONTENT))
+        arm = load_arm(folder, runtime)
+        held = _usable(device) if computes_maps(arm) else device
+        with on_device(arm.models, held):
+            return LoadedModel(arm, held, Bundle.read_if_there(folder / CONTENT))
 
 
 def _usable(device: str) -> torch.device:

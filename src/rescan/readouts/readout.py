@@ -93,7 +93,7 @@ def how_explained(arm: Arm, section: Explanation | None = None) -> Explained:
     from rescan.explanation.maps import explained_by
 
     model = arm.models[0]
-    return explained_by(torch_network(model, "--gradcam"), model.header, section or map_section(arm))
+    return explained_by(torch_network(model, "a map of Grad-CAM"), model.header, section or map_section(arm))
 
 
 def show(
