@@ -368,3 +368,15 @@ def test_exported_volumes_lie_where_the_source_lies(dtype, tmp_path):
 def test_only_volumes_are_exported(tmp_path):
     with pytest.raises(RescanError, match=r"preparations\.p: makes images"):
         export(make_study(FLAT), "p", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "step", [{"name": "resize_volume", "size": [16, 8, 8]}, {"name": "pad_volume", "size": [16, 8, 8]}]
+)
+def test_a_volume_of_three_columns_is_no_image_of_three_colors(step):
+    write_nifti(Path("raw/v.nii"), np.random.default_rng(0).integers(0, 900, (3, 20, 16)).astype(np.int16))
+    steps = preparation([step, {"name": "window", "low": 0.0, "high": 900.0}])
+    (item,) = prepare(Files(Path("raw/v.nii")), steps).items
+    assert item.shape == (16, 8, 8, 1)
+    slim = preparation([{"name": "window", "low": 0.0, "high": 900.0}])
+    assert prepare(Files(Path("raw/v.nii")), slim).items[0].shape == (16, 20, 3, 1)

@@ -78,7 +78,7 @@ def _read_volume(files: Files, preparation: Preparation) -> Scan:
     mask = None if files.mask is None else _read_volume_mask(files.mask, files.extent, values.shape, affine)
     layers = None if files.layers is None else volumes.read_layers(files.layers, values.shape)
     measured = kind in MEASURED or files.extent is not None
-    return Scan(values, mask, affine, layers, None, measured, source=values.shape)
+    return Scan(values, mask, affine, layers, None, measured, source=values.shape, of_volume=True)
 
 
 @contextmanager

@@ -198,7 +198,7 @@ def _shown(scan: Scan, channels: str = "gray") -> Scan:
     elif scan.values.dtype != np.uint8 and scan.window is None:
         raise _needs_window(scan.values)
     if channels == "rgb" and scan.values.ndim == 2:
-        return scan._replace(values=cv2.cvtColor(scan.values, cv2.COLOR_GRAY2RGB))
+        return scan._replace(values=cv2.cvtColor(scan.values, cv2.COLOR_GRAY2RGB), of_volume=False)
     return scan
 
 

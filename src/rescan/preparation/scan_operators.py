@@ -21,7 +21,7 @@ class Scan(NamedTuple):
     """A volume or an image on its way through a preparation.
 
     Attributes:
-        values: (D, H, W), W above 3, or (H, W) or (H, W, 3) for an image: uint8, which are gray levels, or any other
+        values: (D, H, W), or (H, W) or (H, W, 3) for an image: uint8, which are gray levels, or any other
             type in the source's units, or in gray levels where there is a window. NaN: no value, which is black.
         mask: (D, H, W) or (H, W) uint8 of 0 and 255, if there is one.
         affine: (4, 4) of the index (d, h, w, 1), to millimeters; of an image's (h, w), d is 0. None: unknown.
@@ -31,6 +31,7 @@ class Scan(NamedTuple):
         views: Of values in units of their own, how their file asks to show them.
         grid: (4, 4) of the index to the world of its file (`reading.Source`), if that is followed through all steps.
         source: (D, H, W) or (H, W) of the file, in voxels or pixels.
+        of_volume: Whether three axes are those of a volume, even if the last one has three voxels as colors have.
     """
 
     values: np.ndarray
@@ -42,11 +43,13 @@ class Scan(NamedTuple):
     views: tuple[View, ...] = ()
     grid: Optional[np.ndarray] = None
     source: tuple[int, ...] = ()
+    of_volume: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(D, H, W), or (H, W)."""
-        return self.values.shape[:2] if self.values.shape[2:] == (3,) else self.values.shape
+        colors = self.values.shape[2:] == (3,) and not self.of_volume
+        return self.values.shape[:2] if colors else self.values.shape
 
     @property
     def voxel(self) -> np.ndarray:
