@@ -50,9 +50,9 @@ def known_range(model: str, header: ModelHeader) -> TrainingRange | None:
     """
     path = RunFolder(Path(model).parent).training_range
     if not Path(path).is_file():
-        logger.warning(
-            "%s: no such file, so that no image is flagged as unlike the training images; run infer again", path
-        )
+        place = Path(path)
+        text = "%s: no %s beside the model: no image is flagged as unlike the training images; run infer again"
+        logger.warning(text, place.parent.name, place.name)
         return None
     training = read_range(path)
     own = training.header

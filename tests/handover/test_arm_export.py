@@ -12,6 +12,7 @@ import torch
 from small_arms import CLASSES, IMAGES, small_arm, write_arm, write_images, write_network, write_volumes
 from typer.testing import CliRunner
 
+import rescan
 from rescan.arm_models import load_arm
 from rescan.cli.commands import app
 from rescan.errors import RescanError
@@ -69,6 +70,25 @@ def test_without_torch_onnx_predicts_the_same(place, tmp_path):
     assert ran.returncode == 1
     assert "torch is not installed" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_bundle_with_onnx_files_predicts_without_torch(place, tmp_path):
+    file = tmp_path / "model.rescan.zip"
+    made = CliRunner().invoke(app, ["bundle", str(place / "arm"), "-o", str(file), "--onnx"])
+    assert made.exit_code == 0, made.output
+    ran = run_without_torch("predict", file, place / "images", "--out", tmp_path / "out.csv")
+    assert ran.returncode == 0, ran.stderr
+    assert numbers(tmp_path / "out.csv")[0] == numbers(place / "torch.csv")[0]
+    images = sorted((place / "images").iterdir())
+    by_onnx, by_torch = (rescan.load(file, runtime=runtime) for runtime in ("onnx", "torch"))
+    tables = [model.predict(images)[CLASSES].to_numpy(float) for model in (by_onnx, by_torch)]
+    np.testing.assert_allclose(*tables, atol=1e-4)
+    with pytest.raises(RescanError, match="load with runtime='torch'"):
+        by_onnx.explain(images[:1])
+    with pytest.raises(RescanError, match="device=cuda: ONNX files are run on the CPU"):
+        rescan.load(file, runtime="onnx", device="cuda")
+    with pytest.raises(RescanError, match="runtime 'onx': use auto, torch, onnx"):
+        rescan.load(file, runtime="onx")
 
 
 def test_volumes_and_all_heads_are_the_same(tmp_path):

@@ -16,6 +16,7 @@ from PIL import Image
 from sample_arms import finish, small_study
 from typer.testing import CliRunner
 
+import rescan
 from rescan.bundle_files import opened
 from rescan.cli import app
 from rescan.errors import RescanError
@@ -139,8 +140,15 @@ def test_the_card_has_every_section_and_the_scores(arm, file):
 def test_a_folder_without_its_study_and_scores_is_bundled(arm, tmp_path, caplog):
     shutil.copytree(arm, tmp_path / "alone")
     (tmp_path / "alone/metrics.json").unlink()
+    (tmp_path / "alone/gradcam").mkdir()
+    (tmp_path / "alone/gradcam/summary.json").write_text('{"head": "classification"}')  # as an older Rescan wrote it
     bundle(tmp_path / "alone", tmp_path / "alone.zip")
     assert "the bundle has no scores" in caplog.text
+    assert "left out: " in caplog.text
+    old = rescan.load(tmp_path / "alone", device="cpu")
+    assert old.predict([np.eye(40, dtype=np.uint8)])["problem"].tolist() == [""]
+    with pytest.raises(RescanError, match=r"summary\.json: .* is missing; delete it and run gradcam again"):
+        old.explain([np.eye(40, dtype=np.uint8)])
     with opened(tmp_path / "alone.zip") as folder:
         content = Bundle.read(folder / "bundle.json")
         assert "Not evaluated" in (folder / "MODEL_CARD.md").read_text()

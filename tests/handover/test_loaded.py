@@ -84,6 +84,7 @@ def test_arrays_are_read_as_the_files_that_hold_them(model, files):
         (np.zeros((4, 5), np.int64), "of int64"),
         (np.zeros((0, 5), np.uint8), "array 0: is"),
         (np.array([["a"]]), "array 0: is"),
+        (Path(__file__).parent, "is a folder; the model reads images: give the paths"),
         (["x.png", None], "x.png: no such file"),
         ([None], "sample 0: is a NoneType"),
         ("\0", "no such file"),
@@ -111,7 +112,7 @@ def test_other_mistakes(model, files, tmp_path):
     assert table["predicted"].isna().all()
     (no_map,) = model.explain([tmp_path / "broken.png"])
     assert (no_map.problem, no_map.map) == ("not an image", None)
-    assert model.predict([]).columns.tolist() == ["image", "predicted", "problem"]
+    assert model.predict([]).columns.tolist() == ["image", "predicted", "flags", "problem"]
 
 
 def test_a_map_is_that_of_the_network_on_the_grid_of_the_file(arm, model, files):
@@ -171,7 +172,9 @@ def test_a_script_of_three_lines_reads_dicom_files_and_says_nothing(home, tmp_pa
     ended = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, timeout=300, cwd=tmp_path, check=False
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 0
+    (said,) = ended.stderr.splitlines()  # this arm is older than the files that say what it was trained on
+    assert said.startswith("fold0_seed0: no training_range.safetensors beside the model")
     assert ended.stdout.strip() in CLASSES
 
 

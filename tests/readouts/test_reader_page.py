@@ -17,6 +17,7 @@ from made_readouts import CLASSES, HOSTILE, readout
 from PIL import Image
 
 from rescan.errors import RescanError
+from rescan.onnx_networks import OnnxNetwork
 from rescan.predict import predict
 from rescan.readouts import reader_page
 from rescan.readouts.page_pictures import LEVELS, layers_of
@@ -187,7 +188,7 @@ def test_predict_makes_the_maps_once_for_all_and_writes_the_page_or_nothing(arm_
 
 def test_a_runtime_without_maps_leaves_them_out(arm, tmp_path):
     assert computes_maps(arm)
-    assert not computes_maps(arm._replace(models=[arm.models[0]._replace(network=object())]))
+    assert not computes_maps(arm._replace(models=[arm.models[0]._replace(network=object.__new__(OnnxNetwork))]))
     page = ReaderPage(arm, [], tmp_path / "out.html", None)
     own = readout(0, "a.png")
     page.add(own._replace(maps=None))

@@ -12,7 +12,7 @@ import numpy as np
 from rescan.data.index import Files
 from rescan.data.readers.frames import file_and_frame
 from rescan.errors import RescanError, shown
-from rescan.named_files import is_there
+from rescan.named_files import is_folder, is_there
 
 Given = Union[str, "os.PathLike[str]", np.ndarray]
 OF_IMAGES = "(H, W) or (H, W, 3), of uint8, uint16 or floats"
@@ -44,6 +44,8 @@ def files_of(
             path = Path(sample)
             if not is_there(file_and_frame(path)[0]):
                 raise RescanError(f"{shown(path)}: no such file; give paths of image files, or arrays")
+            if not reads_volumes and is_folder(path):
+                raise RescanError(f"{shown(path)}: is a folder; the model reads images: give the paths of their files")
             names.append(str(path))
             files.append(Files(path, extent=extent))
         else:

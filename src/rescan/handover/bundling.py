@@ -13,7 +13,7 @@ from rescan.bundle_files import CARD, CONTENT
 from rescan.errors import RescanError
 from rescan.files import sha256, writing
 from rescan.handover.arm_export import export_onnx
-from rescan.handover.gathered import gather
+from rescan.handover.gathered import gather, inside
 from rescan.handover.model_card import model_card
 from rescan.handover.training_data import study_of, training_data
 from rescan.log import logger
@@ -22,7 +22,7 @@ from rescan.paths import ArmFolder
 from rescan.results.bundle_file import FORMAT, Bundle, BundledFile, BundledNetwork
 from rescan.results.metrics_file import Metrics
 from rescan.results.posttraining import Posttraining
-from rescan.results.trained_model import header_of
+from rescan.results.trained_model import ModelHeader, header_of
 
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # that a zip can name: equal bundles are equal files
 SAID = ("license", "intended_use")  # what only people know
@@ -50,12 +50,11 @@ def bundle(arm_folder: Path, out: Path, said: Mapping[str, str] | None = None, *
         posttraining = gather(arm_folder, folder)
         if onnx:
             export_onnx(load_arm(folder, "torch"), folder)
-        content = described(arm_folder, folder, posttraining)
-        content = content.model_copy(update={name: text for name, text in (said or {}).items() if text})
         metrics = Metrics.read_if_there(ArmFolder(folder).metrics)
         if metrics is None:
             logger.warning("%s: no metrics.json: the bundle has no scores", arm_folder)
-        header = header_of(folder / content.networks[0].file)
+        content, header = described(arm_folder, metrics)
+        content = content.model_copy(update={name: text for name, text in (said or {}).items() if text})
         card = model_card(content, header, posttraining, metrics)
         (folder / CARD).write_text(card, "utf-8")
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -67,29 +66,28 @@ def bundle(arm_folder: Path, out: Path, said: Mapping[str, str] | None = None, *
     logger.info("%s: %d networks of %s, %.1f MB", out, len(content.networks), content.arm, size)
 
 
-def described(arm_folder: Path, gathered: Path, posttraining: Posttraining) -> Bundle:
-    """What is to be said of an arm, without the list of its files.
+def described(arm_folder: Path, metrics: Metrics | None) -> tuple[Bundle, ModelHeader]:
+    """What is to be said of an arm, without the list of its files; and the header of its first network.
 
     Args:
         arm_folder: Where the arm lies, with its study around it, or none; an opened bundle has been described.
-        gathered: A folder with all its networks (see `gather`).
-        posttraining: What is in that.
+        metrics: Its scores, if it was evaluated.
 
     Raises:
         RescanError: A file is damaged, or its networks have different classes.
     """
-    headers = [header_of(gathered / entry.file) for entry in posttraining.models]
+    posttraining = Posttraining.read(ArmFolder(arm_folder).posttraining)
+    headers = [header_of(arm_folder / entry.file) for entry in posttraining.models]
     first = headers[0]
     if any((own.study, own.scale, own.classes) != (first.study, first.scale, first.classes) for own in headers):
         raise RescanError(f"{arm_folder}: its networks are of different studies or classes; run the arm again")
-    metrics = Metrics.read_if_there(ArmFolder(gathered).metrics)
     if metrics is not None and (metrics.study, metrics.classes) != (first.study, first.classes):
         raise RescanError(f"{ArmFolder(arm_folder).metrics}: is of other classes than its networks; run evaluate again")
     before = Bundle.read_if_there(arm_folder / CONTENT)
     study = None if before else study_of(arm_folder, first)
     arm = metrics.arm if metrics else arm_folder.resolve().name if posttraining.ensemble else first.arm
     networks = [
-        BundledNetwork(file=entry.file, arm=header.arm, fold=header.fold, seed=header.seed)
+        BundledNetwork(file=inside(entry.file), arm=header.arm, fold=header.fold, seed=header.seed)
         for entry, header in zip(posttraining.models, headers)
     ]
     own = {
@@ -100,7 +98,7 @@ def described(arm_folder: Path, gathered: Path, posttraining: Posttraining) -> B
     if before:
         own = {name: getattr(before, name) for name in {*own, *SAID} & before.model_fields_set}
         arm = before.arm
-    return Bundle(
+    content = Bundle(
         format=FORMAT,
         version=__version__,
         study=first.study,
@@ -111,6 +109,7 @@ def described(arm_folder: Path, gathered: Path, posttraining: Posttraining) -> B
         files={},
         **own,
     )
+    return content, first
 
 
 def _zip(files: Mapping[str, Path], out: Path) -> None:

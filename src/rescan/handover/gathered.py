@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from rescan.errors import RescanError
 from rescan.files import copy_file, writing
+from rescan.log import logger
 from rescan.onnx_networks import NAME as ONNX
 from rescan.paths import ArmFolder
+from rescan.results.json_result import JsonResult
 from rescan.results.map_files import MapSummary
 from rescan.results.metrics_file import Metrics
 from rescan.results.posttraining import Posttraining
 
+Result = TypeVar("Result", bound=JsonResult)
 BESIDE = ("training_range.safetensors",)  # of a run, beside its model, where they are there
 
 
@@ -31,7 +35,7 @@ def gather(arm_folder: Path, out: Path, models: bool = True) -> Posttraining:
         What is written as posttraining.json: it names the networks by their new places.
 
     Raises:
-        RescanError: No finished arm in the folder, or one of its networks is not there; or a file is damaged.
+        RescanError: No finished arm in the folder, its posttraining.json is damaged, or a network is not there.
     """
     own, new = ArmFolder(arm_folder), ArmFolder(out)
     if not Path(own.posttraining).is_file():
@@ -39,7 +43,7 @@ def gather(arm_folder: Path, out: Path, models: bool = True) -> Posttraining:
             f"{arm_folder}: no posttraining.json in it; give the folder of an arm that was run to its end"
         )
     posttraining = Posttraining.read(own.posttraining)
-    entries = [entry.model_copy(update={"file": _inside(entry.file)}) for entry in posttraining.models]
+    entries = [entry.model_copy(update={"file": inside(entry.file)}) for entry in posttraining.models]
     for entry, moved in zip(posttraining.models, entries):
         source, target = arm_folder / entry.file, out / moved.file
         if not source.is_file():
@@ -49,17 +53,26 @@ def gather(arm_folder: Path, out: Path, models: bool = True) -> Posttraining:
             if (source.parent / name).is_file():
                 _copy(source.parent / name, target.parent / name)
         _copy_summary(source.parent.parent, target.parent.parent)
-    if (metrics := Metrics.read_if_there(own.metrics)) is not None:
+    if (metrics := read_or_warn(Metrics, own.metrics)) is not None:
         metrics.write(new.metrics)
     gathered = posttraining.model_copy(update={"models": entries})
     gathered.write(new.posttraining)
     return gathered
 
 
-def _inside(file: str) -> str:
+def inside(file: str) -> str:
     """Where a model file of an arm's folder, or of an arm beside it, goes inside: without what leads out."""
     parts = PurePosixPath(os.path.normpath(file)).parts
     return str(PurePosixPath(*(part for part in parts if part not in ("..", "/"))))
+
+
+def read_or_warn(kind: type[Result], path: str) -> Result | None:
+    """A file that predicts nothing; None, with a warning, if it is of an older Rescan or damaged."""
+    try:
+        return kind.read_if_there(path)
+    except RescanError as error:
+        logger.warning("left out: %s", error)
+        return None
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -69,6 +82,6 @@ def _copy(source: Path, target: Path) -> None:
 
 def _copy_summary(source: Path, target: Path) -> None:
     """Copy the summary of an arm's maps, by which those of new images are made, without samples."""
-    summary = MapSummary.read_if_there(ArmFolder(source).gradcam.summary)
+    summary = read_or_warn(MapSummary, ArmFolder(source).gradcam.summary)
     if summary is not None:
         summary.model_copy(update={"chosen": []}).write(ArmFolder(target).gradcam.summary)

@@ -23,6 +23,7 @@ from rescan.heads.outputs import HEADS
 from rescan.preparation.sample import Prepared
 from rescan.readouts.readout import computes_maps, how_explained, map_section
 from rescan.results.bundle_file import Bundle
+from rescan.study import Explanation
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +71,10 @@ class LoadedModel:
         self.classes = arm.classes
         self.points = list(dict.fromkeys(point.name for point in arm.posttraining.points))
         self._arm, self._device, self._card = arm, device, card
-        self._section = map_section(arm)
+        try:
+            self._section: Explanation | RescanError = map_section(arm)
+        except RescanError as error:  # of an older Rescan, which only explaining needs
+            self._section = error
         self._lock = threading.Lock()
 
     @property
@@ -78,8 +82,12 @@ class LoadedModel:
         """What it is: study, arm, classes, networks, the training data in numbers, license, intended use."""
         if self._card is None:
             from rescan.handover.bundling import described
+            from rescan.handover.gathered import read_or_warn
+            from rescan.paths import ArmFolder
+            from rescan.results.metrics_file import Metrics
 
-            self._card = described(self._arm.folder, self._arm.folder, self._arm.posttraining)
+            folder = self._arm.folder
+            self._card, _ = described(folder, read_or_warn(Metrics, ArmFolder(folder).metrics))
         return self._card
 
     def predict(
@@ -133,7 +141,10 @@ class LoadedModel:
         Raises:
             RescanError: As `predict`; or there is no such class, or torch does not compute the networks.
         """
-        how_explained(self._arm, self._section)
+        if not computes_maps(self._arm):
+            raise RescanError("explain: needs networks that torch runs, for their gradients; load with runtime='torch'")
+        if isinstance(self._section, RescanError):
+            raise self._section
         self._check_target(target)
         names, files = files_of(samples, self._arm.reads_volumes, extent)
         maps: list[SampleMap] = []
@@ -165,19 +176,28 @@ class LoadedModel:
             maps[place] = _laid_back(own._replace(prepared=prepared), where, of_volume)
         return maps
 
+    def _explained(self, target: str | None, *, by_grade: bool) -> Explained:
+        """What is explained: the head of the study's maps, or another one that answers in the target's terms."""
+        from rescan.explanation.maps import head_of
+
+        section = self._section if isinstance(self._section, Explanation) else None
+        explained = how_explained(self._arm, section)
+        of_classes = target in self.classes or (target is None and not by_grade and HEADS[explained.head].of_classes)
+        heads = [head for head in explained.network.heads if HEADS[head].of_classes == of_classes]
+        return explained._replace(head=head_of(heads, explained.head)) if heads else explained
+
     def _raw(
         self, chunk: Chunk, samples: Sequence[Prepared], target: str | None
     ) -> Iterator[tuple[str, Explained, np.ndarray]]:
         """Of each readable sample: what its map is evidence for, how it was made, and the raw map of each item."""
         from rescan.explanation.maps import DIRECTIONS, in_batches
-        from rescan.explanation.new_maps import of_grades, targets_of_new
+        from rescan.explanation.new_maps import targets_of_new
 
-        reading, explained = chunk.reading, how_explained(self._arm, self._section)
+        reading = chunk.reading
         if reading is None:
             return
         logs = reading.log_probabilities
-        if logs is None or (target in DIRECTIONS.values() and target not in self.classes):
-            explained = of_grades(explained)
+        explained = self._explained(target, by_grade=logs is None)
         probabilities = np.empty((len(samples), 0)) if logs is None else np.exp(logs)
         of_classes = HEADS[explained.head].of_classes
         words = dict(enumerate(self.classes)) if of_classes else dict(DIRECTIONS)
