@@ -99,3 +99,16 @@ print(stopping.line(), file=sys.stderr)
 sys.exit(stopping.exit_code())
 """
     assert run(program, tmp_path, number) == [LINE % number.name]
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_second_signal_ends_what_only_noted_the_first(tmp_path, number):
+    program = f"""
+import os, time
+with stopping.noted() as asked:
+    os.kill(os.getpid(), {int(number)})
+    assert asked.wait(5)
+    os.kill(os.getpid(), {int(number)})
+    time.sleep(60)
+"""
+    assert run(program, tmp_path, number) == [LINE % number.name]

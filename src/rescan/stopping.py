@@ -59,12 +59,15 @@ def held() -> Iterator[None]:
 def noted() -> Iterator[threading.Event]:
     """Let SIGINT and SIGTERM only be noted while the block runs, in the main thread; yield what is set by the first.
 
-    Who waits for the event wakes up by it; what is under way is ended by whoever looks at it.
+    Who waits for the event wakes up by it; what is under way is ended by whoever looks at it. A second signal ends the
+    process at once.
     """
     asked = threading.Event()
 
     def note(number: int, _: FrameType | None) -> None:
         receive(number)
+        if asked.is_set():
+            _end()
         asked.set()
 
     numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]

@@ -130,6 +130,17 @@ def test_a_series_is_finished_when_none_of_its_slices_changed(folder, caplog):
     assert caplog.messages == []
 
 
+def test_volumes_that_lie_together_wait_one_by_one(folder):
+    box = Inbox(folder, 5, reads_volumes=True)
+    for number in range(3):
+        put(folder / f"{number}.nii.gz")
+        put(folder / f"scan/{number}.png")
+    assert names(box, 0) == []
+    assert box.waiting == 4
+    names(box, 6)
+    assert box.waiting == 4
+
+
 def test_slices_that_lie_loose_are_said_and_left_out(folder, caplog):
     box = Inbox(folder, 0, reads_volumes=True)
     put(folder / "1.png")

@@ -116,8 +116,11 @@ def test_each_file_has_the_row_of_predict_once(arm, inbox, tmp_path):
         put(inbox / name, seed)
     (inbox / "damaged.png").write_bytes((inbox / "a.png").read_bytes()[:200])
     write_dicom(inbox / "frames.dcm", np.arange(3 * 32 * 32).reshape(3, 32, 32).astype(np.uint8))
-    out = tmp_path / "out"
+    out, note = tmp_path / "out", tmp_path / "maps/.notes.2024.txt"
+    note.parent.mkdir()
+    note.touch()
     first = once(arm, inbox, out, gradcam=tmp_path / "maps")
+    assert note.exists()
     of_predict = predicted(arm, inbox, tmp_path / "p.csv")
     same(first, of_predict.assign(image=of_predict["image"].str.replace("^=", "./=", regex=True)))
     assert first["image"].tolist() == [

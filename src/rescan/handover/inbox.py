@@ -16,6 +16,7 @@ from rescan.predict import is_one_volume, volumes_among
 from rescan.walk import entries_of, files_below
 
 TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".swp", "~")
+OF_VOLUMES = (".nii", ".nii.gz", ".mgh", ".mgz", ".nrrd")  # endings of files that are a volume each
 MOST = 4096  # samples that one look gives, and images whose state is remembered between two
 
 Stamp = tuple[int, int, int]  # a file's size in bytes, and the nanoseconds of its last change and of that of its entry
@@ -94,7 +95,9 @@ class Inbox:
         volumes, others = volumes_among(kinds)
         for path in others:
             self._say(path, "is no volume, and lies beside some; left out")
-        self.waiting = len(growing)
+        alone = {name for name in files if name not in settled and name.casefold().endswith(OF_VOLUMES)}
+        slices = {(self.folder / name).parent for name in files if name not in settled and name not in alone}
+        self.waiting = len(alone) + len(slices)
         for path in volumes:
             name = path.relative_to(self.folder).as_posix()
             if path == self.folder:

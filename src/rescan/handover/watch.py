@@ -86,11 +86,10 @@ def watch(
     file = out / TABLE
     with locked(file, "watch", lambda: "stop that one, or give another folder to write into"):
         output(file)
-        for written in filter(None, (file, gradcam, dicom)):
-            remove_temporaries(written)
+        remove_temporaries(file)
         table = GrowingTable(file, columns_of(arm, points), number)
         inbox = Inbox(folder, settle, reads_volumes=arm.reads_volumes)
-        with noted() as asked, on_device(arm.models, device) as torch_device:
+        with on_device(arm.models, device) as torch_device, noted() as asked:
             watching = Watching(arm, inbox, table, torch_device, asked, write, points, extent)
             logger.info("%s: watched; %s has %d rows", folder, file, table.count)
             watching.drain() if once else watching.go_on(every)
