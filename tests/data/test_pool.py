@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,11 @@ except stopping.Stopped:
     os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=60)[1]
     assert (rest, process.returncode) == ("stopped by SIGINT; the same command goes on, or begins again", 130)
+
+
+def test_threads_that_start_processes_leave_the_main_module():
+    before = sys.modules["__main__"]
+    with ThreadPoolExecutor(4) as threads:
+        found = [threads.submit(lambda: list(one_by_one(root_or_crash, [1, 4], "work"))) for _ in range(8)]
+    assert [one.result() for one in found] == [[1.0, 2.0]] * 8
+    assert sys.modules["__main__"] is before

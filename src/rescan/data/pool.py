@@ -33,6 +33,7 @@ Result = TypeVar("Result")
 SOCKETS = "rescan-pool-"  # how the names of folders of sockets begin
 PATIENCE = 300  # seconds
 MOST_IN_CHUNK = 64  # items that a worker takes at once
+_main_module = threading.Lock()
 CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}  # of the code, not from outside
 
 
@@ -161,13 +162,14 @@ def _without_main(function: Callable[..., object]) -> Iterator[None]:
     Args:
         function: What they call; if it is of the main module, that stays.
     """
-    main = sys.modules["__main__"]
-    if getattr(function, "func", function).__module__ != "__main__":
-        sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _main_module:  # threads may start processes at the same time
+        main = sys.modules["__main__"]
+        if getattr(function, "func", function).__module__ != "__main__":
+            sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _context(function: Callable[..., object]) -> Any:
