@@ -59,7 +59,7 @@ def test_each_fault_has_a_sentence_with_both_numbers():
     assert together.startswith(
         "gray levels, contrast and detail together unlike those of the training images (distance 0.1"
     )
-    assert "limit 0.1, 99.9 % of the training images below 3)" in together
+    assert "limit 0.1 by 20 images held out, 99.9 % of the training images below 3)" in together
     size = "size 64 × 1,064, training 30 to 40 × 36 (height × width)"
     assert flags(image(source=(64, 1064)), sizes={"height": (30, 40), "width": (36, 36)}) == size
     assert flags(image(170, 230, source=(8, 8)), **known).split("; ")[0] == gray
@@ -85,10 +85,8 @@ def test_a_volume_of_other_millimeters():
 def test_the_distance_is_that_from_the_gaussian():
     """Along a component of variance 1, with 1 beside: 8 / √2; along another direction 8 / √1."""
     text = flags(image(), np.float32([[8, 0, 0, 0]]))
-    whole = (
-        "farther from the training images in feature space than 99.5 % of images like them (distance 5.66, limit 3.5, "
-    )
-    assert text == f"{whole}99.9 % of the training images below 3)"
+    whole = "farther from the training images in feature space than 99.5 % of images like them (distance 5.66, "
+    assert text == f"{whole}limit 3.5 by 20 images held out, 99.9 % of the training images below 3)"
     assert "distance 8," in flags(image(), np.float32([[0, 0, 0, 8]]))
     assert flags(image(), np.float32([[3, 0, 0, 0]])) == ""
     assert "distance nan" in flags(image(), np.float32([[np.nan, 0, 0, 0]]))

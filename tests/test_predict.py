@@ -279,7 +279,7 @@ def test_images_unlike_the_training_images_are_predicted_and_flagged(arm, tmp_pa
     texts = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["flags"].tolist()
     assert texts[0] == ""
     assert texts[1].startswith("farther from the training images in feature space than 99.5 % of images like them (")
-    assert f"(distance {limit * 2**0.5:.3g}, limit {limit:.3g}, " in texts[1]
+    assert f"(distance {limit * 2**0.5:.3g}, limit {limit:.3g} by " in texts[1]
     assert pd.read_csv(tmp_path / "out_patients.csv")["flagged"].tolist() == [1]
     assert "2 predicted by 2 networks, 1 unlike the training images (flags)" in caplog.text
     write_range(place, make_range(**known, model="another"))

@@ -13,6 +13,8 @@ from rescan.data.headers import header_of
 from rescan.data.index import Files
 from rescan.log import logger
 from rescan.metrics.feature_distance import QUANTILE, distances
+from rescan.onnx_networks import NAME as ONNX
+from rescan.onnx_networks import read_header
 from rescan.paths import RunFolder
 from rescan.preparation.sample import Prepared
 from rescan.results.damage import damaged
@@ -60,7 +62,8 @@ def known_range(model: str, header: ModelHeader) -> TrainingRange | None:
         if getattr(own, key) != getattr(header, key):
             fault = f"is of {key} {getattr(own, key)!r}, the network of {getattr(header, key)!r}"
             raise damaged(path, STEP, fault)
-    if own.model is not None and Path(model).suffix == ".safetensors" and own.model != model_checksum(model):
+    by_onnx = Path(model).name == ONNX
+    if own.model is not None and own.model != (read_header(Path(model))[1] if by_onnx else model_checksum(model)):
         raise damaged(path, STEP, f"is of other weights than {Path(model).name} has")
     return training
 
@@ -99,7 +102,8 @@ def _beyond(training: TrainingRange, name: str, vectors: np.ndarray) -> list[str
     if measured is None:
         return [""] * len(vectors)
     far = distances(vectors, training.gaussians[name], measured.noise)
-    known = f"limit {measured.limit:.3g}, 99.9 % of the training images below {measured.at(HIGHEST)[0]:.3g}"
+    by = f"limit {measured.limit:.3g} by {training.header.held_out:,} images held out"
+    known = f"{by}, 99.9 % of the training images below {measured.at(HIGHEST)[0]:.3g}"
     return ["" if distance <= measured.limit else f"distance {distance:.3g}, {known}" for distance in far]
 
 

@@ -17,6 +17,7 @@ from rescan.files import write_table
 from rescan.models import model_files
 from rescan.models.normalization import normalize
 from rescan.paths import Paths
+from rescan.results.training_range import read_range
 from rescan.study import Run
 from rescan.training import classification, state, trainer
 from rescan.training.forward_pass import Versions, predict_outputs
@@ -71,6 +72,20 @@ def seen_items(monkeypatch):
 
 def train_plain(study, **options):
     train(Run(study, "plain", 0, 0), CPU, **options)
+
+
+def test_extra_images_belong_to_the_range_of_the_training_and_are_not_predicted(make_study, make_store):
+    study = make_study(data={"extra": OTHERS}, stages={"main": stage(samples=["own", "others"])})
+    splits = make_store(study)
+    extra = with_extra(splits)
+    train_plain(study)
+    infer(Run(study, "plain", 0, 0), CPU)
+    predicted = pd.read_csv(RUN / "predictions.csv")
+    header = read_range(RUN / "training_range.safetensors").header
+    assert header.images == (predicted["part"] == "train").sum() + len(extra)
+    assert header.held_out == (predicted["part"] == "validation").sum()
+    assert not set(extra) & set(predicted["sample"])
+    assert len(predicted) == len(splits) - len(extra)
 
 
 def test_a_stage_trains_on_the_sources_that_it_names(make_study, make_store, monkeypatch):

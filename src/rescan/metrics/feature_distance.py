@@ -18,6 +18,7 @@ from rescan.results.training_range import Gaussian
 MOST_COMPONENTS = 64
 MOST_NUMBERS = 1 << 18  # of the components: 1 MB
 LEAST_SHARE = 1e-3  # of the whole variance, that each direction has at least: else what never varied decides alone
+BLOCK = 256  # vectors
 TINY = 1e-9  # the same of the vectors' square, where a network gives all images one vector
 QUANTILE = 0.995  # of images that the network did not see lie within the limit; there are two distances
 
@@ -52,6 +53,9 @@ def fit(vectors: np.ndarray, seed: int) -> Fitted:
 
 def distances(vectors: np.ndarray, gaussian: Gaussian, noise: float) -> np.ndarray:
     """The Mahalanobis distance of vectors (n, D) from a Gaussian: (n,) float64, 0 at its center, without units."""
+    if len(vectors) > BLOCK:  # copies of all vectors would be large
+        parts = (vectors[start : start + BLOCK] for start in range(0, len(vectors), BLOCK))
+        return np.concatenate([distances(part, gaussian, noise) for part in parts])
     centered = vectors.astype(np.float64) - gaussian.center
     along = centered @ gaussian.components.T.astype(np.float64)
     inside = (along**2 / (gaussian.variances.astype(np.float64) + noise)).sum(axis=1)

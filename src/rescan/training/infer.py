@@ -37,7 +37,9 @@ def infer(run: Run, machine: Machine) -> None:
     """
     recipe, folder = run.settings, run.folder
     images, items = loader.read_items(run)
-    items = items[items["part"] != "extra"].reset_index(drop=True)
+    is_extra = items["part"] == "extra"  # not predicted; some are looked at as training images
+    every = pd.concat([items[~is_extra], items[is_extra]], ignore_index=True)
+    items = every[: int((~is_extra).sum())]
     held_out = items["part"].isin(["validation", "test"]).to_numpy()
     with machine.lease() as device:
         network, header = model_files.load_run(run.trained)
@@ -47,18 +49,20 @@ def infer(run: Run, machine: Machine) -> None:
                 f"{run.store}: its images are {are}, the network takes {takes}; let the steps end with a size"
             )
         shown = held_out & (held_out.cumsum() <= MOST_VECTORS)
-        chosen = chosen_items(run, items, network.size)
-        with_vector = shown.copy()
-        with_vector[chosen["row"]] = True
+        chosen = chosen_items(run, every, network.size)
+        rows = np.union1d(np.arange(len(items)), chosen["row"])
+        shown = np.isin(rows, np.flatnonzero(shown))
+        with_vector = shown | np.isin(rows, chosen["row"])
         outputs, vectors = forward_pass(
             network.to(device).eval(),
             images,
-            items["item"].to_numpy(),
+            every["item"].to_numpy()[rows],
             recipe.normalization,
             device,
             versions=Versions(recipe.inference, run.preparation.background),
             with_vector=with_vector,
         )
+        outputs = {name: output[: len(items)] for name, output in outputs.items()}
         head = heads.HEADS[recipe.epoch_head]
         predicted = head.decide(outputs[head.name], len(run.study.data.classes))
         # Of an external data set a collapse is diagnosed at home; of several labels there is no class for all images.
@@ -72,8 +76,8 @@ def infer(run: Run, machine: Machine) -> None:
         logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)
     training_range = None
     if run.study.home is None:
-        of_chosen = vectors[np.isin(np.flatnonzero(with_vector), chosen["row"])]
-        training_range = range_of(run, items, chosen, images, of_chosen)
+        of_chosen = vectors[np.isin(rows[with_vector], chosen["row"])]
+        training_range = range_of(run, every, chosen, images, of_chosen)
     keys = items.assign(fold=run.fold, seed=run.seed)[KEYS]
     with together():
         PREDICTIONS.write(folder.predictions, pd.concat([keys, pd.DataFrame(heads.columns(outputs))], axis=1))

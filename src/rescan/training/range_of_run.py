@@ -26,11 +26,12 @@ from rescan.results.training_range import (
 from rescan.study import Run
 from rescan.training.randomness import seed_of
 
+TRAINED_ON = ["train", "extra"]
 MOST_IMAGES = 5000  # of the training part that are looked at, and as many that are held out
 MOST_NUMBERS = 1 << 25  # of the vectors of either: 134 MB
 FEWEST = 100  # images, however long their vectors
 LARGEST = 1e15  # in a vector: of larger numbers no distance can be computed
-FEWEST_OF_DEVICE = 5  # images: the name of a device with fewer is kept out
+FEWEST_OF_DEVICE = 5  # groups, such as patients: the name of a device with fewer is kept out
 
 
 class _Sides(NamedTuple):
@@ -43,8 +44,8 @@ class _Sides(NamedTuple):
 def chosen_items(run: Run, items: pd.DataFrame, size: int) -> pd.DataFrame:
     """The items that are looked at: of some training samples, drawn by the run's seed, and of some held out.
 
-    These are of the validation part; without one, of the test part, which the run validates on. All items of a sample
-    are chosen, or none.
+    Extra training data count as training samples. Those held out are of the validation part; without one, of the test
+    part, which the run validates on. All items of a sample are chosen, or none.
 
     Args:
         run: The run.
@@ -57,8 +58,8 @@ def chosen_items(run: Run, items: pd.DataFrame, size: int) -> pd.DataFrame:
     part = "validation" if (items["part"] == "validation").any() else "test"
     most = max(FEWEST, min(MOST_IMAGES, MOST_NUMBERS // size))
     chosen = []
-    for side in ("train", part):
-        own = items.loc[items["part"] == side, ["sample"]]
+    for side, parts in (("train", TRAINED_ON), (part, [part])):
+        own = items.loc[items["part"].isin(parts), ["sample"]]
         names = own["sample"].drop_duplicates().to_numpy()
         patches = max(1, len(own) // max(1, len(names)))
         if len(names) > (count := max(2, most // patches)):
@@ -128,7 +129,9 @@ def _distance(vectors: _Sides, seed: int) -> Optional[tuple[Measured, Gaussian]]
 
 
 def _quantiles(values: _Sides) -> dict[str, Any]:
-    return {side: np.quantile(own, LEVELS).tolist() for side, own in values._asdict().items()}
+    """Of both sides; where nothing is held out, those of the training stand for both."""
+    sides = {"training": values.training, "held_out": values.held_out if len(values.held_out) else values.training}
+    return {side: np.quantile(own, LEVELS).tolist() for side, own in sides.items()}
 
 
 def _extents(run: Run, training: np.ndarray, shape: tuple[int, ...]) -> dict[str, tuple[float, float]]:
@@ -142,11 +145,13 @@ def _extents(run: Run, training: np.ndarray, shape: tuple[int, ...]) -> dict[str
 
 def _of_files(run: Run, items: pd.DataFrame) -> tuple[dict[str, tuple[int, int]], list[str], int]:
     """The sizes of the training samples' files, their common devices, and how many samples are of other devices."""
-    training = items.loc[items["part"] == "train", "sample"]
+    training = items.loc[items["part"].isin(TRAINED_ON), "sample"]
     samples = read_samples(run.study)
     samples = samples[samples["sample"].isin(training)]
     known = {name: values for name in SIZES if (values := samples.loc[samples[name] > 0, name]).size}
     sizes = {name: (int(values.min()), int(values.max())) for name, values in known.items()}
-    counts = samples["device"].value_counts().drop("", errors="ignore") if "device" in samples else pd.Series(dtype=int)
-    common = counts[counts >= FEWEST_OF_DEVICE]
-    return sizes, sorted(map(str, common.index)), int(counts.sum() - common.sum())
+    if "device" not in samples:
+        return sizes, [], 0
+    named = samples[samples["device"] != ""].groupby("device")["group"]
+    common = named.nunique() >= FEWEST_OF_DEVICE
+    return sizes, sorted(map(str, common.index[common])), int(named.size()[~common].sum())

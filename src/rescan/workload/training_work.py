@@ -56,7 +56,7 @@ def inference(run: Run, parts: Parts) -> Work:
         on_gpu=True,
         with_torch=True,
         numbers=numbers,
-        memory_mb=900 + weights,
+        memory_mb=1400 + weights,  # with what the heads take of 10,000 images
         gpu_mb=forward_mb(items, cost),
         disk_mb=3.0,
     )
