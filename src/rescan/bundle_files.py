@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rescan.data.sources.archives import BROKEN, extract
 from rescan.data.sources.members import is_zip, members
@@ -45,7 +45,7 @@ def opened(path: Path) -> Iterator[Path]:
     if not is_zip(bundle):
         raise RescanError(f"{shown(path)}: is no bundle; give an arm's folder, or a file that `rescan bundle` made")
     with tempfile.TemporaryDirectory(prefix="rescan-bundle-") as temporary:
-        folder = Path(temporary) / "arm"
+        folder = Path(temporary) / bundle.name  # which stands in messages, too
         try:
             content = _content(bundle)
             extract(bundle, folder)
@@ -81,7 +81,7 @@ def _content(bundle: Path) -> Bundle:
     held = sum(member.size for member in found.values())
     if held > max(SMALL, MOST_RATIO * bundle.stat().st_size):
         raise RescanError(f"{bundle}: holds {held / 1e6:.0f} MB, over {MOST_RATIO} times its own size; {AGAIN}")
-    lost = sorted(set(content.files) - set(found))
+    lost = sorted({*content.files, PurePosixPath(ArmFolder(".").posttraining).name} - set(found))
     if lost:
         raise RescanError(f"{bundle}: {lost[0]} is missing; {AGAIN}")
     for name, member in found.items():

@@ -15,8 +15,8 @@ from rescan import touched
 from rescan.data.gray_levels import of_store
 from rescan.errors import RescanError
 from rescan.heads.outputs import HEADS
-from rescan.results.arrays import CHECKSUM, read_metadata
-from rescan.results.trained_model import STEP, ModelHeader
+from rescan.results.arrays import CHECKSUM
+from rescan.results.trained_model import ModelHeader, model_checksum
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -147,7 +147,7 @@ def load_onnx(path: Path, trained: Path) -> tuple[OnnxNetwork, ModelHeader]:
             or cannot run it.
     """
     header, weights = read_header(path)
-    if trained.exists() and checksum_of(trained) != weights:
+    if trained.exists() and (model_checksum(trained) or "") != weights:
         raise _unusable(path, f"was made from another model than {trained.name} beside it")
     try:
         import onnxruntime
@@ -177,20 +177,12 @@ def _misfit(shapes: dict[str, list[Any]], takes: Sequence[int]) -> str | None:
     return None if heads and set(shapes) == {*heads, VECTORS} else f"gives {', '.join(shapes)}, not heads and {VECTORS}"
 
 
-def checksum_of(weights: Path) -> str:
-    """The checksum in a model.safetensors; "" if an older version wrote it.
-
-    Raises:
-        RescanError: The file is missing or damaged.
-    """
-    header = json.loads(str(read_metadata(weights, STEP).get("rescan", "{}")))
-    return str(header.get(CHECKSUM, ""))
-
-
 def threads() -> int:
     """How many threads a network may use: as many as OMP_NUM_THREADS says, which torch heeds, too; else all cores."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else len(os.sched_getaffinity(0))
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _unusable(path: Path, fault: str) -> RescanError:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import save as save_file
+from sample_files import make_range
 from small_arms import CLASSES, IMAGES, small_arm, write_arm, write_images, write_network, write_volumes
 from typer.testing import CliRunner
 
@@ -17,7 +20,9 @@ from rescan.arm_models import load_arm
 from rescan.cli.commands import app
 from rescan.errors import RescanError
 from rescan.handover.arm_export import export_arm
+from rescan.handover.gathered import gather
 from rescan.predict import predict
+from rescan.results.training_range import write_range
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -174,6 +179,23 @@ def test_what_onnx_cannot_do_is_said_in_one_line(place, tmp_path):
     with pytest.raises(RescanError, match=r"averages over augmented copies, which torch makes; use --runtime torch$"):
         predict(tmp_path / "onnx", [place / "images"], tmp_path / "out.csv", None, "cpu")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_ranges_and_files_of_other_networks_are_refused_or_left_out(place, tmp_path, caplog):
+    copy = shutil.copytree(place / "onnx", tmp_path / "onnx")
+    of_other = make_range(model="of another one")
+    write_range(copy / "fold0_seed0/training_range.safetensors", of_other)
+    with pytest.raises(RescanError, match=r"training_range\.safetensors: .*is of other weights than model\.onnx has"):
+        load_arm(copy, "onnx")
+    arm = shutil.copytree(place / "arm", tmp_path / "arm")
+    shutil.copy(place / "onnx/fold0_seed0/model.onnx", arm / "fold0_seed1")
+    shutil.copy(place / "onnx/fold0_seed0/model.onnx", arm / "fold0_seed0")
+    gather(arm, tmp_path / "gathered")
+    assert [path.parent.name for path in (tmp_path / "gathered").rglob("*.onnx")] == ["fold0_seed0"]
+    assert "fold0_seed1/model.onnx: was made from another model than model.safetensors beside it" in caplog.text
+    (arm / "fold0_seed0/model.safetensors").write_bytes(save_file({}, {"rescan": "{"}))
+    with pytest.raises(RescanError, match="its header is no JSON object"):
+        load_arm(arm, "onnx")
 
 
 def test_a_machine_without_onnxruntime_is_told_what_to_install(place, monkeypatch):

@@ -145,6 +145,7 @@ def test_pictures_end_at_the_limit_and_rows_too(arm, tmp_path, monkeypatch):
     assert f"{40 - pictured} images of 40 are shown without pictures" in content
     assert "The first 30 of 40 images; the table of predictions has all." in content
     assert content.count("<tr data-kinds") == 30
+    assert re.search(r"<p>\w+: (\d+)", content).group(1) == "40"
     assert content.count("<article") == pictured
 
 

@@ -12,10 +12,11 @@ from rescan.errors import RescanError
 from rescan.files import writing
 from rescan.handover.gathered import gather
 from rescan.log import logger
-from rescan.onnx_networks import NAME, checksum_of, with_header
+from rescan.onnx_networks import NAME, with_header
 from rescan.paths import ArmFolder
 from rescan.replacing import replacing
 from rescan.results.posttraining import Posttraining
+from rescan.results.trained_model import model_checksum
 
 SCRIPT = "model.ts"  # of a network as TorchScript, beside where its model.safetensors was
 
@@ -65,7 +66,7 @@ def export_onnx(arm: Arm, folder: Path) -> None:
         except RescanError as error:
             raise RescanError(f"{model.file}: {error}") from None
         with writing(place.with_name(NAME)) as temporary:
-            temporary.write_bytes(with_header(graph, model.header, checksum_of(Path(model.file))))
+            temporary.write_bytes(with_header(graph, model.header, model_checksum(model.file) or ""))
 
 
 def export_torchscript(arm: Arm, folder: Path) -> None:

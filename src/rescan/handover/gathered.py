@@ -10,11 +10,13 @@ from rescan.errors import RescanError
 from rescan.files import copy_file, writing
 from rescan.log import logger
 from rescan.onnx_networks import NAME as ONNX
+from rescan.onnx_networks import read_header
 from rescan.paths import ArmFolder
 from rescan.results.json_result import JsonResult
 from rescan.results.map_files import MapSummary
 from rescan.results.metrics_file import Metrics
 from rescan.results.posttraining import Posttraining
+from rescan.results.trained_model import model_checksum
 
 Result = TypeVar("Result", bound=JsonResult)
 BESIDE = ("training_range.safetensors",)  # of a run, beside its model, where they are there
@@ -49,7 +51,8 @@ def gather(arm_folder: Path, out: Path, models: bool = True) -> Posttraining:
         if not source.is_file():
             beside = ", and the arms beside it whose networks it reads" if entry.file.startswith("..") else ""
             raise RescanError(f"{source}: no such file; copy the whole folder of the arm{beside}, or train it again")
-        for name in (*([source.name, ONNX] if models else []), *BESIDE):
+        names = [source.name] * models + [ONNX] * (models and _fits(source)) + [*BESIDE]
+        for name in names:
             if (source.parent / name).is_file():
                 _copy(source.parent / name, target.parent / name)
         _copy_summary(source.parent.parent, target.parent.parent)
@@ -73,6 +76,19 @@ def read_or_warn(kind: type[Result], path: str) -> Result | None:
     except RescanError as error:
         logger.warning("left out: %s", error)
         return None
+
+
+def _fits(trained: Path) -> bool:
+    """Whether the ONNX file beside a model was made from it; one that was not is left out, with a warning."""
+    file = trained.with_name(ONNX)
+    try:
+        fits = file.is_file() and read_header(file)[1] == (model_checksum(trained) or "")
+    except RescanError as error:
+        logger.warning("left out: %s", error)
+        return False
+    if file.is_file() and not fits:
+        logger.warning("left out: %s: was made from another model than %s beside it", file, trained.name)
+    return fits
 
 
 def _copy(source: Path, target: Path) -> None:

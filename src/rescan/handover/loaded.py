@@ -108,7 +108,8 @@ class LoadedModel:
 
         Returns:
             A row per sample, in their order, with the columns of `rescan predict`: image (the path, or `array 0`),
-            predicted, grade or a probability per class, problem (why a sample could not be read; else "").
+            predicted, grade or a probability per class, flags (what is unlike the training images), problem (why a
+            sample could not be read; else "").
 
         Raises:
             RescanError: No such file or operating point; an array of another shape or type.

@@ -134,7 +134,6 @@ def _counted(name: str, part: DataPart) -> str:
 def _evaluated(bundle: Bundle) -> Iterator[str]:
     parts = {name: part for name, part in bundle.data.parts.items() if name != "train"} if bundle.data else {}
     yield _bullets([_counted(name, part) for name, part in parts.items()]) or UNKNOWN
-    yield "No group (near-duplicates, or a patient) is on both sides of a split that Rescan made."
 
 
 def _trained(bundle: Bundle, header: ModelHeader) -> Iterator[str]:

@@ -21,7 +21,6 @@ from rescan.results.metrics_file import Metrics
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 VERSION = "1.0.0"  # of what is laid out as this module does
 UNKNOWN = "not stated by who exported it"
-SIZES = 'Where files do not say how large volumes are, add `--extent "[2, 3, 3]"` (millimeters).'
 STEPS = "rescan.handover.monai_steps"
 NOT_A_DEVICE = "Not a medical device: it must not decide on the diagnosis or treatment of a person."
 

@@ -109,6 +109,7 @@ class ReaderPage:
         self.multilabel = arm.posttraining.thresholds is not None
         self.entries: list[Entry] = []
         self.counts: Counter[str] = Counter()
+        self.read: Counter[str] = Counter()
         self.room, self.left_out = LIMIT, 0
 
     @property
@@ -122,6 +123,7 @@ class ReaderPage:
         self.counts["images"] += 1
         self.counts["unread"] += bool(entry.problem)
         self.counts["flagged"] += bool(entry.flags)
+        self.read.update(entry.predicted)
         if len(self.entries) < ROWS:
             self.entries.append(entry)
 
@@ -131,7 +133,6 @@ class ReaderPage:
         Args:
             patients: What patients are read as, a row each; None without any.
         """
-        read = Counter(name for entry in self.entries for name in entry.predicted)
         view: dict[str, Any] = {
             "facts": self.facts,
             "caution": self.facts.caution,
@@ -139,7 +140,7 @@ class ReaderPage:
             "counts": self.counts,
             "left_out": self.left_out,
             "limit": LIMIT // 1_000_000,
-            "read": [(name, read[name]) for name in (*self.facts.classes, "none") if read[name]],
+            "read": [(name, self.read[name]) for name in (*self.facts.classes, "none") if self.read[name]],
             "flagged": any(entry.flags for entry in self.entries),
             "graded": any(entry.grade is not None for entry in self.entries),
             "of_volumes": any(entry.volumes for entry in self.entries),
