@@ -5,12 +5,14 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch: more only wait for each other
 
 import logging
+import signal
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
 settings.load_profile("any machine")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` would have all processes ignore it
 
 
 def pytest_collection_modifyitems(items):

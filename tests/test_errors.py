@@ -13,7 +13,7 @@ import pytest
 from rescan.data.audit.inspection import inspect
 from rescan.data.readers import images, volumes
 from rescan.data.readers.kinds import kind_of
-from rescan.errors import FAULTS, in_words
+from rescan.errors import FAULTS, fault_of, in_words
 
 
 @pytest.mark.parametrize("number", FAULTS)
@@ -70,3 +70,10 @@ def test_no_image_is_taken_for_damaged_where_the_machine_has_a_fault(tmp_path, m
     monkeypatch.setattr(builtins, "open", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         read(path)
+
+
+def test_an_error_that_comes_from_itself_ends():
+    first, second = ValueError("first"), KeyError("second")
+    first.__cause__, second.__context__ = second, first
+    assert fault_of(first) is None
+    assert in_words(first) is None

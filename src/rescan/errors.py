@@ -74,7 +74,9 @@ def is_full(error: BaseException) -> bool:
 def fault_of(error: BaseException) -> tuple[int, str] | None:
     """The number of the system's fault that an error comes from, and the file, "" if unknown; None if of none."""
     seen: BaseException | None = error
-    while seen is not None:
+    passed: set[int] = set()  # an error may come from one that came from it
+    while seen is not None and id(seen) not in passed:
+        passed.add(id(seen))
         if isinstance(seen, OSError) and seen.errno is not None:
             if seen is error or seen.errno in FULL or seen.errno == errno.ENOMEM:
                 return seen.errno, os.fsdecode(seen.filename) if isinstance(seen.filename, (str, bytes)) else ""

@@ -134,3 +134,12 @@ def test_threads_that_start_processes_leave_the_main_module():
         found = [threads.submit(lambda: list(one_by_one(root_or_crash, [1, 4], "work"))) for _ in range(8)]
     assert [one.result() for one in found] == [[1.0, 2.0]] * 8
     assert sys.modules["__main__"] is before
+
+
+def test_a_pool_that_finds_its_own_pipe_closed_is_one_whose_worker_ended(monkeypatch, caplog):
+    def submit(*_, **__):
+        raise OSError("handle is closed")
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.submit", submit)
+    assert list(pooled(root_or_crash, [1, 4, 9], 2, "work")) == [1, 2, 3]
+    assert "a worker process ended" in caplog.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
 import shutil
@@ -13,11 +12,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional, TypeVar
 
@@ -26,6 +24,7 @@ import cv2
 from rescan.errors import RescanError
 from rescan.log import logger, progress
 from rescan.stopping import held
+from rescan.temporary_folders import locked_folder
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -112,7 +111,10 @@ def _in_pool(
             for result in results:
                 yield result
                 start += 1
-        except BrokenProcessPool:
+        except (BrokenProcessPool, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise
+            # Where a worker ends early, the pool may find its own pipe closed: an OSError without a number.
             suspects = items[start : start + chunk * (processes + 1)]  # more are never under way
             message = "%s: a worker process ended, for a damaged file or for memory; the next %d are read one by one"
             logger.warning(message, what, len(suspects))
@@ -189,34 +191,13 @@ def _context(function: Callable[..., object]) -> Any:
 @lru_cache(maxsize=1)  # once in a process
 def _keep_sockets_apart() -> None:
     """Let multiprocessing keep its sockets in a folder that is locked; remove those of processes that were killed."""
-    for old in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*"):
-        with suppress(OSError):  # of another user, or of a process that lives
-            _lock_folder(old)
-            shutil.rmtree(old)
-    folder, before = _own_folder(), tempfile.tempdir
+    folder, before = str(locked_folder(SOCKETS)[0]), tempfile.tempdir
     util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=-101)  # behind that of what is in it
     tempfile.tempdir = folder
     try:
         util.get_temp_dir()
     finally:
         tempfile.tempdir = before
-
-
-def _own_folder() -> str:
-    while True:
-        folder = tempfile.mkdtemp(prefix=SOCKETS)
-        try:
-            _lock_folder(Path(folder))
-        except (BlockingIOError, FileNotFoundError):  # another process took it for an old one before it was locked
-            continue
-        except OSError:  # no locks there
-            pass
-        return folder
-
-
-def _lock_folder(folder: Path) -> None:
-    """Lock a folder until this process ends."""
-    fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _work_through(function: Callable[[Item], Result], items: Sequence[Item], sending: Connection) -> None:
