@@ -67,12 +67,24 @@ def load_networks(folder: Path, posttraining: Posttraining, runtime: str) -> lis
         if file.parent.name != own and re.fullmatch(RUN.format(fold=r"\d+", seed=r"\d+"), file.parent.name):
             raise RescanError(f"{file}: is of fold {header.fold} and seed {header.seed}; copy the whole folder again")
         models.append(Model(network, header, entry.inference, str(file)))
+    _check_arms(models)
     if any(model.header.classes != models[0].header.classes for model in models):
         raise RescanError(f"{folder}: its networks were trained with different classes; run the arm again")
     shared = [head for head in heads.HEADS if all(head in model.network.heads for model in models)]
     if fault := misfit(posttraining, shared, len(models[0].header.classes)):
         raise damaged(ArmFolder(folder).posttraining, Posttraining.step, fault)
     return models
+
+
+def _check_arms(models: list[Model]) -> None:
+    """Refuse networks of several arms in the folder of one."""
+    first: dict[Path, Model] = {}
+    for model in models:
+        other = first.setdefault(Path(model.file).parent.parent, model)
+        for key in ("study", "scale", "arm"):
+            if (own := getattr(model.header, key)) != (its := getattr(other.header, key)):
+                fault = f"is of {key} {own!r}, {other.file} of {its!r}"
+                raise RescanError(f"{model.file}: {fault}; copy the whole folder of the arm again")
 
 
 def _has_torch() -> bool:

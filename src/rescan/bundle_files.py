@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -12,16 +13,21 @@ from rescan.data.sources.members import is_zip, members
 from rescan.errors import RescanError, shown
 from rescan.files import sha256
 from rescan.named_files import is_folder, regular
+from rescan.onnx_networks import NAME as ONNX
+from rescan.onnx_networks import read_header
 from rescan.paths import ArmFolder
 from rescan.results.bundle_file import LARGEST, Bundle, check_format
 from rescan.results.posttraining import Posttraining
-from rescan.results.trained_model import header_of
+from rescan.results.trained_model import header_of, model_checksum
+from rescan.temporary_folders import temporary_folder
 
 CONTENT = "bundle.json"
 CARD = "MODEL_CARD.md"
 KINDS = (".json", ".md", ".onnx", ".safetensors")  # of files: nothing in them runs
 MOST_RATIO, SMALL = 20, 100_000_000  # bytes: weights that were trained hardly pack
 AGAIN = "get it again from who made it"
+# What the messages of steps say that is to be done.
+OF_MAKER = re.compile(r"; (delete it and )?run \w+ (again|first)$|; export the arm with --format onnx again$", re.M)
 
 
 @contextmanager
@@ -44,15 +50,29 @@ def opened(path: Path) -> Iterator[Path]:
     bundle = regular(path, remedy="give the folder of an arm that was run to its end, or a bundle")
     if not is_zip(bundle):
         raise RescanError(f"{shown(path)}: is no bundle; give an arm's folder, or a file that `rescan bundle` made")
-    with tempfile.TemporaryDirectory(prefix="rescan-bundle-") as temporary:
-        folder = Path(temporary) / bundle.name  # which stands in messages, too
+    with temporary_folder("rescan-bundle-") as temporary:
+        folder = temporary / bundle.name  # which stands in messages, too
         try:
             content = _content(bundle)
             extract(bundle, folder)
             _check(folder, content)
             yield folder
         except RescanError as error:
-            raise RescanError(str(error).replace(str(folder), shown(path))) from error
+            text = OF_MAKER.sub(f"; {AGAIN}", str(error))  # who has only the bundle cannot run a step
+            raise RescanError(text.replace(str(folder), shown(path))) from error
+
+
+def check_apart(model: Path, *outputs: Path | None) -> None:
+    """Refuse outputs that are the model that is read, or lie in its folder, whose files they could replace.
+
+    Raises:
+        RescanError: One is, or does.
+    """
+    place = Path(os.path.realpath(model))
+    for out in filter(None, outputs):
+        real = Path(os.path.realpath(out))
+        if real == place or place in real.parents:
+            raise RescanError(f"{shown(out)}: is the model that is read, or lies in its folder; give another place")
 
 
 def _content(bundle: Path) -> Bundle:
@@ -105,7 +125,11 @@ def _check(folder: Path, content: Bundle) -> None:
     for network in content.networks:
         if network.file not in content.files:
             raise RescanError(f"{folder / network.file}: is missing; {AGAIN}")
-        header = header_of(folder / network.file)
+        trained = folder / network.file
+        onnx = trained.with_name(ONNX)
+        if onnx.is_file() and read_header(onnx)[1] != (model_checksum(trained) or ""):
+            raise RescanError(f"{onnx}: was made from another model than {trained.name} beside it; {AGAIN}")
+        header = header_of(trained)
         expected = {"study": content.study, "scale": content.scale, "classes": content.classes}
         for key, value in {**expected, **network.model_dump(exclude={"file"})}.items():
             if (found := getattr(header, key)) != value:

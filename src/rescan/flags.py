@@ -54,7 +54,7 @@ def known_range(model: str, header: ModelHeader) -> TrainingRange | None:
     if not Path(path).is_file():
         place = Path(path)
         text = "%s: no %s beside the model: no image is flagged as unlike the training images; run infer again"
-        logger.warning(text, place.parent.name, place.name)
+        logger.warning(text, place.parent.relative_to(place.parents[2]), place.name)
         return None
     training = read_range(path)
     own = training.header

@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sample_arms import finish, small_study
+from small_arms import small_arm, write_network
 from typer.testing import CliRunner
 
 import rescan
+from rescan.arm_models import load_arm
 from rescan.bundle_files import opened
 from rescan.cli import app
 from rescan.errors import RescanError
@@ -179,3 +181,29 @@ def test_bundling_imports_no_torch(arm, tmp_path):
         f"bundle(Path({str(arm)!r}), Path({str(tmp_path / 'x.zip')!r})); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_no_output_replaces_the_model_that_is_read(arm, file, tmp_path):
+    folder, bundle_of_it = shutil.copytree(arm, tmp_path / "arm"), shutil.copy(file, tmp_path / "model.zip")
+    before = {path: path.read_bytes() for path in [Path(bundle_of_it), *folder.rglob("*")] if path.is_file()}
+    for command in (
+        ["predict", bundle_of_it, arm, "--out", bundle_of_it],
+        ["predict", bundle_of_it, arm, "--out", str(tmp_path / "p.csv"), "--report", bundle_of_it],
+        ["predict", str(folder), arm, "--out", str(folder / "posttraining.json")],
+        ["evaluate-on", str(folder), "--table", str(arm), "--out", str(folder / "metrics.json")],
+        ["bundle", bundle_of_it, "-o", bundle_of_it],
+        ["export", str(folder), "--format", "onnx", "--out", str(folder / "onnx")],
+        ["watch", str(folder), str(tmp_path), str(folder / "out"), "--once"],
+    ):
+        ended = CliRunner().invoke(app, [str(word) for word in command])
+        assert isinstance(ended.exception, RescanError), command
+        assert "is the model that is read, or lies in its folder; give another place" in str(ended.exception)
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(before)
+
+
+def test_networks_of_two_arms_in_one_folder_are_refused(tmp_path):
+    small_arm(tmp_path / "arm")
+    write_network(tmp_path / "arm/fold0_seed1/model.safetensors", seed=1, arm="other")
+    with pytest.raises(RescanError, match=r"fold0_seed1/model\.safetensors: is of arm 'other', .* of 'one'; copy"):
+        load_arm(tmp_path / "arm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -174,7 +175,7 @@ def test_a_script_of_three_lines_reads_dicom_files_and_says_nothing(home, tmp_pa
     )
     assert ended.returncode == 0
     (said,) = ended.stderr.splitlines()  # this arm is older than the files that say what it was trained on
-    assert said.startswith("fold0_seed0: no training_range.safetensors beside the model")
+    assert said.startswith("model.zip/fold0_seed0: no training_range.safetensors beside the model")
     assert ended.stdout.strip() in CLASSES
 
 
@@ -188,3 +189,15 @@ def test_importing_rescan_imports_little():
     assert callable(rescan.load)
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         _ = rescan.lod
+
+
+def test_what_is_no_sample_path_or_extent_is_said(model):
+    for wrong in (None, 3, b"a.png"):
+        with pytest.raises(rescan.RescanError, match="give paths of image files, or NumPy arrays"):
+            model.predict(wrong)
+        with pytest.raises(rescan.RescanError, match="path: is a "):
+            rescan.load(wrong)
+    for wrong in ("abc", 5, ("2", "6", "6"), (0, -1, math.nan), (1e9, 1, 1)):
+        with pytest.raises(rescan.RescanError, match=r"extent: .*give three numbers above 0"):
+            model.predict([], extent=wrong)
+    assert model.predict(np.zeros((1, 2), np.uint8))["problem"][0].startswith("too small: 2x1 pixels")

@@ -60,9 +60,10 @@ def export(
         if preparation is not None or sample:
             unused = "--preparation" if preparation is not None else "--sample"
             raise typer.BadParameter(f"{unused} belongs to --format nifti; leave it out with {format.value}")
-        from rescan.bundle_files import opened
+        from rescan.bundle_files import check_apart, opened
         from rescan.handover.arm_export import export_arm
 
+        check_apart(source, out)
         with opened(source) as folder:
             export_arm(folder, out, format.value)
         return
@@ -94,9 +95,10 @@ def predict(
 ) -> None:
     """Classify new images with a trained arm, as its test images were read; its networks' outputs are averaged."""
     start(log)
-    from rescan.bundle_files import opened
+    from rescan.bundle_files import check_apart, opened
     from rescan.predict import predict
 
+    check_apart(arm, out, gradcam, report, dicom)
     with opened(arm) as folder:
         predict(folder, images, out, gradcam, device, extent, patient, at, report, dicom, runtime)
 
@@ -120,9 +122,10 @@ def evaluate_on(
 ) -> None:
     """Score a trained arm on labeled files that it never saw; nothing is fitted or trained."""
     start(log)
-    from rescan.bundle_files import opened
+    from rescan.bundle_files import check_apart, opened
     from rescan.evaluate_on import evaluate_on
 
+    check_apart(arm, out)
     with opened(arm) as folder:
         lines = evaluate_on(folder, table, out, device, extent, at, runtime)
     for line in lines:
@@ -144,9 +147,10 @@ def bundle(
     It holds no ids of samples or patients, and nothing that runs when it is read.
     """
     start(log)
-    from rescan.bundle_files import opened
+    from rescan.bundle_files import check_apart, opened
     from rescan.handover.bundling import bundle
 
+    check_apart(arm, out)
     with opened(arm) as folder:
         bundle(folder, out, {"license": license_text, "intended_use": intended_use}, onnx=onnx)
 
@@ -175,8 +179,10 @@ def watch(
 ) -> None:
     """Predict what arrives in a folder, each file once, into a table that grows: OUT/predictions.csv."""
     start(log)
+    from rescan.bundle_files import check_apart
     from rescan.handover.watch import watch
 
+    check_apart(arm, out, gradcam, dicom)
     watch(
         arm,
         folder,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 
 from rescan.data.index import Files
 from rescan.data.readers.frames import file_and_frame
+from rescan.data.readers.volumes import MOST_EXTENT
 from rescan.errors import RescanError, shown
 from rescan.named_files import is_folder, is_there
 
@@ -32,7 +33,11 @@ def files_of(
     Raises:
         RescanError: There is no such file, or an array is of another shape or type than samples have.
     """
-    samples = [given] if isinstance(given, (str, os.PathLike, np.ndarray)) else list(given)
+    one = isinstance(given, (str, bytes, os.PathLike, np.ndarray))
+    if not one and not isinstance(given, Iterable):
+        raise RescanError(f"samples: are a {type(given).__name__}; give paths of image files, or NumPy arrays")
+    samples: list[Any] = [given] if one else list(given)  # type: ignore[arg-type]
+    _check_extent(extent)
     names, files, arrays = [], [], 0
     for number, sample in enumerate(samples):
         if isinstance(sample, np.ndarray):
@@ -52,6 +57,16 @@ def files_of(
             what = type(sample).__name__
             raise RescanError(f"sample {number}: is a {what}; give paths of image files, or NumPy arrays")
     return names, files
+
+
+def _check_extent(extent: object) -> None:
+    """Refuse what are no three lengths."""
+    if extent is None:
+        return
+    lengths = list(extent) if isinstance(extent, Iterable) and not isinstance(extent, (str, bytes)) else []
+    numbers = [length for length in lengths if isinstance(length, (int, float, np.number))]
+    if len(lengths) != 3 or len(numbers) != 3 or not all(0 < length <= MOST_EXTENT for length in numbers):
+        raise RescanError(f"extent: {extent!r}; give three numbers above 0, {MOST_EXTENT:g} at most, in millimeters")
 
 
 def _checked(array: np.ndarray, name: str, reads_volumes: bool) -> np.ndarray:

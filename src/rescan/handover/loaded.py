@@ -218,7 +218,7 @@ class LoadedModel:
         """Where each sample lies in its file, or why that is not known."""
         from rescan.data.readers.images import Unreadable
         from rescan.preparation.placement import Placement, placements
-        from rescan.preparation.reading import source_of
+        from rescan.preparation.scan_reading import source_of
 
         preparation = self._arm.models[0].header.preparation
         if preparation.dimensions == 2:
@@ -256,6 +256,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", runtime: str = "
     Raises:
         RescanError: There is neither; the bundle is damaged, or of a newer format; or there is no such device.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise RescanError(f"path: is a {type(path).__name__}; give that of a bundle, or of an arm's folder")
     place = Path(path)
     if device not in DEVICES:
         raise RescanError(f"device {device!r}: use {', '.join(DEVICES)}")

@@ -28,9 +28,12 @@ from rescan.handover.inbox import Arrival, Inbox, digest_of, state_of
 from rescan.locks import locked
 from rescan.log import logger
 from rescan.named_files import is_folder, output
+from rescan.onnx_networks import NAME as ONNX
+from rescan.onnx_networks import read_header
 from rescan.predict import LONGEST_NAME
 from rescan.readouts.readout import MapPictures, Reader, computes_maps, how_explained, show
 from rescan.results.posttraining import FittedPoint
+from rescan.results.trained_model import model_checksum
 from rescan.stopping import Stopped, noted
 
 TABLE = "predictions.csv"
@@ -249,7 +252,9 @@ def columns_of(arm: Arm, points: Sequence[FittedPoint]) -> list[str]:
 def model_of(arm: Arm) -> str:
     """What tells a model from others: a hash (16 hex digits) of its networks' weights and of what was fitted."""
     fitted = arm.posttraining.model_dump(mode="json", exclude={"models"})
-    return fingerprint([fitted, [sha256(model.file) for model in arm.models]])
+    files = [Path(model.file) for model in arm.models]
+    weights = [read_header(file)[1] if file.name == ONNX else model_checksum(file) or sha256(file) for file in files]
+    return fingerprint([fitted, weights])
 
 
 def _file_name(name: str) -> str:

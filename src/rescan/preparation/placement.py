@@ -11,8 +11,8 @@ import numpy as np
 from rescan.data.index import Files
 from rescan.data.readers.images import Unreadable
 from rescan.preparation.image_operators import CannotPrepare
-from rescan.preparation.reading import Source, read_followed
 from rescan.preparation.sample import each_apart, taken_through
+from rescan.preparation.scan_reading import Source, read_followed
 from rescan.study import Preparation
 
 

@@ -17,10 +17,10 @@ from rescan.data.pool import one_by_one
 from rescan.data.readers import images, volumes
 from rescan.preparation.gray_operators import file_window
 from rescan.preparation.image_operators import CannotPrepare
-from rescan.preparation.reading import read_scan
 from rescan.preparation.retina import NUMBERS
 from rescan.preparation.room import memory_fault
 from rescan.preparation.scan_operators import Scan, in_slab, moved
+from rescan.preparation.scan_reading import read_scan
 from rescan.study import Preparation
 
 Result = TypeVar("Result")

@@ -29,7 +29,7 @@ class Scan(NamedTuple):
         window: What the gray levels 0 and 255 are in the source's units, once windowed.
         measured: Whether the affine's unit is the millimeter; else it is the source's voxel.
         views: Of values in units of their own, how their file asks to show them.
-        grid: (4, 4) of the index to the world of its file (`reading.Source`), if that is followed through all steps.
+        grid: (4, 4) of the index to the world of its file (`scan_reading.Source`), if that is followed.
         source: (D, H, W) or (H, W) of the file, in voxels or pixels.
         of_volume: Whether three axes are those of a volume, even if the last one has three voxels as colors have.
     """

@@ -17,7 +17,7 @@ from pydicom.charset import decode_element
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from rescan.data.index import Files
 from rescan.data.readers.dicom_pixels import open_dicom, quiet
@@ -79,12 +79,12 @@ def source_of(files: Files) -> Source | None:
         with quiet():
             own = pydicom.dcmread(path, force=True, specific_tags=["SOPClassUID", "SOPInstanceUID"])
         instance = Instance(str(own.get("SOPClassUID") or ""), str(own.get("SOPInstanceUID") or ""), frame)
-        if not instance.sop_class or not instance.uid:
-            raise Unreadable(f"{path.name} lacks SOPClassUID or SOPInstanceUID")
+        if not UID(instance.sop_class).is_valid or not UID(instance.uid).is_valid:
+            raise Unreadable("lacks a valid SOPClassUID or SOPInstanceUID")
         instances.append(instance)
     for name in ("StudyInstanceUID", "SeriesInstanceUID"):
-        if not header.get(name):
-            raise Unreadable(f"{found[0].name} lacks {name}")
+        if not UID(str(header.get(name) or "")).is_valid:
+            raise Unreadable(f"lacks a valid {name}")
     return Source(header, instances)
 
 

@@ -104,7 +104,7 @@ def _read(path: Path, frame: Optional[int], at_least: int | None, *, gaps: bool)
             from rescan.data.readers import dicom
 
             (image, views), mode = dicom.read_picture(path, frame)
-            _check_size(image.shape[1], image.shape[0])
+            check_size(image.shape[1], image.shape[0])
             return image, ImageInfo(image.shape[1], image.shape[0], mode, views)
         if frame is not None:
             raise Unreadable(f"is no DICOM file, and has no frame {frame}")
@@ -185,7 +185,12 @@ def _tag(file: Image.Image, number: int, default: int) -> int:
     return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _check_size(width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Refuse an image that is too small to be one.
+
+    Raises:
+        Unreadable: It is.
+    """
     if min(width, height) < SMALLEST_SIDE:
         raise Unreadable(f"too small: {width}x{height} pixels, at least {SMALLEST_SIDE} per side are needed")
 
@@ -202,7 +207,7 @@ def _decode(file: Image.Image, at_least: int | None) -> tuple[np.ndarray, ImageI
     if file.format == "TIFF":
         file.load()  # which may turn it upright, and then takes the orientation out of what it says
     size = file.size
-    _check_size(*size)
+    check_size(*size)
     if at_least:
         file.draft(None, (at_least, at_least))
     turn = _orientation(file)

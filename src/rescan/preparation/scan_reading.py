@@ -130,6 +130,7 @@ def _pixels(files: Files, preparation: Preparation) -> tuple[np.ndarray, images.
     if files.array is not None:
         images.check_finite(files.array, gaps=gaps)
         height, width = files.array.shape[:2]
+        images.check_size(width, height)
         return files.array, images.ImageInfo(width, height, "")
     try:
         return images.read(files.path, _at_least(preparation), gaps=gaps)
