@@ -186,11 +186,7 @@ def _tag(file: Image.Image, number: int, default: int) -> int:
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse an image that is too small to be one.
-
-    Raises:
-        Unreadable: It is.
-    """
+    """Refuse an image that is too small to be one, as `Unreadable`."""
     if min(width, height) < SMALLEST_SIDE:
         raise Unreadable(f"too small: {width}x{height} pixels, at least {SMALLEST_SIDE} per side are needed")
 
