@@ -380,3 +380,14 @@ def test_a_volume_of_three_columns_is_no_image_of_three_colors(step):
     assert item.shape == (16, 8, 8, 1)
     slim = preparation([{"name": "window", "low": 0.0, "high": 900.0}])
     assert prepare(Files(Path("raw/v.nii")), slim).items[0].shape == (16, 20, 3, 1)
+
+
+@pytest.mark.parametrize("reads", ["image", "volume"])
+def test_a_path_that_no_file_can_have_is_a_finding(reads):
+    cv2.imwrite("a.png", eye(0)[:, :, 0])
+    long, flat = Path("x" * 300), Preparation.model_validate({"steps": ["clahe"]})
+    steps = preparation([{"name": "window", "low": 0.0, "high": 900.0}]) if reads == "volume" else flat
+    with pytest.raises(Unreadable, match="File name too long"):
+        prepare(Files(long), steps)
+    with pytest.raises(CannotPrepare, match="mask: File name too long"):
+        prepare(Files(Path("a.png"), long), flat)

@@ -8,6 +8,7 @@ from typing import Optional
 
 from rescan.data.readers.kinds import kind_of
 from rescan.data.readers.unreadable import Unreadable
+from rescan.named_files import is_there
 
 FRAME = re.compile(r"(.+)#([1-9][0-9]*)")
 
@@ -15,7 +16,7 @@ FRAME = re.compile(r"(.+)#([1-9][0-9]*)")
 def file_and_frame(path: Path) -> tuple[Path, Optional[int]]:
     """The file that a path names, and the number of its frame, from 1 on; None where it names a whole file."""
     match = FRAME.fullmatch(path.name)
-    return (path, None) if match is None or path.exists() else (path.with_name(match[1]), int(match[2]))
+    return (path, None) if match is None or is_there(path) else (path.with_name(match[1]), int(match[2]))
 
 
 def file_of(name: str) -> str:

@@ -21,6 +21,7 @@ from rescan.data.readers.nifti import grid_of, read_nifti, read_nrrd, write_nift
 from rescan.data.readers.stacks import read_stack
 from rescan.data.readers.unreadable import Unreadable, check_file, damage
 from rescan.errors import RescanError
+from rescan.named_files import is_folder
 from rescan.walk import entries_of
 
 __all__ = [
@@ -59,13 +60,13 @@ class Volume(NamedTuple):
 
 def is_volume(path: str | Path) -> bool:
     """Whether a path can be nothing but a volume: a folder, or a file of one by its content."""
-    return Path(path).is_dir() or kind_of(path) == "volume"
+    return is_folder(path) or kind_of(path) == "volume"
 
 
 def dicom_of(path: Path) -> Optional[Path]:
     """The DICOM file that a path names, or the first one of a folder; None without one."""
     try:
-        files = files_in(path) if path.is_dir() else [file_and_frame(path)[0]]
+        files = files_in(path) if is_folder(path) else [file_and_frame(path)[0]]
     except Unreadable:  # whoever reads it says so
         return None
     return next((file for file in files if kind_of(file) == "dicom"), None)
@@ -195,7 +196,7 @@ def read_layers(path: str | Path, shape: Sequence[int]) -> np.ndarray:
 
 def _read(path: Path, memory: int | None) -> tuple[np.ndarray, Optional[np.ndarray], Kind]:
     """Values, affine (None where the file does not say it) and kind."""
-    if path.is_dir():
+    if is_folder(path):
         files = files_in(path)
         if _are_scans(files):
             return read_stack(files, memory), None, "stack"
