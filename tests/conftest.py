@@ -10,6 +10,8 @@ import signal
 import pytest
 from hypothesis import settings
 
+from rescan import stopping
+
 settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
 settings.load_profile("any machine")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` would have all processes ignore it
@@ -25,3 +27,4 @@ def _messages_for_pytest():
     """Commands that tests and fixtures call send messages elsewhere; each test finds them where pytest looks."""
     logger = logging.getLogger("rescan")
     logger.handlers[:], logger.propagate = [], True
+    stopping._received.clear()  # a process gets few signals, and is asked which came first

@@ -22,6 +22,7 @@ from rescan.results.trained_model import header_of, model_checksum
 from rescan.temporary_folders import temporary_folder
 
 CONTENT = "bundle.json"
+PREFIX = "rescan-bundle-"  # of folders for what is in a bundle
 CARD = "MODEL_CARD.md"
 KINDS = (".json", ".md", ".onnx", ".safetensors")  # of files: nothing in them runs
 MOST_RATIO, SMALL = 20, 100_000_000  # bytes: weights that were trained hardly pack
@@ -50,7 +51,7 @@ def opened(path: Path) -> Iterator[Path]:
     bundle = regular(path, remedy="give the folder of an arm that was run to its end, or a bundle")
     if not is_zip(bundle):
         raise RescanError(f"{shown(path)}: is no bundle; give an arm's folder, or a file that `rescan bundle` made")
-    with temporary_folder("rescan-bundle-") as temporary:
+    with temporary_folder(PREFIX) as temporary:
         folder = temporary / bundle.name  # which stands in messages, too
         try:
             content = _content(bundle)

@@ -143,3 +143,14 @@ def test_a_pool_that_finds_its_own_pipe_closed_is_one_whose_worker_ended(monkeyp
     monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.submit", submit)
     assert list(pooled(root_or_crash, [1, 4, 9], 2, "work")) == [1, 2, 3]
     assert "a worker process ended" in caplog.text
+
+
+def test_a_long_path_of_the_folder_for_temporary_files_costs_no_pool(tmp_path):
+    """A socket's path has 107 bytes at most."""
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    program = "import math; from rescan.data.pool import pooled; print(list(pooled(math.sqrt, [1, 4], 2, 'work')))"
+    command = [sys.executable, "-c", program]
+    environment = {**os.environ, "TMPDIR": str(long)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.stdout, ended.returncode) == ("[1.0, 2.0]\n", 0), ended.stderr

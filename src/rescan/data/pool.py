@@ -30,6 +30,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SOCKETS = "rescan-pool-"  # how the names of folders of sockets begin
+LONGEST = 107 - len("/rescan-pool-12345678/pymp-12345678/listener-12345678")  # a socket's path has 107 bytes at most
 PATIENCE = 300  # seconds
 MOST_IN_CHUNK = 64  # items that a worker takes at once
 _main_module = threading.Lock()
@@ -191,7 +192,7 @@ def _context(function: Callable[..., object]) -> Any:
 @lru_cache(maxsize=1)  # once in a process
 def _keep_sockets_apart() -> None:
     """Let multiprocessing keep its sockets in a folder that is locked; remove those of processes that were killed."""
-    folder, before = str(locked_folder(SOCKETS)[0]), tempfile.tempdir
+    folder, before = str(locked_folder(SOCKETS, LONGEST)[0]), tempfile.tempdir
     util.Finalize(None, shutil.rmtree, (folder, True), exitpriority=-101)  # behind that of what is in it
     tempfile.tempdir = folder
     try:

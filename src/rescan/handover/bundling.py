@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from rescan import __version__
 from rescan.arm_models import load_arm
-from rescan.bundle_files import CARD, CONTENT
+from rescan.bundle_files import CARD, CONTENT, PREFIX
 from rescan.errors import RescanError
 from rescan.files import sha256, writing
 from rescan.handover.arm_export import export_onnx
@@ -23,6 +22,7 @@ from rescan.results.bundle_file import FORMAT, Bundle, BundledFile, BundledNetwo
 from rescan.results.metrics_file import Metrics
 from rescan.results.posttraining import Posttraining
 from rescan.results.trained_model import ModelHeader, header_of
+from rescan.temporary_folders import temporary_folder
 
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # that a zip can name: equal bundles are equal files
 SAID = ("license", "intended_use")  # what only people know
@@ -45,8 +45,8 @@ def bundle(arm_folder: Path, out: Path, said: Mapping[str, str] | None = None, *
             have different classes, or cannot be written as ONNX files; or the file cannot be written.
     """
     out = output(out, [path for path in arm_folder.rglob("*") if path.is_file()])
-    with tempfile.TemporaryDirectory(prefix="rescan-bundle-") as temporary:
-        folder = Path(temporary) / "arm"
+    with temporary_folder(PREFIX) as temporary:
+        folder = temporary / "arm"
         posttraining = gather(arm_folder, folder)
         if onnx:
             export_onnx(load_arm(folder, "torch"), folder)
