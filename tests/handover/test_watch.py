@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -20,6 +19,7 @@ import pytest
 import torch
 from dicom_files import write_dicom
 from sample_files import model_header
+from small_arms import write_arm
 
 from rescan import arm_models
 from rescan.errors import RescanError
@@ -31,7 +31,7 @@ from rescan.models.model_files import save
 from rescan.models.networks import build
 from rescan.predict import predict
 from rescan.stopping import LINE, Stopped
-from rescan.study import Inference, Preparation, Recipe
+from rescan.study import Preparation, Recipe
 
 CLASSES = ["cat", "dog"]
 RECIPE = Recipe.model_validate(
@@ -55,18 +55,7 @@ def made(folder, recipe, preparation, shape):
     torch.manual_seed(0)
     header = model_header(recipe, CLASSES, shape, preparation=preparation)
     save(folder / "fold0_seed0/model.safetensors", build(recipe, 2, shape), header)
-    fitted = {
-        "head": "classification",
-        "classes": 2,
-        "fit_on": "crossfit",
-        "n": 0,
-        "runs": [],
-        "temperatures": {"classification": {"whole": 2.0, "crossfit": [1.0] * 5}},
-        "models": [{"file": "fold0_seed0/model.safetensors", "inference": Inference().model_dump()}],
-        "ensemble": False,
-        "trim": 0.0,
-    }
-    (folder / "posttraining.json").write_text(json.dumps(fitted))
+    write_arm(folder, ["fold0_seed0"], classes=2)
     return folder
 
 
