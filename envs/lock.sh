@@ -14,7 +14,7 @@ upgrade=--upgrade
 compile() { uv pip compile "$@" --quiet --no-header --no-annotate --generate-hashes $upgrade >/dev/null; }
 new=(pyproject.toml --universal --python-version 3.11)
 old=(pyproject.toml --python-version 3.9 --python-platform x86_64-manylinux_2_31)
-compile "${new[@]}" --extra workflow --overrides envs/no_torch.in -o envs/host.txt
+compile "${new[@]}" --extra workflow --extra weights --overrides envs/no_torch.in -o envs/host.txt
 compile "${new[@]}" --extra train -c envs/host.txt -o envs/current.txt
 compile "${new[@]}" --extra test --extra onnx --extra dev -c envs/current.txt -c envs/host.txt -o envs/dev.txt
 compile "${old[@]}" --extra train -c envs/oldest.in -o envs/cu113.txt

