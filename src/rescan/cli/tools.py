@@ -14,7 +14,7 @@ from rescan.log import start
 def resolve(
     study_file: Annotated[Path, typer.Argument(help="the study file (YAML)")],
     out: Annotated[Path, typer.Option(help="where to write the resolved study (JSON)")],
-    scale: Annotated[str, typer.Option(help="demo or full")] = "demo",
+    scale: Annotated[str, typer.Option(help="demo, small or full")] = "demo",
     weights: Annotated[Optional[str], typer.Option(help="replaces every arm's network.weights")] = None,
     seed: Annotated[Optional[list[int]], typer.Option(help="replaces split.seeds; repeat it for several")] = None,
     source: Annotated[Optional[str], typer.Option(help="a local folder or archive, instead of data.source")] = None,

@@ -21,19 +21,19 @@ _REPR.maxlevel = 3  # aliases of YAML may make more values than there are atoms
 class Faults:
     """Collects faults in the order of their discovery, each once."""
 
-    def __init__(self, demo: dict[str, Any]) -> None:
+    def __init__(self, blocks: dict[str, dict[str, Any]]) -> None:
         """Start without faults.
 
         Args:
-            demo: The file's block of differences at `demo`; what it sets is reported under `demo`.
+            blocks: The file's blocks of differences that were merged in, by name; what one sets is reported under it.
         """
-        self.demo = demo
+        self.blocks = blocks
         self.messages: dict[str, list[str]] = {}  # by key path
 
     def add(self, path: tuple[Any, ...], message: str) -> None:
         """Add a fault at a path of keys of the merged file."""
-        if path and _leads_on(self.demo, path):
-            path = ("demo", *path)
+        block = next((name for name, differences in self.blocks.items() if path and _leads_on(differences, path)), None)
+        path = (block, *path) if block else path
         where = ".".join(str(part) for part in path if not _is_union_branch(part))
         if message not in self.messages.setdefault(where, []):
             self.messages[where].append(message)

@@ -19,6 +19,7 @@ from rescan.study.explanation import Explanation
 from rescan.study.faults import Faults
 from rescan.study.merge import (
     anchor_sources,
+    block_of,
     expand_ablations,
     if_comparable,
     mapping,
@@ -32,7 +33,7 @@ from rescan.study.operating_points import OperatingPoint
 from rescan.study.preparation import Preparation
 from rescan.study.published import Ablation, Claim, Published, Question
 from rescan.study.recipe import Recipe
-from rescan.study.settings import SCALES, Settings
+from rescan.study.settings import BLOCKS, SCALES, Settings
 from rescan.study.splitting import Split, read_patients
 from rescan.study.strict import ArmName, AutoencoderName, Name, NoTwins, PreparationName, Strict
 from rescan.study.study import Study
@@ -75,8 +76,8 @@ def preparations_of_arms(study: Study) -> dict[str, str]:
     if not is_file(study.file):
         return {}
     content = read_yaml(study.file)
-    demo = content.pop("demo", None) or {}
-    whole = merge(content, demo if study.scale == "demo" else {})
+    block = block_of(content, study.scale) or {}
+    whole = merge(content, block)
     default: Any = mapping(whole, "recipe").get("preparation")
     return {arm: (own or {}).get("preparation", default) for arm, own in mapping(whole, "arms").items()}
 
@@ -95,20 +96,19 @@ def load(path: str | Path, settings: Settings) -> Study:
         RescanError: With one line for each fault: file, key path, what is wrong, nearest right name.
     """
     if settings.scale not in SCALES:
-        raise RescanError(f"scale {settings.scale!r}: use demo or full")
+        raise RescanError(f"scale {settings.scale!r}: use {', '.join(BLOCKS)} or full")
     if settings.weights not in (None, "imagenet", "none"):
         raise RescanError(f"weights {settings.weights!r}: use imagenet or none")
     content = read_yaml(path)
-    demo = content.pop("demo", None) or {}
-    if not isinstance(demo, dict):
-        raise RescanError(f"{shown(path)}: demo: needs a mapping of differences")
-    demo = demo if settings.scale == "demo" else {}
-    whole = with_settings(with_task(merge(content, demo), settings, path), settings)
+    block = block_of(content, settings.scale) or {}
+    if not isinstance(block, dict):
+        raise RescanError(f"{shown(path)}: {settings.scale}: needs a mapping of differences")
+    whole = with_settings(with_task(merge(content, block), settings, path), settings)
     anchor_sources(whole, Path(path).parent)
     read_patients(whole, path)
     places = expand_ablations(whole)
 
-    faults = Faults(demo)
+    faults = Faults({settings.scale: block})
     try:
         file = StudyFile.model_validate(whole)
     except ValidationError as error:

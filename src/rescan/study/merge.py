@@ -13,7 +13,7 @@ from rescan.named_files import at_home, is_file
 from rescan.study.faults import Faults
 from rescan.study.published import Published, Question
 from rescan.study.recipe import Recipe
-from rescan.study.settings import Settings
+from rescan.study.settings import BLOCKS, Settings
 
 
 def merge(base: Any, difference: Any) -> Any:
@@ -35,6 +35,11 @@ def merge(base: Any, difference: Any) -> Any:
     return merged
 
 
+def block_of(tree: dict[str, Any], scale: str) -> Any:
+    """Take the blocks of the scales out of a file or a task; return that of one scale, or None."""
+    return {name: tree.pop(name, None) for name in BLOCKS}.get(scale)
+
+
 def mapping(tree: dict[str, Any], key: str) -> dict[str, Any]:
     """A key's mapping, or an empty one where the value is something else: that is a fault of its own."""
     return value if isinstance(value := tree.get(key), dict) else {}
@@ -46,7 +51,7 @@ def sequence(tree: dict[str, Any], key: str) -> list[Any]:
 
 
 def with_task(whole: dict[str, Any], settings: Settings, path: str | Path) -> dict[str, Any]:
-    """A file with the difference of the chosen task, which may have a `demo` of its own.
+    """A file with the difference of the chosen task, which may have blocks of its own for the scales.
 
     Raises:
         RescanError: The file at `path` has no such task.
@@ -57,10 +62,10 @@ def with_task(whole: dict[str, Any], settings: Settings, path: str | Path) -> di
     if settings.task not in tasks:
         raise RescanError(f"{shown(path)}: tasks: no task {settings.task!r}{catalogue.suggest(settings.task, tasks)}")
     difference = dict(mapping(tasks, settings.task))
-    demo = difference.pop("demo", None)
+    block = block_of(difference, settings.scale)
     if {"classes", "labels"} & set(mapping(difference, "data")):  # the file's published numbers are of other classes
         whole = {key: value for key, value in whole.items() if key != "published"}
-    return merge(merge(whole, difference), demo if settings.scale == "demo" and demo else {})
+    return merge(merge(whole, difference), block or {})
 
 
 def with_settings(whole: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -69,12 +74,12 @@ def with_settings(whole: dict[str, Any], settings: Settings) -> dict[str, Any]:
         whole["run"] = settings.arms
     if settings.folds is not None:
         whole = merge(whole, {"split": {"folds": settings.folds}, "recipe": {"folds": None}})
-    if settings.scale == "full" or settings.source is not None:
+    if settings.scale != "demo" or settings.source is not None:
         whole = merge(whole, {"data": {"phantom": None}})
     if settings.source is not None and isinstance(whole.get("data"), dict):
         whole["data"]["source"] = {"path": settings.source}
     for name, other in other_data(whole).items():
-        if settings.scale == "full" or name in settings.extra_sources:
+        if settings.scale != "demo" or name in settings.extra_sources:
             other.pop("phantom", None)
         if name in settings.extra_sources:
             other["source"] = {"path": settings.extra_sources[name]}

@@ -6,10 +6,11 @@ from typing import Any
 
 from rescan.study.file import StudyFile
 from rescan.study.recipe import Recipe
+from rescan.study.settings import BLOCKS
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a study file, for editors. Differences (`recipe`, `arms`, `demo`) may leave out any key."""
+    """The JSON Schema of a study file, for editors. Differences (`recipe`, `arms`, `small`, …) may lack any key."""
     whole = StudyFile.model_json_schema()
     recipe = Recipe.model_json_schema()
     definitions = {**whole.pop("$defs"), **recipe.pop("$defs"), "Recipe": recipe}
@@ -18,11 +19,12 @@ def schema() -> dict[str, Any]:
     arm = {"anyOf": [{"$ref": "#/$defs/RecipeDifference"}, {"type": "null"}]}
     whole["properties"]["recipe"] = {"$ref": "#/$defs/RecipeDifference"}
     whole["properties"]["arms"] = {"type": "object", "additionalProperties": arm}
-    demo = {**_difference(whole), "type": ["object", "null"]}
-    demo["properties"] = {key: value for key, value in demo["properties"].items() if key != "tasks"}
-    task = {**demo, "properties": {**demo["properties"], "demo": demo}}
+    block = {**_difference(whole), "type": ["object", "null"]}
+    block["properties"] = {key: value for key, value in block["properties"].items() if key != "tasks"}
+    blocks = dict.fromkeys(BLOCKS, block)
+    task = {**block, "properties": {**block["properties"], **blocks}}
     whole["properties"]["tasks"] = {"type": "object", "additionalProperties": task}
-    whole["properties"]["demo"] = demo
+    whole["properties"].update(blocks)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "$defs": definitions}
 
 

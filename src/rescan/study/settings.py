@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SCALES = ("demo", "full")
+SCALES = ("demo", "small", "full")
+BLOCKS = SCALES[:-1]  # of differences in a study file; it is written for `full`
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Settings:
     """The part of a configuration (config.yaml, or options of `rescan resolve`) that changes a study.
 
     Attributes:
-        scale: `demo` or `full`.
+        scale: A name of SCALES.
         weights: Replaces every arm's `network.weights`, except an autoencoder's.
         seeds: Replaces `split.seeds`.
         folds: Replaces `split.folds` and the recipe's `folds`.

@@ -35,7 +35,7 @@ class Study(Strict):
     """
 
     name: StudyName
-    scale: Literal["demo", "full"]
+    scale: Literal["demo", "small", "full"]
     file: str = Field(default="", description="where it was read from")
     title: str
     cite: str = ""

@@ -35,7 +35,7 @@ Line = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_one_
 class Config(Strict):
     """What to run and where; config.yaml describes the keys."""
 
-    scale: Literal["demo", "full"]
+    scale: Literal["demo", "small", "full"]
     studies: Annotated[list[Line], Field(min_length=1, max_length=MOST_ENTRIES), BeforeValidator(_as_list)]
     sources: dict[Line, Line] = Field(default={})
     image: Line = "cu113"
