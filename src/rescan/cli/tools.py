@@ -64,7 +64,7 @@ def check(
     study_files: Annotated[list[Path], typer.Argument(help="study files (YAML)")],
     data: Annotated[bool, typer.Option("--data", help="look at the data, too; say what is there")] = False,
 ) -> None:
-    """Check study files at both scales; list every fault with its key path and the nearest right name."""
+    """Check study files at all scales; list every fault with its key path and the nearest right name."""
     start(None)
     from rescan.study.file import check
 

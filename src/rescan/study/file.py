@@ -226,7 +226,7 @@ def _check_names_of_arms(whole: dict[str, Any], faults: Faults) -> None:
 
 
 def check(paths: list[Path]) -> None:
-    """Check study files at both scales.
+    """Check study files at all scales.
 
     Raises:
         RescanError: With one line for each fault of all files.
