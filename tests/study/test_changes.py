@@ -128,6 +128,21 @@ def test_a_published_number_is_of_the_recipe_of_the_file(load, minimal, key, val
     assert (entry.not_comparable is None) == is_compared
 
 
+def test_a_published_number_of_an_ablation_is_compared_where_nothing_was_set_behind_it(load, ablations):
+    text = ablations + PUBLISHED.replace("base", "deeper_two")
+    for changes, is_compared in (({}, True), ({"title": "x"}, True), ({"arms.other.network.dropout": 0.1}, False)):
+        (entry,) = load(text, "full", changes=changes, folds=2).published
+        assert (entry.not_comparable is None) == is_compared
+
+
+def test_what_changes_no_arm_that_is_run_is_said(load, minimal, caplog):
+    load(minimal, "full", changes={"arms.other.stages.main.epochs": 2}, arms=["base"])
+    assert "what is set of recipe and arms changes no arm that is run" in caplog.text
+    caplog.clear()
+    load(minimal, "full", changes={"arms.other.stages.main.epochs": 2})
+    assert not caplog.text
+
+
 def test_values_of_the_command_line_are_yaml_1_2():
     texts = {"lr": "1e-4", "n": "3", "off": "null", "yes": "true", "no": "no", "as": "'1'", "list": ["1", "a: b"]}
     whole = {"lr": 1e-4, "n": 3, "off": None, "yes": True, "no": "no", "as": "1", "list": [1, "a: b"]}

@@ -163,11 +163,11 @@ def test_set_is_for_all_studies_or_for_one_by_its_name(tmp_path):
         scale="small",
         studies=["octa500", "octa500:multiclass", "brain_tumor"],
         sources={"octa500": "scans"},
-        set={"recipe.stages.main.optimizer.lr": "1e-4", **own},
+        set={"recipe.stages.main.clip_norm": "1e-2", **own},
     )
     stages = [study.arms[study.first_arm].stages["main"] for study in plan.studies.values()]
-    assert [(stage.epochs, stage.optimizer["lr"]) for stage in stages] == [(12, 1e-4), (12, 1e-4), (4, 1e-4)]
-    assert plan.studies["octa500-multiclass"].changes["recipe.stages.main.epochs"] == 4
+    assert [(stage.epochs, stage.clip_norm) for stage in stages] == [(3, 0.01), (4, 0.01), (4, 0.01)]
+    assert list(plan.studies["brain_tumor"].changes) == ["recipe.stages.main.clip_norm"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from rescan import catalogue
 from rescan.errors import RescanError, shown
 from rescan.study.faults import brief
 from rescan.study.merge import expand_ablations, mapping, merge, merge_file, whole_recipe
+from rescan.study.schema import schema
 from rescan.study.settings import BLOCKS, Settings
 from rescan.study.yaml_text import parsed
 
@@ -27,8 +28,6 @@ def with_changes(whole: dict[str, Any], settings: Settings) -> tuple[dict[str, A
     difference: dict[str, Any] = {}
     faults = []
     if settings.changes:
-        from rescan.study.schema import schema  # it reads the models of files, which read this
-
         form = _Form(schema(), whole)
         for key, value in settings.changes.items():
             try:

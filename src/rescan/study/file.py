@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union
+from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError, shown
 from rescan.log import logger
 from rescan.named_files import is_file
-from rescan.study.autoencoder import Autoencoder
 from rescan.study.bounds import MOST_ENTRIES
 from rescan.study.changes import with_changes
 from rescan.study.data import Data, DataSet, External
-from rescan.study.explanation import Explanation
 from rescan.study.faults import Faults
 from rescan.study.merge import (
     anchor_sources,
     block_of,
     expand_ablations,
     if_comparable,
+    is_changed,
     mapping,
     merge_file,
     sequence,
@@ -30,46 +30,15 @@ from rescan.study.merge import (
     with_settings,
     with_task,
 )
-from rescan.study.operating_points import OperatingPoint
-from rescan.study.preparation import Preparation
-from rescan.study.published import Ablation, Claim, Published, Question
+from rescan.study.published import Ablation
 from rescan.study.recipe import Recipe
 from rescan.study.settings import BLOCKS, SCALES, Settings
-from rescan.study.splitting import Split, read_patients
-from rescan.study.strict import ArmName, AutoencoderName, Name, NoTwins, PreparationName, Strict
+from rescan.study.splitting import read_patients
 from rescan.study.study import Study
+from rescan.study.study_file import StudyFile
 from rescan.study.yaml_text import read_yaml
 
 Entry = TypeVar("Entry")
-
-
-class StudyFile(Strict):
-    """A study file as written: arms are differences from `recipe`, and `run` picks some of them.
-
-    A task is another question on the same data, such as more classes: a difference from the whole file.
-    """
-
-    title: str
-    cite: str = ""
-    notes: list[str] = Field(default=[])
-    data: Data
-    split: Split = Split()
-    preparations: Annotated[dict[PreparationName, Preparation], Field(min_length=1, max_length=MOST_ENTRIES), NoTwins]
-    autoencoders: Annotated[dict[AutoencoderName, Autoencoder], NoTwins] = Field(default={})
-    recipe: dict[str, Any]
-    arms: Annotated[dict[ArmName, Union[dict[str, Any], None]], Field(min_length=1, max_length=MOST_ENTRIES), NoTwins]
-    run: Annotated[list[str], Field(max_length=MOST_ENTRIES)] | None = None
-    published: list[Published] = Field(default=[], max_length=MOST_ENTRIES)
-    claims: list[Claim] = Field(default=[], max_length=MOST_ENTRIES)
-    ablations: dict[Name, Question] = Field(default={})
-    gradcam: Explanation = Explanation()
-    operating_points: list[OperatingPoint] = Field(default=[])
-    tasks: dict[Name, dict[str, Any]] = Field(default={})
-
-
-def is_key_path(text: str) -> bool:
-    """Whether a text starts as the dotted key paths of a study file do."""
-    return text.partition(".")[0] in (*StudyFile.model_fields, *BLOCKS)
 
 
 def tasks_of(path: Path) -> list[str]:
@@ -113,10 +82,8 @@ def load(path: str | Path, settings: Settings) -> Study:
     changed, changes, refused = with_changes(written, settings)
     if refused:
         raise RescanError("\n".join(f"{shown(path)}: {line}" for line in refused))
-    whole = with_settings(changed, settings)
-    anchor_sources(whole, Path(path).parent)
-    read_patients(whole, path)
-    places = expand_ablations(whole)
+    before = copy.deepcopy(written) if settings.changes else {}
+    whole, places = _settled(changed, settings, path)
 
     faults = Faults({"set": changes, settings.scale: block})
     try:
@@ -127,26 +94,36 @@ def load(path: str | Path, settings: Settings) -> Study:
     arms = sound_recipes(whole, settings.weights, faults, places)
     _check_names_of_arms(whole, faults)
     if file and not faults.messages:
-        published = [if_comparable(entry, written, whole, settings.weights) for entry in file.published]
+        before = _settled(before, settings, path)[0] if before else whole
+        published = [if_comparable(entry, before, whole, settings.weights) for entry in file.published]
         try:
-            return _study(path, settings, file.model_copy(update={"published": published}), arms, changes)
+            study = _study(path, settings, file.model_copy(update={"published": published}), arms)
         except ValidationError as error:
             faults.add_all(error, Study)
+        else:
+            if set(changes) & {"recipe", "arms"} and not any(is_changed(before, whole, arm) for arm in study.arms):
+                logger.warning("%s: what is set of recipe and arms changes no arm that is run", shown(path))
+            return study
     raise RescanError("\n".join(f"{shown(path)}: {line}" for line in faults.lines()))
 
 
-def _study(
-    path: str | Path, settings: Settings, file: StudyFile, recipes: dict[str, Recipe], changes: dict[str, Any]
-) -> Study:
+def _settled(
+    tree: dict[str, Any], settings: Settings, path: str | Path
+) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """A file with its settings, paths and arms of ablations; and where the file describes each of these arms."""
+    whole = with_settings(tree, settings)
+    anchor_sources(whole, Path(path).parent)
+    read_patients(whole, path)
+    return whole, expand_ablations(whole)
+
+
+def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[str, Recipe]) -> Study:
     """The study of a sound file: the arms that are run, and what of the other sections they need.
 
     Raises:
         ValidationError: The sections don't fit together.
     """
     run = list(file.arms) if file.run is None else file.run
-    set_only = [arm for arm in mapping(changes, "arms") if arm in file.arms and arm not in run]
-    if set_only:
-        logger.warning("%s: set, but not run: %s", shown(path), ", ".join(set_only))
     if settings.scale == "demo" and settings.source is not None:
         run = _without_phantoms(run, recipes, file.data.extra)
     arms = {arm: recipes[arm] for arm in run}

@@ -226,17 +226,17 @@ def keeps_weights(recipe: dict[str, Any], weights: str | None) -> bool:
     return weights in (None, weights_in_file) or weights_in_file not in ("imagenet", "none") or fixed
 
 
-def if_comparable(entry: Published, written: dict[str, Any], whole: dict[str, Any], weights: str | None) -> Published:
+def if_comparable(entry: Published, before: dict[str, Any], whole: dict[str, Any], weights: str | None) -> Published:
     """A published number; marked as not comparable if the settings change what is behind it.
 
     Args:
         entry: The number.
-        written: The study file as it is written.
-        whole: The file with what the run sets in it.
+        before: The study file without what the run sets in it.
+        whole: The file with it.
         weights: The setting of that name.
     """
     recipe = whole_recipe(whole, entry.arm)
-    if not entry.not_comparable and _behind(written, entry.arm) != _behind(whole, entry.arm):
+    if not entry.not_comparable and is_changed(before, whole, entry.arm):
         return entry.model_copy(
             update={"not_comparable": "run with another recipe or data than the study file's, by set"}
         )
@@ -244,6 +244,11 @@ def if_comparable(entry: Published, written: dict[str, Any], whole: dict[str, An
         return entry
     weights_in_file = recipe["network"].get("weights", "imagenet")
     return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {weights_in_file}"})
+
+
+def is_changed(before: dict[str, Any], whole: dict[str, Any], arm: str) -> bool:
+    """Whether an arm's numbers are of something else in two states of a file."""
+    return before is not whole and _behind(before, arm) != _behind(whole, arm)
 
 
 def _behind(whole: dict[str, Any], arm: str) -> list[Any]:

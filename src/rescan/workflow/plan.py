@@ -12,7 +12,8 @@ from rescan.errors import RescanError
 from rescan.named_files import at_home, is_file, is_folder
 from rescan.paths import Paths
 from rescan.study import DataSet, Settings, Study, write_resolved
-from rescan.study.file import is_key_path, load
+from rescan.study.file import load
+from rescan.study.study_file import is_key_path
 from rescan.study.yaml_text import typed
 from rescan.workflow.config import FLAVORS, read_config
 from rescan.workflow.image import check_image
