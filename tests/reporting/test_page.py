@@ -219,7 +219,7 @@ def test_at_small_published_numbers_are_lines_to_look_at(make_tree, tmp_path, mo
     report(study.model_copy(update={"changes": {"recipe.network.encoder": "resnet18"}}))
     page = Page(Paths("small", study.name).page)
     beside = "Small: the real data with small networks, trained briefly; published numbers are lines to look at."
-    assert f"{beside} Set for this run, against the study file: recipe.network.encoder: resnet18." in page.text
+    assert f"{beside} Set for this run: recipe.network.encoder: resnet18." in page.text
     (row,) = [row for row in page.rows if "0.8125" in "".join(row)]
     assert row[-2] == "not comparable"
     assert row[-1].startswith("small recipe")

@@ -229,6 +229,7 @@ def _of_images(read: list[Looked], count: int) -> list[str]:
         "      head: null",
         f"      all: {{epochs: {epochs}, optimizer: {{name: adamw, lr: 1e-3}}, schedule: {{warmup: 0.1}}}}",
         "  arms: {resnet18: null, efficientnet_lite0: {}}",
+        "  gradcam: {method: hirescam, layer: {efficientnet_lite0: features.10}} # finer maps than the last block's",
     ]
 
 

@@ -75,7 +75,7 @@ def caution(study: Study, *, phantom: bool) -> str:
         "small": f"Small: the real data with small networks, trained briefly; {beside}.",
     }
     in_file = ", ".join(f"{key}: {flow(value)}" for key, value in study.changes.items())
-    changed = f"Set for this run, against the study file: {in_file}." if in_file else ""
+    changed = f"Set for this run: {in_file}." if in_file else ""
     return " ".join(filter(None, (of_scale.get(study.scale), changed)))
 
 
