@@ -69,10 +69,10 @@ def tally(published: Sequence[Comparison]) -> str:
 def caution(study: Study, *, phantom: bool) -> str:
     """What must be known before any number of a study is read; "" at full scale, where the file is run as it is."""
     made_of = "synthetic phantoms and a small recipe" if phantom else "real data, small recipe"
-    beside = "published numbers are lines to look at" if study.published else "not compared with published numbers"
+    beside = "; published numbers are lines to look at" if study.published else ""
     of_scale = {
         "demo": f"Demo: {made_of}; not compared with published numbers.",
-        "small": f"Small: the real data with small networks, trained briefly; {beside}.",
+        "small": f"Small: the real data with small networks, trained briefly{beside}.",
     }
     in_file = ", ".join(f"{key}: {flow(value)}" for key, value in study.changes.items())
     changed = f"Set for this run: {in_file}." if in_file else ""
