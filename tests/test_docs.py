@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from rescan import catalogue, study
-from rescan.study import file as study_file
+from rescan.study import study_file
 from rescan.workflow.config import Config
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -55,6 +55,7 @@ def test_what_rescan_wrote_is_no_data(tmp_path):
     written = [
         "results/demo/mine/study.json",
         "results/demo/mine/index.html",
+        "results/small/mine/c.png",
         "results/index.html",
         "data/full/mine/x/images.npy",
         "logs/demo/a.log",
@@ -67,8 +68,8 @@ def test_what_rescan_wrote_is_no_data(tmp_path):
 
 
 def test_folders_called_as_rescans_are_data_where_it_did_not_run(tmp_path):
-    fill(tmp_path, "data/full/a.png", "results/demo/b.png")
-    assert names_below(tmp_path) == ["data/full/a.png", "results/demo/b.png"]
+    fill(tmp_path, "data/full/a.png", "results/demo/b.png", "results/small/c.png")
+    assert names_below(tmp_path) == ["data/full/a.png", "results/demo/b.png", "results/small/c.png"]
 
 
 def test_a_folder_that_cannot_be_read(tmp_path):

@@ -249,6 +249,8 @@ def test_claims_that_are_not_shown_or_not_run(cases: SimpleNamespace) -> None:
     (same,) = claimed(cases, claim, {"one": 2.0, "two": 2.0}).to_dict("records")
     assert (same["verdict"], float(same["difference"])) == ("not shown", 0)
     assert same["reason"] == "3 seeds: their spread is known only roughly"
+    (small,) = claimed(cases, claim, {"one": 2.0, "two": 2.0}, scale="small").to_dict("records")
+    assert small["reason"] == f"small recipe; {same['reason']}"
     (one_seed,) = claimed(cases, claim, {"one": 0.5, "two": 3.0}, seeds=1).to_dict("records")
     assert one_seed["verdict"] == "not shown"
     assert "one seed" in one_seed["reason"]

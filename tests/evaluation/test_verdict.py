@@ -87,6 +87,7 @@ def test_words(values: list[float], value: float, expected: str, cases: SimpleNa
     ("scale", "entry", "count", "word", "reason"),
     [
         ("demo", published(0.8894), 5, "not comparable", "demo: phantoms or a small recipe"),
+        ("small", published(0.8894), 5, "not comparable", "small recipe"),
         ("full", published(0.8894, n=1600), 5, "not comparable", "test items differ: 1311 here, 1600 published"),
         ("full", published(0.8894, not_comparable="binary"), 5, "not comparable", "binary"),
         ("full", published(0.8894), 4, "inconclusive", "4 seeds: a verdict needs 5; identical test set"),

@@ -54,6 +54,9 @@ def test_class_folders_of_color_images(tmp_path):
     assert (study.data.layout["name"], len(manifest), manifest["patient"].nunique()) == ("class_folders", COUNT, COUNT)
     assert study.preparations["image"].channels == "rgb"
     assert study.preparations["image"].steps == [{"name": "resize", "size": [64, 64], "keep_aspect": True}]
+    (small,) = load(tmp_path / "mine.yaml", Settings("small")).arms.values()
+    assert (small.network.encoder, small.network.weights) == ("efficientnet_lite0", "imagenet")
+    assert (small.normalization, list(small.stages)) == ("centered", ["all"])
     text = (tmp_path / "mine.yaml").read_text("utf-8")
     assert "# 12 samples: control 6, case 6\n# 12 patients\n# images of 80 × 100" in text
     assert "source: {path: pets}" in text

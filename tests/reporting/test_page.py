@@ -213,6 +213,20 @@ def test_how_to_run_it_again(page, full_tree):
     assert ["conv1", "64 × 24 × 24", "3,136"] in page.rows
 
 
+def test_at_small_published_numbers_are_lines_to_look_at(make_tree, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = make_tree(tmp_path, "small", "path")
+    report(study.model_copy(update={"changes": {"recipe.network.encoder": "resnet18"}}))
+    page = Page(Paths("small", study.name).page)
+    beside = "Small: the real data with small networks, trained briefly; published numbers are lines to look at."
+    assert f"{beside} Set for this run: recipe.network.encoder: resnet18." in page.text
+    (row,) = [row for row in page.rows if "0.8125" in "".join(row)]
+    assert row[-2] == "not comparable"
+    assert row[-1].startswith("small recipe")
+    assert "How well do networks" in page.text
+    assert "published numbers: " not in page.text  # their verdicts are no answer here
+
+
 @pytest.mark.parametrize(
     ("kind", "data"), [("phantom", "synthetic phantoms and a small recipe"), ("path", "real data, small recipe")]
 )

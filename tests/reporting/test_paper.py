@@ -276,6 +276,8 @@ def test_addresses_of_kaggle_data_are_cited():
         ("octa500", Settings("demo", folds=2)),
         ("octa500", Settings("demo", task="multiclass")),
         ("brain_tumor", Settings("full", weights="none", seeds=[7])),
+        ("mura", Settings("demo", seeds=[3], changes={"recipe.stages.main.optimizer.lr": 1e-4, "title": "12"})),
+        ("octa500", Settings("demo", task="multiclass", changes={"arms.octa2d": {"augmentation": None}})),
     ],
 )
 def test_the_command_gives_this_very_study(name, settings, tmp_path, monkeypatch):
@@ -291,12 +293,15 @@ def test_the_command_gives_this_very_study(name, settings, tmp_path, monkeypatch
     plan = Plan(config, STUDIES.parent, tmp_path)
     assert plan.studies[study.name] == study
     wanted = {"scale", "studies"} | {key for key in ("seeds", "folds", "arms", "weights") if getattr(settings, key)}
+    wanted |= {"set"} if settings.changes else set()
     assert {*config} <= wanted | {"sources"}
 
 
 def _yaml(text):
     from ruamel.yaml import YAML
 
+    if text.startswith("{"):  # as Snakemake reads it: texts only
+        return YAML(typ="base", pure=True).load(text)
     return YAML(typ="safe", pure=True).load(text)
 
 

@@ -10,8 +10,8 @@ from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.study import Strict, Study
 from rescan.study.bounds import NUMBER, Count
-from rescan.study.file import StudyFile
 from rescan.study.schema import schema
+from rescan.study.study_file import StudyFile
 from rescan.workflow.config import Config
 
 RECORDS = [record for kind in catalogue.KINDS.values() for record in kind.values()]

@@ -31,6 +31,19 @@ def test_merging_is_idempotent_and_an_empty_difference_changes_nothing(base, dif
         assert merge(base, {}) == base
 
 
+def test_null_of_an_arm_of_a_block_or_an_ablation_removes_what_the_arm_inherits(load, minimal, ablations):
+    text = minimal.replace("recipe:\n", "recipe:\n  augmentation: {rotation: 5, shift: 0.1}\n")
+    block = "small: {arms: {new: {augmentation: {shift: null}}, other: {augmentation: null}, base: null}}\n"
+    study = load(text + block, "small")
+    assert {name: recipe.augmentation for name, recipe in study.arms.items()} == {"other": {}, "new": {"rotation": 5}}
+    study = load(
+        ablations.replace("arms: {two: {network: {encoder: resnet34}}}", "arms: {two: {network: {hidden: null}}}"),
+        "full",
+    )
+    assert study.arms["deeper_two"].network.hidden == []
+    assert study.arms["other"].network.hidden == [9]
+
+
 def test_an_arm_is_a_difference_from_the_recipe(load, minimal):
     study = load(minimal, "full")
     assert study.name == "mine"

@@ -102,7 +102,7 @@ def laughs():
 @pytest.mark.parametrize(
     ("config", "fault"),
     [
-        ({"scale": 3}, "config: scale: input should be 'demo' or 'full', not 3"),
+        ({"scale": 3}, "config: scale: input should be 'demo', 'small' or 'full', not 3"),
         ({"studies": {}}, "config: studies: input should be a valid list, not {}"),
         ({"studies": [["x"]]}, "config: studies.0: input should be a valid string, not ['x']"),
         ({"studies": laughs()}, "config: studies.0: input should be a valid string, not [[[[...], "),
@@ -153,3 +153,51 @@ def test_config_yaml_is_read_within_bounds(tmp_path):
         with pytest.raises(RescanError, match=fault):
             read_config_file(tmp_path)
     assert set(read_config_file(ROOT)) == set(Config.model_fields)
+
+
+def test_set_is_for_all_studies_or_for_one_by_its_name(tmp_path):
+    (tmp_path / "scans").mkdir()
+    own = {"octa500": {"recipe.stages.main.epochs": "3"}, "octa500-multiclass": {"recipe.stages.main.epochs": "4"}}
+    plan = plan_of(
+        tmp_path,
+        scale="small",
+        studies=["octa500", "octa500:multiclass", "brain_tumor"],
+        sources={"octa500": "scans"},
+        set={"recipe.stages.main.clip_norm": "1e-2", **own},
+    )
+    stages = [study.arms[study.first_arm].stages["main"] for study in plan.studies.values()]
+    assert [(stage.epochs, stage.clip_norm) for stage in stages] == [(3, 0.01), (4, 0.01), (4, 0.01)]
+    assert list(plan.studies["brain_tumor"].changes) == ["recipe.stages.main.clip_norm"]
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (
+            {"brain_tumour": {"recipe.stages.main.epochs": 2}},
+            "config: set: no study 'brain_tumour' in this run; did you",
+        ),
+        ({"brain_tumor": 3}, "config: set.brain_tumor: needs a mapping, such as {recipe.network.encoder: resnet18}"),
+        (
+            {"brain_tumor": {"encoder": "vgg16"}},
+            "set.encoder: no key 'encoder'; did you mean 'recipe.network.encoder'?",
+        ),
+        (3, "config: set: needs a mapping, such as {key: value}, not 3"),
+    ],
+)
+def test_what_set_cannot_mean_is_one_line(tmp_path, given, fault):
+    with pytest.raises(RescanError) as caught:
+        plan_of(tmp_path, set=given)
+    (line,) = str(caught.value).splitlines()
+    assert fault in line
+
+
+@pytest.mark.parametrize("name", ["aptos2019", "brain_tumor", "mura", "octa500"])
+def test_at_small_a_study_has_real_data_and_weights_at_their_own_scale(tmp_path, name):
+    (tmp_path / "data").mkdir()
+    study = plan_of(tmp_path, scale="small", studies=[name], sources={name: "data"}).studies[name]
+    assert study.data.phantom is None
+    assert study.published or study.claims
+    pretrained = [recipe for recipe in study.arms.values() if recipe.network.weights == "imagenet"]
+    assert {recipe.network.encoder for recipe in pretrained} == {"efficientnet_lite0"}
+    assert {recipe.normalization for recipe in pretrained} <= {"centered", "rescaled_twice"}

@@ -2,68 +2,43 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union
+from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from rescan import catalogue
 from rescan.errors import RescanError, shown
 from rescan.log import logger
 from rescan.named_files import is_file
-from rescan.study.autoencoder import Autoencoder
 from rescan.study.bounds import MOST_ENTRIES
+from rescan.study.changes import with_changes
 from rescan.study.data import Data, DataSet, External
-from rescan.study.explanation import Explanation
 from rescan.study.faults import Faults
 from rescan.study.merge import (
     anchor_sources,
     block_of,
     expand_ablations,
     if_comparable,
+    is_changed,
     mapping,
-    merge,
+    merge_file,
     sequence,
     sound_recipes,
     with_settings,
     with_task,
 )
-from rescan.study.operating_points import OperatingPoint
-from rescan.study.preparation import Preparation
-from rescan.study.published import Ablation, Claim, Published, Question
+from rescan.study.published import Ablation
 from rescan.study.recipe import Recipe
 from rescan.study.settings import BLOCKS, SCALES, Settings
-from rescan.study.splitting import Split, read_patients
-from rescan.study.strict import ArmName, AutoencoderName, Name, NoTwins, PreparationName, Strict
+from rescan.study.splitting import read_patients
 from rescan.study.study import Study
+from rescan.study.study_file import StudyFile
 from rescan.study.yaml_text import read_yaml
 
 Entry = TypeVar("Entry")
-
-
-class StudyFile(Strict):
-    """A study file as written: arms are differences from `recipe`, and `run` picks some of them.
-
-    A task is another question on the same data, such as more classes: a difference from the whole file.
-    """
-
-    title: str
-    cite: str = ""
-    notes: list[str] = Field(default=[])
-    data: Data
-    split: Split = Split()
-    preparations: Annotated[dict[PreparationName, Preparation], Field(min_length=1, max_length=MOST_ENTRIES), NoTwins]
-    autoencoders: Annotated[dict[AutoencoderName, Autoencoder], NoTwins] = Field(default={})
-    recipe: dict[str, Any]
-    arms: Annotated[dict[ArmName, Union[dict[str, Any], None]], Field(min_length=1, max_length=MOST_ENTRIES), NoTwins]
-    run: Annotated[list[str], Field(max_length=MOST_ENTRIES)] | None = None
-    published: list[Published] = Field(default=[], max_length=MOST_ENTRIES)
-    claims: list[Claim] = Field(default=[], max_length=MOST_ENTRIES)
-    ablations: dict[Name, Question] = Field(default={})
-    gradcam: Explanation = Explanation()
-    operating_points: list[OperatingPoint] = Field(default=[])
-    tasks: dict[Name, dict[str, Any]] = Field(default={})
 
 
 def tasks_of(path: Path) -> list[str]:
@@ -77,7 +52,7 @@ def preparations_of_arms(study: Study) -> dict[str, str]:
         return {}
     content = read_yaml(study.file)
     block = block_of(content, study.scale) or {}
-    whole = merge(content, block)
+    whole = merge_file(content, block)
     default: Any = mapping(whole, "recipe").get("preparation")
     return {arm: (own or {}).get("preparation", default) for arm, own in mapping(whole, "arms").items()}
 
@@ -103,12 +78,14 @@ def load(path: str | Path, settings: Settings) -> Study:
     block = block_of(content, settings.scale) or {}
     if not isinstance(block, dict):
         raise RescanError(f"{shown(path)}: {settings.scale}: needs a mapping of differences")
-    whole = with_settings(with_task(merge(content, block), settings, path), settings)
-    anchor_sources(whole, Path(path).parent)
-    read_patients(whole, path)
-    places = expand_ablations(whole)
+    written = with_task(merge_file(content, block), settings, path)
+    changed, changes, refused = with_changes(written, settings)
+    if refused:
+        raise RescanError("\n".join(f"{shown(path)}: {line}" for line in refused))
+    before = copy.deepcopy(written) if settings.changes else {}
+    whole, places = _settled(changed, settings, path)
 
-    faults = Faults({settings.scale: block})
+    faults = Faults({"set": changes, settings.scale: block})
     try:
         file = StudyFile.model_validate(whole)
     except ValidationError as error:
@@ -117,12 +94,27 @@ def load(path: str | Path, settings: Settings) -> Study:
     arms = sound_recipes(whole, settings.weights, faults, places)
     _check_names_of_arms(whole, faults)
     if file and not faults.messages:
-        published = [if_comparable(entry, whole, settings.weights) for entry in file.published]
+        before = _settled(before, settings, path)[0] if before else whole
+        published = [if_comparable(entry, before, whole, settings.weights) for entry in file.published]
         try:
-            return _study(path, settings, file.model_copy(update={"published": published}), arms)
+            study = _study(path, settings, file.model_copy(update={"published": published}), arms)
         except ValidationError as error:
             faults.add_all(error, Study)
+        else:
+            if set(changes) & {"recipe", "arms"} and not any(is_changed(before, whole, arm) for arm in study.arms):
+                logger.warning("%s: what is set of recipe and arms changes no arm that is run", shown(path))
+            return study
     raise RescanError("\n".join(f"{shown(path)}: {line}" for line in faults.lines()))
+
+
+def _settled(
+    tree: dict[str, Any], settings: Settings, path: str | Path
+) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """A file with its settings, paths and arms of ablations; and where the file describes each of these arms."""
+    whole = with_settings(tree, settings)
+    anchor_sources(whole, Path(path).parent)
+    read_patients(whole, path)
+    return whole, expand_ablations(whole)
 
 
 def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[str, Recipe]) -> Study:
@@ -153,6 +145,7 @@ def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[
         claims=file.claims,
         ablations=_ablations(file, arms),
         operating_points=file.operating_points,
+        changes=settings.changes,
         gradcam=file.gradcam if file.gradcam.beside in arms else file.gradcam.model_copy(update={"beside": None}),
     )
 
@@ -210,7 +203,7 @@ def _check_names_of_arms(whole: dict[str, Any], faults: Faults) -> None:
 
 
 def check(paths: list[Path]) -> None:
-    """Check study files at both scales.
+    """Check study files at all scales.
 
     Raises:
         RescanError: With one line for each fault of all files.

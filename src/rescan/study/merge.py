@@ -16,11 +16,12 @@ from rescan.study.recipe import Recipe
 from rescan.study.settings import BLOCKS, Settings
 
 
-def merge(base: Any, difference: Any) -> Any:
+def merge(base: Any, difference: Any, *, base_is_difference: bool = False) -> Any:
     """Merge a difference into a base, by the rules of a study file.
 
     Mappings merge key by key, in the base's order, new keys last; a mapping whose `name` differs replaces the other
-    whole; `null` removes a key; everything else, lists too, is replaced.
+    whole; `null` removes a key; everything else, lists too, is replaced. Where the base is a difference itself, a
+    `null` stays, as it is to remove the key from what both will be merged into.
     """
     if not isinstance(base, dict) or not isinstance(difference, dict):
         return difference
@@ -28,11 +29,32 @@ def merge(base: Any, difference: Any) -> Any:
         return difference
     merged = dict(base)
     for key, value in difference.items():
-        if value is None:
-            merged.pop(key, None)
+        if value is not None:
+            merged[key] = merge(base.get(key, {}), value, base_is_difference=base_is_difference)
+        elif base_is_difference:
+            merged[key] = None
         else:
-            merged[key] = merge(base.get(key, {}), value)
+            merged.pop(key, None)
     return merged
+
+
+def merge_file(whole: Any, difference: Any) -> Any:
+    """Merge a difference into a study file, whose arms, and those of its ablations, are differences themselves."""
+    merged = merge(whole, difference)
+    if isinstance(whole, dict) and isinstance(difference, dict):
+        _merge_arms(whole, difference, merged)
+        for name in mapping(difference, "ablations"):
+            own, new = (mapping(mapping(tree, "ablations"), name) for tree in (whole, difference))
+            _merge_arms(own, new, mapping(mapping(merged, "ablations"), name))
+    return merged
+
+
+def _merge_arms(whole: dict[str, Any], difference: dict[str, Any], merged: dict[str, Any]) -> None:
+    """Merge the arms of a file or of an ablation once more, as differences."""
+    for arm, change in mapping(difference, "arms").items():
+        if isinstance(change, dict):
+            own = mapping(whole, "arms").get(arm) or {}
+            merged["arms"][arm] = merge(own, change, base_is_difference=True)
 
 
 def block_of(tree: dict[str, Any], scale: str) -> Any:
@@ -65,7 +87,7 @@ def with_task(whole: dict[str, Any], settings: Settings, path: str | Path) -> di
     block = block_of(difference, settings.scale)
     if {"classes", "labels"} & set(mapping(difference, "data")):  # the file's published numbers are of other classes
         whole = {key: value for key, value in whole.items() if key != "published"}
-    return merge(merge(whole, difference), block or {})
+    return merge_file(merge_file(whole, difference), block or {})
 
 
 def with_settings(whole: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -141,7 +163,9 @@ def expand_ablations(whole: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         base = question.of or next(iter(arms), "")
         changes, labels = _differences(question), question.labels(name)
         for arm, label in labels.items():
-            arms[arm] = merge(merge(arms.get(base) or {}, changes[label]), {"against": base})
+            of_base = arms.get(base) or {}
+            own = {**merge(of_base, changes[label], base_is_difference=True), "against": base}
+            arms[arm] = merge(own, arms.get(arm) or {}, base_is_difference=True)
             places[arm] = ("ablations", name, "arms", label) if question.arms else ("ablations", name)
         members[name] = list(labels)
     if run := sequence(whole, "run"):
@@ -202,10 +226,36 @@ def keeps_weights(recipe: dict[str, Any], weights: str | None) -> bool:
     return weights in (None, weights_in_file) or weights_in_file not in ("imagenet", "none") or fixed
 
 
-def if_comparable(entry: Published, whole: dict[str, Any], weights: str | None) -> Published:
-    """A published number; marked as not comparable if the settings change the recipe behind it."""
+def if_comparable(entry: Published, before: dict[str, Any], whole: dict[str, Any], weights: str | None) -> Published:
+    """A published number; marked as not comparable if the settings change what is behind it.
+
+    Args:
+        entry: The number.
+        before: The study file without what the run sets in it.
+        whole: The file with it.
+        weights: The setting of that name.
+    """
     recipe = whole_recipe(whole, entry.arm)
+    if not entry.not_comparable and is_changed(before, whole, entry.arm):
+        return entry.model_copy(
+            update={"not_comparable": "run with another recipe or data than the study file's, by set"}
+        )
     if keeps_weights(recipe, weights) or entry.not_comparable:
         return entry
     weights_in_file = recipe["network"].get("weights", "imagenet")
     return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {weights_in_file}"})
+
+
+def is_changed(before: dict[str, Any], whole: dict[str, Any], arm: str) -> bool:
+    """Whether an arm's numbers are of something else in two states of a file."""
+    return before is not whole and _behind(before, arm) != _behind(whole, arm)
+
+
+def _behind(whole: dict[str, Any], arm: str) -> list[Any]:
+    """What of a file an arm's numbers are of: its recipe, its preparation, the data and how they are split."""
+    recipe = whole_recipe(whole, arm)
+    members = [_behind(whole, member) for member in sequence(mapping(recipe, "ensemble"), "members")]
+    split = {key: value for key, value in mapping(whole, "split").items() if key not in ("seeds", "folds")}
+    data = {key: value for key, value in mapping(whole, "data").items() if key not in ("source", "phantom")}
+    start = mapping(whole, "autoencoders").get(str(mapping(recipe, "network").get("weights")))
+    return [recipe, mapping(whole, "preparations").get(str(recipe.get("preparation"))), start, split, data, members]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rescan.study.file import StudyFile
 from rescan.study.recipe import Recipe
 from rescan.study.settings import BLOCKS
+from rescan.study.study_file import StudyFile
 
 
 def schema() -> dict[str, Any]:
