@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rescan import catalogue
 from rescan.study.keys import training_content
+from rescan.study.network import WEIGHTS_FILES, is_weights_file
 from rescan.study.operating_points import check_points
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def check_study(study: Study) -> None:
 def check_autoencoder(study: Study, name: str) -> None:
     """An autoencoder needs a preparation that makes what its encoder takes."""
     autoencoder = study.autoencoders[name]
+    if is_weights_file(name):
+        raise ValueError(f"autoencoders: {name}: is the name of a file of weights; take another")
     if autoencoder.preparation not in study.preparations:
         near = catalogue.suggest(autoencoder.preparation, study.preparations)
         raise ValueError(f"autoencoders: {name}: no preparation {autoencoder.preparation!r}{near}")
@@ -57,7 +60,7 @@ def check_network(study: Study, arm: str) -> None:
             raise ValueError(f"{where}: network: {network.encoder} has no ImageNet weights; use weights: none")
         if network.norm != "batch":
             raise ValueError(f"{where}: network: ImageNet weights need norm: batch; or use weights: none")
-    elif network.weights != "none":
+    elif network.start == "autoencoder":
         check_start(study, where, recipe)
 
 
@@ -78,7 +81,8 @@ def check_start(study: Study, where: str, recipe: Recipe) -> None:
     network = recipe.network
     if network.weights not in study.autoencoders:
         near = catalogue.suggest(network.weights, ["imagenet", "none", *study.autoencoders])
-        raise ValueError(f"{where}: network: no weights {network.weights!r}{near}")
+        other = "" if near else f"; a file of weights ends in {', '.join(WEIGHTS_FILES)}"
+        raise ValueError(f"{where}: network: no weights {network.weights!r}{near}{other}")
     if recipe.training_samples != "all":
         reason = f"but autoencoder {network.weights} learns from all of them; use weights: none"
         raise ValueError(f"{where}: training_samples: {recipe.training_samples}, {reason}")

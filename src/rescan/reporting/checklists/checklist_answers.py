@@ -125,10 +125,12 @@ def software(facts: RunFacts) -> str:
 
 def initialization(facts: RunFacts) -> str:
     """Where the weights came from."""
-    starts = {arm: facts.study.arms[arm].network.weights for arm in facts.trained}
-    return "; ".join(
-        f"{arm}: {recipe_words.START.get(weights, f'from autoencoder {weights}')}" for arm, weights in starts.items()
-    ) + ("." if starts else "")
+    files = {arm: model.start.words for arm, model in facts.models.items() if model.start}
+    starts = [
+        f"{arm}: {recipe_words.start(facts.study.arms[arm].network)}" + (f", {files[arm]}" if arm in files else "")
+        for arm in facts.trained
+    ]
+    return "; ".join(starts) + ("." if starts else "")
 
 
 def training(facts: RunFacts) -> str:
