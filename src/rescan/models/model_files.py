@@ -147,7 +147,7 @@ def load_encoder_weights(network: Network, path: str | Path, encoder: str = "") 
         except RescanError:
             source = f" (made of {header['source']})" if "source" in header else ""
             other = network_of(tuple(value.shape) for value in state.values())
-            whose = f"it has those of {other}" if other not in (None, encoder) else "it belongs to another encoder"
+            whose = f"it has those of {other}" if other not in (None, encoder) else "give a file with all of them"
             raise RescanError(f"{path}{source}: {error}; {whose}") from None
     body.load_state_dict(weights, strict=False)
     if ignored:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from rescan.errors import RescanError
+from rescan.log import logger
 
 # What a file may hold beside the encoder, by the first part of the name: what was behind it, and is not needed.
 HEADS = {"fc", "_fc", "classifier", "head", "heads", "last_linear", "class_layers", "AuxLogits", "conv_seg"}
@@ -36,8 +37,8 @@ def matched(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tupl
     prefix = _prefix(found, expected)
     within = {name[len(prefix) :]: weights for name, weights in found.items() if name.startswith(prefix)}
     first = next(iter(expected))
-    if first in within:
-        within[first] = _for_channels(within[first], expected[first])
+    if first in within and within[first].shape != expected[first].shape:
+        within[first] = _for_channels(first, within[first], expected[first])
     others = [name for name in within if name not in expected and not name.endswith(COUNT)]
     absent = [name for name in expected if name not in within]
     unknown = [name for name in others if name.partition(".")[0] not in HEADS]
@@ -77,14 +78,13 @@ def _prefix(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
     return best[0]
 
 
-def _for_channels(weights: Tensor, expected: Tensor) -> Tensor:
+def _for_channels(name: str, weights: Tensor, expected: Tensor) -> Tensor:
     """A first convolution for as many channels as the encoder takes, which maps gray images as before."""
-    if weights.ndim != expected.ndim or weights.ndim < 3 or weights.shape[:1] + weights.shape[2:] != (
-        expected.shape[:1] + expected.shape[2:]
-    ):  # fmt: skip
+    channels = weights.shape[1:2] + expected.shape[1:2]
+    if channels not in ((1, 3), (3, 1)) or weights[:, :1].shape != expected[:, :1].shape or weights.ndim < 3:
         return weights
-    if (weights.shape[1], expected.shape[1]) == (1, 3):
-        return weights.expand_as(expected) / 3
-    if (weights.shape[1], expected.shape[1]) == (3, 1):
-        return weights.sum(1, keepdim=True)
-    return weights
+    how = "divided by 3 and repeated" if channels == (1, 3) else "added up"
+    logger.info(
+        "%s is for images of %d channels, not %d: %s, so that gray images give the same maps", name, *channels, how
+    )
+    return weights.expand_as(expected) / 3 if channels == (1, 3) else weights.sum(1, keepdim=True)

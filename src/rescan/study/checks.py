@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rescan import catalogue
 from rescan.study.keys import training_content
-from rescan.study.network import WEIGHTS_FILES, is_weights_file
+from rescan.study.network import WEIGHTS_FILES
 from rescan.study.operating_points import check_points
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ def check_study(study: Study) -> None:
 def check_autoencoder(study: Study, name: str) -> None:
     """An autoencoder needs a preparation that makes what its encoder takes."""
     autoencoder = study.autoencoders[name]
-    if is_weights_file(name):
-        raise ValueError(f"autoencoders: {name}: is the name of a file of weights; take another")
     if autoencoder.preparation not in study.preparations:
         near = catalogue.suggest(autoencoder.preparation, study.preparations)
         raise ValueError(f"autoencoders: {name}: no preparation {autoencoder.preparation!r}{near}")

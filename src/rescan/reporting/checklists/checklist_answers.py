@@ -126,10 +126,8 @@ def software(facts: RunFacts) -> str:
 def initialization(facts: RunFacts) -> str:
     """Where the weights came from."""
     files = {arm: model.start.words for arm, model in facts.models.items() if model.start}
-    starts = [
-        f"{arm}: {recipe_words.start(facts.study.arms[arm].network)}" + (f", {files[arm]}" if arm in files else "")
-        for arm in facts.trained
-    ]
+    networks = {arm: facts.study.arms[arm].network for arm in facts.trained}
+    starts = [f"{arm}: {recipe_words.start(network, files.get(arm, ''))}" for arm, network in networks.items()]
     return "; ".join(starts) + ("." if starts else "")
 
 

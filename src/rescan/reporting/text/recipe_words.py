@@ -115,12 +115,18 @@ def training(preparation: Preparation, recipe: Recipe, classes: int) -> dict[str
     return topics
 
 
-def start(network: Network) -> str:
-    """What the encoder of a network starts from."""
+def start(network: Network, file: str = "") -> str:
+    """What the encoder of a network starts from.
+
+    Args:
+        network: The network.
+        file: What is known of the file of its weights, if anything is.
+    """
+    file = file or (PurePath(network.weights).name if network.start == "file" else "")
     words = {
-        "published": "from ImageNet weights (V1)",
+        "published": f"from ImageNet weights (V1){file and ', '}{file}",
         "random": "from random weights",
-        "file": f"from the weights in {PurePath(network.weights).name}",
+        "file": f"from the weights in {file}",
         "autoencoder": f"from the encoder of autoencoder {network.weights}",
     }
     return words[network.start]
