@@ -13,7 +13,7 @@ from rescan.data.headers import by_hash, passing_key, with_years
 from rescan.data.held_out import FEWEST_GROUPS, check_classes
 from rescan.data.index import Files, files_by
 from rescan.data.layouts.reading import check_patients, read_layout
-from rescan.data.sources.own_weights import faults_of_weights
+from rescan.data.sources.weights import faults_of_weights
 from rescan.data.split import split_samples
 from rescan.errors import RescanError
 from rescan.log import logger

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rescan import catalogue
-from rescan.data.sources.own_weights import faults_of_weights
+from rescan.data.sources.weights import faults_of_weights
 from rescan.errors import RescanError
 from rescan.named_files import at_home, is_file, is_folder
 from rescan.paths import Paths

