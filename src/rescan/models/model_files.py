@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,21 +137,30 @@ def load_encoder_weights(network: Network, path: str | Path, encoder: str = "") 
     """
     state, content = _read(path, "weights or pretrain")
     header = content or {}
-    body, record = network.encoder.body, ENCODERS.get(encoder)
+    body = network.encoder.body
     try:
-        weights, ignored = matched(state, body.state_dict())
+        weights, ignored = _matched(state, body.state_dict(), encoder)
     except RescanError as error:
-        try:
-            older = record.weights.renamed if record and record.weights else ()
-            renamed = (renewed(older, key, value) for key, value in state.items())
-            weights, ignored = matched(dict(renamed), body.state_dict())
-        except RescanError:
-            source = f" (made of {header['source']})" if "source" in header else ""
-            other = network_of(tuple(value.shape) for value in state.values())
-            whose = f"it has those of {other}" if other not in (None, encoder) else "give a file with all of them"
-            raise RescanError(f"{path}{source}: {error}; {whose}") from None
+        source = f" (made of {header['source']})" if "source" in header else ""
+        other = network_of(tuple(value.shape) for value in state.values())
+        whose = f"it has those of {other}" if other not in (None, encoder) else "give a file with all of them"
+        raise RescanError(f"{path}{source}: {error}; {whose}") from None
     body.load_state_dict(weights, strict=False)
     if ignored:
         more = f" and {len(ignored) - FEW} more" * (len(ignored) > FEW)
         logger.info("%s: left out, as no part of the encoder: %s%s", path, ", ".join(ignored[:FEW]), more)
     return StartWeights(source=str(header["source"]), sha256=header.get("sha256")) if "source" in header else None
+
+
+def _matched(
+    state: dict[str, Tensor], expected: dict[str, Tensor], encoder: str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Match the weights in a file with the encoder's, if need be by the names that older files have."""
+    has_more, record = encoder.startswith("timm/"), ENCODERS.get(encoder)
+    older = getattr(record.weights, "renamed", ()) if record else ()
+    try:
+        return matched(state, expected, has_more=has_more)
+    except RescanError:
+        with suppress(RescanError):
+            return matched(dict(renewed(older, key, value) for key, value in state.items()), expected)
+        raise

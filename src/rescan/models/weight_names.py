@@ -16,7 +16,9 @@ COUNT = "num_batches_tracked"  # which only cumulative batch norm uses, and file
 FEW = 5  # names in a message
 
 
-def matched(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+def matched(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, has_more: bool = False
+) -> tuple[dict[str, Tensor], list[str]]:
     """The weights in a file under the names of an encoder's.
 
     In the file they may all stand below one more name, such as `module.` or `encoder.`; then what stands elsewhere is
@@ -26,6 +28,7 @@ def matched(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tupl
     Args:
         found: Those in the file.
         expected: The encoder's.
+        has_more: Whether the network as published has layers that the encoder leaves out, beside known heads.
 
     Returns:
         The weights, and the names of what is left out.
@@ -41,7 +44,7 @@ def matched(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tupl
         within[first] = _for_channels(first, within[first], expected[first])
     others = [name for name in within if name not in expected and not name.endswith(COUNT)]
     absent = [name for name in expected if name not in within]
-    unknown = [name for name in others if name.partition(".")[0] not in HEADS]
+    unknown = [name for name in others if not has_more and name.partition(".")[0] not in HEADS]
     different = [name for name in expected if name in within and within[name].shape != expected[name].shape]
     if absent or unknown or different:
         fit = len(expected) - len(absent) - len(different)
