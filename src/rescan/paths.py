@@ -7,8 +7,11 @@ to the folder that the workflow is run in. A folder is its path (text) with its 
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from rescan.figure_folders import ArmFigures, ComparisonFolder, ExploreFolder, FileOf
 
@@ -253,8 +256,11 @@ class Paths:
         return self.state(f"{AUTOENCODERS}/{name}", fold, seed)
 
     @staticmethod
-    def weights(encoder: str) -> str:
-        """An encoder's pretrained weights."""
+    def weights(encoder: str, file: str | Path | None = None) -> str:
+        """An encoder's pretrained weights: the published ones, or those of a file elsewhere, given by its path."""
+        if file is not None:
+            readable = re.sub(r"[^A-Za-z0-9_-]", "_", Path(file).stem)[:60]
+            encoder += f".{readable}-{hashlib.blake2b(os.fsencode(file), digest_size=4).hexdigest()}"
         return f"data/weights/{encoder}.safetensors"
 
     @staticmethod

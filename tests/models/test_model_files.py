@@ -10,6 +10,7 @@ import torch
 from network_cases import header_of, recipe
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.models import resnet34
 
 from rescan.errors import RescanError
 from rescan.models.model_files import load, load_encoder_weights, save
@@ -80,11 +81,18 @@ def test_encoder_weights_that_do_not_fit_are_refused(tmp_path, resnet18):
     state = {key: value.clone() for key, value in resnet18.encoder.body.state_dict().items()}
     missing = {key: value for key, value in state.items() if key != "conv1.weight"}
     save_file(missing, str(tmp_path / "missing.safetensors"))
-    with pytest.raises(RescanError, match=r"lacks conv1\.weight \(1 of"):
+    with pytest.raises(RescanError, match=r"lacks conv1\.weight \(99 of 100 weights fit\); give a file"):
         load_encoder_weights(resnet18, tmp_path / "missing.safetensors")
-    save_file({**state, "conv1.weight": torch.rand(64, 1, 7, 7)}, str(tmp_path / "shape.safetensors"))
+    save_file({**state, "conv1.weight": torch.rand(64, 2, 7, 7)}, str(tmp_path / "shape.safetensors"))
     with pytest.raises(RescanError, match=r"another shape of conv1\.weight"):
         load_encoder_weights(resnet18, tmp_path / "shape.safetensors")
+    deeper = {**state, "layer1.2.conv1.weight": torch.rand(64, 64, 3, 3)}
+    save_file(deeper, str(tmp_path / "deeper.safetensors"), {"rescan": '{"source": "w.pth"}'})
+    with pytest.raises(RescanError, match=r"made of w\.pth\): has layer1\.2\.conv1\.weight, which the encoder has not"):
+        load_encoder_weights(resnet18, tmp_path / "deeper.safetensors")
+    save_file(resnet34().state_dict(), str(tmp_path / "r34.safetensors"))
+    with pytest.raises(RescanError, match=r"\(100 of 100 weights fit\); it has those of resnet34$"):
+        load_encoder_weights(resnet18, tmp_path / "r34.safetensors", "resnet18")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

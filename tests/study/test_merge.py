@@ -125,3 +125,13 @@ def test_run_may_name_ablations_and_those_without_their_base_are_not_asked(load,
     assert load(ablations, "full", arms=["base", "other"]).ablations == {}
     with pytest.raises(RescanError, match="deeper_two: against: no arm 'other' is run"):
         load(ablations, "full", arms=["deeper_two"])
+
+
+def test_weights_given_for_all_replace_a_file_too(load, minimal):
+    own = minimal.replace("weights: none", "weights: pre/w.pth")
+    encoders = {("none", "resnet18"): "none", ("imagenet", "resnet18"): "imagenet", ("none", "cnn5"): "none"}
+    for (weights, encoder), expected in encoders.items():
+        study = load(own.replace("encoder: resnet18", f"encoder: {encoder}"), "full", weights=weights)
+        assert study.arms["base"].network.weights == expected
+    kept = load(own.replace("encoder: resnet18", "encoder: cnn5"), "full", weights="imagenet").arms["base"].network
+    assert kept.start == "file"  # there are no others

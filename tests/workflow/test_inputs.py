@@ -6,8 +6,12 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from rescan.errors import RescanError
+from rescan.paths import Paths
 from rescan.study.keys import result_key
 from rescan.workflow.inputs import Inputs
 from rescan.workflow.plan import Plan
@@ -169,3 +173,25 @@ def test_the_key_of_a_source_sees_behind_links_and_not_what_rescan_writes_there(
     assert keys.data(job("brain_tumor")) == before
     (elsewhere / "new.png").touch()
     assert keys.data(job("brain_tumor")) != before
+
+
+def test_a_file_of_weights_is_read_once_and_traced_by_its_state(tmp_path):
+    text = (ROOT / "tests/study/minimal.yaml").read_text()
+    text += "\ndemo: {data: {phantom: {name: brain_mri}, classes: [glioma, meningioma, notumor, pituitary]}}\n"
+    (tmp_path / "mine.yaml").write_text(text.replace("weights: none", "weights: w.safetensors"))
+    made = Paths.weights("resnet18", tmp_path / "w.safetensors")
+    with pytest.raises(RescanError, match=r"^mine: arms: base: network: weights: .*w\.safetensors: cannot be read"):
+        plan(tmp_path, studies=[str(tmp_path / "mine.yaml")])
+    save_file({"layer.weight": np.ones(2)}, tmp_path / "w.safetensors")
+    read = plan(tmp_path, studies=[str(tmp_path / "mine.yaml")], arms={"mine": ["base"]})
+    inputs, keys = Inputs(read), Keys(read)
+    assert inputs.start_weights(job("mine", arm="base", fold="0", seed="0")) == [made]
+    own, published = (SimpleNamespace(encoder=name) for name in (Path(made).stem, "resnet18"))
+    file = str(tmp_path / "w.safetensors")
+    assert inputs.weights_file(own) == [file]
+    assert inputs.weights_words(own) == ["resnet18", "--file", file]
+    assert (inputs.weights_file(published), inputs.weights_words(published)) == ([], ["resnet18"])
+    before = keys.weights_file(own)
+    os.utime(tmp_path / "w.safetensors", (1, 1))  # an older one in its place
+    assert keys.weights_file(own) != before
+    assert keys.weights_file(published) == []

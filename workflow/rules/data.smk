@@ -27,6 +27,8 @@ rule download:
 
 
 rule weights:
+    input:
+        INPUTS.weights_file,
     output:
         Paths.weights("{encoder}"),
     log:
@@ -35,8 +37,11 @@ rule weights:
         HOST
     container:
         None
+    params:
+        words=INPUTS.weights_words,
+        key=KEYS.weights_file,
     shell:
-        "exec python -m rescan weights {wildcards.encoder:q} --log {log:q}"
+        "exec python -m rescan weights {params.words:q} --log {log:q}"
 
 
 rule index:

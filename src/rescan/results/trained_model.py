@@ -18,6 +18,23 @@ STEP = "train"
 Header = TypeVar("Header", bound=Part)
 
 
+class StartWeights(Part):
+    """The file that an encoder started from: published, or of a person's own.
+
+    Attributes:
+        source: Its name.
+        sha256: Of its content; None where an older version brought it.
+    """
+
+    source: str
+    sha256: Optional[str] = None
+
+    @property
+    def words(self) -> str:
+        """Its name and the beginning of its checksum."""
+        return self.source + (f" (SHA-256 {self.sha256[:16]}…)" if self.sha256 else "")
+
+
 class TrainedModel(Part):
     """The part of a model file's header that the page shows, whatever version wrote it.
 
@@ -25,6 +42,7 @@ class TrainedModel(Part):
         version: Of Rescan.
         torch: Its version.
         code: What trained it: several where a training was resumed with other code; none known of older files.
+        start: What its encoder started from, if that was a file; unknown of older files.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -32,6 +50,7 @@ class TrainedModel(Part):
     version: str
     torch: str
     code: list[CodeUsed] = []
+    start: Optional[StartWeights] = None
 
 
 class _Origin(Part):
@@ -71,11 +90,13 @@ class ModelHeader(_Origin):
         arm: The arm.
         recipe: Its recipe.
         classes: The classes, in the order of the outputs.
+        start: What its encoder started from (`TrainedModel.start`).
     """
 
     arm: str
     recipe: Recipe
     classes: list[str]
+    start: Optional[StartWeights] = None
 
 
 class EncoderHeader(_Origin):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rescan import catalogue
 from rescan.study.keys import training_content
+from rescan.study.network import WEIGHTS_FILES
 from rescan.study.operating_points import check_points
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def check_network(study: Study, arm: str) -> None:
             raise ValueError(f"{where}: network: {network.encoder} has no ImageNet weights; use weights: none")
         if network.norm != "batch":
             raise ValueError(f"{where}: network: ImageNet weights need norm: batch; or use weights: none")
-    elif network.weights != "none":
+    elif network.start == "autoencoder":
         check_start(study, where, recipe)
 
 
@@ -78,7 +79,8 @@ def check_start(study: Study, where: str, recipe: Recipe) -> None:
     network = recipe.network
     if network.weights not in study.autoencoders:
         near = catalogue.suggest(network.weights, ["imagenet", "none", *study.autoencoders])
-        raise ValueError(f"{where}: network: no weights {network.weights!r}{near}")
+        other = "" if near else f"; a file of weights ends in {', '.join(WEIGHTS_FILES)}"
+        raise ValueError(f"{where}: network: no weights {network.weights!r}{near}{other}")
     if recipe.training_samples != "all":
         reason = f"but autoencoder {network.weights} learns from all of them; use weights: none"
         raise ValueError(f"{where}: training_samples: {recipe.training_samples}, {reason}")

@@ -126,9 +126,9 @@ def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[
     run = list(file.arms) if file.run is None else file.run
     if settings.scale == "demo" and settings.source is not None:
         run = _without_phantoms(run, recipes, file.data.extra)
-    arms = {arm: recipes[arm] for arm in run}
+    arms = {arm: recipes[arm].anchored(Path(path).parent) for arm in run}
     extras = {name for recipe in arms.values() for name in recipe.extras}
-    starts = {recipe.network.weights for recipe in arms.values()} - {"imagenet", "none"}
+    starts = {recipe.network.weights for recipe in arms.values() if recipe.network.start == "autoencoder"}
     return Study(
         name=Path(path).stem + (f"-{settings.task}" if settings.task else ""),
         scale=settings.scale,

@@ -56,7 +56,8 @@ def training_content(study: Study, arm: str) -> list[Any]:
     order = [list(recipe.stages), list(recipe.network.heads)]
     name = study.autoencoder(arm)
     start = autoencoder_content(study, name) if name else []
-    return [recipe.model_dump(mode="json", exclude=NOT_TRAINED), order, preparation, *start]
+    # What is in a file of weights counts, which `TrainingKey` holds, not where it lies.
+    return [recipe.public.model_dump(mode="json", exclude=NOT_TRAINED), order, preparation, *start]
 
 
 def autoencoder_content(study: Study, name: str) -> list[Any]:

@@ -11,6 +11,7 @@ from rescan import catalogue
 from rescan.errors import RescanError, shown
 from rescan.named_files import at_home, is_file
 from rescan.study.faults import Faults
+from rescan.study.network import is_weights_file
 from rescan.study.published import Published, Question
 from rescan.study.recipe import Recipe
 from rescan.study.settings import BLOCKS, Settings
@@ -218,12 +219,13 @@ def sound_recipes(
 
 
 def keeps_weights(recipe: dict[str, Any], weights: str | None) -> bool:
-    """Whether a recipe keeps its own weights: those set are the same, or it can't start from ImageNet's."""
+    """Whether a recipe keeps its own weights: those set are the same, or an autoencoder's, or not to be had."""
     network = mapping(recipe, "network")
     weights_in_file = network.get("weights", "imagenet")
     encoder = catalogue.ENCODERS.get(str(network.get("encoder")))
-    fixed = (encoder is not None and encoder.weights is None) or network.get("norm", "batch") != "batch"
-    return weights in (None, weights_in_file) or weights_in_file not in ("imagenet", "none") or fixed
+    none_known = (encoder is not None and encoder.weights is None) or network.get("norm", "batch") != "batch"
+    of_autoencoder = weights_in_file not in ("imagenet", "none") and not is_weights_file(str(weights_in_file))
+    return weights in (None, weights_in_file) or of_autoencoder or (none_known and weights == "imagenet")
 
 
 def if_comparable(entry: Published, before: dict[str, Any], whole: dict[str, Any], weights: str | None) -> Published:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rescan import catalogue
 from rescan.catalogue.map_layers import OF_BLOCKS, numbered
+from rescan.named_files import at_home
 from rescan.study.bounds import MOST_LAYERS, Limit, Pixels, ShareOrNone, Width
 from rescan.study.named import Named, NameOf
 from rescan.study.strict import Strict
@@ -66,6 +68,13 @@ class Block(Strict):
 
 Blocks = Annotated[list[Block], Field(min_length=1, max_length=MOST_LAYERS)]
 Norm = Literal["batch", "instance", "group"]
+Start = Literal["random", "published", "autoencoder", "file"]
+WEIGHTS_FILES = (".safetensors", ".pth", ".pt")
+
+
+def is_weights_file(name: str) -> bool:
+    """Whether a name is that of a file of weights."""
+    return name.lower().endswith(WEIGHTS_FILES)
 
 
 class EncoderSettings(Strict):
@@ -94,6 +103,35 @@ class EncoderSettings(Strict):
 class Network(Layers, EncoderSettings):
     """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
 
-    weights: str = Field(default="imagenet", description="imagenet, none, or the name of an autoencoder")
+    weights: str = Field(
+        default="imagenet", description="imagenet, none, the name of an autoencoder, or a file of weights"
+    )
     neck: Annotated[dict[str, Any], Named("neck")] = catalogue.NECKS["avg"].fill({})
     heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}
+
+    @field_validator("weights")
+    @classmethod
+    def _file_is_of_weights(cls, weights: str) -> str:
+        if "://" in weights:
+            raise ValueError(f"{weights!r} is an address; download the file and give its path")
+        if ("/" in weights or "\\" in weights) and not is_weights_file(weights):
+            raise ValueError(f"{weights!r} ends in none of {', '.join(WEIGHTS_FILES)}, as files of weights do")
+        return weights
+
+    @property
+    def start(self) -> Start:
+        """What the encoder starts from."""
+        if self.weights in ("none", "imagenet"):
+            return "random" if self.weights == "none" else "published"
+        return "file" if is_weights_file(self.weights) else "autoencoder"
+
+    def anchored(self, folder: Path) -> Network:
+        """The same with the path of a file of weights, if it has one, as seen from a folder."""
+        if self.start != "file":
+            return self
+        return self.model_copy(update={"weights": str(Path(folder, at_home(self.weights)).resolve())})
+
+    @property
+    def public(self) -> Network:
+        """The same without the folder of a file of weights, which tells of the machine."""
+        return self.model_copy(update={"weights": PurePath(self.weights).name}) if self.start == "file" else self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field, model_validator
@@ -119,6 +120,15 @@ class Recipe(Strict):
     models: str | None = None
     ensemble: Ensemble | None = None
     against: str | None = Field(default=None, description="the arm that it is compared with; by default the first")
+
+    def anchored(self, folder: Path) -> Recipe:
+        """The same with the path of a file of weights, if it has one, as seen from a folder."""
+        return self.model_copy(update={"network": self.network.anchored(folder)})
+
+    @property
+    def public(self) -> Recipe:
+        """The same without what tells of the machine: see `Network.public`."""
+        return self.model_copy(update={"network": self.network.public})
 
     @model_validator(mode="after")
     def _heads_and_losses_agree(self) -> Recipe:

@@ -139,13 +139,13 @@ class Run(AnyRun):
 
     @property
     def start_weights(self) -> str | None:
-        """ImageNet weights, or the encoder of the same run of an autoencoder; None for random weights."""
+        """ImageNet or own weights, or the encoder of the same run of an autoencoder; None for random weights."""
         network = self.settings.network
-        if network.weights == "none":
+        if network.start == "random":
             return None
-        if network.weights == "imagenet":
-            return Paths.weights(network.encoder)
-        return AutoencoderRun(self.study, network.weights, self.fold, self.seed).folder.encoder
+        if network.start == "autoencoder":
+            return AutoencoderRun(self.study, network.weights, self.fold, self.seed).folder.encoder
+        return Paths.weights(network.encoder, network.weights if network.start == "file" else None)
 
     @property
     def sees_test(self) -> bool:

@@ -15,7 +15,7 @@ class Settings:
 
     Attributes:
         scale: A name of SCALES.
-        weights: Replaces every arm's `network.weights`, except an autoencoder's.
+        weights: Replaces every arm's `network.weights`, except an autoencoder's; a file of weights, too.
         seeds: Replaces `split.seeds`.
         folds: Replaces `split.folds` and the recipe's `folds`.
         arms: Replaces `run`.

@@ -15,7 +15,8 @@ NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # of a folder: of a study, an arm, a prep
 NAME_IN_WORDS = "needs a name of letters a-z, digits, _ . and -, that does not start with . or -"
 LONGEST_NAME = 100  # a file system takes 255 letters, with what is added
 OF_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-OF_FILES = re.compile(r".*\.(csv|json|html|log|npy)", re.IGNORECASE)  # such files lie beside the folders of arms
+# Such files lie beside the folders of arms; and `network.weights` is such a file, or an autoencoder.
+OF_FILES = re.compile(r".*\.(csv|json|html|log|npy|safetensors|pth|pt)", re.IGNORECASE)
 
 
 def _taken(folder: Callable[[Paths], str], *more: str) -> frozenset[str]:

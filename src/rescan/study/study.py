@@ -97,8 +97,8 @@ class Study(Extended):
 
     def autoencoder(self, arm: str) -> str | None:
         """The autoencoder that an arm's training starts from."""
-        weights = self.arms[arm].network.weights
-        return None if weights in ("imagenet", "none") else weights
+        network = self.arms[arm].network
+        return network.weights if network.start == "autoencoder" else None
 
     def base(self, arm: str) -> str | None:
         """The arm that an arm is compared with: `against`, or the arm whose models it reads, or the study's first."""

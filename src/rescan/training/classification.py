@@ -13,7 +13,7 @@ from rescan.models import model_files, networks
 from rescan.models.model_files import load_encoder_weights
 from rescan.models.summary import summary
 from rescan.paths import RunFolder
-from rescan.results.trained_model import ModelHeader
+from rescan.results.trained_model import ModelHeader, StartWeights
 from rescan.study import ClassWeights, Run, Stage
 from rescan.training.forward_pass import predict_outputs
 from rescan.training.loss_functions import total
@@ -41,8 +41,10 @@ class Classification(Task):
 
     def __init__(self, run: Run, images: np.ndarray, items: pd.DataFrame, precision: Precision) -> None:
         super().__init__(run, images, items, precision)
+        self.started_from: StartWeights | None = None
         if run.start_weights:
-            load_encoder_weights(self.network, run.start_weights)
+            encoder = run.settings.network.encoder
+            self.started_from = load_encoder_weights(self.network, run.start_weights, encoder)
         self.classes, self.head = len(run.study.data.classes), run.settings.epoch_head
         self.multilabel = run.study.data.multilabel
         self.targets = np.zeros(len(images), dtype=np.int64)
@@ -140,6 +142,7 @@ class Classification(Task):
         """Write the network, with its header, and its summary."""
         outputs = RunFolder(folder)
         run = self.run
-        header = ModelHeader(**self.origin, arm=run.name, recipe=run.settings, classes=run.study.data.classes)
+        own = {"arm": run.name, "classes": run.study.data.classes, "start": self.started_from}
+        header = ModelHeader(**self.origin, **own, recipe=run.settings.public)
         model_files.save(outputs.model, self.network, header)
         summary(self.network, self.input).write(outputs.network)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from rescan.paths import RunFolder
+from rescan.paths import Paths, RunFolder
 from rescan.results.metrics_file import is_scored
 from rescan.study import AutoencoderRun, Recipe, Run, Study
 from rescan.workflow.plan import Plan
@@ -47,6 +47,16 @@ class Inputs:
         """The pretrained weights that an arm starts from, as a declared input: training nodes need no network."""
         weights = self._run(wildcards).start_weights
         return [] if weights is None else [weights]
+
+    def weights_file(self, wildcards: Wildcards) -> list[str]:
+        """The file of a person's own that weights are made of; none of published ones."""
+        own = self.plan.own_weights.get(Paths.weights(wildcards.encoder))
+        return [own.file] if own else []
+
+    def weights_words(self, wildcards: Wildcards) -> list[str]:
+        """The encoder and that file, as words of the command."""
+        own = self.plan.own_weights.get(Paths.weights(wildcards.encoder))
+        return [own.encoder, "--file", own.file] if own else [wildcards.encoder]
 
     def model(self, wildcards: Wildcards) -> str:
         """The model whose outputs a run holds: its own, or that of the arm that it reads."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rescan import catalogue
+from rescan.data.sources.weights import faults_of_weights
 from rescan.errors import RescanError
 from rescan.named_files import at_home, is_file, is_folder
 from rescan.paths import Paths
@@ -19,6 +20,13 @@ from rescan.workflow.config import FLAVORS, read_config
 from rescan.workflow.image import check_image
 from rescan.workflow.study_files import StudyEntry, find
 from rescan.workflow.wildcards import Wildcards
+
+
+class OwnWeights(NamedTuple):
+    """An encoder, and the file of a person's own from which it gets its weights."""
+
+    encoder: str
+    file: str
 
 
 class Plan:
@@ -53,6 +61,7 @@ class Plan:
             except RescanError as error:
                 faults.append(str(error))
         faults += self._arms_of_two_kinds()
+        faults += [fault for study in self.studies.values() for fault in faults_of_weights(study)]
         if faults:
             raise RescanError("\n".join(faults))
 
@@ -73,6 +82,13 @@ class Plan:
         """The studies and, as studies of their own, their external data sets."""
         external = [own for study in self.studies.values() for own in study.externals.values()]
         return {**self.studies, **{own.name: own for own in external}}
+
+    @cached_property
+    def own_weights(self) -> dict[str, OwnWeights]:
+        """The files of weights that people have, by what is made of them."""
+        recipes = [recipe for study in self.studies.values() for recipe in study.arms.values() if recipe.trains]
+        networks = [recipe.network for recipe in recipes if recipe.network.start == "file"]
+        return {Paths.weights(own.encoder, own.weights): OwnWeights(own.encoder, own.weights) for own in networks}
 
     def write_studies(self) -> None:
         """Write every resolved study where the steps read it. No rule does it, because none may rerun for it."""

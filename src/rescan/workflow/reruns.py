@@ -12,6 +12,7 @@ from typing import Any
 from rescan import catalogue
 from rescan.catalogue import phantoms
 from rescan.files import fingerprint
+from rescan.paths import Paths
 from rescan.study import DataSet, Recipe, Study
 from rescan.study.keys import autoencoder_key, preparation_key, recipe_key, result_key, study_key
 from rescan.walk import files_below
@@ -65,6 +66,11 @@ class Keys:
         recipes = [recipe for recipe in study.arms.values() if recipe.trains]
         augmentations = dict.fromkeys(repr(recipe.augmentation) for recipe in recipes)
         return [recipes[0].preparation, study.split.seeds[0], *augmentations]
+
+    def weights_file(self, wildcards: Wildcards) -> list[Any]:
+        """The state of the file of a person's own that weights are made of."""
+        own = self.plan.own_weights.get(Paths.weights(wildcards.encoder))
+        return _signature(Path(own.file))[1:] if own else []
 
     def pretraining(self, wildcards: Wildcards) -> str:
         """How an autoencoder is trained."""

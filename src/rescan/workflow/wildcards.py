@@ -13,5 +13,6 @@ class Wildcards(Protocol):
     ensemble: str
     autoencoder: str
     preparation: str
+    encoder: str
     fold: str
     seed: str

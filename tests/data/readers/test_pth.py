@@ -102,7 +102,14 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path, archive):
 
 
 @pytest.mark.parametrize(
-    "value", [torch.nn.Linear(2, 2), {"a": 1}, {"state_dict": {"a": torch.zeros(1)}}, [torch.zeros(1)]]
+    "value",
+    [
+        torch.nn.Linear(2, 2),
+        {"a": 1},
+        {"state_dict": {"a": 1}},
+        [torch.zeros(1)],
+        {"student": {"a": torch.zeros(1)}, "teacher": {"a": torch.zeros(1)}},
+    ],
 )
 @FORMS
 def test_other_content_is_refused(tmp_path, value, archive):
@@ -147,3 +154,30 @@ def test_a_stream_that_says_it_has_any_number_of_values_is_refused(tmp_path):
         )
         with pytest.raises(RescanError, match=r"y\.pth"):
             pth.read_pth(tmp_path / "y.pth")
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "generator"])
+@FORMS
+def test_a_checkpoint_holds_the_state_beside_other_things(tmp_path, archive, key):
+    """As MedicalNet's: the weights in one entry, the optimizer's state in another."""
+    network = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 3), torch.nn.BatchNorm3d(2))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    network(torch.rand(2, 1, 4, 4, 4)).sum().backward()
+    optimizer.step()
+    state = {f"module.{name}": value for name, value in network.state_dict().items()}
+    checkpoint = {"ecpoch": 3, "name": "resnet", "optimizer": optimizer.state_dict(), key: state}
+    torch.save(checkpoint, tmp_path / "checkpoint.pth", _use_new_zipfile_serialization=archive)
+    found = pth.read_pth(tmp_path / "checkpoint.pth")
+    assert list(found) == list(state)
+    for name, value in state.items():
+        np.testing.assert_array_equal(found[name], value.numpy())
+    assert pth.shapes_in_pth(tmp_path / "checkpoint.pth") == {name: tuple(value.shape) for name, value in state.items()}
+
+
+@FORMS
+def test_bfloat16_becomes_float32(tmp_path, archive):
+    value = torch.tensor([0.0, -1.5, 3.140625, 1e30, -1e-30, float("inf")]).bfloat16()
+    torch.save({"a": value.view(2, 3)}, tmp_path / "half.pth", _use_new_zipfile_serialization=archive)
+    found = pth.read_pth(tmp_path / "half.pth")["a"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, value.view(2, 3).float().numpy())

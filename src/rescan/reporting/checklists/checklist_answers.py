@@ -125,10 +125,10 @@ def software(facts: RunFacts) -> str:
 
 def initialization(facts: RunFacts) -> str:
     """Where the weights came from."""
-    starts = {arm: facts.study.arms[arm].network.weights for arm in facts.trained}
-    return "; ".join(
-        f"{arm}: {recipe_words.START.get(weights, f'from autoencoder {weights}')}" for arm, weights in starts.items()
-    ) + ("." if starts else "")
+    files = {arm: model.start.words for arm, model in facts.models.items() if model.start}
+    networks = {arm: facts.study.arms[arm].network for arm in facts.trained}
+    starts = [f"{arm}: {recipe_words.start(network, files.get(arm, ''))}" for arm, network in networks.items()]
+    return "; ".join(starts) + ("." if starts else "")
 
 
 def training(facts: RunFacts) -> str:

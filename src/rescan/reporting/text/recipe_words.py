@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from rescan import catalogue
 from rescan.catalogue import FAULT
 from rescan.reporting.text import preparation_words
@@ -44,7 +46,6 @@ FIT_ON = {
 }
 
 
-START = {"imagenet": "from ImageNet weights (V1)", "none": "from random weights"}  # other weights are an autoencoder's
 PRETRAINED_ON = {
     "train": "on the training part of the run that starts from it",
     "all": "on all samples, validation and test included (a leak, shown on purpose)",
@@ -114,8 +115,24 @@ def training(preparation: Preparation, recipe: Recipe, classes: int) -> dict[str
     return topics
 
 
+def start(network: Network, file: str = "") -> str:
+    """What the encoder of a network starts from.
+
+    Args:
+        network: The network.
+        file: What is known of the file of its weights, if anything is.
+    """
+    file = file or (PurePath(network.weights).name if network.start == "file" else "")
+    words = {
+        "published": f"from ImageNet weights (V1){file and ', '}{file}",
+        "random": "from random weights",
+        "file": f"from the weights in {file}",
+        "autoencoder": f"from the encoder of autoencoder {network.weights}",
+    }
+    return words[network.start]
+
+
 def _network(network: Network, classes: int) -> str:
-    start = START.get(network.weights, f"from the encoder of autoencoder {network.weights}")
     encoder = [_block(block) for block in network.blocks or ()] or [catalogue.ENCODERS[network.encoder].say({})]
     shared, heads = _layers(network), list(network.heads.items())
     if len(heads) == 1:
@@ -123,7 +140,7 @@ def _network(network: Network, classes: int) -> str:
         end = [*shared, *_layers(head), _output(name, head, classes)]
     else:
         end = [f"shared: {layer}" for layer in shared] + [f"{len(heads)} heads"]
-    parts = [f"{start}: {' → '.join([*encoder, catalogue.say('neck', network.neck), *end])}"]
+    parts = [f"{start(network)}: {' → '.join([*encoder, catalogue.say('neck', network.neck), *end])}"]
     parts += [NORMS[network.norm]] if network.norm in NORMS else []
     parts += ["activations are computed twice rather than kept"] if network.checkpointing else []
     return "; ".join(parts)
