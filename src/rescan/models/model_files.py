@@ -122,7 +122,7 @@ def load_encoder_weights(network: Network, path: str | Path) -> None:
             was written, or numbers are not finite.
     """
     state, _ = _read(path, "weights or pretrain")
-    body = network.encoder.body
+    body, state = network.encoder.body, network.encoder.fitted(state)
     # Files older than torch 0.4.1 hold no count of batches, which only cumulative batch norm uses.
     expected = {key: value for key, value in body.state_dict().items() if not key.endswith("num_batches_tracked")}
     absent = [key for key in expected if key not in state]

@@ -31,7 +31,7 @@ def summary(network: Network, input_shape: tuple[int, ...]) -> NetworkSummary:
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.no_grad():
-            network.eval()(torch.empty(0, *input_shape, device=next(network.parameters()).device))
+            network.eval()(torch.zeros(network.encoder.fewest, *input_shape, device=next(network.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
