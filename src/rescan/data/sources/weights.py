@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from rescan.catalogue import timm_encoders
 from rescan.catalogue.encoders import ENCODERS, Weights
 from rescan.data.readers.pth import read_pth
+from rescan.data.sources import hub
 from rescan.data.sources.remote import opener
 from rescan.errors import RescanError, is_full
 from rescan.files import sha256, write_tensors, writing
@@ -30,6 +32,8 @@ def files_of(encoder: str) -> list[str]:
     Raises:
         RescanError: No weights are known for the encoder.
     """
+    if timm_encoders.published(encoder):
+        return [Paths.weights(encoder), *map(str, hub.files(Path(Paths.weights(encoder))))]
     published, out = _published(encoder), Paths.weights(encoder)
     return [out, str(Path(out).with_name(published.file))]
 
@@ -53,6 +57,9 @@ def weights(encoder: str) -> Path:
     Raises:
         RescanError: No weights are known for the encoder, they cannot be downloaded, or the file is not the pinned one.
     """
+    if (on_hub := timm_encoders.published(encoder)) is not None:
+        hub.fetch(on_hub, Path(Paths.weights(encoder)))
+        return Path(Paths.weights(encoder))
     published = _published(encoder)
     out, source = map(Path, files_of(encoder))
     if not source.exists() and published.package:
