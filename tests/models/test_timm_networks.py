@@ -30,11 +30,19 @@ NETWORKS = {
     "timm/mixer_s32_224": (512, (2, 3), 9),  # tokens of no transformer
 }
 SHAPE = (3, 64, 96)
+OLD = {"swin_tiny_patch4_window7_224", "hiera_tiny_224"} if timm.__version__.startswith("0.") else set()
+
+
+def skip_of_old_timm(name):
+    """Before 1.0, timm has no Hiera, and its Swin takes whole windows of 7 × 7 only."""
+    if name.rpartition("/")[2] in OLD:
+        pytest.skip("of a newer timm")
 
 
 @pytest.fixture(scope="module", params=sorted(NETWORKS))
 def built(request):
     """The name of an encoder and a network with it, built once."""
+    skip_of_old_timm(request.param)
     torch.manual_seed(0)
     return request.param, build(recipe(request.param, hidden=[4]), 3, SHAPE)
 
@@ -94,6 +102,7 @@ def test_a_model_file_is_read_again(built, tmp_path):
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "hiera_tiny_224"])
 def test_tokens_lie_as_their_patches(name):
     """What changes most is the cell where the image changes."""
+    skip_of_old_timm(name)
     torch.manual_seed(0)
     encoder = timm_encoder(f"timm/{name}", (96, 128))
     images = torch.rand(1, 3, 96, 128)
@@ -125,6 +134,7 @@ def test_efficientnet_lite0_is_the_catalogues():
 def test_a_hubs_file_fits_at_its_own_size_exactly_and_at_others_as_timm_fits_it(name, tmp_path):
     from safetensors.torch import save_file
 
+    skip_of_old_timm(name)
     torch.manual_seed(1)
     whole = timm.create_model(name[5:], num_classes=10).eval()
     save_file(dict(whole.state_dict()), tmp_path / "weights.safetensors")
