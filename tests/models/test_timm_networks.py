@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 
 import pytest
@@ -13,7 +14,6 @@ timm = pytest.importorskip("timm")
 from rescan import catalogue  # noqa: E402
 from rescan.errors import RescanError  # noqa: E402
 from rescan.explanation.cam import gradcam  # noqa: E402
-from rescan.models import timm_networks  # noqa: E402
 from rescan.models.model_files import load, load_encoder_weights, save  # noqa: E402
 from rescan.models.networks import build, set_trainable, set_training  # noqa: E402
 from rescan.models.summary import summary  # noqa: E402
@@ -62,6 +62,9 @@ def test_maps_blocks_and_a_step_of_training(built):
     trained = {key for key, weight in encoder.named_parameters() if weight.requires_grad}
     assert 0 < len(trained) < len(list(encoder.parameters())) / 2
     set_trainable(network, "all")
+    apart = copy.deepcopy(encoder)
+    apart.body.requires_grad_(False).apply(lambda layer: [weight.zero_() for weight in layer.parameters()])
+    assert not torch.equal(apart.eval()(images), encoder.eval()(images))
     listed = summary(network, SHAPE)
     assert listed.total == sum(row.parameters for row in listed.layers) == count(network)
 
@@ -184,11 +187,15 @@ def test_a_network_without_a_feature_map():
         timm_encoder("timm/pit_ti_224", (224, 224))
 
 
-def test_timm_that_is_not_there_or_older(monkeypatch):
+def test_timm_that_is_not_there_or_older(monkeypatch, tmp_path):
+    described = recipe("timm/resnet10t")
+    save(tmp_path / "model.safetensors", build(described, 2, (3, 64, 64)), header_of(described, classes="ab"))
     monkeypatch.setattr(timm, "is_model", lambda _: False)
     with pytest.raises(RescanError, match=r"^timm/resnet18: timm .* has no resnet18; .* pip install -U timm$"):
         timm_encoder("timm/resnet18", (64, 64))
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(RescanError, match=r"timm/resnet18 needs timm .*; install it: pip install 'rescan\[timm\]'$"):
         build(recipe("timm/resnet18"), 2, (3, 64, 64))
-    assert timm_networks
+    needed = r"model\.safetensors: preparation small: timm/resnet10t needs timm .* pip install 'rescan\[timm\]'$"
+    with pytest.raises(RescanError, match=needed):
+        load(tmp_path / "model.safetensors")

@@ -29,9 +29,11 @@ class Encoder(nn.Module):
         dimensions: Spatial dimensions of what it takes, 2 or 3.
         inputs: Channels of what its body takes.
         fewest: The smallest batch that its body takes.
+        whole: What a summary calls a body that it does not open.
     """
 
     fewest = 0
+    whole = "tokens"
 
     def __init__(self, body: nn.Module, channels: int, target: str, dimensions: int = 2, inputs: int = 3) -> None:
         """Take a network without its head.

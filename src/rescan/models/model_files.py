@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rescan import touched
-from rescan.errors import RescanError
+from rescan.errors import NotInstalledError, RescanError
 from rescan.files import write_tensors
 from rescan.models.networks import Network, build
 from rescan.results.arrays import CHECKSUM, checksum
@@ -90,6 +90,8 @@ def load(path: str | Path) -> tuple[Network, ModelHeader]:
         header = ModelHeader.model_validate_json(json.dumps(content))
         network = build(header.recipe, len(header.classes), tuple(header.input))
         network.load_state_dict(state)
+    except NotInstalledError as error:
+        raise RescanError(f"{path}: {error}") from None
     except (ValueError, TypeError, RuntimeError, RescanError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RescanError(

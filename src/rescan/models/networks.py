@@ -89,7 +89,7 @@ def encoder_of(
             make(input_shape[1:]) if record.of_size else make() if spec.blocks is None else make(spec.blocks)
         )
     except RescanError as error:
-        raise RescanError(f"{where}{error}") from None
+        raise type(error)(f"{where}{error}") from None
     if input_shape[0] not in (1, encoder.inputs):
         raise RescanError(f"{where}{spec.encoder} takes gray images; add channels: gray")
     for name, stage in stages.items():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rescan.catalogue import timm_encoders
-from rescan.errors import RescanError
+from rescan.errors import NotInstalledError, RescanError
 from rescan.models.encoder import Encoder
 
 OPENED = ("blocks", "features", "layers", "stages")  # what timm's networks call the lists of their blocks
@@ -31,6 +31,7 @@ class TimmEncoder(Encoder):
 
     body: Any
     fewest = 1  # timm's networks take no empty batch
+    whole = "features"
 
     def layers(self) -> list[tuple[str, nn.Module]]:
         """Its layers in order, the lists of blocks opened; tokens and position embeddings are weights beside them."""
@@ -45,6 +46,9 @@ class TimmEncoder(Encoder):
         Returns:
             The same if timm cannot fit them.
         """
+        own = self.body.state_dict()
+        if all(key in state and state[key].shape == value.shape for key, value in own.items()):
+            return state
         convert = getattr(sys.modules[type(self.body).__module__], "checkpoint_filter_fn", None)
         if convert is None:
             return state
@@ -62,15 +66,16 @@ def timm_encoder(name: str, size: tuple[int, int]) -> TimmEncoder:
         size: (H, W) in pixels.
 
     Raises:
-        RescanError: timm is not installed, or has no such network; it takes no such images, or has no last maps.
+        NotInstalledError: timm is not installed, or has no such network.
+        RescanError: It takes no such images, or has no last maps.
     """
     try:
         import timm
     except ImportError as error:
-        raise RescanError(f"{name} needs timm ({error}); install it: pip install 'rescan[timm]'") from None
+        raise NotInstalledError(f"{name} needs timm ({error}); install it: pip install 'rescan[timm]'") from None
     architecture = timm_encoders.architecture(name)
     if not timm.is_model(architecture):
-        raise RescanError(
+        raise NotInstalledError(
             f"{name}: timm {timm.__version__} has no {architecture}; a newer one has: pip install -U timm"
         )
     try:
