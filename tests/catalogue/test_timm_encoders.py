@@ -57,6 +57,7 @@ def test_a_recipe_that_says_its_normalization_keeps_it():
         ("timm/convnext_tiny@main", "no encoder 'timm/convnext_tiny@main'; did you mean 'timm/convnext_tiny'?"),
         ("timm/qqqq", "no encoder 'timm/qqqq': timm has no such network; its names are at https://huggingface.co/timm"),
         ("timm/../x", "timm has no such network"),
+        ("timm/resnet18\n", "did you mean 'timm/resnet18'?"),
         ("timm/crossvit_9_240", "has no feature map, which pooling and Grad-CAM need; take another network of timm"),
     ],
 )

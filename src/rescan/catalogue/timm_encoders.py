@@ -64,7 +64,7 @@ def rows() -> dict[str, dict[str, str]]:
 @functools.cache
 def record(name: str) -> Optional[TimmEncoder]:
     """The record of a name, such as `timm/convnext_tiny` or `timm/convnext_tiny.fb_in1k`; None if there is none."""
-    parts = re.match(PATTERN, name)
+    parts = re.fullmatch(PATTERN, name)
     row = rows().get(parts[1]) if parts else None
     if parts is None or row is None or row["maps"] == "0":
         return None
@@ -128,7 +128,7 @@ def architecture(name: str) -> str:
 
 def fault(name: str) -> str:
     """What is wrong with a name that has no record, with the nearest right one."""
-    parts = re.match(PATTERN, name)
+    parts = re.fullmatch(PATTERN, name)
     row = rows().get(parts[1]) if parts else None
     if parts and row and row["maps"] == "0":
         return f"encoder {name!r} has no feature map, which pooling and Grad-CAM need; take another network of timm"

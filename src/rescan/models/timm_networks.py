@@ -33,6 +33,11 @@ class TimmEncoder(Encoder):
     fewest = 1  # timm's networks take no empty batch
     whole = "features"
 
+    def __init__(self, network: nn.Module, channels: int, name: str) -> None:
+        """Take a network whose `forward` computes so many last maps, and its name in a study file."""
+        super().__init__(network, channels, "")
+        self.name = name
+
     def layers(self) -> list[tuple[str, nn.Module]]:
         """Its layers in order, the lists of blocks opened; tokens and position embeddings are weights beside them."""
         return list(_opened(self.body))
@@ -45,17 +50,28 @@ class TimmEncoder(Encoder):
 
         Returns:
             The same if timm cannot fit them.
+
+        Raises:
+            RescanError: They are for images of another size.
         """
-        own = self.body.state_dict()
-        if all(key in state and state[key].shape == value.shape for key, value in own.items()):
+        if self._misshapen(state) == []:
             return state
         convert = getattr(sys.modules[type(self.body).__module__], "checkpoint_filter_fn", None)
-        if convert is None:
-            return state
         try:
-            return dict(convert(dict(state), self.body))
+            fitted = state if convert is None else dict(convert(dict(state), self.body))
         except (KeyError, *UNFIT):
-            return state
+            fitted = state
+        if misshapen := self._misshapen(fitted):
+            wrong = f"these weights are for images of another size (by the shape of {misshapen[0]})"
+            raise RescanError(f"{self.name}: {wrong}{_own(self.name)}")
+        return fitted
+
+    def _misshapen(self, state: dict[str, Tensor]) -> Optional[list[str]]:
+        """The names of weights that have another shape here; None if some have another name."""
+        own = self.body.state_dict()
+        if not own.keys() <= state.keys():
+            return None
+        return [key for key, value in own.items() if state[key].shape != value.shape]
 
 
 def timm_encoder(name: str, size: tuple[int, int]) -> TimmEncoder:
@@ -84,13 +100,11 @@ def timm_encoder(name: str, size: tuple[int, int]) -> TimmEncoder:
     except NoMap:
         raise RescanError(f"{name} has no feature map, which pooling and Grad-CAM need; take another of timm") from None
     except UNFIT as error:
-        record = timm_encoders.record(name)
-        own = f", {record.size} × {record.size}" if record else ""
         raise RescanError(
-            f"{name} cannot take images of {size[0]} × {size[1]} pixels ({_line(error)}); resize to its own size{own}"
+            f"{name} cannot take images of {size[0]} × {size[1]} pixels ({_line(error)}){_own(name)}"
         ) from None
     _drop_unused(network, maps)
-    return TimmEncoder(network, maps.shape[1], "")
+    return TimmEncoder(network, maps.shape[1], name)
 
 
 def _made(timm: Any, architecture: str, size: tuple[int, int]) -> Any:
@@ -148,6 +162,12 @@ def _opened(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, layer in network.named_children():
         inner = list(layer.named_children()) if name in OPENED else []
         yield from [(f"{name}.{number}", part) for number, part in inner] or [(name, layer)]
+
+
+def _own(name: str) -> str:
+    """What to do where a size does not fit."""
+    record = timm_encoders.record(name)
+    return "; resize to its own size" + (f", {record.size} × {record.size}" if record else "")
 
 
 def _line(error: Exception) -> str:
