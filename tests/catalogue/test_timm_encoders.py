@@ -41,6 +41,13 @@ def test_names_weights_and_what_they_expect(name, repository, normalization):
     assert name not in list(catalogue.ENCODERS)
 
 
+@pytest.mark.parametrize("name", [{"name": "timm/resnet18"}, 5, None, ["timm/resnet18"]])
+def test_what_is_no_name_is_no_encoder(name):
+    assert name not in catalogue.ENCODERS
+    with pytest.raises(ValueError, match="encoder"):
+        recipe(name)
+
+
 def test_a_recipe_that_says_its_normalization_keeps_it():
     described = {**recipe("timm/vit_tiny_patch16_224").model_dump(), "normalization": "unit"}
     assert Recipe.model_validate(described).normalization == "unit"

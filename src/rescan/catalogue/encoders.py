@@ -97,7 +97,7 @@ class Encoders(dict[str, Encoder]):
         return encoder
 
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or (isinstance(name, str) and self.beyond(name) is not None)
+        return isinstance(name, str) and (super().__contains__(name) or self.beyond(name) is not None)
 
     def get(self, name: object, default: Any = None) -> Any:
         """The record of a name."""

@@ -119,6 +119,7 @@ def test_a_pinned_revision_and_checksum(answers, out):
     assert answers.asked[0] == f"/timm/tiny.of_test/resolve/{COMMIT}/model.safetensors"
     out.unlink()
     assert f"is of revision {COMMIT}, not of {LATER}" in fault(HubWeights("timm/tiny.of_test", revision=LATER), out)
+    assert "is of repository timm/tiny.of_test, not of timm/tiny.new" in fault(HubWeights("timm/tiny.new"), out)
     assert f"not the pinned {'0' * 64}" in fault(HubWeights("timm/tiny.of_test", sha256="0" * 64), out)
 
 

@@ -100,10 +100,9 @@ def _noted(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
             raise RescanError(
                 f"{file}: its SHA-256 is {actual}, not the {key} {wanted}; delete the folder and run again"
             )
-    if weights.revision not in (None, header["revision"]):
-        raise RescanError(
-            f"{file}: is of revision {header['revision']}, not of {weights.revision}; delete the folder and run again"
-        )
+    for key, wanted in (("repository", weights.repository), ("revision", weights.revision)):
+        if wanted not in (None, header[key]):
+            raise RescanError(f"{file}: is of {key} {header[key]}, not of {wanted}; delete the folder and run again")
     return {**header, "sha256": actual}
 
 

@@ -39,6 +39,8 @@ def files_of(encoder: str) -> list[str]:
 
 
 def _published(encoder: str) -> Weights:
+    if encoder.startswith(timm_encoders.PREFIX) and encoder not in ENCODERS:
+        raise RescanError(timm_encoders.fault(encoder))
     published = ENCODERS[encoder].weights if encoder in ENCODERS else None
     if published is None:
         raise RescanError(f"{encoder}: no pretrained weights are known; set weights: none for this encoder")
