@@ -22,6 +22,7 @@ from rescan.errors import RescanError
 from rescan.models.encoder import Encoder
 
 COLUMNS = ("name", "size", "parameters", "multiply_adds", "kept", "layers", "maps", "cells", "weights")
+BATCH = 2  # some networks have batch norms of one cell
 CONSTANTS = {(record.mean, record.std): name for name, record in NORMALIZATIONS.items() if record.scale == 1}
 
 
@@ -62,7 +63,7 @@ def counted(encoder: Encoder, size: int) -> dict[str, Any]:
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.untyped_storage()._cdata not in own:
-            kept[tensor.untyped_storage()._cdata] = (tensor, tensor.numel() * tensor.element_size() / 4)
+            kept[tensor.untyped_storage()._cdata] = (tensor, tensor.numel() * tensor.element_size() / 4 / BATCH)
         return tensor
 
     for layer in encoder.modules():
@@ -70,7 +71,7 @@ def counted(encoder: Encoder, size: int) -> dict[str, Any]:
             layer.register_forward_hook(add)
     encoder.train()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        maps = encoder.features(torch.zeros(1, 3, size, size))
+        maps = encoder.features(torch.zeros(BATCH, 3, size, size))
     return {
         "parameters": f"{sum(parameter.numel() for parameter in encoder.parameters()) / 1e6:.3g}",
         "multiply_adds": f"{multiply_adds / 1e9:.3g}",

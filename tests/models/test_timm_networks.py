@@ -185,9 +185,10 @@ def test_sizes_that_do_not_fit_are_said_in_one_line(name, shape, said):
     assert "\n" not in str(raised.value)
 
 
-def test_a_network_without_a_feature_map():
-    with pytest.raises(RescanError, match=r"^timm/pit_ti_224 has no feature map"):
-        timm_encoder("timm/pit_ti_224", (224, 224))
+@pytest.mark.parametrize("name", ["pit_ti_224", "pit_ti_distilled_224"])  # which return their class tokens only
+def test_a_network_without_a_feature_map(name):
+    with pytest.raises(RescanError, match=f"^timm/{name} has no feature map"):
+        timm_encoder(f"timm/{name}", (224, 224))
 
 
 def test_timm_that_is_not_there_or_older(monkeypatch, tmp_path):

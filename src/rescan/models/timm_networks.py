@@ -135,8 +135,9 @@ def _maps(network: Any, images: Tensor) -> Tensor:
 
 
 def _prefix(network: Any) -> int:
-    """How many tokens stand before those of the patches."""
-    return int(getattr(network, "num_prefix_tokens", getattr(network, "cls_token", None) is not None))
+    """How many tokens stand before those of the patches: class tokens, and others of none."""
+    of_classes = getattr(network, "cls_token", None)  # (1, how many, D)
+    return int(getattr(network, "num_prefix_tokens", 0 if of_classes is None else of_classes.shape[1]))
 
 
 def _grid(count: int, height: int, width: int) -> Optional[tuple[int, int]]:
