@@ -55,6 +55,10 @@ class RescanError(Exception):
     """What is wrong, where, and what to do, in one line per fault; shown without a traceback, exit code 1."""
 
 
+class NotInstalledError(RescanError):
+    """A package is not installed, or an older one than is needed."""
+
+
 class NoRoomError(RescanError):
     """A disk is too full: nothing that was fetched or made before is lost by it."""
 

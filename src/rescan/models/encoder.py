@@ -28,7 +28,12 @@ class Encoder(nn.Module):
         channels: Number of maps that `features` returns.
         dimensions: Spatial dimensions of what it takes, 2 or 3.
         inputs: Channels of what its body takes.
+        fewest: The smallest batch that its body takes.
+        whole: What a summary calls a body that it does not open.
     """
+
+    fewest = 0
+    whole = "tokens"
 
     def __init__(self, body: nn.Module, channels: int, target: str, dimensions: int = 2, inputs: int = 3) -> None:
         """Take a network without its head.
@@ -77,7 +82,7 @@ class Encoder(nn.Module):
         return layers
 
     def cells(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The spatial size of the last maps, computed in no time with an empty batch. Leaves the encoder in eval mode.
+        """The spatial size of the last maps, computed with an empty batch where it can be. Leaves it in eval mode.
 
         Args:
             input_shape: (C, *spatial) of the images or volumes.
@@ -86,7 +91,7 @@ class Encoder(nn.Module):
             RuntimeError: They are too small.
         """
         with torch.no_grad():
-            return tuple(self.eval().features(torch.empty(0, *input_shape)).shape[2:])
+            return tuple(self.eval().features(torch.zeros(self.fewest, *input_shape)).shape[2:])
 
     def smallest(self, channels: int) -> tuple[int, ...]:
         """The smallest input with the same multiple of 16 along every axis that the encoder takes."""
@@ -115,6 +120,10 @@ class Encoder(nn.Module):
                 "trainable: head"
             )
         return [layer for block in blocks[first - 1 :] for layer in block]
+
+    def fitted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a file as they fit this network: as they are."""
+        return state
 
     def features(self, images: Tensor) -> Tensor:
         """Compute the last maps.

@@ -16,7 +16,7 @@ from rescan import touched
 from rescan.catalogue.encoder_shapes import network_of
 from rescan.catalogue.encoders import ENCODERS
 from rescan.data.sources.renamed import renewed
-from rescan.errors import RescanError
+from rescan.errors import NotInstalledError, RescanError
 from rescan.files import write_tensors
 from rescan.log import logger
 from rescan.models.networks import Network, build
@@ -96,6 +96,8 @@ def load(path: str | Path) -> tuple[Network, ModelHeader]:
         header = ModelHeader.model_validate_json(json.dumps(content))
         network = build(header.recipe, len(header.classes), tuple(header.input))
         network.load_state_dict(state)
+    except NotInstalledError as error:
+        raise RescanError(f"{path}: {error}") from None
     except (ValueError, TypeError, RuntimeError, RescanError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RescanError(
@@ -137,7 +139,7 @@ def load_encoder_weights(network: Network, path: str | Path, encoder: str = "") 
     """
     state, content = _read(path, "weights or pretrain")
     header = content or {}
-    body = network.encoder.body
+    body, state = network.encoder.body, network.encoder.fitted(state)
     try:
         weights, ignored = _matched(state, body.state_dict(), encoder)
     except RescanError as error:

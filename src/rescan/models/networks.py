@@ -81,10 +81,15 @@ def encoder_of(
         RescanError: The encoder cannot take or be trained on images of this size, or lacks the blocks of a stage.
     """
     where = f"preparation {preparation}: "
-    make = catalogue.resolve("encoder", spec.encoder)
-    encoder: Encoder = make() if spec.blocks is None else make(spec.blocks)
-    if encoder.dimensions != len(input_shape) - 1:
-        raise RescanError(f"{where}{spec.encoder} is for {encoder.dimensions}D inputs, not of shape {input_shape}")
+    make, record = catalogue.resolve("encoder", spec.encoder), catalogue.ENCODERS[spec.encoder]
+    if record.dimensions != len(input_shape) - 1:
+        raise RescanError(f"{where}{spec.encoder} is for {record.dimensions}D inputs, not of shape {input_shape}")
+    try:
+        encoder: Encoder = (
+            make(input_shape[1:]) if record.of_size else make() if spec.blocks is None else make(spec.blocks)
+        )
+    except RescanError as error:
+        raise type(error)(f"{where}{error}") from None
     if input_shape[0] not in (1, encoder.inputs):
         raise RescanError(f"{where}{spec.encoder} takes gray images; add channels: gray")
     for name, stage in stages.items():

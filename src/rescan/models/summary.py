@@ -31,7 +31,7 @@ def summary(network: Network, input_shape: tuple[int, ...]) -> NetworkSummary:
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.no_grad():
-            network.eval()(torch.empty(0, *input_shape, device=next(network.parameters()).device))
+            network.eval()(torch.zeros(network.encoder.fewest, *input_shape, device=next(network.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
@@ -44,8 +44,8 @@ def summary(network: Network, input_shape: tuple[int, ...]) -> NetworkSummary:
 def _layers(network: Network) -> Iterator[tuple[str, nn.Module]]:
     """Name the layers that a summary lists."""
     encoder = network.encoder
-    # A transformer is one row: its class token and position embeddings belong to none of its layers.
-    yield from encoder.layers() if isinstance(encoder.body, nn.Sequential) else [("tokens", encoder.body)]
+    # A transformer, or a network of timm, is one row: tokens and position embeddings belong to none of its layers.
+    yield from encoder.layers() if isinstance(encoder.body, nn.Sequential) else [(encoder.whole, encoder.body)]
     yield "neck", network.neck
     yield from ((f"hidden.{name}", layer) for name, layer in network.hidden.named_children())
     for head, layers in network.heads.items():

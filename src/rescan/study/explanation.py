@@ -37,8 +37,7 @@ class Explanation(Strict):
     def _layers_are_names_or_counted_from_the_end(cls, value: Any) -> Any:
         """Refuse the rest in one line, where pydantic has one for each kind of value."""
         for encoder in value if isinstance(value, dict) else ():
-            if encoder not in catalogue.ENCODERS:
-                raise ValueError(f"no encoder {encoder!r}{catalogue.suggest(encoder, catalogue.ENCODERS)}")
+            catalogue.check("encoder", encoder)
         for layer in value.values() if isinstance(value, dict) else [value]:
             if not isinstance(layer, str) and (type(layer) is not int or layer >= 0):
                 need = "the name of a block of the encoder, or -1 (its last), -2, …; or one of these for each encoder"

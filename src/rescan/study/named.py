@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function, no_info_before_validator_function
 
 from rescan import catalogue
+from rescan.catalogue import timm_encoders
 
 
 class NameOf:
@@ -21,7 +22,8 @@ class NameOf:
         return no_info_after_validator_function(lambda name: catalogue.check(self.kind, name), handler(source))
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"enum": list(catalogue.records(self.kind))}
+        listed = {"enum": list(catalogue.records(self.kind))}
+        return {"anyOf": [listed, {"pattern": timm_encoders.PATTERN}]} if self.kind == "encoder" else listed
 
 
 class Named:

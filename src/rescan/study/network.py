@@ -92,6 +92,13 @@ class EncoderSettings(Strict):
             raise ValueError(f"{self.encoder} has no blocks; they describe {', '.join(described)}")
         return self
 
+    @model_validator(mode="after")
+    def _timms_networks_stay_as_they_are(self) -> EncoderSettings:
+        if catalogue.ENCODERS[self.encoder].of_size and (self.norm != "batch" or self.checkpointing):
+            key = "checkpointing: true" if self.checkpointing else f"norm: {self.norm}"
+            raise ValueError(f"{key} is not for timm's networks, such as {self.encoder}; leave it out")
+        return self
+
     @property
     def layers(self) -> Mapping[str, str]:
         """The blocks that Grad-CAM can map, from the input on, and their modules: see `catalogue.map_layers`."""

@@ -101,7 +101,9 @@ class Recipe(Strict):
 
     preparation: str
     network: Network
-    normalization: Literal[tuple(catalogue.NORMALIZATIONS)] = "imagenet"  # type: ignore[valid-type]
+    normalization: Literal[tuple(catalogue.NORMALIZATIONS)] = Field(  # type: ignore[valid-type]
+        default="imagenet", description="if it is left out, what the encoder's weights expect"
+    )
     augmentation: Augmentation = {}
     stages: Annotated[dict[str, Stage], Field(min_length=1)]
     keep: Union[Literal["last"], Best] = "last"
@@ -129,6 +131,14 @@ class Recipe(Strict):
     def public(self) -> Recipe:
         """The same without what tells of the machine: see `Network.public`."""
         return self.model_copy(update={"network": self.network.public})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normalization_is_the_encoders(cls, recipe: Any) -> Any:
+        """Fill in what the encoder's weights expect."""
+        network = recipe.get("network") if isinstance(recipe, dict) else None
+        encoder = catalogue.ENCODERS.get(network.get("encoder")) if isinstance(network, dict) else None
+        return recipe if encoder is None else {"normalization": encoder.normalization, **recipe}
 
     @model_validator(mode="after")
     def _heads_and_losses_agree(self) -> Recipe:

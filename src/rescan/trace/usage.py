@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = (
     *("numpy", "pandas", "scipy", "sklearn", "cv2", "PIL", "nibabel", "pydicom", "matplotlib", "safetensors"),
-    *("torch", "torchvision", "monai"),
+    *("torch", "torchvision", "monai", "timm"),
 )
 LABELS = Path("/.singularity.d/labels.json")  # of the image that this runs in
 STATUS = Path("/proc/self/status")

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from rescan import catalogue
 from rescan.errors import RescanError
 from rescan.heads.multilabel_head import present
 from rescan.heads.outputs import HEADS
+from rescan.log import logger
 from rescan.models import model_files, networks
 from rescan.models.model_files import load_encoder_weights
 from rescan.models.summary import summary
@@ -21,6 +23,20 @@ from rescan.training.precision import Precision
 from rescan.training.randomness import seed_of
 from rescan.training.scores import Scores, score
 from rescan.training.task import Task
+
+
+def warn_of_normalization(run: Run) -> None:
+    """Say that ImageNet weights are fed what they do not expect; a study may mean it so."""
+    recipe = run.settings
+    expected = catalogue.ENCODERS[recipe.network.encoder].normalization
+    if recipe.network.weights == "imagenet" and recipe.normalization != expected:
+        logger.warning(
+            "%s: normalization: %s, but the weights of %s expect %s",
+            run.label,
+            recipe.normalization,
+            recipe.network.encoder,
+            expected,
+        )
 
 
 class Classification(Task):
@@ -45,6 +61,7 @@ class Classification(Task):
         if run.start_weights:
             encoder = run.settings.network.encoder
             self.started_from = load_encoder_weights(self.network, run.start_weights, encoder)
+            warn_of_normalization(run)
         self.classes, self.head = len(run.study.data.classes), run.settings.epoch_head
         self.multilabel = run.study.data.multilabel
         self.targets = np.zeros(len(images), dtype=np.int64)

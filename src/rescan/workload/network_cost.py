@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rescan import catalogue
 from rescan.catalogue.encoders import Cost
+from rescan.log import logger
 from rescan.study import Autoencoder, Block, EncoderSettings, Network
 
 REFERENCE = {2: 224**2, 3: 96**3}  # pixels and voxels that the catalogue's costs are of
+LARGE = Cost(303, 59.7, 140, layers=400, maps=1024, cells=196)  # ViT-L/16 (Dosovitskiy et al. 2021)
 CHECKPOINTED = 0.25  # share of the numbers that checkpointing keeps
 DECODER_WIDEST, DECODER_NARROWEST = 256, 16  # as rescan.models.autoencoders
 
@@ -89,6 +92,8 @@ def of_encoder(settings: EncoderSettings, shape: Sequence[int]) -> Cost:
     if settings.blocks is not None:
         return _of_blocks(settings.blocks, shape)
     cost = catalogue.ENCODERS[settings.encoder].cost
+    if not cost.maps:
+        cost = _assumed(settings.encoder)
     scale = math.prod(shape) / REFERENCE[len(shape)]
     return Cost(
         cost.parameters * 1e6,
@@ -98,6 +103,13 @@ def of_encoder(settings: EncoderSettings, shape: Sequence[int]) -> Cost:
         cost.maps,
         max(1, round(cost.cells * scale)),
     )
+
+
+@functools.cache
+def _assumed(encoder: str) -> Cost:
+    """What an encoder of unknown cost is taken for; said once."""
+    logger.warning("%s: its cost is not known; memory and time are estimated as for ViT-L/16, a large network", encoder)
+    return LARGE
 
 
 def _cost(

@@ -19,6 +19,7 @@ from torchvision import models
 from torchvision.models.vision_transformer import MLPBlock
 
 from rescan.catalogue.encoders import ENCODERS, PYTORCH
+from rescan.catalogue.timm_encoders import HubWeights
 from rescan.cli.steps import weights as step
 from rescan.data.sources import weights
 from rescan.data.sources.renamed import renewed
@@ -133,7 +134,21 @@ def test_all_published_files_lie_at_https_addresses():
     assert all(is_secure(folder) for folder in folders)
 
 
-@pytest.mark.parametrize("encoder", ["lenet", "../x"])
+def test_weights_of_timms_networks_come_from_the_hub(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(weights.hub, "fetch", lambda *of: asked.append(of))
+    made = weights.weights("timm/resnet18.a1_in1k")
+    assert made.as_posix() == "data/weights/timm/resnet18.a1_in1k.safetensors"
+    assert asked == [(HubWeights("timm/resnet18.a1_in1k"), made)]
+    folder = "data/weights/timm/resnet18.a1_in1k"
+    files = [made.as_posix(), f"{folder}/model.safetensors", f"{folder}/source.json"]
+    assert weights.files_of("timm/resnet18.a1_in1k") == files
+    with pytest.raises(RescanError, match=r"no encoder 'timm/resnet81'; did you mean 'timm/resnet\d+'\?"):
+        weights.weights("timm/resnet81")
+
+
+@pytest.mark.parametrize("encoder", ["lenet", "../x", "timm/gcvit_xxtiny"])
 def test_an_encoder_without_known_weights_is_said_before_anything_is_written(encoder, monkeypatch, tmp_path):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -24,7 +24,7 @@ BLOCK = 1 << 20  # bytes
 GOES_ON = "make room there and run again, it goes on from there"
 
 
-class _SecureRedirects(urllib.request.HTTPRedirectHandler):
+class SecureRedirects(urllib.request.HTTPRedirectHandler):
     """Follows a redirect only where the study file could have sent us itself."""
 
     def redirect_request(
@@ -37,9 +37,9 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def opener() -> urllib.request.OpenerDirector:
+def opener(redirects: SecureRedirects | None = None) -> urllib.request.OpenerDirector:
     """What opens addresses, and follows redirects to secure ones."""
-    return urllib.request.build_opener(_SecureRedirects)
+    return urllib.request.build_opener(redirects or SecureRedirects)
 
 
 def fetch_url(url: str, digest: str, folder: Path) -> Path:

@@ -12,9 +12,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from rescan import catalogue
+from rescan.catalogue import timm_encoders
 from rescan.catalogue.encoders import ENCODERS, Weights
 from rescan.data.readers.pth import read_pth
 from rescan.data.readers.weights_files import read_weights
+from rescan.data.sources import hub
 from rescan.data.sources.own_weights import check_weights
 from rescan.data.sources.remote import opener
 from rescan.data.sources.renamed import renewed
@@ -63,11 +65,15 @@ def files_of(encoder: str, file: Path | None = None) -> list[str]:
             return [Paths.weights(catalogue.check("encoder", encoder), file)]
         except ValueError as error:
             raise RescanError(str(error)) from None
+    if timm_encoders.published(encoder):
+        return [Paths.weights(encoder), *map(str, hub.files(Path(Paths.weights(encoder))))]
     published, out = _published(encoder), Paths.weights(encoder)
     return [out, str(Path(out).with_name(published.file))]
 
 
 def _published(encoder: str) -> Weights:
+    if encoder.startswith(timm_encoders.PREFIX) and encoder not in ENCODERS:
+        raise RescanError(timm_encoders.fault(encoder))
     published = ENCODERS[encoder].weights if encoder in ENCODERS else None
     if published is None:
         raise RescanError(f"{encoder}: no pretrained weights are known; set weights: none for this encoder")
@@ -92,6 +98,9 @@ def weights(encoder: str, file: Path | None = None) -> Path:
     if file is not None:
         check_weights(str(file), encoder)
         return _write(Path(Paths.weights(encoder, file)), read_weights(file), file)
+    if (on_hub := timm_encoders.published(encoder)) is not None:
+        hub.fetch(on_hub, Path(Paths.weights(encoder)))
+        return Path(Paths.weights(encoder))
     published = _published(encoder)
     out, source = map(Path, files_of(encoder))
     remedy = "delete it and run again"

@@ -1,0 +1,172 @@
+"""Weights of the Hugging Face hub: one safetensors file of a repository, over https, pinned by its first download.
+
+The file lies beside the weights made of it, with its revision and its SHA-256 in `source.json`. Whatever happens to the
+repository later, it stays; without a network, too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO, Any, Optional
+from urllib.error import HTTPError
+from urllib.request import Request
+
+from rescan.catalogue.timm_encoders import HubWeights
+from rescan.data.sources.remote import SecureRedirects, opener
+from rescan.errors import RescanError, is_full
+from rescan.files import sha256, write_json, write_tensors, writing
+from rescan.log import logger, progress
+from rescan.results.arrays import CHECKSUM, checksum
+from rescan.study.data import is_secure
+
+HUB = "https://huggingface.co"
+BLOCK = 1 << 20
+TIMEOUT = 30  # seconds without an answer
+SHA256 = re.compile(r"[0-9a-f]{64}")
+OTHERWISE = "or train from scratch with --config weights=none"
+
+
+class _Told(SecureRedirects):
+    """Follows secure redirects, and keeps what the answers tell: the hub's own, not the storage's behind it."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+    def keep(self, headers: HTTPMessage) -> None:
+        """Keep what the first answer tells."""
+        for name, value in headers.items():
+            self.headers.setdefault(name.lower(), value)
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> Optional[Request]:
+        """The request for the new address."""
+        self.keep(headers)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def files(out: Path) -> tuple[Path, Path]:
+    """Where the hub's file for these weights lies, or is to be put by hand; and what was noted of it."""
+    folder = out.with_suffix("")
+    return folder / "model.safetensors", folder / "source.json"
+
+
+def fetch(weights: HubWeights, out: Path) -> dict[str, Any]:
+    """Make `out`, a safetensors file with a header, from the hub's file: the one that lies there, else by download.
+
+    Args:
+        weights: The file on the hub.
+        out: Such as data/weights/timm/convnext_tiny.fb_in1k.safetensors.
+
+    Returns:
+        The header: `source`, `repository`, `revision` and `sha256`.
+
+    Raises:
+        RescanError: The hub cannot be reached, has no such file, or not for everyone; the file is broken off, has
+            another checksum than the pinned one, or the one that it had, or is no safetensors file.
+    """
+    file, note = files(out)
+    if file.exists():
+        header = _noted(weights, file, note)
+    else:
+        header = _download(weights, file)
+        write_json(note, header)
+    state = _read(file)
+    tensors = {key: (f"torch.{array.dtype}", array.shape, array.tobytes()) for key, array in state.items()}
+    content = {**header, CHECKSUM: checksum(tensors, header)}
+    from safetensors.numpy import save_file
+
+    write_tensors(out, save_file, state, {"rescan": json.dumps(content)})
+    logger.info("%s: %d arrays of %s, revision %s", out, len(state), header["source"], header["revision"] or "unknown")
+    return header
+
+
+def _noted(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
+    """The header for a file that lies there: as noted when it was fetched; of one put there by hand, what it is."""
+    header = {"source": file.name, "repository": weights.repository, "revision": weights.revision, "sha256": None}
+    if note.exists():
+        try:
+            header = {**header, **json.loads(note.read_text("utf-8"))}
+        except (ValueError, TypeError) as error:
+            raise RescanError(f"{note}: damaged ({error}); delete the folder and run again") from None
+    actual = sha256(file)
+    for key, wanted in (("pinned", weights.sha256), ("noted", header["sha256"])):
+        if wanted not in (None, actual):
+            raise RescanError(
+                f"{file}: its SHA-256 is {actual}, not the {key} {wanted}; delete the folder and run again"
+            )
+    for key, wanted in (("repository", weights.repository), ("revision", weights.revision)):
+        if wanted not in (None, header[key]):
+            raise RescanError(f"{file}: is of {key} {header[key]}, not of {wanted}; delete the folder and run again")
+    return {**header, "sha256": actual}
+
+
+def _download(weights: HubWeights, file: Path) -> dict[str, Any]:
+    """Download the hub's file, and check what is known of it.
+
+    Returns:
+        As `fetch`.
+    """
+    hub = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
+    url = f"{hub}/{weights.repository}/resolve/{weights.revision or 'main'}/{weights.file}"
+    if not is_secure(url):
+        raise RescanError(f"HF_ENDPOINT: {hub} is no https address; set it to one, or unset it")
+    by_hand = f"download {url} elsewhere and put it there, {OTHERWISE}"
+    told = _Told()
+    try:
+        with opener(told).open(url, timeout=TIMEOUT) as reply, writing(file) as part:
+            told.keep(reply.headers)
+            length = int(reply.headers["Content-Length"] or 0)
+            with part.open("wb") as stream:
+                blocks = iter(lambda: reply.read(BLOCK), b"")
+                for block in progress(blocks, math.ceil(length / BLOCK), f"{weights.repository} (MiB)"):
+                    stream.write(block)
+            if length and part.stat().st_size < length:
+                raise ConnectionError(f"the connection broke off after {part.stat().st_size} of {length} bytes")
+            header = _header(weights, url, told.headers, sha256(part))
+            _read(part, f"{url}: what came")
+    except HTTPError as error:
+        why = error.headers.get("X-Error-Message") or error.reason
+        asked = "; it is not there, or only for those who sign in" if error.code in (401, 403, 404) else ""
+        raise RescanError(f"{file}: the hub answers {error.code} {why}{asked}: {by_hand}") from None
+    except (OSError, HTTPException) as error:
+        if is_full(error):
+            raise
+        reason = getattr(error, "reason", error)
+        raise RescanError(f"{file}: the hub cannot be reached ({reason}); {by_hand}") from None
+    return header
+
+
+def _header(weights: HubWeights, url: str, told: dict[str, str], actual: str) -> dict[str, Any]:
+    """The header of a file with this SHA-256, of which the answers told this.
+
+    Raises:
+        RescanError: It should have another.
+    """
+    linked = told.get("x-linked-etag", "").strip('"')
+    for key, wanted in (("pinned", weights.sha256), ("the hub's", linked if SHA256.fullmatch(linked) else None)):
+        if wanted not in (None, actual):
+            raise RescanError(f"{url}: its SHA-256 is {actual}, not {key} {wanted}; removed, run again, {OTHERWISE}")
+    revision = told.get("x-repo-commit") or weights.revision
+    return {"source": url, "repository": weights.repository, "revision": revision, "sha256": actual}
+
+
+def _read(file: Path, what: str = "") -> dict[str, Any]:
+    """The arrays of a safetensors file.
+
+    Raises:
+        RescanError: It is none, such as a page that asks to sign in.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(str(file)))
+    except (SafetensorError, KeyError, TypeError) as error:  # the latter two of types that numpy lacks
+        reason = " ".join(str(error).split())
+        raise RescanError(f"{what or file} is no safetensors file of numbers that numpy has ({reason})") from None

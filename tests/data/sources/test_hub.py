@@ -1,0 +1,186 @@
+"""A file of the Hugging Face hub: pinned by its first download, offline afterwards. A local server stands for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
+
+from rescan.catalogue.timm_encoders import HubWeights
+from rescan.data.sources import hub
+from rescan.errors import RescanError
+
+CONTENT = save({"stem.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "head.fc.bias": np.ones(4, np.float32)})
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+COMMIT, LATER = "ab" * 20, "cd" * 20
+TINY = HubWeights("timm/tiny.of_test")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As the hub answers: its own headers with a redirect to a storage, whose headers tell other things."""
+
+    content = CONTENT
+    revision = COMMIT
+    sha256: str | None = SHA256
+    status: tuple[int, str, str] | None = None
+    storage = ""  # another host
+    cut = 0
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.path.startswith("/storage/"):
+            self.send_response(200)
+            self.send_header("ETag", '"of the storage"')
+            self.send_header("X-Repo-Commit", "of the storage")
+            self.send_header("Content-Length", str(len(self.content)))
+            self.end_headers()
+            self.wfile.write(self.content[: len(self.content) - self.cut])
+        elif self.status is not None:
+            code, kind, message = self.status
+            self.send_response(code)
+            self.send_header("X-Error-Code", kind)
+            self.send_header("X-Error-Message", message)
+            self.end_headers()
+        else:
+            self.send_response(302)
+            self.send_header("Location", f"{self.storage}/storage/file")
+            self.send_header("X-Repo-Commit", self.revision)
+            self.send_header("X-Linked-Size", str(len(self.content)))
+            if self.sha256:
+                self.send_header("X-Linked-Etag", f'"{self.sha256}"')
+            self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    handler = type("Answers", (Hub,), {"asked": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        handler.address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("HF_ENDPOINT", handler.address + "/")
+        yield handler
+        server.shutdown()
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "weights/timm/tiny.of_test.safetensors"
+
+
+def fault(weights, out) -> str:
+    with pytest.raises(RescanError) as raised:
+        hub.fetch(weights, out)
+    assert "\n" not in str(raised.value)
+    assert not out.exists()
+    return str(raised.value)
+
+
+def header_of(file) -> dict:
+    with safe_open(str(file), framework="numpy") as stored:
+        return json.loads(stored.metadata()["rescan"])
+
+
+def test_the_first_download_notes_what_the_hub_tells_and_is_the_last(answers, out):
+    noted = hub.fetch(TINY, out)
+    address = f"{answers.address}/timm/tiny.of_test/resolve/main/model.safetensors"
+    assert noted == {"source": address, "repository": "timm/tiny.of_test", "revision": COMMIT, "sha256": SHA256}
+    assert header_of(out).items() > noted.items()
+    assert {key: value.tolist() for key, value in load_file(out).items()} == {
+        "stem.weight": [[0, 1, 2], [3, 4, 5]],
+        "head.fc.bias": [1, 1, 1, 1],
+    }
+    file, note = hub.files(out)
+    assert file.read_bytes() == CONTENT
+    assert json.loads(note.read_text()) == noted
+    written = out.read_bytes()
+    out.unlink()
+    answers.revision, answers.content, answers.asked[:] = LATER, b"moved", []
+    assert hub.fetch(TINY, out) == noted
+    assert out.read_bytes() == written
+    assert answers.asked == []
+
+
+def test_a_pinned_revision_and_checksum(answers, out):
+    hub.fetch(HubWeights("timm/tiny.of_test", revision=COMMIT, sha256=SHA256), out)
+    assert answers.asked[0] == f"/timm/tiny.of_test/resolve/{COMMIT}/model.safetensors"
+    out.unlink()
+    assert f"is of revision {COMMIT}, not of {LATER}" in fault(HubWeights("timm/tiny.of_test", revision=LATER), out)
+    assert "is of repository timm/tiny.of_test, not of timm/tiny.new" in fault(HubWeights("timm/tiny.new"), out)
+    assert f"not the pinned {'0' * 64}" in fault(HubWeights("timm/tiny.of_test", sha256="0" * 64), out)
+
+
+def test_a_file_put_there_by_hand_is_taken(monkeypatch, out):
+    monkeypatch.setenv("HF_ENDPOINT", "https://127.0.0.1:9")
+    file, note = hub.files(out)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(CONTENT)
+    assert hub.fetch(TINY, out)["sha256"] == SHA256
+    assert header_of(out)["revision"] is None
+    assert not note.exists()
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_file_that_was_changed_after_its_download(out):
+    hub.fetch(TINY, out)
+    out.unlink()
+    file, note = hub.files(out)
+    file.write_bytes(CONTENT[:-1])
+    said = fault(TINY, out)
+    assert str(file) in said
+    assert f"not the noted {SHA256}; delete the folder and run again" in said
+    note.write_text("{")
+    assert f"{note}: damaged" in fault(TINY, out)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"cut": 5}, "broke off after"),
+        ({"sha256": "0" * 64}, f"its SHA-256 is {SHA256}, not the hub's {'0' * 64}; removed, run again"),
+        ({"content": b"<!doctype html>" * 9, "sha256": None}, "what came is no safetensors file"),
+        ({"content": b"", "sha256": None}, "what came is no safetensors file"),
+        ({"status": (401, "GatedRepo", "Access to model is restricted")}, "401 Access to model is restricted; it is"),
+        ({"status": (401, "RepoNotFound", "Repository not found")}, "401 Repository not found; it is not there"),
+        ({"status": (404, "EntryNotFound", "Entry not found")}, "404 Entry not found; it is not there"),
+        ({"status": (503, "", "")}, "the hub answers 503"),
+        ({"storage": "http://example.org"}, "http://example.org/storage/file, which is no https address"),
+    ],
+)
+def test_what_the_hub_may_answer_is_said_in_one_line(answers, out, changed, said):
+    for name, value in changed.items():
+        setattr(answers, name, value)
+    message = fault(TINY, out)
+    assert said in message
+    assert answers.address in message
+    assert not [path for path in out.parent.rglob("*") if path.is_file()]
+
+
+def test_a_hub_that_cannot_be_reached(monkeypatch, out):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        message = fault(TINY, out)
+    assert "the hub cannot be reached" in message
+    assert "/timm/tiny.of_test/resolve/main/model.safetensors elsewhere and put it there" in message
+    assert message.startswith(str(hub.files(out)[0]))
+    assert "--config weights=none" in message
+
+
+@pytest.mark.parametrize("address", ["http://example.org", "ftp://hub", "hub.example.org"])
+def test_a_mirror_without_https_is_refused(monkeypatch, out, address):
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    assert fault(TINY, out).startswith(f"HF_ENDPOINT: {address} is no https address")
