@@ -25,6 +25,9 @@ def test_fingerprints_follow_what_training_depends_on(load, minimal):
     assert recipe_key(longer, "base") != key
     assert recipe_key(larger, "base") != key
     assert recipe_key(study, "other") != key
+    slower = load(minimal.replace("base: {}", "base: {network: {norm_momentum: 0.01}}"), "full")
+    unset = load(minimal.replace("base: {}", "base: {network: {norm_momentum: null}}"), "full")
+    assert recipe_key(slower, "base") != key == recipe_key(unset, "base")
     assert study_key(study, "data.layout", "split.test") == study_key(title, "data.layout", "split.test")
 
 

@@ -65,6 +65,7 @@ class Encoder(Record):
     Attributes:
         dimensions: 2 for images, 3 for volumes.
         weights: Its ImageNet weights, if there are any: torchvision's V1, or MONAI's for what torchvision lacks.
+        batch_norm: Whether it has any.
         from_blocks: Whether it is described by `network.blocks`.
         cost: What it costs; with `from_blocks`, its default.
         layers: The blocks that Grad-CAM can map, see `map_layers`; with `from_blocks`, those of its default.
@@ -73,6 +74,7 @@ class Encoder(Record):
     kind = "encoder"
     dimensions: int = 2
     weights: Optional[Weights] = None
+    batch_norm: bool = True
     from_blocks: bool = False
     cost: Cost = Cost(0, 0, 0, 0, 0, 0)
     layers: Mapping[str, str] = field(default_factory=dict)
@@ -161,6 +163,7 @@ ENCODERS = by_name(
         "vgg16",
         "rescan.models.encoders_2d:vgg16",
         about="Simonyan & Zisserman 2015, no batch norm",
+        batch_norm=False,
         weights=Weights("vgg16-397923af.pth"),
         cost=Cost(14.7, 15.3, 18.3, layers=31, maps=512, cells=49),
         layers=map_layers.VGG16,
@@ -169,6 +172,7 @@ ENCODERS = by_name(
         "vgg19",
         "rescan.models.encoders_2d:vgg19",
         about="Simonyan & Zisserman 2015, no batch norm",
+        batch_norm=False,
         weights=Weights("vgg19-dcbb9e9d.pth"),
         cost=Cost(20, 19.5, 19.6, layers=37, maps=512, cells=49),
         layers=map_layers.VGG19,
@@ -238,6 +242,7 @@ ENCODERS = by_name(
         "vit_b_16",
         "rescan.models.vit:vit_b_16",
         about="vision transformer, Dosovitskiy et al. 2021",
+        batch_norm=False,
         weights=Weights("vit_b_16-c867db91.pth", renamed=_VIT),
         cost=Cost(85.8, 11.3, 29.4, layers=99, maps=768, cells=196),
         layers=map_layers.VIT,
@@ -254,6 +259,7 @@ ENCODERS = by_name(
         "radiograph_cnn",
         "rescan.models.radiograph_cnn:radiograph_cnn",
         about="described by `blocks`; gray images only",
+        batch_norm=False,
         from_blocks=True,
         cost=Cost(2.86, 0.72, 1.88, layers=15, maps=256, cells=49),
         layers=map_layers.numbered(6, map_layers.OF_BLOCKS),
@@ -289,6 +295,7 @@ ENCODERS = by_name(
         "vgg16_3d",
         "rescan.models.encoders_3d:vgg16_3d",
         about="VGG16 with kernels of 3 × 3 × 3",
+        batch_norm=False,
         sentence="VGG16 in 3D",
         dimensions=3,
         cost=Cost(44.1, 269, 184, layers=31, maps=512, cells=27),
