@@ -74,6 +74,12 @@ def test_parameters_are_the_published_ones_without_the_head(named):
     assert sum(weight.numel() for weight in encoder.parameters()) == PUBLISHED[name]
 
 
+def test_records_say_which_encoders_have_batch_norm(named):
+    name, encoder = named
+    found = any(isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) for layer in encoder.modules())
+    assert catalogue.ENCODERS[name].batch_norm == found
+
+
 def test_features_and_the_target_layer_keep_the_contract_in_a_training_step(named):
     name, encoder = named
     seen = []

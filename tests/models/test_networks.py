@@ -195,6 +195,20 @@ def test_norm_and_checkpointing_are_the_recipes(tmp_path):
         torch.testing.assert_close(again(volumes)["classification"], expected)
 
 
+def momenta(module):
+    return {layer.momentum for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)}
+
+
+def test_the_momentum_of_batch_norm_is_the_recipes():
+    described = recipe("cnn5", norm_momentum=0.001, neck={"name": "avg", "batch_norm": True})
+    network = build(described, 2, (1, 64, 64))
+    assert momenta(network.encoder) == momenta(network.neck) == {0.001}
+    assert momenta(build(recipe("cnn5"), 2, (1, 64, 64))) == {0.1}
+    bare = described.network.model_copy(update={"encoder": "vgg16"})  # as of an encoder without a record of its own
+    with pytest.raises(RescanError, match="network: vgg16 has no batch norm; leave norm_momentum out"):
+        networks.encoder_of(bare, described.stages, "small", (3, 64, 64))
+
+
 def trained(network):
     """The names of the weights that train, and of the modules in training mode that hold some or drop some out."""
     weights = {name for name, weight in network.named_parameters() if weight.requires_grad}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rescan import catalogue
-from rescan.models.norms import InstanceNorm, group_norm, replace
+from rescan.models.norms import InstanceNorm, group_norm, replace, set_momentum
 
 
 @pytest.mark.parametrize("cells", [(5, 4), (3, 4, 5)])
@@ -64,3 +64,17 @@ def test_replace_keeps_batch_norm_if_it_is_wanted():
     before = [id(layer) for layer in encoder.modules()]
     replace(encoder, "batch")
     assert [id(layer) for layer in encoder.modules()] == before
+
+
+def test_momentum_is_the_share_of_a_new_batch():
+    torch.manual_seed(0)
+    maps = torch.rand(8, 3, 4, 4) + 1
+    own = catalogue.resolve("encoder", "cnn5")()
+    defaults = [layer.momentum for layer in own.modules() if isinstance(layer, nn.BatchNorm2d)]
+    set_momentum(own, None)
+    assert [layer.momentum for layer in own.modules() if isinstance(layer, nn.BatchNorm2d)] == defaults
+    layer = nn.BatchNorm2d(3)
+    assert set_momentum(nn.Sequential(layer), 0.25)
+    layer.train()(maps)
+    np.testing.assert_allclose(layer.running_mean.numpy(), 0.25 * maps.mean((0, 2, 3)).numpy(), rtol=1e-6)
+    assert not set_momentum(nn.ReLU(), 0.25)

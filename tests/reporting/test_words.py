@@ -264,7 +264,7 @@ arms:
   later: {network: {weights: own, norm: group}, stages: {main: {trainable: {from_block: 4}}}}
   flat:
     preparation: patches
-    network: {encoder: cnn5, weights: leaky, norm: batch}
+    network: {encoder: cnn5, weights: leaky, norm: batch, norm_momentum: 0.001}
     augmentation: {tilt: null, flip_depth: null}
 """
 
@@ -303,6 +303,7 @@ def test_recipes_of_volumes_patches_and_autoencoders_in_words(tmp_path):
     assert later["Training"].endswith("the encoder's first 3 blocks stay as they are, the rest is trained.")
     assert flat["Preparation"].startswith("Images of modality enface deep: cut into 2×3 patches, then contrast-limited")
     assert "(clip limit 3, 8×8 tiles)" in flat["Preparation"]
+    assert "; each batch moves the running statistics of batch norm by 0.001 of the way to its own;" in flat["Network"]
     assert flat["Augmentation"].endswith("vertical flip with probability 0.5; on training patches only.")
     assert flat["Read from"].endswith("; a sample is read from the mean probabilities of its patches.")
     assert "on all samples, validation and test included (a leak, shown on purpose)" in flat["Pre-training"]

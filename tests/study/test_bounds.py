@@ -94,6 +94,14 @@ def test_no_augmentation_takes_a_strength_without_sense(record):
         ("epochs: 5", "epochs: true", "recipe.stages.main.epochs: needs a number, not true"),
         ("epochs: 5", "epochs: 5, clip_norm: true", "clip_norm: needs a number, not true"),
         ("epochs: 5", "epochs: 5, clip_norm: 1e300", "clip_norm: input should be less than or equal to 1000000000"),
+        *(
+            ("base: {}", f"base: {{network: {{norm_momentum: {wrong}}}}}", f"norm_momentum: {message}")
+            for wrong, message in (
+                ("0", "input should be greater than 0"),
+                ("1.5", "input should be less than or equal to 1"),
+                ("true", "needs a number, not true"),
+            )
+        ),
         ("lr: 1e-4", "lr: 1e308", "optimizer: lr must be at most 1000, but is 1e+308"),
         ("lr: 1e-4", "lr: .nan", "line 11: .nan is no finite number"),
         ("size: [64, 64]", "size: [100000, 100000]", "size must be at most 16384, but is [100000, 100000]"),

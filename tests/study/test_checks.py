@@ -85,6 +85,16 @@ def test_what_does_not_fit_together_is_refused(load, graded, old, new, message):
             "encoder: resnet18, weights: imagenet, norm: group}",
             "ImageNet weights need norm: batch",
         ),
+        (
+            "encoder: resnet18}",
+            "encoder: resnet18, weights: none, norm: group, norm_momentum: 0.01}",
+            "norm_momentum is of batch norm, but norm is group; leave norm_momentum out",
+        ),
+        (
+            "encoder: resnet18}",
+            "encoder: vgg16, norm_momentum: 0.01}",
+            "vgg16 has no batch norm; leave norm_momentum out",
+        ),
         ("{tilt: 3, flip_depth: 0.5}", "{shear: 3}", "augmentation: shear is not for volumes"),
         ("encoder: resnet18}, norm", "encoder: resnet18}, augmentation: {tilt: 3}, norm", "tilt is not for images"),
         ("HCM: abnormal", "HCM: abnormall", "labels: HCM: no class 'abnormall'; did you mean 'abnormal'"),

@@ -69,7 +69,11 @@ def test_predictions_of_every_item(trained):
     validation = table[table["part"] == "validation"]
     accuracy = (validation[logits].to_numpy().argmax(axis=1) == validation["target"]).mean()
     assert accuracy == history.loc[history["kept"] == 1, "validation_accuracy"].item()
-    assert json.loads((RUN / "diagnosis.json").read_text()) == {"collapsed": False}
+    diagnosis = json.loads((RUN / "diagnosis.json").read_text())
+    assert not diagnosis.pop("collapsed")
+    assert diagnosis.pop("eval_mode_accuracy") == accuracy
+    assert all(value > 0.9 for value in diagnosis.values())
+    assert set(diagnosis) == {"train_mode_accuracy", "recalibrated_accuracy"}
 
 
 def test_logits_are_written_in_full(trained):

@@ -66,6 +66,7 @@ class Encoder(Record):
         dimensions: 2 for images, 3 for volumes.
         weights: Its ImageNet weights, if there are any: torchvision's V1, or MONAI's for what torchvision lacks.
         normalization: What they expect, and what a recipe has that says nothing else.
+        batch_norm: Whether it has any.
         from_blocks: Whether it is described by `network.blocks`.
         of_size: Whether it is built for images of one size.
         cost: What it costs; with `from_blocks`, its default.
@@ -76,6 +77,7 @@ class Encoder(Record):
     dimensions: int = 2
     weights: Optional[Weights] = None
     normalization: str = "imagenet"
+    batch_norm: bool = True
     from_blocks: bool = False
     of_size: bool = False
     cost: Cost = Cost(0, 0, 0, 0, 0, 0)
@@ -187,6 +189,7 @@ _LISTED = by_name(
         "vgg16",
         "rescan.models.encoders_2d:vgg16",
         about="Simonyan & Zisserman 2015, no batch norm",
+        batch_norm=False,
         weights=Weights("vgg16-397923af.pth"),
         cost=Cost(14.7, 15.3, 18.3, layers=31, maps=512, cells=49),
         layers=map_layers.VGG16,
@@ -195,6 +198,7 @@ _LISTED = by_name(
         "vgg19",
         "rescan.models.encoders_2d:vgg19",
         about="Simonyan & Zisserman 2015, no batch norm",
+        batch_norm=False,
         weights=Weights("vgg19-dcbb9e9d.pth"),
         cost=Cost(20, 19.5, 19.6, layers=37, maps=512, cells=49),
         layers=map_layers.VGG19,
@@ -265,6 +269,7 @@ _LISTED = by_name(
         "vit_b_16",
         "rescan.models.vit:vit_b_16",
         about="vision transformer, Dosovitskiy et al. 2021",
+        batch_norm=False,
         weights=Weights("vit_b_16-c867db91.pth", renamed=_VIT),
         cost=Cost(85.8, 11.3, 29.4, layers=99, maps=768, cells=196),
         layers=map_layers.VIT,
@@ -281,6 +286,7 @@ _LISTED = by_name(
         "radiograph_cnn",
         "rescan.models.radiograph_cnn:radiograph_cnn",
         about="described by `blocks`; gray images only",
+        batch_norm=False,
         from_blocks=True,
         cost=Cost(2.86, 0.72, 1.88, layers=15, maps=256, cells=49),
         layers=map_layers.numbered(6, map_layers.OF_BLOCKS),
@@ -316,6 +322,7 @@ _LISTED = by_name(
         "vgg16_3d",
         "rescan.models.encoders_3d:vgg16_3d",
         about="VGG16 with kernels of 3 × 3 × 3",
+        batch_norm=False,
         sentence="VGG16 in 3D",
         dimensions=3,
         cost=Cost(44.1, 269, 184, layers=31, maps=512, cells=27),

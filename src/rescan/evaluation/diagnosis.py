@@ -1,18 +1,19 @@
-"""What the runs of an arm are consistent with: a collapse, over- or underfitting, a drop in mid-training."""
+"""What the runs of an arm are consistent with: a collapse, outdated statistics, over- or underfitting, a drop."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from rescan.evaluation.readings import Reading
-from rescan.results.diagnosis_file import COLLAPSED, Diagnosis
+from rescan.results.diagnosis_file import Diagnosis, dominant
 from rescan.results.history_files import read_history
-from rescan.results.metrics_file import Finding, Interval, Levels
-from rescan.study import Study
+from rescan.results.metrics_file import BatchNorm, Finding, Interval, Levels
+from rescan.study import Recipe, Study
 
-STALE = 0.1  # accuracy that batch-norm statistics of the batch, or recalibrated ones, must add to be named
+UNLIKE = 0.15  # accuracy that training images must lose when the network is used, to be named
 GAP = 0.05  # accuracy between training and validation from which overfitting is named
 DROP = 0.15  # accuracy below the best epoch so far from which a drop is named
 
@@ -37,15 +38,18 @@ def diagnose(study: Study, arm: str, images: Reading, parts: dict[str, Levels]) 
         of_run = [diverged(checked)]
         if by_accuracy:
             own = images.where((images.rows["fold"] == fold) & (images.rows["seed"] == seed))
-            of_run.append(collapsed(own, study.data.classes, checked))
-        if by_accuracy and Path(folder.history).exists():
-            of_run.append(dropped(read_history(folder.history)["validation_accuracy"].to_numpy(float)))
+            history = read_history(folder.history) if Path(folder.history).exists() else None
+            trained = None if history is None else accuracy_of_training(study.arms[arm], history)
+            of_run.append(collapsed(own, study.data.classes, checked) or unlike_training(own, trained, checked))
+            if history is not None:
+                of_run.append(dropped(history["validation_accuracy"].to_numpy(float)))
         findings += [
             finding.model_copy(update={"fold": fold, "seed": seed, "text": f"fold {fold}, seed {seed}: {finding.text}"})
             for finding in of_run
             if finding
         ]
-    if by_accuracy and "train" in parts and "validation" in parts:
+    as_trained = not any(finding.finding == "unlike training" for finding in findings)
+    if by_accuracy and as_trained and "train" in parts and "validation" in parts:
         train, validation = (parts[part]["image"].metrics["accuracy"] for part in ("train", "validation"))
         fit = fitting(train, validation, len(study.data.classes))
         findings += [fit] if fit else []
@@ -73,38 +77,95 @@ def collapsed(run: Reading, classes: list[str], checked: Diagnosis | None) -> Fi
         if not rows.rows.empty:
             break
     target, predicted = rows.rows["target"].to_numpy(), rows.predicted
-    counts = np.bincount(predicted, minlength=len(classes))
-    n, top = len(target), int(counts.argmax())
-    if not n or counts[top] < COLLAPSED * n or len(np.unique(target)) < 2:
+    top = dominant(predicted, target, len(classes))
+    if top is None:
         return None
-    k = int((target == top).sum())
+    n, named, k = len(target), int((predicted == top).sum()), int((target == top).sum())
     text = (
-        f"collapsed: {counts[top]} of {n} {part} predictions are {classes[top]!r}; calling everything {classes[top]!r} "
+        f"collapsed: {named} of {n} {part} predictions are {classes[top]!r}; calling everything {classes[top]!r} "
         f"has accuracy {k}/{n} = {k / n:.4f} (here {np.mean(target == predicted):.4f})"
     )
     return Finding(
         finding="collapsed",
         label=classes[top],
-        share=float(counts[top] / n),
+        share=named / n,
         implied_accuracy=[k, n],
         text=text + (_modes(checked) if checked else ""),
     )
 
 
-def _modes(checked: Diagnosis) -> str:
-    """What the accuracies with other batch-norm statistics, of a network that has some, say of a collapse."""
-    accuracies = {
-        "train mode": checked.train_mode_accuracy,
-        "eval mode": checked.eval_mode_accuracy,
-        "recalibrated batch norm": checked.recalibrated_accuracy,
-    }
-    measured = {mode: accuracy for mode, accuracy in accuracies.items() if accuracy is not None}
-    if "eval mode" not in measured or len(measured) < 2:
+def unlike_training(run: Reading, trained: float | None, checked: Diagnosis | None) -> Finding | None:
+    """Name a network that, as it is used, is far worse than it was while it trained, on images of the same kind.
+
+    Args:
+        run: One run's reading.
+        trained: The accuracy of the kept epoch's training, if it was on the images of the training part.
+        checked: The run's diagnosis.json, if there is one.
+    """
+    rows = run.where(run.rows["part"] == "train")
+    lost = 0.0
+    if trained is not None and len(rows.predicted):
+        used = float(np.mean(rows.rows["target"].to_numpy() == rows.predicted))
+        lost = trained - used
+    stale = checked is not None and checked.is_stale
+    if lost < UNLIKE and not stale:
+        return None
+    text = "unlike training"
+    if lost >= UNLIKE:
+        text += f": accuracy on training images {trained:.2f} while it trained, {used:.2f} as the network is used"
+    if checked is not None:
+        text += _modes(checked, "validation accuracy", "images that are not those that it trained on")
+    return Finding(finding="unlike training", text=text)
+
+
+def accuracy_of_training(recipe: Recipe, history: pd.DataFrame) -> float | None:
+    """The accuracy of the kept epoch's training; None if it did not train on the training part as it is.
+
+    Args:
+        recipe: The arm's.
+        history: As in history.csv.
+    """
+    (kept,) = history[history["kept"] == 1].to_dict("records")
+    stage = recipe.stages.get(kept["stage"])
+    if stage is None or stage.samples != ["own"] or stage.sampling != "natural":
+        return None
+    accuracy = float(kept["train_accuracy"])
+    return None if np.isnan(accuracy) else accuracy
+
+
+def batch_norm(study: Study, arm: str) -> BatchNorm | None:
+    """The mean over an arm's runs of the validation accuracies by batch norm's statistics; None if not all have them.
+
+    Args:
+        study: The study.
+        arm: The arm.
+    """
+    if study.arms[arm].ensemble:
+        return None
+    checked = [Diagnosis.read_if_there(run.folder.diagnosis) for run in study.runs(arm)]
+    accuracies = [found.accuracies for found in checked if found is not None and found.accuracies is not None]
+    if not checked or len(accuracies) < len(checked):
+        return None
+    train_mode, eval_mode, recalibrated = np.mean(accuracies, axis=0).tolist()
+    return BatchNorm(train_mode=train_mode, eval_mode=eval_mode, recalibrated=recalibrated)
+
+
+def _modes(
+    checked: Diagnosis, what: str = "accuracy", other: str = "a wrong input scale or a training that failed"
+) -> str:
+    """What the accuracies by batch norm's statistics, of a network that has some, say of one that fails.
+
+    Args:
+        checked: The run's diagnosis.json.
+        what: They are called.
+        other: What a failure is consistent with that other statistics would not mend.
+    """
+    if checked.accuracies is None:
         return ""
-    stale = max(measured.values()) - measured["eval mode"] >= STALE
-    reading = "stale batch-norm statistics" if stale else "a wrong input scale or a training that failed"
-    values = ", ".join(f"{mode} {accuracy:.2f}" for mode, accuracy in measured.items())
-    return f"; accuracy: {values}: consistent with {reading}"
+    modes = ("train mode", "eval mode", "recalibrated batch norm")
+    values = ", ".join(f"{mode} {accuracy:.2f}" for mode, accuracy in zip(modes, checked.accuracies))
+    reading = "stale batch-norm statistics" if checked.is_stale else other
+    return f"; {what}: {values}: consistent with {reading}"
 
 
 def fitting(train: Interval, validation: Interval, classes: int) -> Finding | None:

@@ -13,7 +13,7 @@ from rescan.evaluation.baselines import baselines
 from rescan.evaluation.calibration import bound_warnings, confidence
 from rescan.evaluation.curves import curves
 from rescan.evaluation.decision_curves import decision_curves
-from rescan.evaluation.diagnosis import diagnose
+from rescan.evaluation.diagnosis import batch_norm, diagnose
 from rescan.evaluation.external_scores import score_external
 from rescan.evaluation.part_scores import before_temperature, read_parts, score_endpoints, score_heads, score_parts
 from rescan.evaluation.point_scores import joined, score_points
@@ -115,6 +115,7 @@ def evaluate(study: Study, arm: str) -> Metrics:
         ),
         warnings=warnings,
         diagnosis=diagnosis,
+        batch_norm=batch_norm(study, arm),
         external=external.differences,
     )
     metrics.write(folder.metrics)

@@ -78,7 +78,8 @@ def encoder_of(
         input_shape: (C, H, W) of the prepared images, C = 1 or 3, or (1, D, H, W) of volumes.
 
     Raises:
-        RescanError: The encoder cannot take or be trained on images of this size, or lacks the blocks of a stage.
+        RescanError: The encoder cannot take or be trained on images of this size, lacks the blocks of a stage, or has
+            no batch norm whose momentum is to be set.
     """
     where = f"preparation {preparation}: "
     make, record = catalogue.resolve("encoder", spec.encoder), catalogue.ENCODERS[spec.encoder]
@@ -98,6 +99,8 @@ def encoder_of(
         except RescanError as error:
             raise RescanError(f"stages: {name}: {error}") from None
     norms.replace(encoder, spec.norm)
+    if not norms.set_momentum(encoder, spec.norm_momentum) and spec.norm_momentum is not None:
+        raise RescanError(f"network: {spec.encoder} has no batch norm; leave norm_momentum out")
     try:
         fewest = _fewest_cells(encoder, input_shape)
     except RescanError as error:
@@ -134,6 +137,7 @@ def build(recipe: Recipe, classes: int, input_shape: tuple[int, ...]) -> Network
         raise RescanError("network: neck: batch_norm needs a batch_size of 2 or more; accumulate does not help")
     options = {option: value for option, value in spec.neck.items() if option != "name"}
     neck = catalogue.resolve("neck", spec.neck["name"])(encoder.channels, *encoder.cells(input_shape), **options)
+    norms.set_momentum(neck, spec.norm_momentum)
     hidden, size = hidden_layers(neck.out_features, spec)
     heads: dict[str, nn.Module] = {name: build_head(name, size, head, classes) for name, head in spec.heads.items()}
     return Network(encoder, neck, nn.Sequential(*hidden), heads).train()

@@ -41,6 +41,22 @@ def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
 KINDS = {"instance": InstanceNorm, "group": group_norm}
 
 
+def set_momentum(module: nn.Module, momentum: float | None) -> bool:
+    """Let each batch move the running statistics of all batch norms inside a module by another share of the way.
+
+    Args:
+        module: Changed in place.
+        momentum: In (0, 1], or None to leave them as they are.
+
+    Returns:
+        Whether there are any.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    for layer in layers:
+        layer.momentum = layer.momentum if momentum is None else momentum
+    return bool(layers)
+
+
 def replace(module: nn.Module, norm: str) -> None:
     """Put another norm in the place of every batch norm inside a module: of the same channels and epsilon, untrained.
 

@@ -1,27 +1,48 @@
-"""`diagnosis.json` of a run: whether its network collapsed, and whether batch norm, if it has some, may be why."""
+"""`diagnosis.json` of a run: whether its network collapsed, and what batch norm's statistics have to do with it."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from rescan.results.json_result import JsonResult
 
-COLLAPSED = 0.98  # share of predictions that name one class
+COLLAPSED = 0.9  # share of all predictions, and of those for the other classes' images, that name one class
+STALE = 0.1  # accuracy that other batch-norm statistics must add to be named
+
+
+def dominant(predicted: np.ndarray, targets: np.ndarray, classes: int) -> int | None:
+    """The class that nearly all images get, those of the other classes, too; None if none does.
+
+    A class that most images have may be predicted for most, so the images of the other classes decide.
+
+    Args:
+        predicted: (n,) class indices.
+        targets: (n,) class indices.
+        classes: K.
+    """
+    if not len(predicted):
+        return None
+    top = int(np.bincount(predicted, minlength=classes).argmax())
+    of_others = predicted[targets != top] == top
+    if not len(of_others) or min(np.mean(predicted == top), of_others.mean()) < COLLAPSED:
+        return None
+    return top
 
 
 class Diagnosis(JsonResult):
-    """Whether nearly all validation images get one class.
+    """Whether nearly all validation images get one class, and the accuracies by batch norm's statistics.
 
     Attributes:
-        collapsed: Whether they do. Only then there are the other fields, but the last.
-        label: The class; `class` in the file.
+        collapsed: Whether they do. Files of older versions have the accuracies only then.
+        label: The class; `class` in the file. Only of a collapse, as its share.
         share: The share of validation images that get it.
         train_mode_accuracy: Validation accuracy with each batch's own statistics; None of a network without batch norm.
         eval_mode_accuracy: With the statistics of the training, as the network is used.
-        recalibrated_accuracy: With statistics estimated again over the training images; None without batch norm.
+        recalibrated_accuracy: With statistics estimated again over training images; None without batch norm.
         diverged: Where the loss stopped being finite, if it did; then the last finite weights were kept.
     """
 
@@ -41,3 +62,14 @@ class Diagnosis(JsonResult):
         if self.collapsed and (missing := set(type(self).model_fields) - self.model_fields_set - {"diverged"}):
             raise ValueError(f"a collapse lacks {', '.join(sorted(missing))}")
         return self
+
+    @property
+    def accuracies(self) -> tuple[float, float, float] | None:
+        """Those with each batch's own statistics, as used, and recalibrated; None without batch norm."""
+        own, used, again = self.train_mode_accuracy, self.eval_mode_accuracy, self.recalibrated_accuracy
+        return None if own is None or used is None or again is None else (own, used, again)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether other statistics of batch norm would make the network much better."""
+        return self.accuracies is not None and max(self.accuracies) - self.accuracies[1] >= STALE

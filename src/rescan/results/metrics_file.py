@@ -93,7 +93,7 @@ class Finding(Part):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    finding: Literal["diverged", "collapsed", "drop", "overfitting", "underfitting"]
+    finding: Literal["diverged", "collapsed", "unlike training", "drop", "overfitting", "underfitting"]
     label: str | None = Field(default=None, alias="class")
     share: float | None = None
     implied_accuracy: list[int] | None = None
@@ -101,6 +101,20 @@ class Finding(Part):
     text: str
     fold: int | None = None
     seed: int | None = None
+
+
+class BatchNorm(Part):
+    """Validation accuracy by what batch norm takes for mean and variance, the mean over runs.
+
+    Attributes:
+        train_mode: With those of each batch itself.
+        eval_mode: With the running ones of the training, as the network is used.
+        recalibrated: With those of training images, estimated again with the trained weights.
+    """
+
+    train_mode: float
+    eval_mode: float
+    recalibrated: float
 
 
 class Difference(Part):
@@ -160,6 +174,7 @@ class Metrics(JsonResult):
         confidence: How well probabilities are calibrated, and what is gained by referring unsure images.
         warnings: Sentences about what limits these results.
         diagnosis: Findings.
+        batch_norm: What its statistics do; None of networks without it.
         label_counts: Where a sample has several labels: by part and label, how many rows of the first run have it.
         decisions: Operating points, precision-recall and decision curves.
         external: By name of an external data set, what its scores differ by from those of the test part.
@@ -192,6 +207,7 @@ class Metrics(JsonResult):
     external: dict[str, ExternalDifferences] = {}
     label_counts: dict[str, dict[str, int]] = {}
     confidence: Confidence = Confidence()
+    batch_norm: BatchNorm | None = None
 
     def scores(self, part: str = "test", level: str = "image", endpoint: str = "") -> Scores | None:
         """The scores of a part at a level, or those of an endpoint; None if there are none."""

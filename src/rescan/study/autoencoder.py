@@ -21,7 +21,7 @@ class Autoencoder(EncoderSettings, Extended):
     test parts: a leak, for an arm that measures its effect. The epoch with the lowest validation loss is kept.
     """
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
+    LATER: ClassVar[frozenset[str]] = EncoderSettings.LATER | {"clip_norm"}
 
     preparation: str
     normalization: Literal[tuple(catalogue.NORMALIZATIONS)] = "unit"  # type: ignore[valid-type]

@@ -28,6 +28,7 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1), NUMBER]
 MOST_SEEDS = 100
 Width = Annotated[int, Field(gt=0, le=65_536), NUMBER]  # of a layer: its outputs
 Pixels = Annotated[int, Field(gt=0, le=255), NUMBER]  # of a kernel, a stride, a window of pooling
+NormMomentum = Annotated[float, Field(gt=0, le=1), NUMBER]  # share of the new batch
 BlockNumber = Annotated[int, Field(gt=0, le=1000), NUMBER]
 MOST_LAYERS = 100
 GrayLevel = Annotated[int, Field(ge=0, le=255), NUMBER]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from rescan import catalogue
 from rescan.catalogue.map_layers import OF_BLOCKS, numbered
 from rescan.named_files import at_home
-from rescan.study.bounds import MOST_LAYERS, Limit, Pixels, ShareOrNone, Width
+from rescan.study.bounds import MOST_LAYERS, Limit, NormMomentum, Pixels, ShareOrNone, Width
 from rescan.study.named import Named, NameOf
-from rescan.study.strict import Strict
+from rescan.study.strict import Extended, Strict
 
 
 class Layers(Strict):
@@ -69,6 +69,7 @@ class Block(Strict):
 Blocks = Annotated[list[Block], Field(min_length=1, max_length=MOST_LAYERS)]
 Norm = Literal["batch", "instance", "group"]
 Start = Literal["random", "published", "autoencoder", "file"]
+OUT = "leave norm_momentum out; null removes one that is inherited"
 WEIGHTS_FILES = (".safetensors", ".pth", ".pt")
 
 
@@ -77,12 +78,19 @@ def is_weights_file(name: str) -> bool:
     return name.lower().endswith(WEIGHTS_FILES)
 
 
-class EncoderSettings(Strict):
-    """An encoder, and how it is built."""
+class EncoderSettings(Extended):
+    """An encoder, and how it is built.
+
+    `norm_momentum` is torch's: by what share of the way to a batch's own mean and variance a step of the training moves
+    batch norm's running ones. Keras calls the rest momentum: its 0.99 is 0.01 here. By default the network's own.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"norm_momentum"})
 
     encoder: Annotated[str, NameOf("encoder")]
     blocks: Blocks | None = Field(default=None, description="of radiograph_cnn")
     norm: Norm = "batch"
+    norm_momentum: NormMomentum | None = Field(default=None, description="of batch norm: the share of a new batch")
     checkpointing: bool = Field(default=False, description="compute activations twice rather than keep them")
 
     @model_validator(mode="after")
@@ -97,6 +105,14 @@ class EncoderSettings(Strict):
         if catalogue.ENCODERS[self.encoder].of_size and (self.norm != "batch" or self.checkpointing):
             key = "checkpointing: true" if self.checkpointing else f"norm: {self.norm}"
             raise ValueError(f"{key} is not for timm's networks, such as {self.encoder}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _momentum_is_of_batch_norm(self) -> EncoderSettings:
+        if self.norm_momentum is not None and self.norm != "batch":
+            raise ValueError(f"norm_momentum is of batch norm, but norm is {self.norm}; {OUT}")
+        if self.norm_momentum is not None and not catalogue.ENCODERS[self.encoder].batch_norm:
+            raise ValueError(f"{self.encoder} has no batch norm; {OUT}")
         return self
 
     @property

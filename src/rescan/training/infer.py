@@ -74,6 +74,9 @@ def infer(run: Run, machine: Machine) -> None:
     if diagnosis.collapsed:
         share = 100 * (diagnosis.share or 0)
         logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)
+    if diagnosis.accuracies and diagnosis.is_stale:
+        text = "%s: batch norm's statistics do not fit: validation accuracy %.2f, %.2f with those of each batch"
+        logger.warning(text, folder, diagnosis.accuracies[1], diagnosis.accuracies[0])
     training_range = None
     if run.study.home is None:
         of_chosen = vectors[np.isin(rows[with_vector], chosen["row"])]

@@ -35,6 +35,7 @@ class ArmView:
         tables: Its scores.
         points: Its operating points, if it has any.
         posttraining: Sentences about what was fitted after the training.
+        batch_norm: What its statistics do; "" of networks without it.
         calibration: What its probabilities are worth.
         maps: Its Grad-CAM maps, if there are any.
         map_checks: How far these can be believed.
@@ -52,6 +53,7 @@ class ArmView:
     tables: Sequence[ScoreTable]
     points: PointsView | None
     posttraining: Sequence[str]
+    batch_norm: str
     calibration: CalibrationView
     maps: MapsView | None
     map_checks: MapChecksView | None
@@ -106,6 +108,7 @@ def arm_view(study: Study, metrics: Metrics, link: str, everywhere: Sequence[str
         tables=score_tables(study, metrics, fitted),
         points=points_view(study, metrics),
         posttraining=arm_words.posttraining(study, arm, fitted),
+        batch_norm=arm_words.batch_norm(metrics),
         calibration=calibration_view(study, metrics, fitted),
         maps=maps_view(folder, arm),
         map_checks=map_checks_view(folder, arm),

@@ -16,6 +16,7 @@ FITTED_ON = {
     "crossfit": "the validation part's predictions (a validation image is read with what was fitted without its fold)",
 }
 
+FAILURES = ("diverged", "collapsed", "unlike training")  # findings about runs
 THRESHOLDS = {"half": "", "youden": ", where Youden's index is highest", "f1": ", where F1 is highest"}
 
 
@@ -61,10 +62,23 @@ def reads(study: Study, arm: str) -> str:
 
 
 def note(metrics: Metrics) -> str:
-    """What must stand beside an arm's headline number: how many of its runs diverged or collapsed."""
-    failures = Counter(finding.finding for finding in metrics.diagnosis)
-    counts = {word: failures[word] for word in ("diverged", "collapsed") if failures[word]}
+    """What must stand beside an arm's headline number: how many of its runs diverged or failed otherwise."""
+    failures: Counter[str] = Counter(finding.finding for finding in metrics.diagnosis)
+    counts = {word: failures[word] for word in FAILURES if failures[word]}
     return ", ".join(f"{word} in {count} of {len(metrics.runs)} runs" for word, count in counts.items())
+
+
+def batch_norm(metrics: Metrics) -> str:
+    """The accuracies by batch norm's statistics; "" of networks without it."""
+    found = metrics.batch_norm
+    if found is None:
+        return ""
+    mean = " (the mean over runs)" if len(metrics.runs) > 1 else ""
+    return (
+        f"Batch norm, on validation images: accuracy {number(found.eval_mode, 2)} as the network is used, "
+        f"{number(found.train_mode, 2)} with the statistics of each batch itself, {number(found.recalibrated, 2)} with "
+        f"statistics estimated again over training images{mean}."
+    )
 
 
 def posttraining(study: Study, arm: str, fitted: Posttraining | None) -> list[str]:

@@ -142,6 +142,9 @@ def _network(network: Network, classes: int) -> str:
         end = [f"shared: {layer}" for layer in shared] + [f"{len(heads)} heads"]
     parts = [f"{start(network)}: {' → '.join([*encoder, catalogue.say('neck', network.neck), *end])}"]
     parts += [NORMS[network.norm]] if network.norm in NORMS else []
+    if network.norm_momentum is not None:
+        share = f"{network.norm_momentum:g}"
+        parts += [f"each batch moves the running statistics of batch norm by {share} of the way to its own"]
     parts += ["activations are computed twice rather than kept"] if network.checkpointing else []
     return "; ".join(parts)
 
