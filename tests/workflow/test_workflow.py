@@ -28,6 +28,7 @@ recipe:
   stages: {main: {epochs: 2, batch_size: 16, optimizer: {name: adam, lr: 1e-3}}}
 arms:
   base: {}
+gradcam: {images_a_class: 1}
 demo: {data: {phantom: {name: brain_mri, samples: 120, size: 64}}}
 """
 
