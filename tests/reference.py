@@ -20,11 +20,14 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Optional
+
+from scipy.special import stdtrit
 
 from rescan.errors import RescanError
 from rescan.results.json_result import JsonResult, Part
@@ -36,15 +39,15 @@ ROOT = Path(__file__).parent.parent
 SCALES = ("demo", "small")
 PARTS = ("test", "out_of_fold")
 METRICS = ("accuracy", "auroc")  # beside the one that stands first
-LIMIT = 2.8  # standard deviations
 SAME = 1e-9
 RULE = (
-    f"A number may be off by {LIMIT} standard deviations (the reproducibility limit of ISO 5725: of two runs that"
-    " differ in nothing that matters, 95 % are nearer), and by one item of n in any case. `spread` holds the"
-    " deviations, pooled over the numbers of a metric, and what they are from; of a metric without one, a number may be"
-    " off by half its interval. In the environment of the reference (versions, device, threads, processor) a number may"
-    " not be off at all."
+    "A number may be off by t √2 standard deviations, of two runs that differ in nothing that matters (the"
+    " reproducibility limit of ISO 5725, with Student's t for its 2 as the deviation is an estimate), and by one item"
+    " of n in any case. `spread` holds the deviations, pooled over the numbers of a metric, their degrees of freedom"
+    " and what differed; of a metric without one, a number may be off by half its interval. In the environment of the"
+    " reference (versions, device, threads, processor) a number may not be off at all."
 )
+STEPS = {"pretrain", "train", "infer", "evaluate"}  # which numbers come from
 IRRELEVANT = {"cores", "matplotlib", "rescan"}  # of an environment
 MOVED = "MOVED"
 
@@ -68,12 +71,12 @@ class Spread(Part):
 
     Attributes:
         sd: Pooled standard deviation.
-        numbers: How many were pooled.
+        freedom: Degrees of freedom: arms times further runs of each, as the levels of an arm are not independent.
         source: What differed.
     """
 
     sd: float
-    numbers: int
+    freedom: int
     source: str
 
 
@@ -124,12 +127,14 @@ class Number(NamedTuple):
         n: Of items.
         value: None if undefined.
         variance: Of the mean over seeds; None of one seed.
+        seeds: How many.
         half: Half the width of its interval; None if undefined.
     """
 
     n: int
     value: float | None
     variance: float | None
+    seeds: int
     half: float | None
 
 
@@ -150,7 +155,9 @@ def numbers(study: Path) -> dict[Key, Number]:
                         variance = None if estimate.seed_sd is None else estimate.seed_sd**2 / seeds
                         _, low, high = estimate.numbers
                         half = None if math.isnan(high - low) else (high - low) / 2
-                        found[Key(metrics.arm, part, level, name)] = Number(scores.n, estimate.value, variance, half)
+                        found[Key(metrics.arm, part, level, name)] = Number(
+                            scores.n, estimate.value, variance, seeds, half
+                        )
     return found
 
 
@@ -158,7 +165,7 @@ def environment(study: Path) -> Environment:
     """What a study's results were made with, as their provenance says, and this machine's processor."""
     calls, _ = read_provenance(str(study / "provenance"))
     versions, machine, codes = defaultdict(set), defaultdict(set), set()
-    for call in calls.values():
+    for call in (call for call in calls.values() if call.done in STEPS):
         for name, version in call.versions.items():
             versions[name].add(version)
         for name in ("system", "image", "device", "threads"):
@@ -188,26 +195,25 @@ def differences(old: Environment, new: Environment) -> list[str]:
 
 def spread(found: dict[Key, Number], others: Iterable[dict[Key, Number]]) -> dict[str, Spread]:
     """By metric: the spread of other environments, or else of seeds."""
-    variances: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    variances: dict[tuple[str, str], dict[Key, tuple[float, int]]] = defaultdict(dict)  # and degrees of freedom
     for key, number in found.items():
         beside = [other[key].value for other in others if key in other and other[key].n == number.n]
         values = [value for value in (number.value, *beside) if value is not None]
         if len(values) > 1:
-            mean = sum(values) / len(values)
-            variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-            variances[key.metric]["other environments"].append(variance)
+            variances[key.metric, "other environments"][key] = statistics.variance(values), len(values) - 1
         if number.variance is not None:
-            variances[key.metric]["seeds"].append(number.variance)
+            variances[key.metric, "seeds"][key] = number.variance, number.seeds - 1
     spreads = {}
-    for metric, by_source in variances.items():
-        source, own = min(by_source.items())  # other environments come before seeds
-        spreads[metric] = Spread(sd=round(math.sqrt(sum(own) / len(own)), 6), numbers=len(own), source=source)
+    for (metric, source), own in sorted(variances.items(), reverse=True):  # other environments go before seeds
+        sd = math.sqrt(statistics.mean(variance for variance, _ in own.values()))
+        of_arms = {key.arm: freedom for key, (_, freedom) in own.items()}
+        spreads[metric] = Spread(sd=round(sd, 6), freedom=sum(of_arms.values()), source=source)
     return spreads
 
 
 def tolerance(number: Number, own: Spread | None) -> float | None:
     """How much a number may be off in another environment; None if nothing tells."""
-    limit = LIMIT * own.sd if own else number.half
+    limit = float(stdtrit(own.freedom, 0.975)) * math.sqrt(2) * own.sd if own else number.half
     return None if limit is None else round(max(limit, 1 / number.n), 4)
 
 

@@ -86,20 +86,20 @@ def test_in_the_same_environment_any_change_is_a_move(results, capsys, changed, 
 
 
 def test_in_another_environment_a_number_may_be_off_by_the_tolerance(results, capsys, monkeypatch):
-    """Of 40 items, one; a second run of both arms was .02 off each, so SD = .02 / √2 and 2.8 SD = .0396."""
+    """Of 40 items, one; a second run of both arms was .02 off each, so SD = .02 / √2, and t = 4.303 of 2 arms."""
     for arm, accuracy in (("plain", 0.77), ("other", 0.52)):
         write(results.parent / "again/demo/eyes" / arm, accuracy=accuracy, auroc=0.8)
     assert reference.main(["--write", "--beside", str(results.parent / "again/demo")]) == 0
     tolerances = {(row["arm"], row["metric"]): row["tolerance"] for row in read(results)["numbers"]}
-    assert tolerances["plain", "accuracy"] == tolerances["other", "accuracy"] == pytest.approx(0.0396)
+    assert tolerances["plain", "accuracy"] == tolerances["other", "accuracy"] == 0.0861
     assert tolerances["plain", "auroc"] == 1 / 40  # the second run had the same
     monkeypatch.setattr(reference, "_processor", lambda: "another")
     write(results / "demo/eyes/plain", accuracy=0.785, auroc=0.8)
-    write(results / "demo/eyes/other", accuracy=0.545, auroc=None)
+    write(results / "demo/eyes/other", accuracy=0.6, auroc=None)
     said = lines(capsys, 1)
     assert said[0][:4] == ["demo/eyes:", "another", "environment", "than"]
-    assert ["eyes", "plain", "test", "image", "accuracy", "0.7500", "0.7850", "0.0396", "within"] in said
-    assert ["eyes", "other", "test", "image", "accuracy", "0.5000", "0.5450", "0.0396", "MOVED"] in said
+    assert ["eyes", "plain", "test", "image", "accuracy", "0.7500", "0.7850", "0.0861", "within"] in said
+    assert ["eyes", "other", "test", "image", "accuracy", "0.5000", "0.6000", "0.0861", "MOVED"] in said
 
 
 def read(results):
@@ -120,8 +120,8 @@ def test_seeds_tell_a_tolerance_where_there_was_no_second_run_and_the_interval_w
     assert read(results)["numbers"][-1]["tolerance"] == 0.1  # half the interval
     write(results / "demo/eyes/plain", accuracy=0.75, auroc=0.8, runs=[(0, 0), (0, 1)], seed_sd=0.04)
     reference.main(["--write"])
-    assert read(results)["spread"]["accuracy"] == {"sd": 0.028284, "numbers": 1, "source": "seeds"}  # .04 / √2
-    assert {row["tolerance"] for row in read(results)["numbers"]} == {0.0792}
+    assert read(results)["spread"]["accuracy"] == {"sd": 0.028284, "freedom": 1, "source": "seeds"}  # .04 / √2
+    assert {row["tolerance"] for row in read(results)["numbers"]} == {0.5082}  # t = 12.71
 
 
 def test_what_is_missing_is_said_and_no_failure_unless_nothing_is_there(results, capsys):
