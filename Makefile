@@ -4,7 +4,7 @@ CORES ?= $(shell nproc)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test test-floor lint docs audit bench rehearse image lock gpu-check
+.PHONY: help demo test test-floor lint docs audit bench rehearse reference image lock gpu-check
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -40,6 +40,9 @@ audit: $(BIN)/.ready-dev ## Look for known weaknesses in all locked packages (ne
 
 bench: $(BIN)/.ready ## Measure the speed of the main steps
 	$(BIN)/python -m tests.bench
+
+reference: $(BIN)/.ready ## Say which headline numbers of results/demo and results/small moved (UPDATE=1: write the references anew)
+	$(BIN)/python -m tests.reference $(if $(UPDATE),--write)
 
 rehearse: $(BIN)/.ready ## Run a study at full scale on stand-ins of full number (STUDY=mura FOLDER=/a/large/disk), see docs/full-scale.md
 	$(BIN)/python -m tests.full_scale $(STUDY) $(FOLDER)

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch: more only wait for each other
+os.environ["SLURM_CONF"] = os.devnull  # each start of Snakemake asks the cluster: 9 s where only its tools are
 
 import logging
 import signal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import volume_tree
+from made_once import made_once
 from PIL import Image
 from sample_files import (
     LOCATED,
@@ -166,14 +168,14 @@ def image(number: int, seed: int, size: int = 64) -> np.ndarray:
     return np.clip(disc + random.normal(0, 12, (size, size)), 0, 255).astype(np.uint8)
 
 
-def tree(folder: Path, scale: str, source_kind: str = "path") -> Study:
+def tree(folder: Path, scale: str) -> Study:
     """Write the whole tree of a study with two arms that ran and one that did not, in the current folder."""
     (folder / "tumors.yaml").write_text(TUMORS, "utf-8")
     study = load(folder / "tumors.yaml", Settings(scale))
     paths = Paths(scale, study.name)
     write_json(paths.resolved, study.model_dump(mode="json"))
     table = samples()
-    _data(study, table, source_kind)
+    _data(study, table)
     for arm in ("resnet18", "vgg19"):
         _arm(study, arm, table)
     _gradcam(Path(paths.arm("resnet18"), "gradcam"))
@@ -188,7 +190,7 @@ def graded_tree(folder: Path, scale: str) -> Study:
     study = load(folder / "retina.yaml", Settings(scale))
     write_json(Paths(scale, study.name).resolved, study.model_dump(mode="json"))
     table = samples(GRADES)
-    _data(study, table, "path")
+    _data(study, table)
     ran = [arm for arm in study.arms if arm != "absent"]
     for arm in ran:
         _arm(study, arm, table)
@@ -209,7 +211,7 @@ def _arm(study: Study, arm: str, table: pd.DataFrame) -> None:
     evaluation(study, arm)
 
 
-def _data(study: Study, table: pd.DataFrame, source_kind: str) -> None:
+def _data(study: Study, table: pd.DataFrame) -> None:
     paths, classes = Paths(study.scale, study.name), study.data.classes
     one = table.drop_duplicates("sample").reset_index(drop=True)
     raw, store, channels = Path(paths.raw), Path(paths.store("small")), 3 if study.data.ordered else 1
@@ -220,7 +222,7 @@ def _data(study: Study, table: pd.DataFrame, source_kind: str) -> None:
         picture.save(raw / sample)
         prepared[number] = np.asarray(picture.resize((48, 48)))[..., None]
     write_store(store, prepared, one[["sample"]])
-    content = {"kind": source_kind, "files": len(one), "bytes": 1234567, "checksum": "0123456789abcdef" * 4}
+    content = {"files": len(one), "bytes": 1234567, "checksum": "0123456789abcdef" * 4}
     differs = [f"train/{HOSTILE}: 38 files, 99 expected"] if study.data.expected else []
     write_source(paths, str(raw), extra=dict.fromkeys(study.data.extra, str(raw)), differs=differs, **content)
     published = one["part"].replace("validation", "train")
@@ -358,37 +360,47 @@ def _trained(folder: Path, arm: str, random: np.random.Generator, stages: list[s
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
 
 
+def _copied(
+    factory: pytest.TempPathFactory, make: Callable[[Path, str], Study], file: str, scale: str
+) -> tuple[Path, Study]:
+    """A copy of a tree that is made once, and its study: the tests that ask for it may write to it."""
+
+    def made(folder: Path) -> None:
+        folder.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            make(folder, scale)
+
+    name = f"{Path(file).stem}_{scale}"
+    folder = factory.mktemp(name)
+    shutil.copytree(made_once(factory, name, made), folder, dirs_exist_ok=True)
+    study = load(folder / file, Settings(scale))
+    write_json(folder / Paths(scale, study.name).resolved, study.model_dump(mode="json"))
+    return folder, study
+
+
 @pytest.fixture(scope="module")
 def full_tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
     """The folder and study of a tree at full scale."""
-    folder = tmp_path_factory.mktemp("full")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        return folder, tree(folder, "full")
+    return _copied(tmp_path_factory, tree, "tumors.yaml", "full")
+
+
+@pytest.fixture(scope="module")
+def demo_tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
+    """The same at demo scale."""
+    return _copied(tmp_path_factory, tree, "tumors.yaml", "demo")
 
 
 @pytest.fixture(scope="session")
 def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
     """The folder and study of a tree of grades at full scale."""
-    folder = tmp_path_factory.mktemp("graded")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        return folder, graded_tree(folder, "full")
-
-
-@pytest.fixture
-def make_tree() -> Callable[[Path, str, str], Study]:
-    """The function that writes a tree: folder, scale, kind of source."""
-    return tree
+    return _copied(tmp_path_factory, graded_tree, "retina.yaml", "full")
 
 
 @pytest.fixture(scope="session")
 def octa(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
     """The folder and study of a tree of volumes at demo scale."""
-    folder = tmp_path_factory.mktemp("octa")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        return folder, volume_tree.tree(folder)
+    return _copied(tmp_path_factory, lambda folder, _scale: volume_tree.tree(folder), "octa.yaml", "demo")
 
 
 @pytest.fixture

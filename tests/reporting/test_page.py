@@ -27,6 +27,7 @@ from rescan.reporting.text import words
 from rescan.reporting.text.verdict_words import OF_CLAIMS, VERDICTS
 from rescan.results.metrics_file import Finding, Metrics
 from rescan.results.posttraining import Posttraining
+from rescan.results.source import SourceReport
 
 WORDS_OF_JUDGMENT = {  # and what one might call the same
     *VERDICTS,
@@ -230,9 +231,11 @@ def test_at_small_published_numbers_are_lines_to_look_at(make_tree, tmp_path, mo
 @pytest.mark.parametrize(
     ("kind", "data"), [("phantom", "synthetic phantoms and a small recipe"), ("path", "real data, small recipe")]
 )
-def test_a_demo_is_never_compared_with_published_numbers(make_tree, tmp_path, monkeypatch, kind, data):
-    monkeypatch.chdir(tmp_path)
-    study = make_tree(tmp_path, "demo", kind)
+def test_a_demo_is_never_compared_with_published_numbers(demo_tree, monkeypatch, kind, data):
+    folder, study = demo_tree
+    monkeypatch.chdir(folder)
+    source = SourceReport.read(Paths("demo", study.name).source)
+    source.model_copy(update={"kind": kind}).write(Paths("demo", study.name).source)
     report(study)
     page = Page(Paths("demo", study.name).page)
     assert f"Demo: {data}; not compared with published numbers." in page.text

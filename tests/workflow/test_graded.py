@@ -28,6 +28,7 @@ arms:
   more: {stages: {first: {epochs: 1, samples: [others], optimizer: adam}, main: {carry: encoder}}}
   turned: {models: base, inference: {copies: 1, augmentation: {rotation: 90}}}
   both: {ensemble: {members: [turned, more]}}
+gradcam: {images_a_class: 1}
 demo:
   data:
     phantom: {name: fundus, samples: 90, unlabeled: 5, size: 96}

@@ -51,6 +51,7 @@ ablations:
   residual:
     question: residual blocks
     arms: {blocks: {network: {blocks: [{maps: 6, pool: 2}, {maps: 8, residual: true, pool: 2}]}}}
+gradcam: {images_a_class: 1}
 demo: {data: {phantom: {name: radiograph, samples: 240, size: 64}}}
 """
 ARMS = ("baseline", "patched", "residual_blocks")

@@ -28,6 +28,7 @@ recipe:
   stages: {main: {epochs: 2, batch_size: 16, optimizer: {name: adam, lr: 1e-3}}}
 arms:
   base: {}
+gradcam: {images_a_class: 1}
 demo: {data: {phantom: {name: brain_mri, samples: 120, size: 64}}}
 """
 
@@ -198,7 +199,7 @@ def test_wrong_settings_are_reported_before_the_first_job(tmp_path):
     process = snakemake(tmp_path, "--dry-run", "--config", "scale=ful", "devise=cpu")
     assert process.returncode == 1
     said = process.stdout + process.stderr
-    assert "config: scale: input should be 'demo' or 'full', not 'ful'" in said
+    assert "config: scale: input should be 'demo', 'small' or 'full', not 'ful'" in said
     assert "config: devise: unknown key; did you mean 'device'?" in said
     assert "Traceback" not in said
     assert list(tmp_path.glob("results")) == []

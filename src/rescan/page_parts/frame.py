@@ -7,12 +7,30 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 PACKAGE = "rescan.page_parts"
 STYLES = ("page.css", "page_tables.css", "page_browser.css")
 SCRIPTS = ("page_sort.js", "page_browser.js")
+
+
+class _Compiled(BytecodeCache):
+    """Compiled templates, for the further pages of a process; to compile those of a study's page takes 0.2 s."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
 
 
 def templates(package: str) -> Environment:
@@ -23,6 +41,7 @@ def templates(package: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
     )
 
 
