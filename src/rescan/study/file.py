@@ -23,7 +23,7 @@ from rescan.study.merge import (
     expand_ablations,
     if_comparable,
     mapping,
-    merge,
+    merge_file,
     sequence,
     sound_recipes,
     with_settings,
@@ -77,7 +77,7 @@ def preparations_of_arms(study: Study) -> dict[str, str]:
         return {}
     content = read_yaml(study.file)
     block = block_of(content, study.scale) or {}
-    whole = merge(content, block)
+    whole = merge_file(content, block)
     default: Any = mapping(whole, "recipe").get("preparation")
     return {arm: (own or {}).get("preparation", default) for arm, own in mapping(whole, "arms").items()}
 
@@ -103,7 +103,7 @@ def load(path: str | Path, settings: Settings) -> Study:
     block = block_of(content, settings.scale) or {}
     if not isinstance(block, dict):
         raise RescanError(f"{shown(path)}: {settings.scale}: needs a mapping of differences")
-    whole = with_settings(with_task(merge(content, block), settings, path), settings)
+    whole = with_settings(with_task(merge_file(content, block), settings, path), settings)
     anchor_sources(whole, Path(path).parent)
     read_patients(whole, path)
     places = expand_ablations(whole)

@@ -16,11 +16,12 @@ from rescan.study.recipe import Recipe
 from rescan.study.settings import BLOCKS, Settings
 
 
-def merge(base: Any, difference: Any) -> Any:
+def merge(base: Any, difference: Any, *, base_is_difference: bool = False) -> Any:
     """Merge a difference into a base, by the rules of a study file.
 
     Mappings merge key by key, in the base's order, new keys last; a mapping whose `name` differs replaces the other
-    whole; `null` removes a key; everything else, lists too, is replaced.
+    whole; `null` removes a key; everything else, lists too, is replaced. Where the base is a difference itself, a
+    `null` stays, as it is to remove the key from what both will be merged into.
     """
     if not isinstance(base, dict) or not isinstance(difference, dict):
         return difference
@@ -28,11 +29,32 @@ def merge(base: Any, difference: Any) -> Any:
         return difference
     merged = dict(base)
     for key, value in difference.items():
-        if value is None:
-            merged.pop(key, None)
+        if value is not None:
+            merged[key] = merge(base.get(key, {}), value, base_is_difference=base_is_difference)
+        elif base_is_difference:
+            merged[key] = None
         else:
-            merged[key] = merge(base.get(key, {}), value)
+            merged.pop(key, None)
     return merged
+
+
+def merge_file(whole: Any, difference: Any) -> Any:
+    """Merge a difference into a study file, whose arms, and those of its ablations, are differences themselves."""
+    merged = merge(whole, difference)
+    if isinstance(whole, dict) and isinstance(difference, dict):
+        _merge_arms(whole, difference, merged)
+        for name in mapping(difference, "ablations"):
+            own, new = (mapping(mapping(tree, "ablations"), name) for tree in (whole, difference))
+            _merge_arms(own, new, mapping(mapping(merged, "ablations"), name))
+    return merged
+
+
+def _merge_arms(whole: dict[str, Any], difference: dict[str, Any], merged: dict[str, Any]) -> None:
+    """Merge the arms of a file or of an ablation once more, as differences."""
+    for arm, change in mapping(difference, "arms").items():
+        if isinstance(change, dict):
+            own = mapping(whole, "arms").get(arm) or {}
+            merged["arms"][arm] = merge(own, change, base_is_difference=True)
 
 
 def block_of(tree: dict[str, Any], scale: str) -> Any:
@@ -65,7 +87,7 @@ def with_task(whole: dict[str, Any], settings: Settings, path: str | Path) -> di
     block = block_of(difference, settings.scale)
     if {"classes", "labels"} & set(mapping(difference, "data")):  # the file's published numbers are of other classes
         whole = {key: value for key, value in whole.items() if key != "published"}
-    return merge(merge(whole, difference), block or {})
+    return merge_file(merge_file(whole, difference), block or {})
 
 
 def with_settings(whole: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -141,7 +163,8 @@ def expand_ablations(whole: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         base = question.of or next(iter(arms), "")
         changes, labels = _differences(question), question.labels(name)
         for arm, label in labels.items():
-            arms[arm] = merge(merge(arms.get(base) or {}, changes[label]), {"against": base})
+            of_base = arms.get(base) or {}
+            arms[arm] = {**merge(of_base, changes[label], base_is_difference=True), "against": base}
             places[arm] = ("ablations", name, "arms", label) if question.arms else ("ablations", name)
         members[name] = list(labels)
     if run := sequence(whole, "run"):
