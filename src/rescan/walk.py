@@ -29,7 +29,7 @@ LEFT_BEHIND = {
 }
 OUTPUTS = {"data", "logs", "results"}  # folders that Rescan writes where it runs …
 FILES = {"index.html"}
-IN_OUTPUTS = {"demo", "full", "weights", *FILES}  # … with what is in them
+IN_OUTPUTS = {"demo", "small", "full", "weights", *FILES}  # … with what is in them
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # among them all that ends a line
 
 

@@ -102,7 +102,7 @@ def laughs():
 @pytest.mark.parametrize(
     ("config", "fault"),
     [
-        ({"scale": 3}, "config: scale: input should be 'demo' or 'full', not 3"),
+        ({"scale": 3}, "config: scale: input should be 'demo', 'small' or 'full', not 3"),
         ({"studies": {}}, "config: studies: input should be a valid list, not {}"),
         ({"studies": [["x"]]}, "config: studies.0: input should be a valid string, not ['x']"),
         ({"studies": laughs()}, "config: studies.0: input should be a valid string, not [[[[...], "),

@@ -21,15 +21,29 @@ def resolve(
     folds: Annotated[Optional[int], typer.Option(help="replaces split.folds")] = None,
     arm: Annotated[Optional[list[str]], typer.Option(help="an arm to run; repeat it for several")] = None,
     task: Annotated[Optional[str], typer.Option(help="a task of the study file")] = None,
+    changes: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", help="a key of the study file to set; repeat it for several", metavar="KEY.PATH=VALUE"),
+    ] = None,
     log: Log = None,
 ) -> None:
     """Merge and check a study file; write every arm's whole recipe as JSON."""
     start(log)
     from rescan.named_files import output
     from rescan.study import Settings, write_resolved
+    from rescan.study.changes import parsed_changes
     from rescan.study.file import load
 
-    settings = Settings(scale, weights=weights, seeds=seed, folds=folds, arms=arm, source=source, task=task)
+    settings = Settings(
+        scale,
+        weights=weights,
+        seeds=seed,
+        folds=folds,
+        arms=arm,
+        source=source,
+        task=task,
+        changes=parsed_changes(changes or []),
+    )
     write_resolved(load(study_file, settings), output(out, [study_file]))
 
 
@@ -50,7 +64,7 @@ def check(
     study_files: Annotated[list[Path], typer.Argument(help="study files (YAML)")],
     data: Annotated[bool, typer.Option("--data", help="look at the data, too; say what is there")] = False,
 ) -> None:
-    """Check study files at both scales; list every fault with its key path and the nearest right name."""
+    """Check study files at all scales; list every fault with its key path and the nearest right name."""
     start(None)
     from rescan.study.file import check
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from rescan.catalogue import METRICS
 from rescan.evaluation.paired import paired
 from rescan.evaluation.scored_arms import PART, ScoredArms
-from rescan.evaluation.verdict import SEEDS, Judgment
+from rescan.evaluation.verdict import NOT_THE_RECIPE, SEEDS, Judgment
 from rescan.paths import Paths
 from rescan.results.comparison import Comparison
 from rescan.results.source import SourceReport
@@ -46,6 +46,8 @@ def _judge(study: Study, claim: Claim, part: str, difference: Judgment) -> Judgm
     recipes, seeds = [study.arms[arm] for arm in (claim.better, claim.than)], len(study.split.seeds)
     selected = any(isinstance(recipe.keep, Best) or recipe.early_stopping for recipe in recipes)
     reasons = (
+        (study.scale == "small", NOT_THE_RECIPE["small"]),
+        (bool(study.changes), "run with other settings than the study file's, by set"),
         (study.scale == "demo", f"demo: {'phantoms and ' if _is_phantom(study) else ''}a small recipe"),
         (part == "out_of_fold" and selected, "validation chose the epochs"),
         (1 < seeds < SEEDS, f"{seeds} seeds: their spread is known only roughly"),

@@ -12,6 +12,7 @@ from rescan.results.metrics_file import Estimate, Interval, Scores
 from rescan.study import Published, Study
 
 SEEDS = 5
+NOT_THE_RECIPE = {"demo": "demo: phantoms or a small recipe", "small": "small recipe"}  # by scale
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def verdict(study: Study, entry: Published, scores: Scores | None, seeds: int) -
     "not run": see the reason.
 
     Args:
-        study: The study; published numbers are compared at scale `full` only.
+        study: The study; published numbers are judged at scale `full` only.
         entry: The published number.
         scores: The arm's scores of the test part, if there are any.
         seeds: The number of seeds of the arm, 0 if it has not run.
@@ -85,7 +86,7 @@ def _obstacle(study: Study, entry: Published, scores: Scores | None, seeds: int)
     n = scores.n if scores else None
     obstacles = (
         (seeds == 0, "not run", "no metrics.json of this arm"),
-        (study.scale == "demo", "not comparable", "demo: phantoms or a small recipe"),
+        (study.scale in NOT_THE_RECIPE, "not comparable", NOT_THE_RECIPE.get(study.scale, "")),
         (bool(entry.not_comparable), "not comparable", entry.not_comparable or ""),
         (
             ours is None or ours.value is None,

@@ -157,9 +157,12 @@ def _root(study: Study, data: DataSet, origin: str) -> Path | None:
         return Path(data.source.path)
     if data.source.path is not None and not Path(data.source.path).exists():
         raise RescanError(f"{study.name}: the source {data.source.path} is not there; check the path")
-    report = SourceReport.read_if_there(Paths("full", study.name).source)
-    entry = report.extra.get(origin) if report and origin else report
-    return Path(entry.root) if entry and Path(entry.root).is_dir() else None
+    for scale in ("full", "small"):  # the same data
+        report = SourceReport.read_if_there(Paths(scale, study.name).source)
+        entry = report.extra.get(origin) if report and origin else report
+        if entry and Path(entry.root).is_dir():
+            return Path(entry.root)
+    return None
 
 
 def _faults_of_classes(study: Study, labeled: pd.DataFrame) -> list[str]:

@@ -27,7 +27,8 @@ from rescan.study.settings import SCALES
 
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 WORDS = {"true", "false", "null"}  # that YAML reads as something else
-DEFAULT, DEMO = 224, 64  # pixels of the shorter side
+DEFAULT, DEMO, SMALL = 224, 64, 128  # pixels of the shorter side
+SMALL_BUDGET, MOST_EPOCHS = 40_000, 10  # images that a training at small sees: three of them take an hour on two cores
 FOLDS = 5
 FEW = 500  # samples, below which all are tested on, in folds
 
@@ -69,7 +70,7 @@ def init(folder: Path, table: Path | None, out: Path, *, force: bool = False) ->
     logger.info("%s: %d samples: %s", out, len(manifest), _counts(folder, guessed, manifest))
     for note in notes(guessed, manifest, looked):
         logger.warning("%s: %s", out, note)
-    logger.info("now: rescan check %s --data, then snakemake --cores 2 --config 'studies=[%s]'", out, out)
+    logger.info("now: rescan check %s --data, then snakemake --cores 2 --config 'studies=[%s]' scale=small", out, out)
 
 
 def _manifest(folder: Path, guessed: Guess) -> pd.DataFrame:
@@ -172,7 +173,7 @@ def study_text(folder: Path, guessed: Guess, manifest: pd.DataFrame, looked: lis
         *[f"  labels: {_yaml(guessed.labels)} # others are left out"] * bool(guessed.labels),
         *["  multilabel: true # a sample may have several of the classes, or none"] * guessed.multilabel,
         f"split: {{test: {test}, validation: 0.2, group_by: {groups}, folds: {folds}, seeds: [0, 1, 2]}}",
-        *(_of_volumes(read) if is_3d else _of_images(read)),
+        *(_of_volumes(read) if is_3d else _of_images(read, len(manifest))),
     ]
     text = "\n".join(lines) + "\n"
     return _of_labels(text) if guessed.multilabel else text
@@ -186,12 +187,14 @@ def _of_labels(text: str) -> str:
     return text.replace("{best: balanced_accuracy}", "{best: auroc}\n  posttrain: {thresholds: youden}")
 
 
-def _of_images(read: list[Looked]) -> list[str]:
-    """Preparation, recipe and arms for images."""
+def _of_images(read: list[Looked], count: int) -> list[str]:
+    """Preparation, recipe and arms for images, of which there are so many."""
     channels = "rgb" if any(entry.is_color for entry in read) else "gray"
     shorter = float(np.median([min(entry.shape) for entry in read]))
     size = int(min(DEFAULT, max(DEMO, 32 * round(shorter / 32))))
     window = "{name: clip_percentiles, low: 0.5, high: 99.5}, " if any(entry.needs_window for entry in read) else ""
+
+    epochs = min(MOST_EPOCHS, max(2, SMALL_BUDGET // count))
 
     def steps(side: int) -> str:
         return f"[{window}{{name: resize, size: [{side}, {side}], keep_aspect: true}}]"
@@ -217,6 +220,15 @@ def _of_images(read: list[Looked]) -> list[str]:
         "  split: {folds: 1, seeds: [0]}",
         f"  preparations: {{image: {{steps: {steps(min(size, DEMO))}}}}}",
         "  recipe: {network: {weights: none}, stages: {head: null, all: {epochs: 3}}}",
+        "small: # a small pretrained network, for a laptop, with scale=small",
+        f"  preparations: {{image: {{steps: {steps(min(size, SMALL))}}}}}",
+        "  recipe:",
+        "    network: {encoder: efficientnet_lite0}",
+        "    normalization: centered # as its weights expect",
+        "    stages:",
+        "      head: null",
+        f"      all: {{epochs: {epochs}, optimizer: {{name: adamw, lr: 1e-3}}, schedule: {{warmup: 0.1}}}}",
+        "  arms: {resnet18: null, efficientnet_lite0: {}}",
     ]
 
 
@@ -247,6 +259,9 @@ def _of_volumes(read: list[Looked]) -> list[str]:
         "  split: {folds: 1, seeds: [0]}",
         f"  preparations: {{volume: {{steps: [{{name: resize_volume, size: {small}}}{window}]}}}}",
         "  recipe: {stages: {main: {epochs: 3}}}",
+        "small: # a short training for a laptop, with scale=small; no weights of 3D networks come with it",
+        f"  preparations: {{volume: {{steps: [{{name: resize_volume, size: {small}}}{window}]}}}}",
+        "  recipe: {stages: {main: {epochs: 15}}}",
     ]
 
 

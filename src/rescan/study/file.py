@@ -14,6 +14,7 @@ from rescan.log import logger
 from rescan.named_files import is_file
 from rescan.study.autoencoder import Autoencoder
 from rescan.study.bounds import MOST_ENTRIES
+from rescan.study.changes import with_changes
 from rescan.study.data import Data, DataSet, External
 from rescan.study.explanation import Explanation
 from rescan.study.faults import Faults
@@ -66,6 +67,11 @@ class StudyFile(Strict):
     tasks: dict[Name, dict[str, Any]] = Field(default={})
 
 
+def is_key_path(text: str) -> bool:
+    """Whether a text starts as the dotted key paths of a study file do."""
+    return text.partition(".")[0] in (*StudyFile.model_fields, *BLOCKS)
+
+
 def tasks_of(path: Path) -> list[str]:
     """The names of a study file's tasks."""
     return list(mapping(read_yaml(path), "tasks"))
@@ -103,12 +109,16 @@ def load(path: str | Path, settings: Settings) -> Study:
     block = block_of(content, settings.scale) or {}
     if not isinstance(block, dict):
         raise RescanError(f"{shown(path)}: {settings.scale}: needs a mapping of differences")
-    whole = with_settings(with_task(merge_file(content, block), settings, path), settings)
+    written = with_task(merge_file(content, block), settings, path)
+    changed, changes, refused = with_changes(written, settings)
+    if refused:
+        raise RescanError("\n".join(f"{shown(path)}: {line}" for line in refused))
+    whole = with_settings(changed, settings)
     anchor_sources(whole, Path(path).parent)
     read_patients(whole, path)
     places = expand_ablations(whole)
 
-    faults = Faults({settings.scale: block})
+    faults = Faults({"set": changes, settings.scale: block})
     try:
         file = StudyFile.model_validate(whole)
     except ValidationError as error:
@@ -117,21 +127,26 @@ def load(path: str | Path, settings: Settings) -> Study:
     arms = sound_recipes(whole, settings.weights, faults, places)
     _check_names_of_arms(whole, faults)
     if file and not faults.messages:
-        published = [if_comparable(entry, whole, settings.weights) for entry in file.published]
+        published = [if_comparable(entry, written, whole, settings.weights) for entry in file.published]
         try:
-            return _study(path, settings, file.model_copy(update={"published": published}), arms)
+            return _study(path, settings, file.model_copy(update={"published": published}), arms, changes)
         except ValidationError as error:
             faults.add_all(error, Study)
     raise RescanError("\n".join(f"{shown(path)}: {line}" for line in faults.lines()))
 
 
-def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[str, Recipe]) -> Study:
+def _study(
+    path: str | Path, settings: Settings, file: StudyFile, recipes: dict[str, Recipe], changes: dict[str, Any]
+) -> Study:
     """The study of a sound file: the arms that are run, and what of the other sections they need.
 
     Raises:
         ValidationError: The sections don't fit together.
     """
     run = list(file.arms) if file.run is None else file.run
+    set_only = [arm for arm in mapping(changes, "arms") if arm in file.arms and arm not in run]
+    if set_only:
+        logger.warning("%s: set, but not run: %s", shown(path), ", ".join(set_only))
     if settings.scale == "demo" and settings.source is not None:
         run = _without_phantoms(run, recipes, file.data.extra)
     arms = {arm: recipes[arm] for arm in run}
@@ -153,6 +168,7 @@ def _study(path: str | Path, settings: Settings, file: StudyFile, recipes: dict[
         claims=file.claims,
         ablations=_ablations(file, arms),
         operating_points=file.operating_points,
+        changes=settings.changes,
         gradcam=file.gradcam if file.gradcam.beside in arms else file.gradcam.model_copy(update={"beside": None}),
     )
 
@@ -210,7 +226,7 @@ def _check_names_of_arms(whole: dict[str, Any], faults: Faults) -> None:
 
 
 def check(paths: list[Path]) -> None:
-    """Check study files at both scales.
+    """Check study files at all scales.
 
     Raises:
         RescanError: With one line for each fault of all files.

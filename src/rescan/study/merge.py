@@ -164,7 +164,8 @@ def expand_ablations(whole: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         changes, labels = _differences(question), question.labels(name)
         for arm, label in labels.items():
             of_base = arms.get(base) or {}
-            arms[arm] = {**merge(of_base, changes[label], base_is_difference=True), "against": base}
+            own = {**merge(of_base, changes[label], base_is_difference=True), "against": base}
+            arms[arm] = merge(own, arms.get(arm) or {}, base_is_difference=True)
             places[arm] = ("ablations", name, "arms", label) if question.arms else ("ablations", name)
         members[name] = list(labels)
     if run := sequence(whole, "run"):
@@ -225,10 +226,31 @@ def keeps_weights(recipe: dict[str, Any], weights: str | None) -> bool:
     return weights in (None, weights_in_file) or weights_in_file not in ("imagenet", "none") or fixed
 
 
-def if_comparable(entry: Published, whole: dict[str, Any], weights: str | None) -> Published:
-    """A published number; marked as not comparable if the settings change the recipe behind it."""
+def if_comparable(entry: Published, written: dict[str, Any], whole: dict[str, Any], weights: str | None) -> Published:
+    """A published number; marked as not comparable if the settings change what is behind it.
+
+    Args:
+        entry: The number.
+        written: The study file as it is written.
+        whole: The file with what the run sets in it.
+        weights: The setting of that name.
+    """
     recipe = whole_recipe(whole, entry.arm)
+    if not entry.not_comparable and _behind(written, entry.arm) != _behind(whole, entry.arm):
+        return entry.model_copy(
+            update={"not_comparable": "run with another recipe or data than the study file's, by set"}
+        )
     if keeps_weights(recipe, weights) or entry.not_comparable:
         return entry
     weights_in_file = recipe["network"].get("weights", "imagenet")
     return entry.model_copy(update={"not_comparable": f"run with weights={weights}, the study says {weights_in_file}"})
+
+
+def _behind(whole: dict[str, Any], arm: str) -> list[Any]:
+    """What of a file an arm's numbers are of: its recipe, its preparation, the data and how they are split."""
+    recipe = whole_recipe(whole, arm)
+    members = [_behind(whole, member) for member in sequence(mapping(recipe, "ensemble"), "members")]
+    split = {key: value for key, value in mapping(whole, "split").items() if key not in ("seeds", "folds")}
+    data = {key: value for key, value in mapping(whole, "data").items() if key not in ("source", "phantom")}
+    start = mapping(whole, "autoencoders").get(str(mapping(recipe, "network").get("weights")))
+    return [recipe, mapping(whole, "preparations").get(str(recipe.get("preparation"))), start, split, data, members]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 SCALES = ("demo", "small", "full")
 BLOCKS = SCALES[:-1]  # of differences in a study file; it is written for `full`
@@ -23,6 +24,7 @@ class Settings:
         extra_sources: Local folders or archives that replace the sources and phantoms of `data.extra` and
             `data.external`, by name.
         task: One of the file's `tasks`: its difference is merged in, and its name follows the study's, after a hyphen.
+        changes: Values by dotted key paths of the merged file, which are merged in as differences.
     """
 
     scale: str
@@ -33,3 +35,4 @@ class Settings:
     source: str | None = None
     extra_sources: dict[str, str] = field(default_factory=dict)
     task: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Any, ClassVar, Literal, Optional
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,7 @@ from rescan.study.published import Ablation, Claim, Published
 from rescan.study.recipe import Recipe
 from rescan.study.runs import Run
 from rescan.study.splitting import Split
-from rescan.study.strict import ArmName, AutoencoderName, Name, PreparationName, Strict, StudyName
+from rescan.study.strict import ArmName, AutoencoderName, Extended, Name, PreparationName, Strict, StudyName
 
 
 class Home(Strict):
@@ -27,12 +27,14 @@ class Home(Strict):
     same_patients: bool
 
 
-class Study(Strict):
+class Study(Extended):
     """A study at one scale: the file merged, checked, with every arm's whole recipe.
 
     An external data set is a study of its own, with a home, so that what is read of it lies apart: a training never
     depends on it.
     """
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"changes"})
 
     name: StudyName
     scale: Literal["demo", "small", "full"]
@@ -50,6 +52,7 @@ class Study(Strict):
     ablations: dict[Name, Ablation] = {}
     gradcam: Explanation = Explanation()
     operating_points: list[OperatingPoint] = []
+    changes: dict[str, Any] = Field(default={}, description="what the run set in the file, by key path")
     home: Optional[Home] = None
 
     @model_validator(mode="after")

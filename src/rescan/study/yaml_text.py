@@ -56,6 +56,22 @@ def parsed(text: str) -> Any:
     return copy.deepcopy(_parsed(text))
 
 
+def typed(value: Any) -> Any:
+    """A value of Snakemake's `--config`, which reads texts only, as YAML 1.2 has it; what is in quotes stays text."""
+    if isinstance(value, dict):
+        return {str(key): typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [typed(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        content = parsed(value)
+    except ValueError:
+        return value
+    quoted = isinstance(content, str) and value[:1] in ("'", '"')
+    return content if quoted or not isinstance(content, (dict, list, str)) else value
+
+
 @functools.lru_cache(maxsize=16)
 def _parsed(text: str) -> Any:
     """The same; kept, since a configuration's study files are read more than once."""

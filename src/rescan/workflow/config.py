@@ -40,6 +40,7 @@ class Config(Strict):
     sources: dict[Line, Line] = Field(default={})
     image: Line = "cu113"
     arms: dict[Line, Annotated[list[Line], Field(min_length=1)]] = Field(default={})
+    set: dict[Line, Any] = Field(default={})
     folds: FoldCount | None = None
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=MOST_SEEDS), BeforeValidator(_as_list)] | None = None
     weights: Literal["imagenet", "none"] | None = None
@@ -79,4 +80,6 @@ def _message(fault: Any) -> str:
         return f"config: {key}: unknown key{catalogue.suggest(key, Config.model_fields)}"
     if fault["type"] == "value_error":
         return f"config: {key}: {fault['ctx']['error']}"
+    if fault["type"] == "dict_type":
+        return f"config: {key}: needs a mapping, such as {{key: value}}, not {brief(fault['input'])}"
     return f"config: {key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, not {brief(fault['input'])}"

@@ -12,7 +12,8 @@ from rescan.errors import RescanError
 from rescan.named_files import at_home, is_file, is_folder
 from rescan.paths import Paths
 from rescan.study import DataSet, Settings, Study, write_resolved
-from rescan.study.file import load
+from rescan.study.file import is_key_path, load
+from rescan.study.yaml_text import typed
 from rescan.workflow.config import FLAVORS, read_config
 from rescan.workflow.image import check_image
 from rescan.workflow.study_files import StudyEntry, find
@@ -44,6 +45,7 @@ class Plan:
             if not (is_file(source) or is_folder(source))
         ]
         self.studies: dict[str, Study] = {}
+        self.named = {*files, *(file.study for file in files.values() if file.task)}  # by whom `set` may be meant
         for name, file in files.items():
             try:
                 self.studies[name] = self._load(name, file, sources)
@@ -117,13 +119,19 @@ class Plan:
         return sources
 
     def _unknown_studies(self, files: dict[str, StudyEntry]) -> list[str]:
-        """One line per key of `sources` and `arms` that names no study of the configuration."""
+        """One line per key of `sources`, `arms` and `set` that names no study of the configuration."""
         extras = {f"{name}.{extra}" for name, file in files.items() for extra in file.other_sources()}
         bases = {file.study for file in files.values() if file.task}
+        set_in = {key for key, own in self.config.set.items() if isinstance(own, dict) and not is_key_path(key)}
+        named = (
+            ("sources", self.config.sources, {*files, *extras, *bases}),
+            ("arms", self.config.arms, {*files}),
+            ("set", set_in, {*files, *bases}),
+        )
         return [
             f"config: {key}: no study {study!r} in this run{catalogue.suggest(study, studies)}"
-            for key, studies in (("sources", {*files, *extras, *bases}), ("arms", {*files}))
-            for study in getattr(self.config, key)
+            for key, given, studies in named
+            for study in given
             if study not in studies
         ]
 
@@ -134,11 +142,28 @@ class Plan:
             seeds=self.config.seeds,
             folds=self.config.folds,
             arms=self.config.arms.get(name),
+            changes=self._changes(name, file),
             source=sources.get(name),
             extra_sources={key[len(name) + 1 :]: path for key, path in sources.items() if key.startswith(f"{name}.")},
             task=file.task,
         )
         return load(file.path, settings)
+
+    def _changes(self, name: str, file: StudyEntry) -> dict[str, Any]:
+        """What `set` sets in a study: in all studies by a key path, in one by its name, and in its tasks.
+
+        Raises:
+            RescanError: What stands behind a study's name is no mapping.
+        """
+        given = self.config.set.items()
+        for_all = [(key, value) for key, value in given if is_key_path(key) or not isinstance(value, dict)]
+        changes = {key: value for key, value in for_all if key not in self.named}
+        for one in dict.fromkeys((file.study, name) if file.task else (name,)):
+            own = self.config.set.get(one, {})
+            if not isinstance(own, dict):
+                raise RescanError(f"config: set.{one}: needs a mapping, such as {{recipe.network.encoder: resnet18}}")
+            changes |= own
+        return {str(key): typed(value) for key, value in changes.items()}
 
     def _arms_of_two_kinds(self) -> list[str]:
         """Arms that are ensembles in one study and trained in another: the workflow tells them apart by their names."""

@@ -48,7 +48,7 @@ def forest(study: Study, arms: list[str], out: PathLike) -> None:
     published = [
         entry
         for entry in study.published
-        if (entry.metric, entry.endpoint, entry.level) == (study.metric, None, "image") and study.scale == "full"
+        if (entry.metric, entry.endpoint, entry.level) == (study.metric, None, "image") and study.scale != "demo"
     ]
     rows = [
         ForestRow(arm.arm, arm.estimate(study.metric), [entry.value for entry in published if entry.arm == arm.arm])

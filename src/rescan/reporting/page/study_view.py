@@ -58,7 +58,7 @@ class StudyView:
         missing: Those that have none.
         table: The first scores of all arms.
         warnings: What qualifies these, each with its arms.
-        published: The comparisons with published numbers, at scale `full`.
+        published: The comparisons with published numbers; none of phantoms.
         claims: The judgments of published claims.
         data: The data.
         external: The external data sets.
@@ -106,11 +106,12 @@ def study_view(study: Study) -> StudyView:
     warnings = _warnings(results)
     everywhere = [warning.text for warning in warnings if len(warning.arms) == len(scored) > 1]
     comparison = read_comparison(paths.comparison) if Path(paths.comparison).is_file() else []
-    published = published_rows(study, comparison, scored) if study.scale == "full" else []
+    published = published_rows(study, comparison, scored) if study.scale != "demo" else []
+    judged = published if study.scale == "full" else []  # else they stand beside to be looked at
     claims = claim_rows(study, comparison)
     table = arms_table(study, metrics, missing, data.audit)
-    answers = answer(study, results, comparison, published, claims, data.audit, phantom=data.is_phantom)
-    first = headline(answers, published, claims, phantom=data.is_phantom)
+    answers = answer(study, results, comparison, judged, claims, data.audit, phantom=data.is_phantom)
+    first = headline(answers, judged, claims, phantom=data.is_phantom)
     return StudyView(
         study=study,
         noun=words.noun(study),

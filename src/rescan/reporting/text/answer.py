@@ -10,6 +10,7 @@ from rescan.reporting.text.choosing import told_apart
 from rescan.reporting.text.references import baselines, constant, repeated_labels
 from rescan.reporting.text.verdict_words import VERDICTS
 from rescan.reporting.text.words import capitalized, change, interval, landis_koch, metric, number, percent
+from rescan.reporting.text.yaml_line import flow
 from rescan.results.audit_report import AuditReport
 from rescan.results.choice import preferred
 from rescan.results.comparison import Comparison
@@ -66,11 +67,16 @@ def tally(published: Sequence[Comparison]) -> str:
 
 
 def caution(study: Study, *, phantom: bool) -> str:
-    """What must be known before any number of a study is read; "" at full scale."""
-    if study.scale != "demo":
-        return ""
-    data = "synthetic phantoms and a small recipe" if phantom else "real data, small recipe"
-    return f"Demo: {data}; not compared with published numbers."
+    """What must be known before any number of a study is read; "" at full scale, where the file is run as it is."""
+    made_of = "synthetic phantoms and a small recipe" if phantom else "real data, small recipe"
+    beside = "published numbers are lines to look at" if study.published else "not compared with published numbers"
+    of_scale = {
+        "demo": f"Demo: {made_of}; not compared with published numbers.",
+        "small": f"Small: the real data with small networks, trained briefly; {beside}.",
+    }
+    in_file = ", ".join(f"{key}: {flow(value)}" for key, value in study.changes.items())
+    changed = f"Set for this run, against the study file: {in_file}." if in_file else ""
+    return " ".join(filter(None, (of_scale.get(study.scale), changed)))
 
 
 def _of_external(study: Study, arms: Sequence[Metrics]) -> list[str]:

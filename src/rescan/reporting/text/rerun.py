@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rescan import checkout
 from rescan.errors import RescanError
 from rescan.reporting.text.run_facts import RunFacts
+from rescan.reporting.text.yaml_line import flow, quoted
 from rescan.study import DataSet, Settings, Study
 from rescan.study.file import load
 
@@ -38,7 +39,8 @@ def rerun(study: Study, facts: RunFacts) -> Rerun:
     """
     settings = _settings(study)
     exact = settings is not None
-    config = [f"scale={study.scale}", f"studies=[{_entry(study)}]", *_options(study, settings or _all(study))]
+    settings = settings or _without_twice_given(_all(study))
+    config = [f"scale={study.scale}", f"studies=[{_entry(study)}]", *_options(study, settings)]
     if facts.devices:
         config.append(f"device={facts.devices[0] if len(facts.devices) == 1 else 'auto'}")
     config += [f"threads={facts.threads}"] if facts.threads else []
@@ -60,7 +62,7 @@ def _entry(study: Study) -> str:
         file.parent.name == "studies" and shipped.is_file() and not (file.is_file() and not file.samefile(shipped))
     )
     name = file.stem if is_shipped else str(file)
-    return _yaml(f"{name}:{task}" if task else name)
+    return quoted(f"{name}:{task}" if task else name)
 
 
 def _all(study: Study) -> Settings:
@@ -75,9 +77,21 @@ def _all(study: Study) -> Settings:
         folds=folds,
         arms=list(study.arms),
         task=_task(study),
+        changes=study.changes,
         source=_local(study.data),
         extra_sources={name: path for name, of in others.items() if (path := _local(of))},
     )
+
+
+def _without_twice_given(settings: Settings) -> Settings:
+    """The settings, where one that has a name of its own does not stand under `set`, too."""
+    own = {"run", "split.seeds", "split.folds", "recipe.folds"}
+    changes = {
+        key: value
+        for key, value in settings.changes.items()
+        if key not in own and not (settings.weights and key.endswith("network.weights"))
+    }
+    return replace(settings, changes=changes)
 
 
 def _local(data: DataSet) -> str | None:
@@ -92,7 +106,7 @@ def _settings(study: Study) -> Settings | None:
         (None, whole.seeds), (None, whole.arms), (None, "none", "imagenet"), dict.fromkeys((None, whole.folds))
     )
     for seeds, arms, weights, folds in sorted(choices, key=lambda choice: sum(value is not None for value in choice)):
-        settings = Settings(study.scale, weights, seeds, folds, arms, whole.source, whole.extra_sources, whole.task)
+        settings = replace(whole, weights=weights, seeds=seeds, folds=folds, arms=arms)
         try:
             if load(study.file, settings) == study:
                 return settings
@@ -105,23 +119,13 @@ def _options(study: Study, settings: Settings) -> list[str]:
     """The settings as entries of the configuration."""
     sources = {"": settings.source} if settings.source else {}
     sources |= {f".{name}": path for name, path in settings.extra_sources.items()}
-    listed = ", ".join(f"{_yaml(study.name + name)}: {_yaml(str(path))}" for name, path in sources.items())
+    listed = ", ".join(f"{quoted(study.name + name)}: {quoted(str(path))}" for name, path in sources.items())
+    changes = settings.changes.items()
     return [
         *([f"seeds={settings.seeds}"] if settings.seeds else []),
         *([f"folds={settings.folds}"] if settings.folds else []),
-        *([f"arms={{{_yaml(study.name)}: [{', '.join(map(_yaml, settings.arms))}]}}"] if settings.arms else []),
+        *([f"arms={{{quoted(study.name)}: [{', '.join(map(quoted, settings.arms))}]}}"] if settings.arms else []),
+        *([f"set={{{', '.join(f'{quoted(key)}: {flow(value)}' for key, value in changes)}}}"] if changes else []),
         *([f"sources={{{listed}}}"] if sources else []),
         *([f"weights={settings.weights}"] if settings.weights else []),
     ]
-
-
-def _yaml(text: str) -> str:
-    """A text as YAML reads it back in a list or mapping."""
-    plain = text and all(letter.isalnum() or letter in "_./-" for letter in text) and text[0] not in "-."
-    if (
-        plain
-        and text[0].isalpha()
-        and text.lower() not in ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
-    ):
-        return text
-    return text if text.startswith("/") and plain else "'" + text.replace("'", "''") + "'"
