@@ -130,6 +130,16 @@ def test_says_what_is_wrong(tmp_path, monkeypatch, study, caplog):
     assert "part 'test'" not in caplog.text
 
 
+def test_warns_once_of_a_class_and_part_with_few_groups(tmp_path, monkeypatch, study, caplog):
+    write(tmp_path, monkeypatch, [f"g{index}" for index in range(40)], ["cat"] * 34 + ["dog"] * 6)
+    with caplog.at_level(logging.WARNING, "rescan"):
+        split(study(test=0.2, folds=5))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 5  # dogs in each part, cats in validation and test, whatever the folds
+    assert "class 'dog' has only 1 group in part 'validation' of fold 0; 5 of 5 folds have fewer than 10" in said
+    assert "class 'dog' has only 1 group in part 'test'" in said
+
+
 @pytest.mark.parametrize("published", [False, True])
 def test_samples_without_a_label_and_of_extra_sources(tmp_path, monkeypatch, study, caplog, published):
     groups, labels = some()

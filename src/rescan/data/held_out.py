@@ -171,7 +171,7 @@ def check_classes(study: Study, splits: pd.DataFrame) -> list[str]:
     """
     outcome = study.data.outcome
     groups = outcome.by_class(splits).groupby(["fold", "part", "label"])["group"].nunique()
-    warnings = []
+    few: dict[tuple[str, str], list[tuple[int, int]]] = {}  # of a part and class: how many groups, in which fold
     on_test = all(recipe.validation == "test" for recipe in study.arms.values())
     for fold in range(study.split.fold_count):
         rest = splits[(splits["fold"] == fold) & splits["part"].isin(["train", "validation"])]
@@ -190,8 +190,18 @@ def check_classes(study: Study, splits: pd.DataFrame) -> list[str]:
                         f"part {part!r} of fold {fold}; {_remedy(study, rows, part, fold)}"
                     )
                 if count < FEWEST_GROUPS and (part != "test" or fold == 0):
-                    warnings.append(f"fold {fold}: class {label!r} has only {count} groups in part {part!r}")
-    return warnings
+                    few.setdefault((part, label), []).append((count, fold))
+    return [_few(study, part, label, places) for (part, label), places in few.items()]
+
+
+def _few(study: Study, part: str, label: str, places: list[tuple[int, int]]) -> str:
+    """One warning of a class with few groups in a part; the test part is the same in all folds."""
+    fewest, fold = min(places)
+    groups = f"class {label!r} has only {fewest} group{'' if fewest == 1 else 's'} in part {part!r}"
+    folds = study.split.fold_count
+    if part == "test" or folds == 1:
+        return groups
+    return f"{groups} of fold {fold}; {len(places)} of {folds} folds have fewer than {FEWEST_GROUPS}"
 
 
 def _remedy(study: Study, rows: pd.DataFrame, part: str, fold: int) -> str:
