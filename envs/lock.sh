@@ -15,10 +15,10 @@ compile() { uv pip compile "$@" --quiet --no-header --no-annotate --generate-has
 new=(pyproject.toml --universal --python-version 3.11)
 old=(pyproject.toml --python-version 3.9 --python-platform x86_64-manylinux_2_31)
 compile "${new[@]}" --extra workflow --extra weights --overrides envs/no_torch.in -o envs/host.txt
-compile "${new[@]}" --extra train -c envs/host.txt -o envs/current.txt
+compile "${new[@]}" --extra train --extra timm -c envs/host.txt -o envs/current.txt
 compile "${new[@]}" --extra test --extra onnx --extra dev -c envs/current.txt -c envs/host.txt -o envs/dev.txt
-compile "${old[@]}" --extra train -c envs/oldest.in -o envs/cu113.txt
-compile "${old[@]}" --extra train --extra test --extra onnx -c envs/cu113.txt -o envs/floor.txt
+compile "${old[@]}" --extra train --extra timm -c envs/oldest.in -o envs/cu113.txt
+compile "${old[@]}" --extra train --extra timm --extra test --extra onnx -c envs/cu113.txt -o envs/floor.txt
 compile - --universal --python-version 3.9 -o envs/pip.txt <<<pip
 
 # The builds for CUDA 11.3 are not on the default index; here are the checksums of torch-…+cu113-cp39-cp39-linux_x86_64.whl and

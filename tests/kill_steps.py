@@ -49,7 +49,8 @@ PROGRAM = """
 from rescan.stopping import stoppable
 stoppable()
 import dataclasses, os
-from rescan.catalogue.encoders import ENCODERS, Weights
+from rescan.catalogue.encoder_record import Weights
+from rescan.catalogue.encoders import ENCODERS
 if "SHA" in os.environ:
     ENCODERS["resnet18"] = dataclasses.replace(ENCODERS["resnet18"], weights=Weights(f"r-{os.environ['SHA'][:8]}.pth"))
 if "SAVES" in os.environ:

@@ -25,7 +25,6 @@ from rescan.catalogue.phantoms import PHANTOMS
 from rescan.catalogue.record import FAULT, Option, Record, suggest
 from rescan.catalogue.schedules import SCHEDULES
 
-ENCODERS.beyond = timm_encoders.record
 _TABLES: tuple[Mapping[str, Record], ...] = (
     LAYOUTS,
     PHANTOMS,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from rescan.catalogue.encoders import Cost, Encoder
+from rescan.catalogue.encoder_record import Cost, Encoder
 from rescan.catalogue.record import imported
 
 TABLE = Path(__file__).with_name("timm_encoders.csv")

@@ -82,13 +82,11 @@ def encoder_of(
             no batch norm whose momentum is to be set.
     """
     where = f"preparation {preparation}: "
-    make, record = catalogue.resolve("encoder", spec.encoder), catalogue.ENCODERS[spec.encoder]
-    if record.dimensions != len(input_shape) - 1:
-        raise RescanError(f"{where}{spec.encoder} is for {record.dimensions}D inputs, not of shape {input_shape}")
+    dimensions = catalogue.ENCODERS[spec.encoder].dimensions
+    if dimensions != len(input_shape) - 1:
+        raise RescanError(f"{where}{spec.encoder} is for {dimensions}D inputs, not of shape {input_shape}")
     try:
-        encoder: Encoder = (
-            make(input_shape[1:]) if record.of_size else make() if spec.blocks is None else make(spec.blocks)
-        )
+        encoder = _made(spec, input_shape[1:])
     except RescanError as error:
         raise type(error)(f"{where}{error}") from None
     if input_shape[0] not in (1, encoder.inputs):
@@ -112,12 +110,35 @@ def encoder_of(
             f"make them {_times(encoder.smallest(input_shape[0]))} or more"
         ) from None
     alone = any(stage.batch_size == 1 and stage.trainable != "head" for stage in stages.values())
-    if fewest == 1 and (spec.norm == "instance" or (spec.norm == "batch" and alone)):
-        why = f"{spec.norm} norm erases maps of one cell" + (", in batches of one" if spec.norm == "batch" else "")
-        raise RescanError(f"{where}{spec.encoder}: {why}; prepare larger inputs, or use norm: group")
+    _check_norm(spec, fewest, alone, where)
     if spec.checkpointing:
         checkpoint_blocks(encoder)
     return encoder
+
+
+def _made(spec: EncoderSettings, size: tuple[int, ...]) -> Encoder:
+    """The encoder of these settings for images of this size, before its norm is replaced."""
+    make = catalogue.resolve("encoder", spec.encoder)
+    if catalogue.ENCODERS[spec.encoder].of_size:
+        return cast(Encoder, make(size))
+    return cast(Encoder, make() if spec.blocks is None else make(spec.blocks))
+
+
+def _check_norm(spec: EncoderSettings, fewest: int, alone: bool, where: str) -> None:
+    """Refuse a norm that would erase what it sees.
+
+    Args:
+        spec: The encoder and its norm.
+        fewest: Cells of the smallest maps that a norm sees.
+        alone: Whether a batch may be one image.
+        where: The beginning of the message.
+
+    Raises:
+        RescanError: It would.
+    """
+    if fewest == 1 and (spec.norm == "instance" or (spec.norm == "batch" and alone)):
+        why = f"{spec.norm} norm erases maps of one cell" + (", in batches of one" if spec.norm == "batch" else "")
+        raise RescanError(f"{where}{spec.encoder}: {why}; prepare larger inputs, or use norm: group")
 
 
 def build(recipe: Recipe, classes: int, input_shape: tuple[int, ...]) -> Network:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rescan import catalogue
-from rescan.catalogue.encoders import Cost
+from rescan.catalogue.encoder_record import Cost
 from rescan.log import logger
 from rescan.study import Autoencoder, Block, EncoderSettings, Network
 

@@ -18,7 +18,8 @@ from safetensors.numpy import load_file
 from torchvision import models
 from torchvision.models.vision_transformer import MLPBlock
 
-from rescan.catalogue.encoders import ENCODERS, PYTORCH
+from rescan.catalogue.encoder_record import PYTORCH
+from rescan.catalogue.encoders import ENCODERS
 from rescan.catalogue.timm_encoders import HubWeights
 from rescan.cli.steps import weights as step
 from rescan.data.sources import weights

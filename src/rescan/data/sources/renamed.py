@@ -10,7 +10,7 @@ def renewed(renamed: tuple[tuple[str, str], ...], key: str, array: Any) -> tuple
     """Today's name of a weight, and the weight in today's shape.
 
     Args:
-        renamed: Patterns and what stands for them today (`catalogue.encoders.Weights`).
+        renamed: Patterns and what stands for them today (`catalogue.encoder_record.Weights`).
         key: The name in the file.
         array: The weight in the file, an array or a tensor.
     """

@@ -13,7 +13,8 @@ from safetensors.numpy import save_file
 
 from rescan import catalogue
 from rescan.catalogue import timm_encoders
-from rescan.catalogue.encoders import ENCODERS, Weights
+from rescan.catalogue.encoder_record import Weights
+from rescan.catalogue.encoders import ENCODERS
 from rescan.data.readers.pth import read_pth
 from rescan.data.readers.weights_files import read_weights
 from rescan.data.sources import hub
