@@ -32,6 +32,7 @@ class HubWeights:
         revision: The commit that is meant; None: what is there at the first download.
         sha256: In hexadecimal, where it is known.
         renamed: As for `Weights`.
+        package: As for `Weights`: none holds it.
     """
 
     repository: str
@@ -39,6 +40,7 @@ class HubWeights:
     revision: Optional[str] = None
     sha256: Optional[str] = None
     renamed: tuple[tuple[str, str], ...] = ()
+    package: str = ""
 
 
 @dataclass(frozen=True)
