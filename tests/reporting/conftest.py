@@ -391,6 +391,12 @@ def demo_tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
     return _copied(tmp_path_factory, tree, "tumors.yaml", "demo")
 
 
+@pytest.fixture(scope="module")
+def small_tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
+    """The same at small scale."""
+    return _copied(tmp_path_factory, tree, "tumors.yaml", "small")
+
+
 @pytest.fixture(scope="session")
 def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
     """The folder and study of a tree of grades at full scale."""

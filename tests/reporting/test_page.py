@@ -214,9 +214,9 @@ def test_how_to_run_it_again(page, full_tree):
     assert ["conv1", "64 × 24 × 24", "3,136"] in page.rows
 
 
-def test_at_small_published_numbers_are_lines_to_look_at(make_tree, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    study = make_tree(tmp_path, "small", "path")
+def test_at_small_published_numbers_are_lines_to_look_at(small_tree, monkeypatch):
+    folder, study = small_tree
+    monkeypatch.chdir(folder)
     report(study.model_copy(update={"changes": {"recipe.network.encoder": "resnet18"}}))
     page = Page(Paths("small", study.name).page)
     beside = "Small: the real data with small networks, trained briefly; published numbers are lines to look at."

@@ -1,5 +1,7 @@
 """Keys that a run sets in a study file: `set={recipe.network.encoder: resnet18}`."""
 
+import logging
+
 import pytest
 
 from rescan.errors import RescanError
@@ -135,7 +137,8 @@ def test_a_published_number_of_an_ablation_is_compared_where_nothing_was_set_beh
         assert (entry.not_comparable is None) == is_compared
 
 
-def test_what_changes_no_arm_that_is_run_is_said(load, minimal, caplog):
+def test_what_changes_no_arm_that_is_run_is_said(load, minimal, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
     load(minimal, "full", changes={"arms.other.stages.main.epochs": 2}, arms=["base"])
     assert "what is set of recipe and arms changes no arm that is run" in caplog.text
     caplog.clear()

@@ -119,7 +119,7 @@ def test_a_network_of_timm_costs_what_the_table_says_at_any_size():
 
 def test_an_unknown_cost_is_said_once_and_taken_as_large(monkeypatch, caplog):
     unknown = replace(catalogue.ENCODERS["timm/resnet18"], cost=Cost(0, 0, 0, 0, 0, 0))
-    monkeypatch.setattr(catalogue.ENCODERS, "beyond", lambda _: unknown)
+    monkeypatch.setitem(catalogue.ENCODERS, "timm/of_tomorrow", unknown)
     monkeypatch.setattr(logging.getLogger("rescan"), "propagate", True)
     for _ in range(2):
         cost = of_encoder(EncoderSettings(encoder="timm/of_tomorrow"), (224, 224))

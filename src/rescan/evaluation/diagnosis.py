@@ -114,7 +114,7 @@ def unlike_training(run: Reading, trained: float | None, checked: Diagnosis | No
     if lost >= UNLIKE:
         text += f": accuracy on training images {trained:.2f} while it trained, {used:.2f} as the network is used"
     if checked is not None:
-        text += _modes(checked, "validation accuracy", "images that are not those that it trained on")
+        text += _modes(checked, f"{checked.part} accuracy", "images that are not those that it trained on")
     return Finding(finding="unlike training", text=text)
 
 
@@ -134,7 +134,7 @@ def accuracy_of_training(recipe: Recipe, history: pd.DataFrame) -> float | None:
 
 
 def batch_norm(study: Study, arm: str) -> BatchNorm | None:
-    """The mean over an arm's runs of the validation accuracies by batch norm's statistics; None if not all have them.
+    """The mean over an arm's runs of the accuracies by batch norm's statistics; None if not all have them.
 
     Args:
         study: The study.
@@ -143,11 +143,12 @@ def batch_norm(study: Study, arm: str) -> BatchNorm | None:
     if study.arms[arm].ensemble:
         return None
     checked = [Diagnosis.read_if_there(run.folder.diagnosis) for run in study.runs(arm)]
-    accuracies = [found.accuracies for found in checked if found is not None and found.accuracies is not None]
-    if not checked or len(accuracies) < len(checked):
+    known = [found for found in checked if found is not None and found.accuracies is not None]
+    if not checked or len(known) < len(checked):
         return None
+    accuracies = [found.accuracies for found in known]
     train_mode, eval_mode, recalibrated = np.mean(accuracies, axis=0).tolist()
-    return BatchNorm(train_mode=train_mode, eval_mode=eval_mode, recalibrated=recalibrated)
+    return BatchNorm(train_mode=train_mode, eval_mode=eval_mode, recalibrated=recalibrated, part=known[0].part)
 
 
 def _modes(

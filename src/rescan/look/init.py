@@ -224,7 +224,7 @@ def _of_images(read: list[Looked], count: int) -> list[str]:
         f"  preparations: {{image: {{steps: {steps(min(size, SMALL))}}}}}",
         "  recipe:",
         "    network: {encoder: efficientnet_lite0}",
-        "    normalization: centered # as its weights expect",
+        "    normalization: null # what the weights of the encoder expect",
         "    stages:",
         "      head: null",
         f"      all: {{epochs: {epochs}, optimizer: {{name: adamw, lr: 1e-3}}, schedule: {{warmup: 0.1}}}}",

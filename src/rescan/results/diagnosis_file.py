@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
@@ -11,7 +12,8 @@ from typing_extensions import Self
 from rescan.results.json_result import JsonResult
 
 COLLAPSED = 0.9  # share of all predictions, and of those for the other classes' images, that name one class
-STALE = 0.1  # accuracy that other batch-norm statistics must add to be named
+STALE = 0.1  # accuracy that other batch-norm statistics must add to be named; more where few images tell it
+OPTIONAL = {"part", "images", "diverged"}  # of what a collapse is described by
 
 
 def dominant(predicted: np.ndarray, targets: np.ndarray, classes: int) -> int | None:
@@ -43,6 +45,8 @@ class Diagnosis(JsonResult):
         train_mode_accuracy: Validation accuracy with each batch's own statistics; None of a network without batch norm.
         eval_mode_accuracy: With the statistics of the training, as the network is used.
         recalibrated_accuracy: With statistics estimated again over training images; None without batch norm.
+        part: Whose images were looked at: validation, or test where there is none.
+        images: How many of them the accuracies are of; None in files of older versions.
         diverged: Where the loss stopped being finite, if it did; then the last finite weights were kept.
     """
 
@@ -55,11 +59,13 @@ class Diagnosis(JsonResult):
     train_mode_accuracy: float | None = None
     eval_mode_accuracy: float | None = None
     recalibrated_accuracy: float | None = None
+    part: Literal["validation", "test"] = "validation"
+    images: int | None = None
     diverged: str | None = None
 
     @model_validator(mode="after")
     def _collapse_is_described(self) -> Self:
-        if self.collapsed and (missing := set(type(self).model_fields) - self.model_fields_set - {"diverged"}):
+        if self.collapsed and (missing := set(type(self).model_fields) - self.model_fields_set - OPTIONAL):
             raise ValueError(f"a collapse lacks {', '.join(sorted(missing))}")
         return self
 
@@ -71,5 +77,9 @@ class Diagnosis(JsonResult):
 
     @property
     def is_stale(self) -> bool:
-        """Whether other statistics of batch norm would make the network much better."""
-        return self.accuracies is not None and max(self.accuracies) - self.accuracies[1] >= STALE
+        """Whether other statistics of batch norm would make the network much better, beyond what chance may.
+
+        Two standard errors of a difference of two accuracies over n images are √(2 / n) at most.
+        """
+        least = max(STALE, math.sqrt(2 / self.images)) if self.images else STALE
+        return self.accuracies is not None and max(self.accuracies) - self.accuracies[1] >= least

@@ -104,17 +104,19 @@ class Finding(Part):
 
 
 class BatchNorm(Part):
-    """Validation accuracy by what batch norm takes for mean and variance, the mean over runs.
+    """Accuracy by what batch norm takes for mean and variance, the mean over runs.
 
     Attributes:
         train_mode: With those of each batch itself.
         eval_mode: With the running ones of the training, as the network is used.
         recalibrated: With those of training images, estimated again with the trained weights.
+        part: Whose images they are of: validation, or test where there is none.
     """
 
     train_mode: float
     eval_mode: float
     recalibrated: float
+    part: Literal["validation", "test"] = "validation"
 
 
 class Difference(Part):

@@ -44,7 +44,7 @@ def diagnose(
     of_part = (items["part"] == part).to_numpy()
     targets, named = items.loc[of_part, "target"].to_numpy(), predicted[of_part]
     top = dominant(named, targets, len(classes))
-    found: dict[str, Any] = {"collapsed": top is not None}
+    found: dict[str, Any] = {"collapsed": top is not None, "part": part}
     if top is not None:
         found |= {"label": classes[top], "share": float(np.mean(named == top))}
     accuracies = _accuracies(run, network, images, items, part, device)
@@ -58,8 +58,8 @@ def diagnose(
 
 def _accuracies(
     run: Run, network: Network, images: np.ndarray, items: pd.DataFrame, part: str, device: torch.device
-) -> dict[str, float] | None:
-    """The three accuracies on a part; None if there is no batch norm, or no batch of two whose statistics it takes."""
+) -> dict[str, float | int] | None:
+    """The three accuracies on a part, and of how many images; None without batch norm, or without a batch of two."""
     if not any(isinstance(layer, _BatchNorm) for layer in network.modules()):
         return None
     classes, head, recipe = len(run.study.data.classes), HEADS[run.settings.epoch_head], run.settings
@@ -89,4 +89,5 @@ def _accuracies(
         "train_mode_accuracy": accuracy(batchwise),
         "eval_mode_accuracy": accuracy(network.eval()),
         "recalibrated_accuracy": accuracy(recalibrated.eval()),
+        "images": len(mixed[part]),
     }

@@ -75,8 +75,9 @@ def infer(run: Run, machine: Machine) -> None:
         share = 100 * (diagnosis.share or 0)
         logger.warning("%s: collapsed: %.0f %% of validation is called %s", folder, share, diagnosis.label)
     if diagnosis.accuracies and diagnosis.is_stale:
-        text = "%s: batch norm's statistics do not fit: validation accuracy %.2f, %.2f with those of each batch"
-        logger.warning(text, folder, diagnosis.accuracies[1], diagnosis.accuracies[0])
+        batchwise, used, again = diagnosis.accuracies
+        text = "%s: batch norm's statistics do not fit: %s accuracy %.2f, %.2f with each batch's own, %.2f recalibrated"
+        logger.warning(text, folder, diagnosis.part, used, batchwise, again)
     training_range = None
     if run.study.home is None:
         of_chosen = vectors[np.isin(rows[with_vector], chosen["row"])]

@@ -32,11 +32,11 @@ BLOCK = 1 << 20
 
 
 def faults_of_weights(study: Study) -> list[str]:
-    """One line for each arm that is known to lack its weights before anything runs, as far as torch need not be asked.
+    """One line for each reason why arms lack their weights, as far as it is known before anything runs, without torch.
 
-    It lacks them if a file of one's own is not there or another network's, or the package that holds them is missing.
+    That is a file of one's own that is not there or another network's, or a missing package that holds them.
     """
-    faults = []
+    arms: dict[str, list[str]] = {}  # by what is wrong
     for arm, recipe in study.arms.items():
         network = recipe.network
         try:
@@ -45,8 +45,8 @@ def faults_of_weights(study: Study) -> list[str]:
             elif recipe.trains and network.start == "published" and _published(network.encoder).package:
                 _check_package(network.encoder)
         except RescanError as error:
-            faults.append(f"{study.name}: arms: {arm}: network: weights: {error}")
-    return faults
+            arms.setdefault(str(error), []).append(arm)
+    return [f"{study.name}: arms: {', '.join(names)}: network: weights: {why}" for why, names in arms.items()]
 
 
 def _check_package(encoder: str) -> None:

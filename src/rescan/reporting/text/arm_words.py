@@ -75,7 +75,7 @@ def batch_norm(metrics: Metrics) -> str:
         return ""
     mean = " (the mean over runs)" if len(metrics.runs) > 1 else ""
     return (
-        f"Batch norm, on validation images: accuracy {number(found.eval_mode, 2)} as the network is used, "
+        f"Batch norm, on {found.part} images: accuracy {number(found.eval_mode, 2)} as the network is used, "
         f"{number(found.train_mode, 2)} with the statistics of each batch itself, {number(found.recalibrated, 2)} with "
         f"statistics estimated again over training images{mean}."
     )
