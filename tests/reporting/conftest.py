@@ -41,6 +41,7 @@ from rescan.study.file import load
 HOSTILE = "<script>alert(1)</script>"
 CLASSES = ("glioma", "menin & gioma", HOSTILE, "pituitary")
 TUMORS = """
+small: {}
 title: "Four classes <b>of</b> slices"
 cite: "Someone et al. 2024"
 data:

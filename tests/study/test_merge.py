@@ -135,3 +135,9 @@ def test_weights_given_for_all_replace_a_file_too(load, minimal):
         assert study.arms["base"].network.weights == expected
     kept = load(own.replace("encoder: resnet18", "encoder: cnn5"), "full", weights="imagenet").arms["base"].network
     assert kept.start == "file"  # there are no others
+
+
+def test_small_needs_a_block_that_says_what_it_is(load, minimal):
+    with pytest.raises(RescanError, match=r"mine\.yaml: small: missing; add this block"):
+        load(minimal, "small")
+    assert load(minimal + "small: {}\n", "small").scale == "small"

@@ -72,6 +72,8 @@ def test_predictions_of_every_item(trained):
     diagnosis = json.loads((RUN / "diagnosis.json").read_text())
     assert not diagnosis.pop("collapsed")
     assert diagnosis.pop("eval_mode_accuracy") == accuracy
+    assert diagnosis.pop("part") == "validation"
+    assert diagnosis.pop("images") == np.count_nonzero(table["part"] == "validation")
     assert all(value > 0.9 for value in diagnosis.values())
     assert set(diagnosis) == {"train_mode_accuracy", "recalibrated_accuracy"}
 

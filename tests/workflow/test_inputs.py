@@ -180,7 +180,7 @@ def test_a_file_of_weights_is_read_once_and_traced_by_its_state(tmp_path):
     text += "\ndemo: {data: {phantom: {name: brain_mri}, classes: [glioma, meningioma, notumor, pituitary]}}\n"
     (tmp_path / "mine.yaml").write_text(text.replace("weights: none", "weights: w.safetensors"))
     made = Paths.weights("resnet18", tmp_path / "w.safetensors")
-    with pytest.raises(RescanError, match=r"^mine: arms: base: network: weights: .*w\.safetensors: cannot be read"):
+    with pytest.raises(RescanError, match=r"^mine: arms: base, other: network: weights: .*w.safetensors: cannot be"):
         plan(tmp_path, studies=[str(tmp_path / "mine.yaml")])
     save_file({"layer.weight": np.ones(2)}, tmp_path / "w.safetensors")
     read = plan(tmp_path, studies=[str(tmp_path / "mine.yaml")], arms={"mine": ["base"]})

@@ -205,6 +205,8 @@ def parsed_changes(words: list[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals:
             raise RescanError(f"--set {shown(word)}: give key.path=value, such as recipe.network.encoder=resnet18")
+        if key in changes:
+            raise RescanError(f"--set {shown(key)}: given twice; leave one out")
         try:
             changes[key] = parsed(value)
         except ValueError as error:

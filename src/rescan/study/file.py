@@ -74,10 +74,7 @@ def load(path: str | Path, settings: Settings) -> Study:
         raise RescanError(f"scale {settings.scale!r}: use {', '.join(BLOCKS)} or full")
     if settings.weights not in (None, "imagenet", "none"):
         raise RescanError(f"weights {settings.weights!r}: use imagenet or none")
-    content = read_yaml(path)
-    block = block_of(content, settings.scale) or {}
-    if not isinstance(block, dict):
-        raise RescanError(f"{shown(path)}: {settings.scale}: needs a mapping of differences")
+    content, block = _with_block(path, settings.scale)
     written = with_task(merge_file(content, block), settings, path)
     changed, changes, refused = with_changes(written, settings)
     if refused:
@@ -105,6 +102,23 @@ def load(path: str | Path, settings: Settings) -> Study:
                 logger.warning("%s: what is set of recipe and arms changes no arm that is run", shown(path))
             return study
     raise RescanError("\n".join(f"{shown(path)}: {line}" for line in faults.lines()))
+
+
+def _with_block(path: str | Path, scale: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The content of a study file, and its block of differences at a scale.
+
+    Raises:
+        RescanError: The block is no mapping; or there is none at `small`, where the recipe would not be small.
+    """
+    content = read_yaml(path)
+    block = block_of(content, scale)
+    if block is None and scale == "small":
+        raise RescanError(
+            f"{shown(path)}: small: missing; add this block, such as `rescan init` writes, or use scale=demo or full"
+        )
+    if not isinstance(block or {}, dict):
+        raise RescanError(f"{shown(path)}: {scale}: needs a mapping of differences")
+    return content, block or {}
 
 
 def _settled(
@@ -203,7 +217,7 @@ def _check_names_of_arms(whole: dict[str, Any], faults: Faults) -> None:
 
 
 def check(paths: list[Path]) -> None:
-    """Check study files at all scales.
+    """Check study files at all scales; at `small` those that have a block for it.
 
     Raises:
         RescanError: With one line for each fault of all files.
@@ -212,9 +226,10 @@ def check(paths: list[Path]) -> None:
     for path in paths:
         try:
             tasks = [None, *tasks_of(path)]
+            scales = [scale for scale in SCALES if scale != "small" or scale in read_yaml(path)]
         except RescanError:
-            tasks = [None]  # `load` reports what is wrong
-        for scale, task in itertools.product(SCALES, tasks):
+            tasks, scales = [None], ["full"]  # `load` reports what is wrong
+        for scale, task in itertools.product(scales, tasks):
             try:
                 load(path, Settings(scale, task=task))
             except RescanError as error:

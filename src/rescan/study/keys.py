@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rescan.study.study import Study
 
 TRAINING_VERSION = 3  # raise it when the same recipe and data would give another model
-RESULTS_VERSION = 4  # raise it when the same predictions would give other results, or another form of them
+RESULTS_VERSION = 3  # raise it when the same predictions would give other results, or another form of them
 
 
 def study_key(study: Study, *sections: str) -> str:

@@ -171,7 +171,7 @@ def packed(files=FILES, **options) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", **options) as archive:
         for name, content in files.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, options.get("compression"))  # at the same time, always
     return stream.getvalue()
 
 
