@@ -155,6 +155,25 @@ def test_a_hubs_file_fits_at_its_own_size_exactly_and_at_others_as_timm_fits_it(
             assert maps.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("name", "deeper"),
+    [("convnext_atto", {"depths": (2, 2, 8, 2)}), ("resnet10t", {"layers": [1, 1, 2, 1]})],
+)
+def test_a_deeper_network_of_the_family_is_another(name, deeper, tmp_path):
+    from safetensors.torch import save_file
+
+    network, file = build(recipe(f"timm/{name}"), 2, SHAPE), tmp_path / "weights.safetensors"
+    own = timm.create_model(name).state_dict()
+    save_file(own, file)
+    load_encoder_weights(network, file, f"timm/{name}")
+    loaded = network.encoder.body.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in loaded.items())
+    save_file(timm.create_model(name, **deeper).state_dict(), file)
+    said = r"has (stages|layer3)\.[\w.]+, which the encoder has not \(\d+ such\).*; give a file of this network$"
+    with pytest.raises(RescanError, match=said):
+        load_encoder_weights(network, file, f"timm/{name}")
+
+
 def test_weights_for_another_size_that_cannot_be_fitted(tmp_path):
     from safetensors.torch import save_file
 

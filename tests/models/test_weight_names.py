@@ -38,6 +38,20 @@ def test_what_stands_elsewhere_is_not_the_encoders():
         matched({**state(), **decoder}, EXPECTED)
 
 
+def test_a_network_that_has_more_may_have_it_elsewhere_only():
+    """As published, timm's have layers behind the maps; a deeper network has its own among the encoder's."""
+    behind = {"norm_pre.weight": torch.rand(4), "conv_head.weight": torch.rand(4, 4, 1, 1), **HEADS}
+    assert matched({**state(), **behind}, EXPECTED, has_more=True)[1] == [*behind]
+    deeper = {"2.1.weight": torch.rand(3), "0.bias_of_another": torch.rand(4)}
+    with pytest.raises(RescanError, match=r"^has 2\.1\.weight, which the encoder has not \(2 such\) \(8 of 8"):
+        matched({**state(), **behind, **deeper}, EXPECTED, has_more=True)
+
+
+def test_what_networks_compute_from_their_sizes_is_no_weight():
+    computed = {"2.attn.relative_position_index": torch.zeros(9, 9), "2.attn_mask": torch.zeros(4, 9, 9)}
+    assert matched({**state(), **computed}, EXPECTED, has_more=True)[1] == []
+
+
 def test_all_must_fit_or_none():
     with pytest.raises(RescanError, match=r"^lacks 2\.bias \(7 of 8 weights fit\)$"):
         matched(state(**{"2.bias": None}), EXPECTED)

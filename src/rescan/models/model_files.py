@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rescan import touched
+from rescan.catalogue import timm_encoders
 from rescan.catalogue.encoder_shapes import network_of
 from rescan.catalogue.encoders import ENCODERS
 from rescan.data.sources.renamed import renewed
@@ -145,7 +146,8 @@ def load_encoder_weights(network: Network, path: str | Path, encoder: str = "") 
     except RescanError as error:
         source = f" (made of {header['source']})" if "source" in header else ""
         other = network_of(tuple(value.shape) for value in state.values())
-        whose = f"it has those of {other}" if other not in (None, encoder) else "give a file with all of them"
+        own = (None, encoder, timm_encoders.architecture(encoder))
+        whose = f"it has those of {other}" if other not in own else "give a file of this network"
         raise RescanError(f"{path}{source}: {error}; {whose}") from None
     body.load_state_dict(weights, strict=False)
     if ignored:
@@ -158,7 +160,7 @@ def _matched(
     state: dict[str, Tensor], expected: dict[str, Tensor], encoder: str
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Match the weights in a file with the encoder's, if need be by the names that older files have."""
-    has_more, record = encoder.startswith("timm/"), ENCODERS.get(encoder)
+    has_more, record = encoder.startswith(timm_encoders.PREFIX), ENCODERS.get(encoder)
     older = getattr(record.weights, "renamed", ()) if record else ()
     try:
         return matched(state, expected, has_more=has_more)

@@ -12,7 +12,11 @@ from rescan.log import logger
 
 # What a file may hold beside the encoder, by the first part of the name: what was behind it, and is not needed.
 HEADS = {"fc", "_fc", "classifier", "head", "heads", "last_linear", "class_layers", "AuxLogits", "conv_seg"}
-COUNT = "num_batches_tracked"  # which only cumulative batch norm uses, and files older than torch 0.4.1 don't hold
+# What is no weight: a count that only cumulative batch norm uses, and files older than torch 0.4.1 don't hold; and what
+# networks of windows or tokens compute from their sizes, which files of some versions of timm hold.
+COMPUTED = (
+    "num_batches_tracked", "relative_position_index", "relative_coords_table", "attn_mask", "attention_bias_idxs"
+)  # fmt: skip
 FEW = 5  # names in a message
 
 
@@ -28,7 +32,8 @@ def matched(
     Args:
         found: Those in the file.
         expected: The encoder's.
-        has_more: Whether the network as published has layers that the encoder leaves out, beside known heads.
+        has_more: Whether the network as published has layers that the encoder leaves out, beside known heads. Another
+            network has its own within the encoder's, such as more of them in `layer3`.
 
     Returns:
         The weights, and the names of what is left out.
@@ -36,15 +41,16 @@ def matched(
     Raises:
         RescanError: One is missing, has another shape, or is one that the encoder does not have.
     """
-    expected = {name: weights for name, weights in expected.items() if not name.endswith(COUNT)}
+    expected = {name: weights for name, weights in expected.items() if not name.endswith(COMPUTED)}
     prefix = _prefix(found, expected)
     within = {name[len(prefix) :]: weights for name, weights in found.items() if name.startswith(prefix)}
     first = next(iter(expected))
     if first in within and within[first].shape != expected[first].shape:
         within[first] = _for_channels(first, within[first], expected[first])
-    others = [name for name in within if name not in expected and not name.endswith(COUNT)]
+    others = [name for name in within if name not in expected and not name.endswith(COMPUTED)]
     absent = [name for name in expected if name not in within]
-    unknown = [name for name in others if not has_more and name.partition(".")[0] not in HEADS]
+    own = {_part(name) for name in expected}
+    unknown = [name for name in others if _part(name) not in HEADS and (not has_more or _part(name) in own)]
     different = [name for name in expected if name in within and within[name].shape != expected[name].shape]
     if absent or unknown or different:
         fit = len(expected) - len(absent) - len(different)
@@ -57,7 +63,11 @@ def matched(
             what = f"has {unknown[0]}, which the encoder has not ({len(unknown)} such)"
         raise RescanError(f"{what} ({fit} of {len(expected)} weights fit)")
     ignored = [name for name in found if not name.startswith(prefix)] + [prefix + name for name in others]
-    return {name: within[name] for name in expected}, [name for name in ignored if not name.endswith(COUNT)]
+    return {name: within[name] for name in expected}, [name for name in ignored if not name.endswith(COMPUTED)]
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _prefix(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

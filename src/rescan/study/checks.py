@@ -55,9 +55,9 @@ def check_network(study: Study, arm: str) -> None:
         check_dimensions(study, where, network.encoder, recipe)
     if network.weights == "imagenet":
         if catalogue.ENCODERS[network.encoder].weights is None:
-            raise ValueError(f"{where}: network: {network.encoder} has no ImageNet weights; use weights: none")
+            raise ValueError(f"{where}: network: {network.encoder} has no published weights; use weights: none")
         if network.norm != "batch":
-            raise ValueError(f"{where}: network: ImageNet weights need norm: batch; or use weights: none")
+            raise ValueError(f"{where}: network: published weights need norm: batch; or use weights: none")
     elif network.start == "autoencoder":
         check_start(study, where, recipe)
 

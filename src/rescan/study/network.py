@@ -127,7 +127,8 @@ class Network(Layers, EncoderSettings):
     """Encoder, neck, hidden fully connected layers that all heads share, and the heads."""
 
     weights: str = Field(
-        default="imagenet", description="imagenet, none, the name of an autoencoder, or a file of weights"
+        default="imagenet",
+        description="imagenet (those published of the encoder), none, the name of an autoencoder, or a file of weights",
     )
     neck: Annotated[dict[str, Any], Named("neck")] = catalogue.NECKS["avg"].fill({})
     heads: Annotated[dict[HeadName, Head], Field(min_length=1)] = {"classification": Head()}

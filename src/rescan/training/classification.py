@@ -26,7 +26,7 @@ from rescan.training.task import Task
 
 
 def warn_of_normalization(run: Run) -> None:
-    """Say that ImageNet weights are fed what they do not expect; a study may mean it so."""
+    """Say that published weights are fed what they do not expect; a study may mean it so."""
     recipe = run.settings
     expected = catalogue.ENCODERS[recipe.network.encoder].normalization
     if recipe.network.weights == "imagenet" and recipe.normalization != expected:

@@ -11,8 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
+from safetensors.torch import save as torch_save
 
 from rescan.catalogue.timm_encoders import HubWeights
 from rescan.data.sources import hub
@@ -33,6 +35,7 @@ class Hub(BaseHTTPRequestHandler):
     status: tuple[int, str, str] | None = None
     storage = ""  # another host
     cut = 0
+    length = ""  # as told, if that is not the content's
     asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
@@ -41,7 +44,7 @@ class Hub(BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("ETag", '"of the storage"')
             self.send_header("X-Repo-Commit", "of the storage")
-            self.send_header("Content-Length", str(len(self.content)))
+            self.send_header("Content-Length", self.length or str(len(self.content)))
             self.end_headers()
             self.wfile.write(self.content[: len(self.content) - self.cut])
         elif self.status is not None:
@@ -96,8 +99,8 @@ def header_of(file) -> dict:
 
 def test_the_first_download_notes_what_the_hub_tells_and_is_the_last(answers, out):
     noted = hub.fetch(TINY, out)
-    address = f"{answers.address}/timm/tiny.of_test/resolve/main/model.safetensors"
-    assert noted == {"source": address, "repository": "timm/tiny.of_test", "revision": COMMIT, "sha256": SHA256}
+    source = f"timm/tiny.of_test@{COMMIT}/model.safetensors"
+    assert noted == {"source": source, "repository": "timm/tiny.of_test", "revision": COMMIT, "sha256": SHA256}
     assert header_of(out).items() > noted.items()
     assert {key: value.tolist() for key, value in load_file(out).items()} == {
         "stem.weight": [[0, 1, 2], [3, 4, 5]],
@@ -112,6 +115,8 @@ def test_the_first_download_notes_what_the_hub_tells_and_is_the_last(answers, ou
     assert hub.fetch(TINY, out) == noted
     assert out.read_bytes() == written
     assert answers.asked == []
+    note.write_text(json.dumps({**noted, "source": "https://user:secret@mirror.example.org/model.safetensors"}))
+    assert hub.fetch(TINY, out) == noted  # as older versions noted it
 
 
 def test_a_pinned_revision_and_checksum(answers, out):
@@ -121,6 +126,48 @@ def test_a_pinned_revision_and_checksum(answers, out):
     assert f"is of revision {COMMIT}, not of {LATER}" in fault(HubWeights("timm/tiny.of_test", revision=LATER), out)
     assert "is of repository timm/tiny.of_test, not of timm/tiny.new" in fault(HubWeights("timm/tiny.new"), out)
     assert f"not the pinned {'0' * 64}" in fault(HubWeights("timm/tiny.of_test", sha256="0" * 64), out)
+
+
+def test_a_hub_that_tells_no_commit(answers, out):
+    answers.revision = ""
+    noted = hub.fetch(TINY, out)
+    assert (noted["source"], noted["revision"]) == ("timm/tiny.of_test@main/model.safetensors", None)
+
+
+@pytest.mark.parametrize("length", ["many", "-1", "9" * 5000])
+def test_a_length_that_is_no_number_does_not_count(answers, out, length):
+    answers.length = length
+    assert hub.fetch(TINY, out)["sha256"] == SHA256
+
+
+def test_the_note_is_there_before_the_file(answers, out, monkeypatch):
+    """Killed between the two, a file without its note would be one put there by hand."""
+    file, note = hub.files(out)
+    written = hub.write_json
+    seen = []
+    monkeypatch.setattr(hub, "write_json", lambda *given: (seen.append(file.exists()), written(*given)))
+    hub.fetch(TINY, out)
+    assert seen == [False]
+    out.unlink()
+    file.unlink()
+    answers.revision = LATER  # what the note says of a file that never came is written anew
+    assert hub.fetch(TINY, out)["revision"] == json.loads(note.read_text())["revision"] == LATER
+
+
+@pytest.mark.usefixtures("answers")
+def test_half_precision_and_numbers_that_are_none(monkeypatch, out):
+    def served(array):
+        content = torch_save({"stem.weight": array})
+        monkeypatch.setattr(Hub, "content", content)
+        monkeypatch.setattr(Hub, "sha256", hashlib.sha256(content).hexdigest())
+
+    served(torch.tensor([1.5, -2.0], dtype=torch.bfloat16))
+    hub.fetch(TINY, out)
+    assert load_file(out)["stem.weight"].tolist() == [1.5, -2.0]
+    for path in (out, *hub.files(out)):
+        path.unlink()
+    served(torch.tensor([1.0, float("nan")]))
+    assert "/model.safetensors: what came: stem.weight holds values that are no numbers" in fault(TINY, out)
 
 
 def test_a_file_put_there_by_hand_is_taken(monkeypatch, out):
@@ -150,9 +197,10 @@ def test_a_file_that_was_changed_after_its_download(out):
     ("changed", "said"),
     [
         ({"cut": 5}, "broke off after"),
+        ({"length": "9" * 400}, "broke off after"),
         ({"sha256": "0" * 64}, f"its SHA-256 is {SHA256}, not the hub's {'0' * 64}; removed, run again"),
-        ({"content": b"<!doctype html>" * 9, "sha256": None}, "what came is no safetensors file"),
-        ({"content": b"", "sha256": None}, "what came is no safetensors file"),
+        ({"content": b"<!doctype html>" * 9, "sha256": None}, "what came: no file of weights, or damaged"),
+        ({"content": b"", "sha256": None}, "what came: no file of weights, or damaged"),
         ({"status": (401, "GatedRepo", "Access to model is restricted")}, "401 Access to model is restricted; it is"),
         ({"status": (401, "RepoNotFound", "Repository not found")}, "401 Repository not found; it is not there"),
         ({"status": (404, "EntryNotFound", "Entry not found")}, "404 Entry not found; it is not there"),
@@ -184,3 +232,13 @@ def test_a_hub_that_cannot_be_reached(monkeypatch, out):
 def test_a_mirror_without_https_is_refused(monkeypatch, out, address):
     monkeypatch.setenv("HF_ENDPOINT", address)
     assert fault(TINY, out).startswith(f"HF_ENDPOINT: {address} is no https address")
+
+
+@pytest.mark.parametrize(
+    "address", ["https://user:secret@mirror.example.org", "https://token=secret@hub", "https://hub?key=secret"]
+)
+def test_a_mirror_with_credentials_is_refused_without_telling_them(monkeypatch, out, address):
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    said = fault(TINY, out)
+    assert said.startswith("HF_ENDPOINT: holds a user name, a password or a query")
+    assert "secret" not in said

@@ -101,6 +101,30 @@ def test_weights_of_another_network_are_said_before_anything_is_made(tmp_path, c
     assert not (tmp_path / "data").exists()
 
 
+def test_a_file_for_a_network_of_timm_is_told_by_its_name_there(tmp_path):
+    """timm's ResNet has the names and shapes of torchvision's; its ViT those of the shapes only."""
+    file = tmp_path / "w.safetensors"
+    for network, encoder in [(models.resnet18(), "timm/resnet18"), (models.vit_b_16(), "timm/vit_base_patch16_224")]:
+        save_file(network.state_dict(), str(file))
+        check_weights(str(file), encoder)
+        check_weights(str(file), f"{encoder}.a1_in1k")
+    save_file(models.resnet18().state_dict(), str(file))
+    with pytest.raises(RescanError, match=r"has the weights of resnet18, not of timm/resnet50; change the encoder"):
+        check_weights(str(file), "timm/resnet50")
+
+
+def test_a_model_of_rescan_with_a_network_of_timm_starts_another_whatever_it_started_from(tmp_path):
+    file = tmp_path / "model.safetensors"
+    described = recipe().model_dump(mode="json")
+    described["network"]["encoder"] = "timm/resnet18.a1_in1k"
+    write_model(file, described)
+    for encoder in ("timm/resnet18", "timm/resnet18.a2_in1k", f"timm/resnet18.a1_in1k@{'ab' * 20}"):
+        check_weights(str(file), encoder, recipe(encoder))
+    for encoder in ("resnet18", "timm/resnet34"):
+        with pytest.raises(RescanError, match=rf"encoder timm/resnet18\.a1_in1k, not {encoder}$"):
+            check_weights(str(file), encoder, recipe(encoder))
+
+
 def test_the_same_file_gives_the_same_bytes(tmp_path, classifier):
     save_file(classifier.state_dict(), str(tmp_path / "w.safetensors"))
     first = weights("resnet18", tmp_path / "w.safetensors").read_bytes()

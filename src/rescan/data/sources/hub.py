@@ -1,13 +1,13 @@
 """Weights of the Hugging Face hub: one safetensors file of a repository, over https, pinned by its first download.
 
 The file lies beside the weights made of it, with its revision and its SHA-256 in `source.json`. Whatever happens to the
-repository later, it stays; without a network, too.
+repository later, it stays; without a network, too. Another machine may get another revision, but for `@commit` in the
+encoder's name: no table of revisions is shipped.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from http.client import HTTPException, HTTPMessage
@@ -17,8 +17,9 @@ from urllib.error import HTTPError
 from urllib.request import Request
 
 from rescan.catalogue.timm_encoders import HubWeights
+from rescan.data.readers.weights_files import read_weights
 from rescan.data.sources.remote import SecureRedirects, opener
-from rescan.errors import RescanError, is_full
+from rescan.errors import RescanError, is_full, shown
 from rescan.files import sha256, write_json, write_tensors, writing
 from rescan.log import logger, progress
 from rescan.results.arrays import CHECKSUM, checksum
@@ -64,19 +65,15 @@ def fetch(weights: HubWeights, out: Path) -> dict[str, Any]:
         out: Such as data/weights/timm/convnext_tiny.fb_in1k.safetensors.
 
     Returns:
-        The header: `source`, `repository`, `revision` and `sha256`.
+        The header: `source` (repository@revision/file, no address), `repository`, `revision` and `sha256`.
 
     Raises:
         RescanError: The hub cannot be reached, has no such file, or not for everyone; the file is broken off, has
             another checksum than the pinned one, or the one that it had, or is no safetensors file.
     """
     file, note = files(out)
-    if file.exists():
-        header = _noted(weights, file, note)
-    else:
-        header = _download(weights, file)
-        write_json(note, header)
-    state = _read(file)
+    header = _noted(weights, file, note) if file.exists() else _download(weights, file, note)
+    state = read_weights(file)
     tensors = {key: (f"torch.{array.dtype}", array.shape, array.tobytes()) for key, array in state.items()}
     content = {**header, CHECKSUM: checksum(tensors, header)}
     from safetensors.numpy import save_file
@@ -92,6 +89,7 @@ def _noted(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
     if note.exists():
         try:
             header = {**header, **json.loads(note.read_text("utf-8"))}
+            header["source"] = _source(weights, header["revision"])
         except (ValueError, TypeError) as error:
             raise RescanError(f"{note}: damaged ({error}); delete the folder and run again") from None
     actual = sha256(file)
@@ -106,30 +104,50 @@ def _noted(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
     return {**header, "sha256": actual}
 
 
-def _download(weights: HubWeights, file: Path) -> dict[str, Any]:
-    """Download the hub's file, and check what is known of it.
+def _source(weights: HubWeights, revision: Optional[str]) -> str:
+    """What names the file wherever it was got from: an address would tell of a mirror."""
+    return f"{weights.repository}@{revision or 'main'}/{weights.file}"
+
+
+def _address(weights: HubWeights) -> str:
+    """The address of the file, on the hub or on the mirror that is set.
+
+    Raises:
+        RescanError: That is no https address, or has more than an address: a password would stand in messages.
+    """
+    hub = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
+    if any(sign in hub for sign in "@?#"):
+        raise RescanError("HF_ENDPOINT: holds a user name, a password or a query; set it to https://host alone")
+    url = f"{hub}/{weights.repository}/resolve/{weights.revision or 'main'}/{weights.file}"
+    if not is_secure(url):
+        raise RescanError(f"HF_ENDPOINT: {hub} is no https address; set it to one, or unset it")
+    return url
+
+
+def _download(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
+    """Download the hub's file, check what is known of it, and note it.
 
     Returns:
         As `fetch`.
     """
-    hub = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
-    url = f"{hub}/{weights.repository}/resolve/{weights.revision or 'main'}/{weights.file}"
-    if not is_secure(url):
-        raise RescanError(f"HF_ENDPOINT: {hub} is no https address; set it to one, or unset it")
+    url = _address(weights)
     by_hand = f"download {url} elsewhere and put it there, {OTHERWISE}"
     told = _Told()
     try:
         with opener(told).open(url, timeout=TIMEOUT) as reply, writing(file) as part:
             told.keep(reply.headers)
-            length = int(reply.headers["Content-Length"] or 0)
+            length = reply.length or 0  # none, too, where the answer's is no number
             with part.open("wb") as stream:
                 blocks = iter(lambda: reply.read(BLOCK), b"")
-                for block in progress(blocks, math.ceil(length / BLOCK), f"{weights.repository} (MiB)"):
+                for block in progress(blocks, -(-length // BLOCK), f"{weights.repository} (MiB)"):
                     stream.write(block)
-            if length and part.stat().st_size < length:
+            if part.stat().st_size < length:
                 raise ConnectionError(f"the connection broke off after {part.stat().st_size} of {length} bytes")
             header = _header(weights, url, told.headers, sha256(part))
-            _read(part, f"{url}: what came")
+            _check(part, url)
+            write_json(
+                note, header
+            )  # before the file has its name: without its note, it would be one put there by hand
     except HTTPError as error:
         why = error.headers.get("X-Error-Message") or error.reason
         asked = "; it is not there, or only for those who sign in" if error.code in (401, 403, 404) else ""
@@ -153,20 +171,14 @@ def _header(weights: HubWeights, url: str, told: dict[str, str], actual: str) ->
         if wanted not in (None, actual):
             raise RescanError(f"{url}: its SHA-256 is {actual}, not {key} {wanted}; removed, run again, {OTHERWISE}")
     revision = told.get("x-repo-commit") or weights.revision
-    return {"source": url, "repository": weights.repository, "revision": revision, "sha256": actual}
+    source = _source(weights, revision)
+    return {"source": source, "repository": weights.repository, "revision": revision, "sha256": actual}
 
 
-def _read(file: Path, what: str = "") -> dict[str, Any]:
-    """The arrays of a safetensors file.
-
-    Raises:
-        RescanError: It is none, such as a page that asks to sign in.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+def _check(part: Path, url: str) -> None:
+    """Refuse what came if it is no file of weights, such as a page that asks to sign in."""
     try:
-        return dict(load_file(str(file)))
-    except (SafetensorError, KeyError, TypeError) as error:  # the latter two of types that numpy lacks
-        reason = " ".join(str(error).split())
-        raise RescanError(f"{what or file} is no safetensors file of numbers that numpy has ({reason})") from None
+        read_weights(part)
+    except RescanError as error:
+        fault = str(error).replace(shown(part), "what came")
+        raise RescanError(f"{url}: {fault}, {OTHERWISE}") from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rescan.catalogue.encoder_shapes import network_of
+from rescan.catalogue import timm_encoders
+from rescan.catalogue.encoder_shapes import OF_SHAPES, network_of
 from rescan.data.readers.weights_files import contents
 from rescan.errors import RescanError, shown
 from rescan.study import Recipe
@@ -23,8 +24,12 @@ def check_weights(path: str, encoder: str, recipe: Recipe | None = None) -> None
     """
     found = contents(path)
     _check_model(path, found.header, encoder, recipe)
-    other = network_of(found.shapes.values())
-    if other not in (None, encoder):
+    other, own = network_of(found.shapes.values()), encoder
+    if encoder.startswith(timm_encoders.PREFIX):
+        # Other libraries' networks of the same shapes tell nothing of timm's, unless they bear its name.
+        own = timm_encoders.architecture(encoder)
+        other = other if own in OF_SHAPES.values() else None
+    if other not in (None, own):
         raise RescanError(
             f"{shown(path)}: has the weights of {other}, not of {encoder}; change the encoder or the file"
         )
@@ -42,10 +47,17 @@ def _check_model(path: str, header: dict[str, Any], encoder: str, recipe: Recipe
         own = recipe.network.model_dump(mode="json")
         expected |= {"blocks": own["blocks"], "norm": own["norm"]}
     for what, wanted in expected.items():
-        if what in network and network[what] != wanted:
+        if what in network and _plain(network[what]) != _plain(wanted):
             raise RescanError(f"{shown(path)}: is of a network with {what} {network[what]}, not {wanted}")
     if recipe is not None and described.get("normalization", recipe.normalization) != recipe.normalization:
         was = described["normalization"]
         raise RescanError(
             f"{shown(path)}: was trained with normalization {was}, not {recipe.normalization}; set normalization: {was}"
         )
+
+
+def _plain(setting: Any) -> Any:
+    """A setting as it is; an encoder of timm without the weights that it started from."""
+    if isinstance(setting, str) and setting.startswith(timm_encoders.PREFIX):
+        return timm_encoders.PREFIX + timm_encoders.architecture(setting)
+    return setting

@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from rescan import catalogue
 from rescan.catalogue import FAULT
+from rescan.catalogue.timm_encoders import HubWeights
 from rescan.reporting.text import preparation_words
 from rescan.reporting.text.preparation_words import augmentation, item
 from rescan.reporting.text.words import capitalized, listed, metric, plural, several
@@ -124,12 +125,20 @@ def start(network: Network, file: str = "") -> str:
     """
     file = file or (PurePath(network.weights).name if network.start == "file" else "")
     words = {
-        "published": f"from ImageNet weights (V1){file and ', '}{file}",
+        "published": f"from {_published(network.encoder)}{file and ', '}{file}",
         "random": "from random weights",
         "file": f"from the weights in {file}",
         "autoencoder": f"from the encoder of autoencoder {network.weights}",
     }
     return words[network.start]
+
+
+def _published(encoder: str) -> str:
+    """Whose published weights an encoder starts from; what timm's were trained on, their name tells."""
+    weights = catalogue.ENCODERS[encoder].weights
+    if isinstance(weights, HubWeights):
+        return f"timm's weights {weights.repository}" + (f"@{weights.revision}" if weights.revision else "")
+    return "ImageNet weights" + (f" ({weights.origin})" if weights else "")
 
 
 def _network(network: Network, classes: int) -> str:
