@@ -63,6 +63,12 @@ def test_all_must_fit_or_none():
         matched({**state("student."), **state("teacher.")}, EXPECTED)
 
 
+def test_weights_of_a_quantized_network_are_refused():
+    quantized = {"2.weight": (state()["2.weight"] * 50).to(torch.int8)}
+    with pytest.raises(RescanError, match=r"^has whole numbers in 2\.weight, as of a quantized network; save it in"):
+        matched(state(**quantized), EXPECTED)
+
+
 def test_counts_of_batches_do_not_matter():
     counts = {name: value for name, value in EXPECTED.items() if name.endswith("tracked")}
     assert counts

@@ -143,12 +143,12 @@ def batch_norm(study: Study, arm: str) -> BatchNorm | None:
     if study.arms[arm].ensemble:
         return None
     checked = [Diagnosis.read_if_there(run.folder.diagnosis) for run in study.runs(arm)]
-    known = [found for found in checked if found is not None and found.accuracies is not None]
+    known = [(found.accuracies, found.part) for found in checked if found and found.accuracies]
     if not checked or len(known) < len(checked):
         return None
-    accuracies = [found.accuracies for found in known]
+    accuracies, parts = zip(*known)
     train_mode, eval_mode, recalibrated = np.mean(accuracies, axis=0).tolist()
-    return BatchNorm(train_mode=train_mode, eval_mode=eval_mode, recalibrated=recalibrated, part=known[0].part)
+    return BatchNorm(train_mode=train_mode, eval_mode=eval_mode, recalibrated=recalibrated, part=parts[0])
 
 
 def _modes(

@@ -62,6 +62,9 @@ def matched(
         else:
             what = f"has {unknown[0]}, which the encoder has not ({len(unknown)} such)"
         raise RescanError(f"{what} ({fit} of {len(expected)} weights fit)")
+    whole = [name for name in expected if expected[name].is_floating_point() and not within[name].is_floating_point()]
+    if whole:
+        raise RescanError(f"has whole numbers in {whole[0]}, as of a quantized network; save it in floating point")
     ignored = [name for name in found if not name.startswith(prefix)] + [prefix + name for name in others]
     return {name: within[name] for name in expected}, [name for name in ignored if not name.endswith(COMPUTED)]
 

@@ -60,13 +60,13 @@ def contents(path: str | Path) -> Contents:
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Read a file of weights; numbers of half precision become float32, which holds all of them.
+    """Read a file of weights; numbers of other precisions become float32.
 
     Returns:
         Name to array.
 
     Raises:
-        RescanError: As `contents`; or a weight is no number, or of a type that no network here has.
+        RescanError: As `contents`; or a weight is no number that float32 has, or of a type that no network here has.
     """
     place = regular(path, remedy=REMEDY)
     try:
@@ -75,13 +75,14 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         raise RescanError(f"{shown(place)}: cannot be read ({error.strerror}); {REMEDY}") from None
     except (ValueError, TypeError, KeyError, SafetensorError) as error:
         raise _damaged(place, error) from None
+    with np.errstate(over="ignore"):  # refused below
+        single = {name: array.astype("<f4", copy=False) for name, array in state.items() if array.dtype.kind == "f"}
+    state = {**state, **single}
     for name, array in state.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise RescanError(f"{shown(place)}: {shown(name)} holds values that are no numbers; take another file")
-    return {
-        name: array.astype("<f4") if array.dtype.kind == "f" and array.dtype.itemsize != 4 else array
-        for name, array in state.items()
-    }
+            what = "values that are no numbers, or too large for single precision"
+            raise RescanError(f"{shown(place)}: {shown(name)} holds {what}; take another file")
+    return state
 
 
 def _header(path: Path) -> dict[str, Any]:
