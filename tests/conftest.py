@@ -28,4 +28,5 @@ def _messages_for_pytest():
     """Commands that tests and fixtures call send messages elsewhere; each test finds them where pytest looks."""
     logger = logging.getLogger("rescan")
     logger.handlers[:], logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
     stopping._received.clear()  # a process gets few signals, and is asked which came first
