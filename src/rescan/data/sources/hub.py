@@ -19,10 +19,10 @@ from urllib.request import Request
 from rescan.catalogue.timm_encoders import HubWeights
 from rescan.data.readers.weights_files import read_weights
 from rescan.data.sources.remote import SecureRedirects, opener
+from rescan.data.sources.weights_writing import write_weights
 from rescan.errors import RescanError, is_full, shown
-from rescan.files import sha256, write_json, write_tensors, writing
+from rescan.files import sha256, write_json, writing
 from rescan.log import logger, progress
-from rescan.results.arrays import CHECKSUM, checksum
 from rescan.study.data import is_secure
 
 HUB = "https://huggingface.co"
@@ -74,11 +74,7 @@ def fetch(weights: HubWeights, out: Path) -> dict[str, Any]:
     file, note = files(out)
     header = _noted(weights, file, note) if file.exists() else _download(weights, file, note)
     state = read_weights(file)
-    tensors = {key: (f"torch.{array.dtype}", array.shape, array.tobytes()) for key, array in state.items()}
-    content = {**header, CHECKSUM: checksum(tensors, header)}
-    from safetensors.numpy import save_file
-
-    write_tensors(out, save_file, state, {"rescan": json.dumps(content)})
+    write_weights(out, state, header)
     logger.info("%s: %d arrays of %s, revision %s", out, len(state), header["source"], header["revision"] or "unknown")
     return header
 
@@ -145,9 +141,8 @@ def _download(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
                 raise ConnectionError(f"the connection broke off after {part.stat().st_size} of {length} bytes")
             header = _header(weights, url, told.headers, sha256(part))
             _check(part, url)
-            write_json(
-                note, header
-            )  # before the file has its name: without its note, it would be one put there by hand
+            # Before the file has its name: without its note, it would be one put there by hand.
+            write_json(note, header)
     except HTTPError as error:
         why = error.headers.get("X-Error-Message") or error.reason
         asked = "; it is not there, or only for those who sign in" if error.code in (401, 403, 404) else ""

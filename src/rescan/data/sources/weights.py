@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from rescan import catalogue
 from rescan.catalogue import timm_encoders
@@ -21,11 +19,11 @@ from rescan.data.sources import hub
 from rescan.data.sources.own_weights import check_weights
 from rescan.data.sources.remote import opener
 from rescan.data.sources.renamed import renewed
+from rescan.data.sources.weights_writing import write_weights
 from rescan.errors import RescanError, is_full
-from rescan.files import sha256, write_tensors, writing
+from rescan.files import sha256, writing
 from rescan.log import logger, progress
 from rescan.paths import Paths
-from rescan.results.arrays import CHECKSUM, checksum
 from rescan.study import Study
 
 BLOCK = 1 << 20
@@ -116,11 +114,8 @@ def weights(encoder: str, file: Path | None = None) -> Path:
 
 
 def _write(out: Path, state: dict[str, np.ndarray], source: Path) -> Path:
-    """Write weights, with what they are made of and a checksum in the header."""
-    header = {"source": source.name, "sha256": sha256(source)}
-    tensors = {key: (f"torch.{array.dtype}", array.shape, array.tobytes()) for key, array in state.items()}
-    header[CHECKSUM] = checksum(tensors, header)
-    write_tensors(out, save_file, state, {"rescan": json.dumps(header)})
+    """Write weights, with the name and the checksum of what they are made of in the header."""
+    write_weights(out, state, {"source": source.name, "sha256": sha256(source)})
     logger.info("%s: %d arrays from %s", out, len(state), source.name)
     return out
 
