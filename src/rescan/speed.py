@@ -17,7 +17,7 @@ from torch import nn
 from rescan.errors import RescanError
 from rescan.training import cards
 from rescan.training.lease import VISIBLE, why_unusable
-from rescan.training.precision import Precision
+from rescan.training.precision import Precision, place
 from rescan.workload.rates import Rates, remember
 
 REPEATS = 3
@@ -80,7 +80,7 @@ def measure(device: torch.device, threads: int) -> Rates:
 def _training(network: nn.Sequential, shape: tuple[int, ...], device: torch.device) -> float:
     """Seconds of a forward and a backward pass."""
     precision = Precision(device)
-    precision.place(network, len(shape) - 2)
+    place(network, device, len(shape) - 2)
     images = torch.rand(shape, device=device, requires_grad=True)
     if precision.on_gpu and len(shape) == 4:
         images = images.detach().to(memory_format=torch.channels_last).requires_grad_()

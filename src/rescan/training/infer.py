@@ -18,6 +18,7 @@ from rescan.training import loader
 from rescan.training.collapse import diagnose
 from rescan.training.forward_pass import Versions, forward_pass
 from rescan.training.lease import Machine
+from rescan.training.precision import place
 from rescan.training.range_of_run import chosen_items, range_of
 
 
@@ -53,8 +54,9 @@ def infer(run: Run, machine: Machine) -> None:
         rows = np.union1d(np.arange(len(items)), chosen["row"])
         shown = np.isin(rows, np.flatnonzero(shown))
         with_vector = shown | np.isin(rows, chosen["row"])
+        place(network, device, images.ndim - 2)
         outputs, vectors = forward_pass(
-            network.to(device).eval(),
+            network.eval(),
             images,
             every["item"].to_numpy()[rows],
             recipe.normalization,

@@ -26,12 +26,6 @@ class Precision:
         self._half = torch.bfloat16 if bf16 else torch.float16
         self.scaler = _grad_scaler(enabled=self.on_gpu and not bf16)
 
-    def place(self, network: nn.Module, dimensions: int) -> None:
-        """Move a network for inputs of 2 or 3 spatial dimensions to the device."""
-        network.to(self.device)
-        if dimensions == 2:  # half as fast again on a CPU, too, where channels are convolved one by one
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
     def seed(self, seed: int) -> None:
         """Seed what dropout draws from, on the device alone: `torch.manual_seed` costs more than a small network."""
         if self.on_gpu:
@@ -61,6 +55,13 @@ class Precision:
         self.scaler.step(optimizer)
         self.scaler.update()
         optimizer.zero_grad(set_to_none=True)
+
+
+def place(network: nn.Module, device: torch.device, dimensions: int) -> None:
+    """Move a network for inputs of 2 or 3 spatial dimensions to a device, in the memory format that is fast there."""
+    network.to(device)
+    if dimensions == 2:  # up to twice as fast on a CPU, too, where channels are convolved one by one
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _grad_scaler(*, enabled: bool) -> Any:

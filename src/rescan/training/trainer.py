@@ -26,6 +26,7 @@ from rescan.training.augment import augment
 from rescan.training.bookkeeping import Bookkeeping
 from rescan.training.epoch_log import EpochLog
 from rescan.training.learning_rates import Moment
+from rescan.training.precision import place
 from rescan.training.randomness import seed_of
 from rescan.training.scores import Scores
 from rescan.training.task import Task
@@ -70,7 +71,7 @@ class Trainer:
             task.network.load_state_dict(self.resumed["network"])
         self.best: dict[str, torch.Tensor] | None = self.resumed.get("best")
         self.finite: dict[str, torch.Tensor] | None = self.resumed.get("finite")  # while there are no best
-        self.precision.place(task.network, len(task.input) - 1)
+        place(task.network, self.precision.device, len(task.input) - 1)
         if self.progress.scaler:
             self.precision.scaler.load_state_dict(self.progress.scaler)
         self.books = Bookkeeping(self.progress, self.precision.device)
