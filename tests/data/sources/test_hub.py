@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -177,7 +179,22 @@ def test_a_file_put_there_by_hand_is_taken(monkeypatch, out):
     file.write_bytes(CONTENT)
     assert hub.fetch(TINY, out)["sha256"] == SHA256
     assert header_of(out)["revision"] is None
-    assert not note.exists()
+    assert json.loads(note.read_text())["sha256"] == SHA256
+    out.unlink()
+    file.write_bytes(CONTENT + b" ")
+    assert f"not the noted {SHA256}; delete the folder and run again" in fault(TINY, out)
+
+
+@pytest.mark.parametrize(("make", "kind"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe, device or socket")])
+def test_what_is_no_file_in_the_place_of_one(out, make, kind):
+    file, note = hub.files(out)
+    file.parent.mkdir(parents=True)
+    make(file)
+    assert f"{file}: is {kind}, not a file; delete the folder and run again" in fault(TINY, out)
+    file.rmdir() if file.is_dir() else file.unlink()
+    file.write_bytes(CONTENT)
+    make(note)
+    assert f"{note}: is {kind}, not a file; delete the folder and run again" in fault(TINY, out)
 
 
 @pytest.mark.usefixtures("answers")

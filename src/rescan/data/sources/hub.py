@@ -18,17 +18,17 @@ from urllib.request import Request
 
 from rescan.catalogue.timm_encoders import HubWeights
 from rescan.data.readers.weights_files import read_weights
-from rescan.data.sources.remote import SecureRedirects, opener
+from rescan.data.sources.remote import TIMEOUT, SecureRedirects, opener, save
 from rescan.data.sources.weights_writing import write_weights
 from rescan.errors import RescanError, is_full, shown
 from rescan.files import sha256, write_json, writing
-from rescan.log import logger, progress
+from rescan.log import logger
+from rescan.named_files import read_bytes, regular
 from rescan.study.data import is_secure
 
 HUB = "https://huggingface.co"
-BLOCK = 1 << 20
-TIMEOUT = 30  # seconds without an answer
 SHA256 = re.compile(r"[0-9a-f]{64}")
+ANEW = "delete the folder and run again"
 OTHERWISE = "or train from scratch with --config weights=none"
 
 
@@ -80,24 +80,30 @@ def fetch(weights: HubWeights, out: Path) -> dict[str, Any]:
 
 
 def _noted(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
-    """The header for a file that lies there: as noted when it was fetched; of one put there by hand, what it is."""
+    """The header for a file that lies there: as noted when it was fetched.
+
+    One put there by hand is noted now: it is taken as what its folder says, and its checksum pins it from now on.
+    """
     header = {"source": file.name, "repository": weights.repository, "revision": weights.revision, "sha256": None}
-    if note.exists():
+    by_hand = not note.exists()
+    if not by_hand:
         try:
-            header = {**header, **json.loads(note.read_text("utf-8"))}
+            header = {**header, **json.loads(read_bytes(note, remedy=ANEW))}
             header["source"] = _source(weights, header["revision"])
         except (ValueError, TypeError) as error:
-            raise RescanError(f"{note}: damaged ({error}); delete the folder and run again") from None
-    actual = sha256(file)
+            raise RescanError(f"{note}: damaged ({error}); {ANEW}") from None
+    actual = sha256(regular(file, remedy=ANEW))
     for key, wanted in (("pinned", weights.sha256), ("noted", header["sha256"])):
         if wanted not in (None, actual):
-            raise RescanError(
-                f"{file}: its SHA-256 is {actual}, not the {key} {wanted}; delete the folder and run again"
-            )
+            raise RescanError(f"{file}: its SHA-256 is {actual}, not the {key} {wanted}; {ANEW}")
     for key, wanted in (("repository", weights.repository), ("revision", weights.revision)):
         if wanted not in (None, header[key]):
-            raise RescanError(f"{file}: is of {key} {header[key]}, not of {wanted}; delete the folder and run again")
-    return {**header, "sha256": actual}
+            raise RescanError(f"{file}: is of {key} {header[key]}, not of {wanted}; {ANEW}")
+    header["sha256"] = actual
+    if by_hand:
+        logger.warning("%s: was put there by hand, and is taken as it is; its SHA-256 is %s", file, actual)
+        write_json(note, header)
+    return header
 
 
 def _source(weights: HubWeights, revision: Optional[str]) -> str:
@@ -132,13 +138,7 @@ def _download(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
     try:
         with opener(told).open(url, timeout=TIMEOUT) as reply, writing(file) as part:
             told.keep(reply.headers)
-            length = reply.length or 0  # none, too, where the answer's is no number
-            with part.open("wb") as stream:
-                blocks = iter(lambda: reply.read(BLOCK), b"")
-                for block in progress(blocks, -(-length // BLOCK), f"{weights.repository} (MiB)"):
-                    stream.write(block)
-            if part.stat().st_size < length:
-                raise ConnectionError(f"the connection broke off after {part.stat().st_size} of {length} bytes")
+            save(reply, part, f"{weights.repository} (MiB)")
             header = _header(weights, url, told.headers, sha256(part))
             _check(part, url)
             # Before the file has its name: without its note, it would be one put there by hand.

@@ -62,18 +62,12 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
     if file.is_file():
         return file
     have = part.stat().st_size if part.is_file() else 0
-    headers, total = {"Range": f"bytes={have}-"} if have else {}, None
+    headers, total = {"Range": f"bytes={have}-"} if have else {}, 0
     try:
         with opener().open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as reply:  # noqa: S310 - `Source` checks it
             have = have if reply.status == http.HTTPStatus.PARTIAL_CONTENT else 0
-            length = reply.headers.get("Content-Length")
-            total = have + int(length) if length else None
-            with part.open("ab" if have else "wb") as out:
-                blocks = -(-(total - have) // BLOCK) if total else 0
-                for block in progress(_blocks(reply), blocks, f"downloading {url} (MiB)"):
-                    out.write(block)
-        if total is not None and part.stat().st_size < total:
-            raise ConnectionError(f"the connection broke off after {part.stat().st_size} of {total} bytes")
+            total = have + _length(reply)
+            save(reply, part, f"downloading {url} (MiB)", have)
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # else the part is whole, or not of this file
             raise RescanError(f"{url}: the server answers {error.code} {error.reason}; check source.url") from None
@@ -96,9 +90,32 @@ def fetch_url(url: str, digest: str, folder: Path) -> Path:
     return file
 
 
-def _blocks(reply: IO[bytes]) -> Iterator[bytes]:
-    while block := reply.read(BLOCK):
-        yield block
+def save(reply: Any, file: Path, label: str, have: int = 0) -> None:
+    """Write what an answer brings to a file, in blocks and with its progress.
+
+    Args:
+        reply: The answer, as an opener gives it.
+        file: It is written anew, or behind what it has.
+        label: Of the progress, which counts MiB.
+        have: How many bytes it has that the answer does not bring again.
+
+    Raises:
+        ConnectionError: The answer ended before the length that it gave.
+    """
+    length = _length(reply)
+    with file.open("ab" if have else "wb") as out:
+        for block in progress(iter(lambda: reply.read(BLOCK), b""), -(-length // BLOCK), label):
+            out.write(block)
+    if file.stat().st_size < have + length:
+        raise ConnectionError(f"the connection broke off after {file.stat().st_size} of {have + length} bytes")
+
+
+def _length(reply: Any) -> int:
+    """How many bytes an answer says that it has; 0 if it does not, or that is no number."""
+    try:
+        return max(0, int(reply.headers.get("Content-Length", 0)))
+    except ValueError:
+        return 0
 
 
 def fetch_kaggle(data_set: str, otherwise: str, folder: Path) -> Path:

