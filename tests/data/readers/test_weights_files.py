@@ -62,6 +62,14 @@ def test_what_is_no_number_is_refused(write, name, value):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_variances_below_0_are_refused(write, name):
+    variances = torch.tensor([0.0, 2.0])
+    assert read_weights(write(name, {"norm.running_var": variances}))["norm.running_var"].tolist() == [0, 2]
+    with pytest.raises(RescanError, match=rf"^{name}: norm\.running_var holds variances below 0; take another file$"):
+        read_weights(write(name, {"norm.running_var": -variances}))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_damaged_files_are_said_in_one_line(write, tmp_path, name):
     path = tmp_path / write(name, {"a": torch.rand(40), "b": torch.rand(3, 3)})
     whole = path.read_bytes()

@@ -66,7 +66,8 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         Name to array.
 
     Raises:
-        RescanError: As `contents`; or a weight is no number that float32 has, or of a type that no network here has.
+        RescanError: As `contents`; or a weight is no number that float32 has, or of a type that no network here has,
+            or a variance below 0.
     """
     place = regular(path, remedy=REMEDY)
     try:
@@ -82,6 +83,8 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             what = "values that are no numbers, or too large for single precision"
             raise RescanError(f"{shown(place)}: {shown(name)} holds {what}; take another file")
+        if name.endswith("running_var") and (array < 0).any():
+            raise RescanError(f"{shown(place)}: {shown(name)} holds variances below 0; take another file")
     return state
 
 
