@@ -123,7 +123,7 @@ def test_patients_whose_labels_tie_are_left_out_and_counted(cases: SimpleNamespa
     metrics = evaluated(cases, cases.make_study(), tie, patients=True)
     assert metrics["parts"]["test"]["patient"]["n"] == 39
     assert metrics["parts"]["test"]["image"]["n"] == 80
-    assert "test: 1 patients whose labels tie are left out" in metrics["warnings"]
+    assert "test by patient: 1 left out, whose labels tie" in metrics["warnings"]
 
 
 def linking(share: float) -> Any:

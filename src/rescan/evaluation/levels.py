@@ -42,7 +42,7 @@ def coarser_levels(outcome: Outcome, images: Reading) -> tuple[ByLevel, ByRule, 
         if level != "patient" and not ((one[level] != "").all() and one.duplicated(["patient", level]).any()):
             continue
         levels[level], ties = by_unit(images, level, classes, ordered=ordered)
-        warnings += [f"{part}: {n} {level}s whose labels tie are left out" for part, n in ties.items()]
+        warnings += [f"{part} by {level}: {n} left out, whose labels tie" for part, n in ties.items()]
         if not ordered and level != "eye" and one.duplicated(LEVELS[level]).any():
             by_rule[level] = {
                 rule: by_unit(images, level, classes, ordered=False, majority=True, consistent=consistent)[0]
