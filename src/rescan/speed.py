@@ -16,7 +16,7 @@ from torch import nn
 
 from rescan.errors import RescanError
 from rescan.training import cards
-from rescan.training.lease import VISIBLE, why_unusable
+from rescan.training.lease import VISIBLE, keep_freed_memory, why_unusable
 from rescan.training.precision import Precision, place
 from rescan.workload.rates import Rates, remember
 
@@ -51,6 +51,8 @@ def measure(device: torch.device, threads: int) -> Rates:
     """
     torch.set_num_threads(threads)
     on_gpu = device.type == "cuda"
+    if not on_gpu:
+        keep_freed_memory()
     machine = torch.cuda.get_device_name(device) if on_gpu else f"{threads} × {_processor()}"
     larger = 8 if on_gpu else 1  # batches, to fill a GPU
     convolutions = 3 * 4 * (128 * 128 * 9 * 14**2) * 32 * larger

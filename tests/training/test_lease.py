@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import platform
 import shutil
 import signal
 import stat
@@ -31,6 +32,19 @@ with slot([Card(name) for name in sys.argv[1].split(",")], int(sys.argv[2])) as 
     sys.stdin.read()
 """
 TWO = [Card("0"), Card("1")]
+FAULTS = """
+import resource, sys, torch
+from rescan.training.lease import Machine
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(16 << 20), torch.ones(8 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+by_default = faults()
+with Machine("cpu").lease():
+    faults()
+    print(by_default, faults())
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -360,3 +374,10 @@ def test_a_temporary_folder_without_locks(monkeypatch):
         RescanError, match=r"rescan-gpu.lock: cannot be locked .*: this file system has no flock; set TMPDIR"
     ):
         lease._lock("rescan-gpu.lock")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_tensors_on_a_cpu_take_the_memory_of_those_before_them():
+    told = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True).stdout
+    by_default, leased = map(int, told.split())
+    assert leased < by_default / 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import tempfile
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 600.0  # for GPUs that are full
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,21 @@ class Machine:
                     logger.warning("%s: this runs on the CPU; see `rescan doctor`", fault)
             if self.threads is not None:
                 torch.set_num_threads(self.threads)
+            if not usable:
+                keep_freed_memory()
             yield torch.device("cuda" if usable else "cpu")
+
+
+def keep_freed_memory() -> None:
+    """Let GNU's C library keep what one batch frees for the next, up to 256 MB at the end of its heap.
+
+    By default it gives every large tensor back to the kernel, which clears each of its pages when they are asked for
+    again: a quarter of the processor time of a small network's training.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 256 << 20)
 
 
 def _built_for_gpus() -> bool:
