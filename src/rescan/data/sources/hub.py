@@ -16,6 +16,8 @@ from typing import IO, Any, Optional
 from urllib.error import HTTPError
 from urllib.request import Request
 
+import numpy as np
+
 from rescan.catalogue.timm_encoders import HubWeights
 from rescan.data.readers.weights_files import read_weights
 from rescan.data.sources.remote import TIMEOUT, SecureRedirects, opener, save
@@ -72,8 +74,11 @@ def fetch(weights: HubWeights, out: Path) -> dict[str, Any]:
             another checksum than the pinned one, or the one that it had, or is no safetensors file.
     """
     file, note = files(out)
-    header = _noted(weights, file, note) if file.exists() else _download(weights, file, note)
-    state = read_weights(file)
+    if file.exists():
+        header = _noted(weights, file, note)
+        state = read_weights(file)
+    else:
+        header, state = _download(weights, file, note)
     write_weights(out, state, header)
     logger.info("%s: %d arrays of %s, revision %s", out, len(state), header["source"], header["revision"] or "unknown")
     return header
@@ -126,11 +131,11 @@ def _address(weights: HubWeights) -> str:
     return url
 
 
-def _download(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
+def _download(weights: HubWeights, file: Path, note: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Download the hub's file, check what is known of it, and note it.
 
     Returns:
-        As `fetch`.
+        The header, as `fetch`, and the arrays.
     """
     url = _address(weights)
     by_hand = f"download {url} elsewhere and put it there, {OTHERWISE}"
@@ -140,7 +145,7 @@ def _download(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
             told.keep(reply.headers)
             save(reply, part, f"{weights.repository} (MiB)")
             header = _header(weights, url, told.headers, sha256(part))
-            _check(part, url)
+            state = _read(part, url)
             # Before the file has its name: without its note, it would be one put there by hand.
             write_json(note, header)
     except HTTPError as error:
@@ -152,7 +157,7 @@ def _download(weights: HubWeights, file: Path, note: Path) -> dict[str, Any]:
             raise
         reason = getattr(error, "reason", error)
         raise RescanError(f"{file}: the hub cannot be reached ({reason}); {by_hand}") from None
-    return header
+    return header, state
 
 
 def _header(weights: HubWeights, url: str, told: dict[str, str], actual: str) -> dict[str, Any]:
@@ -170,10 +175,10 @@ def _header(weights: HubWeights, url: str, told: dict[str, str], actual: str) ->
     return {"source": source, "repository": weights.repository, "revision": revision, "sha256": actual}
 
 
-def _check(part: Path, url: str) -> None:
-    """Refuse what came if it is no file of weights, such as a page that asks to sign in."""
+def _read(part: Path, url: str) -> dict[str, np.ndarray]:
+    """Read what came; refuse it if it is no file of weights, such as a page that asks to sign in."""
     try:
-        read_weights(part)
+        return read_weights(part)
     except RescanError as error:
         fault = str(error).replace(shown(part), "what came")
         raise RescanError(f"{url}: {fault}, {OTHERWISE}") from None
