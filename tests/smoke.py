@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGES = """
     cv2 jinja2 matplotlib.pyplot monai nibabel numpy openpyxl pandas PIL.Image pydantic pydicom ruamel.yaml
-    safetensors.torch scipy.ndimage sklearn.linear_model torch torch.utils.tensorboard torchvision tqdm typer
+    safetensors.torch scipy.ndimage sklearn.linear_model timm torch torch.utils.tensorboard torchvision tqdm typer
     typing_extensions
 """
 
