@@ -31,7 +31,8 @@ def summary(network: Network, input_shape: tuple[int, ...]) -> NetworkSummary:
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(network.encoder.fewest, *input_shape, device=next(network.parameters()).device))
+            # Not an empty batch: torch 1.12 convolves none channels last.
+            network.eval()(torch.zeros(1, *input_shape, device=next(network.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
