@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from network_cases import RESNET18, SHAPES, count, recipe
 
 from rescan.models.networks import build
 from rescan.models.summary import summary
+from rescan.training.precision import place
 
 
 def test_summary_lists_every_layer_once_and_changes_nothing(resnet18):
@@ -56,3 +58,11 @@ def test_summary_leaves_no_parameter_out(encoder, first):
     assert listed.layers[0].layer == first
     assert listed.total == sum(row.parameters for row in listed.layers) == count(network)
     assert len(listed.layers) > 5 or encoder == "vit_b_16"
+
+
+def test_a_network_laid_out_as_in_training_is_summarized():
+    """Channels last, in which torch 1.12 convolves no empty batch."""
+    network = build(recipe("efficientnet_lite0"), 2, (1, 96, 96))
+    before = summary(network, (1, 96, 96))
+    place(network, torch.device("cpu"), dimensions=2)
+    assert summary(network, (1, 96, 96)) == before
