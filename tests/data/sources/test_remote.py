@@ -126,11 +126,13 @@ def test_what_cannot_be_fetched(server, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _no_token(tmp_path, monkeypatch):
-    """No token of the machine's user is seen."""
+def home(tmp_path_factory, monkeypatch):
+    """A home in which no token of the machine's user is seen."""
+    folder = tmp_path_factory.mktemp("home")
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", f"{tmp_path}_home")
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
 
 
 class Api:
@@ -178,7 +180,7 @@ def test_kaggle(tmp_path, monkeypatch, capsys):
         "KAGGLE_KEY",
     ],
 )
-def test_a_token_is_seen_before_the_client_is_imported(tmp_path, monkeypatch, place):
+def test_a_token_is_seen_before_the_client_is_imported(tmp_path, monkeypatch, home, place):
     monkeypatch.setitem(sys.modules, "kaggle", None)  # importing it fails
     message = fault(remote.fetch_kaggle, "owner/brain-mri", OTHERWISE, tmp_path)
     assert "no Kaggle token" in message
@@ -189,8 +191,8 @@ def test_a_token_is_seen_before_the_client_is_imported(tmp_path, monkeypatch, pl
         assert "no Kaggle token" in fault(remote.fetch_kaggle, "owner/brain-mri", OTHERWISE, tmp_path)
         monkeypatch.setenv("KAGGLE_USERNAME", "me")
     else:
-        (Path(f"{tmp_path}_home") / place).parent.mkdir(parents=True)
-        (Path(f"{tmp_path}_home") / place).write_text(SECRET)
+        (home / place).parent.mkdir(parents=True)
+        (home / place).write_text(SECRET)
     assert "not installed" in fault(remote.fetch_kaggle, "owner/brain-mri", OTHERWISE, tmp_path)
 
 
