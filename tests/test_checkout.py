@@ -12,6 +12,8 @@ import pytest
 
 from rescan import checkout
 
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
 GIT = {
     **os.environ,
     **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "a"),

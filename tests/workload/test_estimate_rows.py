@@ -1,5 +1,7 @@
 """What jobs take together, against sums by hand."""
 
+from pathlib import Path
+
 import pytest
 
 from rescan.workload.estimate_rows import Machine, amounts, duration, wall_seconds
@@ -53,14 +55,18 @@ def test_measured_rates_are_remembered_by_device_and_threads(tmp_path, monkeypat
     assert remembered(on_gpu=False, threads=1) is None
 
 
+def _unknown() -> Path:
+    """The home of a user whom the machine does not know."""
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_rates_that_cannot_be_kept_cost_no_estimate(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     remember(RATES, 1)
     assert remembered(on_gpu=False, threads=1) is None
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.delenv("HOME")
-    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # a user whom the machine does not know
+    monkeypatch.setattr(Path, "home", _unknown)
     remember(RATES, 1)
     assert remembered(on_gpu=False, threads=1) is None
     assert caplog.text.count("the measured rates cannot be kept") == 2
