@@ -136,7 +136,7 @@ def test_a_hub_that_tells_no_commit(answers, out):
     assert (noted["source"], noted["revision"]) == ("timm/tiny.of_test@main/model.safetensors", None)
 
 
-@pytest.mark.parametrize("length", ["many", "-1", "9" * 400, "9" * 5000])
+@pytest.mark.parametrize("length", ["many", "-1", "9" * 5000])
 def test_a_length_that_is_no_number_does_not_count(answers, out, length):
     answers.length = length
     assert hub.fetch(TINY, out)["sha256"] == SHA256
@@ -214,7 +214,7 @@ def test_a_file_that_was_changed_after_its_download(out):
     ("changed", "said"),
     [
         ({"cut": 5}, "broke off after"),
-        ({"length": "9" * 18}, "broke off after"),
+        ({"length": "9" * 400}, "broke off after"),
         ({"sha256": "0" * 64}, f"its SHA-256 is {SHA256}, not the hub's {'0' * 64}; removed, run again"),
         ({"content": b"<!doctype html>" * 9, "sha256": None}, "what came: no file of weights, or damaged"),
         ({"content": b"", "sha256": None}, "what came: no file of weights, or damaged"),

@@ -20,6 +20,7 @@ from rescan.named_files import at_home
 from rescan.study.data import is_secure
 
 TIMEOUT = 60  # seconds without an answer
+MOST_DIGITS = 4300  # of a number that Python reads; 3.9 knows no limit
 BLOCK = 1 << 20  # bytes
 GOES_ON = "make room there and run again, it goes on from there"
 
@@ -113,7 +114,7 @@ def save(reply: Any, file: Path, label: str, have: int = 0) -> None:
 def _length(reply: Any) -> int:
     """How many bytes an answer says that it has; 0 if it does not, or that is no number."""
     text = str(reply.headers.get("Content-Length", ""))
-    return int(text) if text.isdecimal() and len(text) < 19 else 0  # Python 3.9 reads numbers of any length
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else 0
 
 
 def fetch_kaggle(data_set: str, otherwise: str, folder: Path) -> Path:
